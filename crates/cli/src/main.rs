@@ -1,0 +1,3 @@
+//! Stack Emulator on the command line.
+
+fn main() {}

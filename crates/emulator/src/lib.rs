@@ -1,0 +1,1 @@
+//! The emulator engine: instances, snapshots, rotation, readiness.

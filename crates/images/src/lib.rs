@@ -1,0 +1,1 @@
+//! Guest images: manifest, qcow2 headers, digests.

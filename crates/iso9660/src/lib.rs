@@ -1,0 +1,1 @@
+//! ISO 9660 + Joliet writer: files in, bytes out.

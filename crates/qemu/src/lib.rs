@@ -1,0 +1,1 @@
+//! QEMU: command line, QMP, guest agent, migration, process identity, accelerator probe.

@@ -1,0 +1,1 @@
+//! The starter stack that runs inside the guest image.

@@ -1,0 +1,3 @@
+//! Development commands: up, test, lint, image, bench.
+
+fn main() {}
