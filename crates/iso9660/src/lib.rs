@@ -67,4 +67,7 @@ pub use volume::Volume;
 
 /// Bytes in a sector, which is also the logical block of the volumes written
 /// here. Every extent starts on a sector and an image is a whole number of them.
-pub const SECTOR_BYTES: u64 = 2048;
+pub const SECTOR_BYTES: u64 = SECTOR as u64;
+
+/// [`SECTOR_BYTES`] for the sizes of buffers.
+const SECTOR: usize = 2048;

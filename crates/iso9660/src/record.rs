@@ -1,7 +1,7 @@
 //! The fixed structures of ECMA-119, byte for byte. Offsets in its text count
 //! from 1; here they count from 0.
 
-use crate::SECTOR_BYTES;
+use crate::SECTOR;
 use crate::error::Error;
 use crate::label::Label;
 use crate::layout::{DirectoryTree, Extent};
@@ -21,6 +21,9 @@ pub(crate) const PARENT_IDENTIFIER: &[u8] = &[1];
 const FLAG_DIRECTORY: u8 = 0b10;
 /// This volume is the first of a set of one.
 const VOLUME_SEQUENCE: u16 = 1;
+/// ECMA-119 6.2.2: a logical block is a sector here.
+const LOGICAL_BLOCK: u16 = 2048;
+const _: () = assert!(LOGICAL_BLOCK as usize == SECTOR);
 
 /// Bytes of a directory record, padded to an even number.
 pub(crate) fn directory_record_bytes(identifier: usize) -> u64 {
@@ -175,7 +178,7 @@ pub(crate) fn volume_descriptor(
     add(&escape_sequences);
     add(&both_endian_16(1)); // volumes in the set
     add(&both_endian_16(VOLUME_SEQUENCE));
-    add(&both_endian_16(2048)); // bytes of a logical block
+    add(&both_endian_16(LOGICAL_BLOCK));
     add(&both_endian_32(tree.path_table_l.bytes));
     add(&tree.path_table_l.sector.to_le_bytes());
     add(&[0; 4]); // no second copy
@@ -217,9 +220,8 @@ fn descriptor_head(kind: u8) -> Vec<u8> {
 }
 
 fn sector(mut bytes: Vec<u8>) -> Vec<u8> {
-    let whole = bytes.len().next_multiple_of(2048);
-    bytes.resize(whole, 0);
-    debug_assert_eq!(bytes.len() as u64, SECTOR_BYTES);
+    debug_assert!(bytes.len() <= SECTOR);
+    bytes.resize(SECTOR, 0);
     bytes
 }
 

@@ -84,9 +84,10 @@ impl Tree {
     pub(crate) fn add_file(&mut self, path: &str, source: Box<dyn Source>) -> Result<(), Error> {
         let reached = self.walk(path)?;
         self.check_free(path, &reached)?;
-        let bytes = u32::try_from(source.size()).map_err(|_| Error::FileTooLarge {
+        let size = source.size();
+        let bytes = u32::try_from(size).map_err(|_| Error::FileTooLarge {
             path: path.to_owned(),
-            bytes: source.size(),
+            bytes: size,
         })?;
         let parent = self.make_folders(path, reached.folder, &reached.missing)?;
         let id = FileId(self.files.len());

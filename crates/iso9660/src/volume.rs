@@ -98,7 +98,7 @@ impl Volume {
     /// - [`Error::WriteImage`] from `out`.
     ///
     /// After an error, what `out` has received is no usable image.
-    pub fn write_to(&self, out: &mut impl io::Write) -> Result<u64, Error> {
+    pub fn write_to(&self, out: &mut (impl io::Write + ?Sized)) -> Result<u64, Error> {
         let layout = Layout::new(&self.tree)?;
         ImageWriter::new(out).write(&self.tree, &layout, &self.label, self.time)
     }

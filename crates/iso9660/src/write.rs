@@ -2,19 +2,20 @@
 
 use std::io::{self, BufWriter, Read, Write};
 
-use crate::SECTOR_BYTES;
 use crate::error::Error;
 use crate::label::Label;
 use crate::layout::{DirectoryTree, Layout, SYSTEM_AREA_SECTORS};
 use crate::record::{self, Charset, Endian, Kind};
 use crate::time::Timestamp;
 use crate::tree::{FileId, Node, Tree};
+use crate::{SECTOR, SECTOR_BYTES};
 
 /// Bytes read from a source at once. Large enough that per-call costs vanish,
 /// small enough to stay in a second-level cache.
 const COPY_BYTES: usize = 256 * 1024;
 /// Gathers directories and small files; larger writes pass it by.
 const GATHER_BYTES: usize = 64 * 1024;
+const ZERO_SECTOR: [u8; SECTOR] = [0; SECTOR];
 
 /// Counts what it writes and pads it to sectors.
 pub(crate) struct ImageWriter<W: Write> {
@@ -38,7 +39,7 @@ impl<W: Write> ImageWriter<W> {
         time: Timestamp,
     ) -> Result<u64, Error> {
         for _ in 0..SYSTEM_AREA_SECTORS {
-            self.put(&[0; 2048])?;
+            self.put(&ZERO_SECTOR)?;
         }
         for (charset, directories) in [
             (Charset::Primary, &layout.primary),
@@ -169,12 +170,11 @@ impl<W: Write> ImageWriter<W> {
 
     /// Zeros up to the next sector, if not at the start of one.
     fn fill_sector(&mut self) -> Result<(), Error> {
-        const ZEROS: [u8; 2048] = [0; 2048];
         let used = usize::try_from(self.written % SECTOR_BYTES).unwrap_or_default();
         if used == 0 {
             return Ok(());
         }
-        self.put(&ZEROS[used..])
+        self.put(&ZERO_SECTOR[used..])
     }
 }
 
