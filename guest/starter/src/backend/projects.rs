@@ -1,0 +1,15 @@
+//! `GET /api/v1/projects/current`: the project whose key the request shows.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+
+use super::{Shared, access, error::ApiError, project_view::ProjectView, wire};
+
+pub(super) async fn current(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let project = access::check(&headers, &shared.database).await?;
+    Ok(wire::json(&ProjectView::of(&project)))
+}

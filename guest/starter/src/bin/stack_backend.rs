@@ -1,0 +1,18 @@
+//! `stack-backend`: the API of the starter stack.
+
+use std::process::ExitCode;
+
+use starter::{backend, report, settings::Settings};
+
+// One thread does it all: under emulation a second one costs more in hand-overs than it brings.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let settings = match Settings::load() {
+        Ok(settings) => settings,
+        Err(error) => return report::fatal("stack-backend", &error),
+    };
+    match backend::run(&settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::fatal("stack-backend", &error),
+    }
+}
