@@ -39,8 +39,12 @@
 //!   the alternative is to move folders away from where they belong.
 //! - *Name length.* Joliet says 64 UTF-16 units. [`MAX_NAME_UNITS`] is 103, the
 //!   bound of `genisoimage -joliet-long` and of `xorriso -compliance
-//!   joliet_long_names`, because build tools make such names and every reader
-//!   takes them. [`MAX_NAME_BYTES`] comes on top of it for Linux.
+//!   joliet_long_names`, because build tools make such names and Linux,
+//!   `bsdtar`, `xorriso` and `isoinfo` read them. [`MAX_NAME_BYTES`] comes on top
+//!   of it for Linux.
+//!
+//! Linux shows names outside ASCII as they are where its default character set is
+//! UTF-8 (Debian, Ubuntu) or with the mount option `iocharset=utf8`.
 //!
 //! Files of one extent only, hence [`MAX_FILE_BYTES`]; no permissions, owners or
 //! symbolic links, which neither tree can hold.

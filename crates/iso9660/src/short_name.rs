@@ -190,6 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn running_out_of_numbers_names_the_entry() {
+        // As if ten million names had gone before.
+        let short = shorten("user-data", false);
+        let mut numbers = Numbers::default();
+        for digits in 1..8_usize {
+            let stem = short.stem[..7 - digits].to_owned();
+            let spent = 10_u32.pow(u32::try_from(digits).unwrap());
+            numbers.0.insert((stem, String::new(), digits), spent);
+        }
+        assert_eq!(numbers.next_free(&short, &HashSet::new()), None);
+    }
+
+    #[test]
     fn many_alike_names_stay_unique_and_short() {
         let names: Vec<String> = (0..50_000).map(|n| format!("chunk-{n:06}.js")).collect();
         let short = assign(names.iter().map(|name| (name.as_str(), false))).unwrap();

@@ -176,6 +176,13 @@ fn folders_are_numbered_with_16_bits() {
 }
 
 #[test]
+fn volumes_may_be_written_on_another_thread() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Volume>();
+    check::<Error>();
+}
+
+#[test]
 fn content_must_keep_its_length() {
     for (yielded, grew) in [(0, false), (9, false), (11, true), (u64::MAX, true)] {
         let mut volume = volume();

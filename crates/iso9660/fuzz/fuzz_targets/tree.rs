@@ -34,6 +34,12 @@ enum Step {
     Folder {
         parts: Vec<Part>,
     },
+    /// Many files with names of one length, for folders of many sectors.
+    Series {
+        parts: Vec<Part>,
+        count: u8,
+        length: u8,
+    },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -64,28 +70,36 @@ fuzz_target!(|input: Input| {
     };
     let mut model = BTreeMap::new();
     for step in &input.steps {
-        let (path, content, added) = match step {
+        let mut add = |path: String, content: Option<Vec<u8>>| {
+            let added = match &content {
+                Some(content) => volume.add_bytes(&path, content.as_slice()),
+                None => volume.add_folder(&path),
+            };
+            if added.is_ok() {
+                for (at, _) in path.match_indices('/') {
+                    model.insert(path[..at].to_owned(), None);
+                }
+                model.insert(path, content);
+            }
+        };
+        match step {
             Step::File {
                 parts,
                 length,
                 byte,
+            } => add(path(parts), Some(vec![*byte; (*length).into()])),
+            Step::Folder { parts } => add(path(parts), None),
+            Step::Series {
+                parts,
+                count,
+                length,
             } => {
-                let path = path(parts);
-                let content = vec![*byte; (*length).into()];
-                let added = volume.add_bytes(&path, content.as_slice());
-                (path, Some(content), added)
+                let folder = path(parts);
+                let width = usize::from(*length);
+                for n in 0..*count {
+                    add(format!("{folder}/{n:0width$}"), Some(Vec::new()));
+                }
             }
-            Step::Folder { parts } => {
-                let path = path(parts);
-                let added = volume.add_folder(&path);
-                (path, None, added)
-            }
-        };
-        if added.is_ok() {
-            for (at, _) in path.match_indices('/') {
-                model.insert(path[..at].to_owned(), None);
-            }
-            model.insert(path, content);
         }
     }
 

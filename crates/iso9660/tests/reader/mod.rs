@@ -207,6 +207,7 @@ fn walk(image: &[u8], root: &Record, kind: Kind, time: &[u8]) -> Walk {
                 continue;
             }
             let start = child.sector * SECTOR;
+            assert!(start < image.len(), "even empty files lie on the volume");
             tree.insert(path, Some(image[start..][..child.bytes].to_vec()));
             shape.push(format!("{}+{}", child.sector, child.bytes));
             if child.bytes > 0 {
