@@ -1,0 +1,140 @@
+//! The few instructions an accelerator has to run, and the machine they run in.
+//!
+//! On x86 they are a boot sector, so that the firmware, which switches CPU modes and probes
+//! devices, has to get through first. On ARM they are the first thing the CPU runs.
+
+use std::path::Path;
+
+use super::Accelerator;
+use crate::arch::Arch;
+use crate::binary::QemuBinary;
+
+/// The x86 program; `isa-debug-exit` turns the value written to its port into QEMU's exit status.
+///
+/// ```text
+/// 00: fa           cli
+/// 01: b8 15 00     mov  ax, 0x15
+/// 04: b9 10 27     mov  cx, 10000
+/// 07: 01 c8        add  ax, cx        ; enough work for a loop to be noticed
+/// 09: e2 fc        loop 07
+/// 0b: 3d 1d 04     cmp  ax, 0x041d    ; 0x15 + 10000 * 10001 / 2, modulo 65536
+/// 0e: 75 05        jne  15
+/// 10: b8 15 00     mov  ax, 0x15
+/// 13: e7 f4        out  0xf4, ax
+/// 15: f4           hlt
+/// 16: eb fd        jmp  15
+/// ```
+const BOOT_SECTOR: [u8; 24] = [
+    0xfa, 0xb8, 0x15, 0x00, 0xb9, 0x10, 0x27, 0x01, 0xc8, 0xe2, 0xfc, 0x3d, 0x1d, 0x04, 0x75, 0x05,
+    0xb8, 0x15, 0x00, 0xe7, 0xf4, 0xf4, 0xeb, 0xfd,
+];
+
+/// `isa-debug-exit` exits with twice the value written, plus one.
+const DEBUG_EXIT_CODE: i32 = 0x15 * 2 + 1;
+
+/// A disk of one track: the firmware does not boot from less.
+const DISK_SIZE: usize = 63 * 512;
+
+/// The ARM program: asks the firmware interface to switch the machine off.
+///
+/// ```text
+/// mov  w1, #10000
+/// 1: subs w1, w1, #1
+/// b.ne 1b
+/// mov  x0, #0x84000000
+/// movk x0, #8               ; PSCI SYSTEM_OFF
+/// hvc  #0
+/// b    .
+/// ```
+const ARM_CODE: [u32; 7] = [
+    0x5284_e201,
+    0x7100_0421,
+    0x54ff_ffe1,
+    0xd2b0_8000,
+    0xf280_0100,
+    0xd400_0002,
+    0x1400_0000,
+];
+
+/// Where the ARM board has RAM, past what it puts there itself.
+const ARM_ADDRESS: &str = "0x40080000";
+
+/// The file to run.
+pub(super) fn image(arch: Arch) -> Vec<u8> {
+    match arch {
+        Arch::Amd64 => {
+            let mut disk = vec![0; DISK_SIZE];
+            disk[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
+            disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+            disk
+        }
+        Arch::Arm64 => ARM_CODE
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect(),
+    }
+}
+
+/// QEMU's exit status if the program ran to its end. QEMU's own failures exit with 1.
+pub(super) const fn exit_code(arch: Arch) -> i32 {
+    match arch {
+        Arch::Amd64 => DEBUG_EXIT_CODE,
+        Arch::Arm64 => 0,
+    }
+}
+
+/// The machine, next to what [`bare`](crate::process::bare) adds.
+pub(super) fn arguments(
+    binary: &QemuBinary,
+    accelerator: Accelerator,
+    payload: &Path,
+) -> Vec<String> {
+    let mut args: Vec<String> = Vec::new();
+    let mut add = |option: &str, value: String| args.extend([option.to_owned(), value]);
+    add("-machine", format!("{},usb=off", binary.machine_type));
+    add("-accel", accelerator.machine_arg().to_owned());
+    add("-cpu", accelerator.cpu_model(binary.arch).to_owned());
+    add("-m", "64M".to_owned());
+    // Temporary folders have UTF-8 names on every system we know; a comma is QEMU's separator.
+    let path = payload.display().to_string().replace(',', ",,");
+    match binary.arch {
+        Arch::Amd64 => {
+            add(
+                "-blockdev",
+                format!("driver=file,node-name=probe,read-only=on,filename={path}"),
+            );
+            add(
+                "-device",
+                "virtio-blk-pci,drive=probe,bootindex=0".to_owned(),
+            );
+            add(
+                "-device",
+                "isa-debug-exit,iobase=0xf4,iosize=0x04".to_owned(),
+            );
+        }
+        Arch::Arm64 => add(
+            "-device",
+            format!("loader,file={path},addr={ARM_ADDRESS},cpu-num=0,force-raw=on"),
+        ),
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_sector_compares_with_the_sum_it_computes() {
+        let sum = (1..=10_000u32).fold(0x15, |sum, n| (sum + n) & 0xffff);
+        let compared = u16::from_le_bytes([BOOT_SECTOR[0x0c], BOOT_SECTOR[0x0d]]);
+        assert_eq!(sum, u32::from(compared));
+    }
+
+    #[test]
+    fn the_disk_is_bootable() {
+        let disk = image(Arch::Amd64);
+        assert_eq!(disk.len() % 512, 0);
+        assert_eq!(disk[510..512], [0x55, 0xaa]);
+    }
+}

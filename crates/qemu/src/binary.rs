@@ -1,0 +1,345 @@
+//! Which QEMU: finding the program and asking it what it is.
+//!
+//! The version, the machine type and the sandbox options come from QMP, never from text meant for
+//! people. Asking costs one start of QEMU (some 50 ms), so the answer can be cached under the
+//! file's device, inode, size and time of change: a package upgrade changes at least one of them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Arch;
+use crate::cache;
+use crate::process::bare::{self, BareError};
+use crate::qmp::{Qmp, QmpError};
+use crate::version::Version;
+
+/// The oldest QEMU that can do what we ask of it: mapped-ram came with 9.0.
+pub const MINIMUM: Version = Version::new(9, 0, 0);
+
+/// How long QEMU may take to say what it is; generous, for a cold disk.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
+
+/// Raised when the cached form changes.
+const CACHE_FORMAT: u32 = 1;
+
+/// Where package managers put programs that a desktop session's `PATH` may lack.
+const USUAL_PLACES: [&str; 4] = [
+    "/usr/bin",
+    "/usr/local/bin",
+    "/opt/homebrew/bin",
+    "/opt/local/bin",
+];
+
+/// What tells one content of a file from the next without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileStamp {
+    /// Device number.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last change of content, in nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+impl FileStamp {
+    /// The stamp of the file at `path`, following symbolic links.
+    ///
+    /// # Errors
+    ///
+    /// Those of `stat`.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let meta = fs::metadata(path)?;
+        Ok(Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            size: meta.len(),
+            mtime_ns: meta
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(meta.mtime_nsec()),
+        })
+    }
+}
+
+/// A QEMU system emulator that was run and said what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QemuBinary {
+    /// Absolute path of the program.
+    pub path: PathBuf,
+    /// The guest architecture it emulates.
+    pub arch: Arch,
+    /// Its version.
+    pub version: Version,
+    /// The version with the packager's suffix: two builds of one version may behave differently.
+    pub version_text: String,
+    /// The versioned machine type, such as `pc-q35-10.0`: an unversioned one changes its devices
+    /// under a snapshot with the next upgrade.
+    pub machine_type: String,
+    /// Whether it can drop system calls it does not need (`-sandbox`).
+    pub sandbox: bool,
+    /// The file, as it was when asked.
+    pub stamp: FileStamp,
+}
+
+/// No usable QEMU.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// Not installed.
+    #[error("{program} is not installed: {remedy}")]
+    NotFound {
+        /// The program's file name.
+        program: &'static str,
+        /// How to get it on this system.
+        remedy: &'static str,
+    },
+    /// The path given explicitly holds no program.
+    #[error("{path} is not an executable file: correct the path, or leave it out to search PATH")]
+    NotExecutable {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The file cannot be looked at.
+    #[error("cannot look at {path}")]
+    Stat {
+        /// The program.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Found, but too old.
+    #[error("{path} is QEMU {found}, but at least {needed} is needed: {remedy}")]
+    TooOld {
+        /// The program.
+        path: PathBuf,
+        /// Its version.
+        found: Version,
+        /// [`MINIMUM`].
+        needed: Version,
+        /// How to get a newer one on this system.
+        remedy: &'static str,
+    },
+    /// It cannot be started.
+    #[error("cannot run {path}: reinstall QEMU")]
+    NotRunnable {
+        /// The program.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: BareError,
+    },
+    /// It ended instead of answering.
+    #[error("{path} ended ({status}) instead of answering; it said: {stderr}")]
+    Died {
+        /// The program.
+        path: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its error output.
+        stderr: String,
+    },
+    /// It runs but QMP failed.
+    #[error("{path} did not say what it is")]
+    Ask {
+        /// The program.
+        path: PathBuf,
+        /// The QMP error.
+        #[source]
+        source: QmpError,
+    },
+}
+
+impl QemuBinary {
+    /// Finds the program and asks it. Spawns it once.
+    ///
+    /// # Errors
+    ///
+    /// See [`BinaryError`]; every variant says what to do.
+    pub async fn find(arch: Arch, explicit: Option<&Path>) -> Result<Self, BinaryError> {
+        let path = Self::locate(arch, explicit)?;
+        let stamp = stamp_of(&path)?;
+        Self::ask(arch, path, stamp).await
+    }
+
+    /// The same, but does not spawn a program whose answer is in `cache_dir`.
+    ///
+    /// A cache that cannot be read or written costs time, not correctness: it is logged.
+    ///
+    /// # Errors
+    ///
+    /// As [`QemuBinary::find`].
+    pub async fn find_cached(
+        arch: Arch,
+        explicit: Option<&Path>,
+        cache_dir: &Path,
+    ) -> Result<Self, BinaryError> {
+        let path = Self::locate(arch, explicit)?;
+        let stamp = stamp_of(&path)?;
+        let file = cache_dir.join(format!("qemu-{arch}.json"));
+        if let Some(known) = cache::load::<Self>(&file, CACHE_FORMAT)
+            && known.path == path
+            && known.stamp == stamp
+            && known.arch == arch
+            && known.version >= MINIMUM
+        {
+            return Ok(known);
+        }
+        let found = Self::ask(arch, path, stamp).await?;
+        cache::store(&file, CACHE_FORMAT, &found);
+        Ok(found)
+    }
+
+    /// Where the program is: `explicit`, else the first in `PATH` and the usual places.
+    ///
+    /// # Errors
+    ///
+    /// [`BinaryError::NotFound`] or [`BinaryError::NotExecutable`].
+    pub fn locate(arch: Arch, explicit: Option<&Path>) -> Result<PathBuf, BinaryError> {
+        if let Some(path) = explicit {
+            let path = std::path::absolute(path).map_err(|source| BinaryError::Stat {
+                path: path.to_owned(),
+                source,
+            })?;
+            return if is_executable(&path) {
+                Ok(path)
+            } else {
+                Err(BinaryError::NotExecutable { path })
+            };
+        }
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&search)
+            // A relative entry would make the choice depend on the current folder.
+            .filter(|folder| folder.is_absolute())
+            .chain(USUAL_PLACES.iter().map(PathBuf::from))
+            .map(|folder| folder.join(arch.program()))
+            .find(|candidate| is_executable(candidate))
+            .ok_or(BinaryError::NotFound {
+                program: arch.program(),
+                remedy: install_remedy(arch),
+            })
+    }
+
+    async fn ask(arch: Arch, path: PathBuf, stamp: FileStamp) -> Result<Self, BinaryError> {
+        let (mut qemu, monitor) = match bare::spawn(&path, &["-machine", "none"]) {
+            Ok(started) => started,
+            Err(source) => return Err(BinaryError::NotRunnable { path, source }),
+        };
+        let (version, package, machine_type, sandbox) = match Self::interview(monitor, arch).await {
+            Ok(answer) => answer,
+            Err(source) => {
+                // If it died, that is the cause and the QMP error its consequence.
+                let ending = qemu.ending(Duration::from_millis(500)).await;
+                return Err(match ending {
+                    Some((status, stderr)) if source.is_disconnect() => BinaryError::Died {
+                        path,
+                        status,
+                        stderr,
+                    },
+                    _ => BinaryError::Ask { path, source },
+                });
+            }
+        };
+        // It was told to quit; whether it obeys at once does not matter to the answer.
+        qemu.kill(Duration::from_secs(1)).await;
+        if version < MINIMUM {
+            return Err(BinaryError::TooOld {
+                path,
+                found: version,
+                needed: MINIMUM,
+                remedy: upgrade_remedy(),
+            });
+        }
+        let version_text = if package.is_empty() {
+            version.to_string()
+        } else {
+            format!("{version} {package}")
+        };
+        Ok(Self {
+            path,
+            arch,
+            version,
+            version_text,
+            machine_type,
+            sandbox,
+            stamp,
+        })
+    }
+
+    async fn interview(
+        stream: tokio::net::UnixStream,
+        arch: Arch,
+    ) -> Result<(Version, String, String, bool), QmpError> {
+        let (qmp, greeting) = Qmp::connect(stream, ASK_LIMIT).await?;
+        let (alias, prefix) = match arch {
+            Arch::Amd64 => ("q35", "pc-q35"),
+            Arch::Arm64 => ("virt", "virt"),
+        };
+        let machines = qmp
+            .execute(qapi_qmp::query_machines { compat_props: None }, ASK_LIMIT)
+            .await?;
+        let version = greeting.version;
+        let machine_type = machines
+            .into_iter()
+            .find(|machine| machine.alias.as_deref() == Some(alias))
+            .map_or_else(
+                // A packager may have moved the alias to a type of its own; upstream's stays.
+                || format!("{prefix}-{}.{}", version.major, version.minor),
+                |machine| machine.name,
+            );
+        let options = qmp
+            .execute(
+                qapi_qmp::query_command_line_options { option: None },
+                ASK_LIMIT,
+            )
+            .await?;
+        let sandbox = options.iter().any(|option| {
+            option.option == "sandbox"
+                && ["enable", "elevateprivileges", "spawn"]
+                    .iter()
+                    .all(|wanted| option.parameters.iter().any(|known| known.name == *wanted))
+        });
+        qmp.execute(qapi_qmp::quit {}, ASK_LIMIT).await?;
+        Ok((version, greeting.package, machine_type, sandbox))
+    }
+}
+
+fn stamp_of(path: &Path) -> Result<FileStamp, BinaryError> {
+    FileStamp::of(path).map_err(|source| BinaryError::Stat {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn install_remedy(arch: Arch) -> &'static str {
+    match (cfg!(target_os = "macos"), arch) {
+        (true, _) => "run `brew install qemu`",
+        (false, Arch::Amd64) => {
+            "on Debian and Ubuntu run `sudo apt install qemu-system-x86`, on Fedora \
+             `sudo dnf install qemu-system-x86`"
+        }
+        (false, Arch::Arm64) => {
+            "on Debian and Ubuntu run `sudo apt install qemu-system-arm qemu-efi-aarch64`, on \
+             Fedora `sudo dnf install qemu-system-aarch64`"
+        }
+    }
+}
+
+fn upgrade_remedy() -> &'static str {
+    if cfg!(target_os = "macos") {
+        "run `brew upgrade qemu`"
+    } else {
+        "on Debian 12 take it from bookworm-backports; Debian 13, Ubuntu 24.10 and later have it"
+    }
+}

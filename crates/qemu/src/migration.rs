@@ -1,0 +1,571 @@
+//! Saving a machine's state to files and loading it again, by QEMU's migration.
+//!
+//! Two ways:
+//!
+//! - *ignore-shared*: the guest's RAM is a file of ours already, so only device state (under 1 MiB)
+//!   is written or read. For capture (RAM file mapped shared) and resume (mapped privately).
+//! - *mapped-ram*: RAM goes to its place in a file, by several threads. For a session whose RAM is
+//!   mapped privately or not backed by a file.
+//!
+//! Stop the vCPUs before saving ([`Monitor::stop`]), let them run after loading
+//! ([`Monitor::cont`]). After saving, QEMU has let go of its disks: either `cont` takes them back,
+//! or `quit` ends the process, and in both cases the images are flushed.
+//!
+//! Progress and outcome come from `MIGRATION` events and from `query-migrate`, never from text.
+//! Every call sets all of the capabilities it depends on, and takes them back in the end.
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use qapi_qmp::{
+    FileMigrationArgs, MigrationAddress, MigrationCapability, MigrationCapabilityStatus,
+    MigrationChannel, MigrationChannelType,
+};
+use qapi_spec::Command;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
+
+use crate::monitor::Monitor;
+use crate::qmp::{EventStream, QmpError};
+use crate::version::Version;
+
+/// How long QEMU may take to answer a single command of a migration.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// How often progress is reported. Nothing is decided by it.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// No limit, in bytes per second. QEMU's default of 128 MiB/s is meant for networks.
+const BANDWIDTH: u64 = 1 << 40;
+/// The first QEMU that can report a failed load instead of exiting.
+const REPORTS_LOAD_ERRORS: Version = Version::new(9, 1, 0);
+
+/// What is about to be or was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Guest memory dealt with, in bytes.
+    pub done_bytes: u64,
+    /// Guest memory in all, in bytes.
+    pub total_bytes: u64,
+}
+
+/// What a finished migration says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// How long it took, by our clock.
+    pub took: Duration,
+    /// What was written, in bytes; 0 after loading, where QEMU does not count.
+    pub transferred_bytes: u64,
+}
+
+/// What is going on, for errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Writing state to a file.
+    Save,
+    /// Reading state from a file.
+    Load,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Save => "saving the machine's state to",
+            Self::Load => "loading the machine's state from",
+        })
+    }
+}
+
+/// State could not be saved or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The file cannot be made, or is not there.
+    #[error("{operation} {file} failed before it began")]
+    File {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file's path cannot be given to QEMU.
+    #[error("the path {file} is not valid UTF-8: move the emulator's folder to a plain name")]
+    PathNotUtf8 {
+        /// The file.
+        file: PathBuf,
+    },
+    /// QEMU says that it failed. `reason` is QEMU's own text, for people.
+    #[error("{operation} {file} failed: {reason}")]
+    Failed {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// QEMU's description.
+        reason: String,
+    },
+    /// It was cancelled, by [`cancel`] or by another program.
+    #[error("{operation} {file} was cancelled")]
+    Cancelled {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+    },
+    /// It took too long and was cancelled.
+    #[error("{operation} {file} took longer than {limit:?} and was cancelled")]
+    Timeout {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// QEMU ended. Versions before 9.1 do so when a load fails; their log says why.
+    #[error("QEMU ended while {operation} {file}; its log says why")]
+    QemuGone {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// The QMP error.
+        #[source]
+        source: QmpError,
+    },
+    /// A QMP command failed.
+    #[error("{operation} {file} failed")]
+    Qmp {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// The QMP error.
+        #[source]
+        source: QmpError,
+    },
+}
+
+/// Saves device state only; RAM must be a file mapped shared, and is complete when this returns.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. The machine stays as it was, stopped; `cont` lets it run again.
+pub async fn capture_ignore_shared(
+    monitor: &Monitor,
+    device_state: &Path,
+    limit: Duration,
+    progress: impl FnMut(Progress),
+) -> Result<Summary, MigrationError> {
+    let way = Way::IgnoreShared;
+    Migration::new(monitor, Operation::Save, device_state, limit)?
+        .save(way, progress)
+        .await
+}
+
+/// Loads device state saved by [`capture_ignore_shared`]; RAM must be that capture's file.
+///
+/// `version` is that of the QEMU this is asked of.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. The machine cannot be used after one.
+pub async fn incoming_ignore_shared(
+    monitor: &Monitor,
+    version: Version,
+    device_state: &Path,
+    limit: Duration,
+) -> Result<Summary, MigrationError> {
+    let way = Way::IgnoreShared;
+    Migration::new(monitor, Operation::Load, device_state, limit)?
+        .load(way, version)
+        .await
+}
+
+/// Saves RAM and device state to one file, by `channels` threads.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. The machine stays as it was, stopped; `cont` lets it run again.
+pub async fn save_mapped_ram(
+    monitor: &Monitor,
+    file: &Path,
+    channels: u8,
+    limit: Duration,
+    progress: impl FnMut(Progress),
+) -> Result<Summary, MigrationError> {
+    let way = Way::MappedRam { channels };
+    Migration::new(monitor, Operation::Save, file, limit)?
+        .save(way, progress)
+        .await
+}
+
+/// Loads what [`save_mapped_ram`] saved, by `channels` threads.
+///
+/// `version` is that of the QEMU this is asked of.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. The machine cannot be used after one.
+pub async fn load_mapped_ram(
+    monitor: &Monitor,
+    version: Version,
+    file: &Path,
+    channels: u8,
+    limit: Duration,
+) -> Result<Summary, MigrationError> {
+    let way = Way::MappedRam { channels };
+    Migration::new(monitor, Operation::Load, file, limit)?
+        .load(way, version)
+        .await
+}
+
+/// Cancels a save that is under way, and waits until it has ended one way or the other.
+///
+/// For after a dropped future: dropping does not stop QEMU. Harmless if nothing is under way.
+///
+/// # Errors
+///
+/// Those of the monitor; [`QmpError::NoEvent`] if it does not end within `limit`.
+pub async fn cancel(monitor: &Monitor, limit: Duration) -> Result<(), QmpError> {
+    let deadline = Instant::now() + limit;
+    let mut events = monitor.subscribe();
+    monitor.execute(qapi_qmp::migrate_cancel {}, limit).await?;
+    loop {
+        if monitor.execute(QueryMigrate {}, limit).await?.phase() != Phase::UnderWay {
+            return Ok(());
+        }
+        match timeout_at(deadline, next_migration_event(&mut events)).await {
+            Ok(event) => event?,
+            Err(_) => {
+                let event = "MIGRATION";
+                return Err(QmpError::NoEvent { event, limit });
+            }
+        }
+    }
+}
+
+/// How RAM travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    IgnoreShared,
+    MappedRam { channels: u8 },
+}
+
+impl Way {
+    fn capabilities(self) -> [(MigrationCapability, bool); 4] {
+        let mapped = matches!(self, Self::MappedRam { .. });
+        [
+            (MigrationCapability::events, true),
+            (MigrationCapability::x_ignore_shared, !mapped),
+            (MigrationCapability::mapped_ram, mapped),
+            (MigrationCapability::multifd, mapped),
+        ]
+    }
+}
+
+/// `migrate-set-parameters` with those we set.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SetParameters {
+    max_bandwidth: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multifd_channels: Option<u8>,
+}
+
+impl Command for SetParameters {
+    type Ok = qapi_spec::Empty;
+    const NAME: &'static str = "migrate-set-parameters";
+    const ALLOW_OOB: bool = false;
+}
+
+/// `query-migrate` with a tolerant answer: the generated type demands fields that come and go.
+#[derive(Debug, Serialize)]
+struct QueryMigrate {}
+
+impl Command for QueryMigrate {
+    type Ok = Info;
+    const NAME: &'static str = "query-migrate";
+    const ALLOW_OOB: bool = false;
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Info {
+    status: Option<String>,
+    error_desc: Option<String>,
+    ram: Option<RamInfo>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RamInfo {
+    #[serde(default)]
+    total: u64,
+    #[serde(default)]
+    remaining: u64,
+    #[serde(default)]
+    transferred: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    UnderWay,
+    Completed,
+    Failed,
+    Cancelled,
+    /// No migration has been asked for.
+    Idle,
+}
+
+impl Info {
+    fn phase(&self) -> Phase {
+        match self.status.as_deref() {
+            None | Some("none") => Phase::Idle,
+            Some("completed") => Phase::Completed,
+            Some("failed") => Phase::Failed,
+            Some("cancelled") => Phase::Cancelled,
+            // `setup`, `active`, `device`, `cancelling`, and whatever later versions add between.
+            Some(_) => Phase::UnderWay,
+        }
+    }
+}
+
+/// One save or load.
+struct Migration<'a> {
+    monitor: &'a Monitor,
+    operation: Operation,
+    file: &'a Path,
+    name: &'a str,
+    limit: Duration,
+    started: Instant,
+}
+
+impl<'a> Migration<'a> {
+    fn new(
+        monitor: &'a Monitor,
+        operation: Operation,
+        file: &'a Path,
+        limit: Duration,
+    ) -> Result<Self, MigrationError> {
+        let name = file.to_str().ok_or_else(|| MigrationError::PathNotUtf8 {
+            file: file.to_owned(),
+        })?;
+        Ok(Self {
+            monitor,
+            operation,
+            file,
+            name,
+            limit,
+            started: Instant::now(),
+        })
+    }
+
+    async fn save(
+        self,
+        way: Way,
+        progress: impl FnMut(Progress),
+    ) -> Result<Summary, MigrationError> {
+        // Made by us, so that nobody else may read the guest's memory: QEMU would leave that to
+        // the umask.
+        std::fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.file)
+            .map_err(|source| self.file_error(source))?;
+        let command = qapi_qmp::migrate {
+            channels: Some(self.channels()),
+            detach: None,
+            resume: None,
+            uri: None,
+        };
+        self.run(way, command, progress).await
+    }
+
+    async fn load(self, way: Way, version: Version) -> Result<Summary, MigrationError> {
+        // Some versions end when they cannot open it, so find out here.
+        std::fs::File::open(self.file).map_err(|source| self.file_error(source))?;
+        let command = qapi_qmp::migrate_incoming {
+            channels: Some(self.channels()),
+            exit_on_error: (version >= REPORTS_LOAD_ERRORS).then_some(false),
+            uri: None,
+        };
+        self.run(way, command, |_| {}).await
+    }
+
+    async fn run<C: Command>(
+        self,
+        way: Way,
+        command: C,
+        progress: impl FnMut(Progress),
+    ) -> Result<Summary, MigrationError> {
+        // Before the command: its events must not be missed.
+        let mut events = self.monitor.subscribe();
+        self.set_capabilities(&way.capabilities()).await?;
+        let outcome = self.carry_out(way, command, &mut events, progress).await;
+        let off = way
+            .capabilities()
+            .map(|(capability, _)| (capability, false));
+        if let Err(error) = self.set_capabilities(&off).await {
+            // Harmless: whoever migrates next sets all of them. After a failure QEMU may be gone.
+            tracing::debug!(%error, "capabilities stay set");
+        }
+        outcome
+    }
+
+    async fn carry_out<C: Command>(
+        &self,
+        way: Way,
+        command: C,
+        events: &mut EventStream,
+        progress: impl FnMut(Progress),
+    ) -> Result<Summary, MigrationError> {
+        self.execute(SetParameters {
+            max_bandwidth: BANDWIDTH,
+            multifd_channels: match way {
+                Way::IgnoreShared => None,
+                Way::MappedRam { channels } => Some(channels),
+            },
+        })
+        .await?;
+        self.execute(command).await?;
+
+        let deadline = self.started + self.limit;
+        match timeout_at(deadline, self.outcome(events, progress)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                // Loading cannot be cancelled; the caller ends that QEMU.
+                if self.operation == Operation::Save {
+                    cancel(self.monitor, COMMAND_LIMIT)
+                        .await
+                        .map_err(|source| self.qmp_error(source))?;
+                }
+                Err(MigrationError::Timeout {
+                    operation: self.operation,
+                    file: self.file.to_owned(),
+                    limit: self.limit,
+                })
+            }
+        }
+    }
+
+    /// Waits for events, but believes `query-migrate`: an event may be left over from an earlier
+    /// migration, or be lost.
+    async fn outcome(
+        &self,
+        events: &mut EventStream,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Summary, MigrationError> {
+        loop {
+            let info = self.execute(QueryMigrate {}).await?;
+            let ram = info.ram.as_ref();
+            if let Some(ram) = ram {
+                progress(Progress {
+                    done_bytes: ram.total.saturating_sub(ram.remaining),
+                    total_bytes: ram.total,
+                });
+            }
+            match info.phase() {
+                Phase::Completed => {
+                    return Ok(Summary {
+                        took: self.started.elapsed(),
+                        transferred_bytes: ram.map_or(0, |ram| ram.transferred),
+                    });
+                }
+                Phase::Failed => {
+                    return Err(MigrationError::Failed {
+                        operation: self.operation,
+                        file: self.file.to_owned(),
+                        reason: info
+                            .error_desc
+                            .unwrap_or_else(|| "QEMU gives no reason".to_owned()),
+                    });
+                }
+                Phase::Cancelled => {
+                    return Err(MigrationError::Cancelled {
+                        operation: self.operation,
+                        file: self.file.to_owned(),
+                    });
+                }
+                Phase::UnderWay | Phase::Idle => {}
+            }
+            let tick = Instant::now() + PROGRESS_EVERY;
+            match timeout_at(tick, next_migration_event(events)).await {
+                Ok(event) => event.map_err(|source| self.qmp_error(source))?,
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn set_capabilities(
+        &self,
+        capabilities: &[(MigrationCapability, bool)],
+    ) -> Result<(), MigrationError> {
+        let capabilities = capabilities
+            .iter()
+            .map(|&(capability, state)| MigrationCapabilityStatus { capability, state })
+            .collect();
+        self.execute(qapi_qmp::migrate_set_capabilities { capabilities })
+            .await
+            .map(drop)
+    }
+
+    async fn execute<C: Command>(&self, command: C) -> Result<C::Ok, MigrationError> {
+        self.monitor
+            .execute(command, COMMAND_LIMIT)
+            .await
+            .map_err(|source| self.qmp_error(source))
+    }
+
+    /// The file as structured arguments: a URI would give commas in a path a meaning.
+    fn channels(&self) -> Vec<MigrationChannel> {
+        vec![MigrationChannel {
+            channel_type: MigrationChannelType::main,
+            addr: MigrationAddress::file(FileMigrationArgs {
+                filename: self.name.to_owned(),
+                offset: 0,
+            }),
+        }]
+    }
+
+    fn file_error(&self, source: io::Error) -> MigrationError {
+        MigrationError::File {
+            operation: self.operation,
+            file: self.file.to_owned(),
+            source,
+        }
+    }
+
+    fn qmp_error(&self, source: QmpError) -> MigrationError {
+        let operation = self.operation;
+        let file = self.file.to_owned();
+        if source.is_disconnect() {
+            MigrationError::QemuGone {
+                operation,
+                file,
+                source,
+            }
+        } else {
+            MigrationError::Qmp {
+                operation,
+                file,
+                source,
+            }
+        }
+    }
+}
+
+async fn next_migration_event(events: &mut EventStream) -> Result<(), QmpError> {
+    loop {
+        match events.next().await {
+            Ok(event) if event.name == "MIGRATION" => return Ok(()),
+            Ok(_) => {}
+            // The state is asked for after each event, so a lost one only has to wake us.
+            Err(QmpError::EventsLost { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}

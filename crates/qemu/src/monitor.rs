@@ -1,0 +1,145 @@
+//! A machine's two monitors: one for commands, one for events.
+//!
+//! QEMU handles the commands of a monitor one after another. Events come over a connection of
+//! their own, so that a command that takes its time hides none. Each monitor serves one client at
+//! a time and lets the next one wait, so close a [`Monitor`] as soon as it is not needed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use qapi_spec::Command;
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+
+use crate::process::Sockets;
+use crate::qmp::{EventStream, Greeting, Qmp, QmpError};
+
+/// Connections to both monitors of a machine.
+#[derive(Debug)]
+pub struct Monitor {
+    control: Qmp,
+    events: Qmp,
+}
+
+/// Whether the vCPUs run, and QEMU's word for the state the machine is in.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RunStatus {
+    /// The vCPUs run.
+    pub running: bool,
+    /// QEMU's word, such as `paused`, `inmigrate` or `postmigrate`; new ones may come.
+    #[serde(rename = "status")]
+    pub state: String,
+}
+
+/// `query-status` with a tolerant answer: the generated type refuses states it does not know.
+#[derive(Debug, Serialize)]
+struct QueryStatus {}
+
+impl Command for QueryStatus {
+    type Ok = RunStatus;
+    const NAME: &'static str = "query-status";
+    const ALLOW_OOB: bool = false;
+}
+
+impl Monitor {
+    /// Connects to both monitors and waits at most `limit` for each.
+    ///
+    /// # Errors
+    ///
+    /// [`QmpError::Connect`] if nobody listens, [`QmpError::NoGreeting`] if another program holds
+    /// a monitor for longer than `limit`.
+    pub async fn connect(sockets: &Sockets, limit: Duration) -> Result<(Self, Greeting), QmpError> {
+        let (control_path, events_path) = (sockets.control(), sockets.events());
+        // One after the other: two clients that each hold one and wait for the other would be stuck.
+        let (control, greeting) = dial(&control_path, limit).await?;
+        let (events, _) = dial(&events_path, limit).await?;
+        Ok((Self { control, events }, greeting))
+    }
+
+    /// Runs a command. See [`Qmp::execute`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn execute<C: Command>(
+        &self,
+        command: C,
+        limit: Duration,
+    ) -> Result<C::Ok, QmpError> {
+        self.control.execute(command, limit).await
+    }
+
+    /// Events from now on.
+    pub fn subscribe(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    /// What the machine is doing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn status(&self, limit: Duration) -> Result<RunStatus, QmpError> {
+        self.execute(QueryStatus {}, limit).await
+    }
+
+    /// Stops the vCPUs. When it returns they have stopped, and disks are flushed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn stop(&self, limit: Duration) -> Result<(), QmpError> {
+        self.execute(qapi_qmp::stop {}, limit).await.map(drop)
+    }
+
+    /// Lets the vCPUs run.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn cont(&self, limit: Duration) -> Result<(), QmpError> {
+        self.execute(qapi_qmp::cont {}, limit).await.map(drop)
+    }
+
+    /// Presses the power button. The guest decides what to do about it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn powerdown(&self, limit: Duration) -> Result<(), QmpError> {
+        self.execute(qapi_qmp::system_powerdown {}, limit)
+            .await
+            .map(drop)
+    }
+
+    /// Tells QEMU to end. It flushes and closes its images, then exits; wait for the process.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`]. That QEMU hung up before its answer arrived is not one.
+    pub async fn quit(&self, limit: Duration) -> Result<(), QmpError> {
+        match self.execute(qapi_qmp::quit {}, limit).await {
+            Ok(_) | Err(QmpError::Disconnected { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Closes both connections and waits until they are closed.
+    pub async fn close(self) {
+        self.events.close().await;
+        self.control.close().await;
+    }
+}
+
+async fn dial(path: &Path, limit: Duration) -> Result<(Qmp, Greeting), QmpError> {
+    let failed = |source| QmpError::Connect {
+        path: path.to_owned(),
+        source,
+    };
+    match tokio::time::timeout(limit, UnixStream::connect(path)).await {
+        Ok(Ok(stream)) => Qmp::connect(stream, limit).await,
+        Ok(Err(source)) => Err(failed(source)),
+        // The queue of waiting clients is full.
+        Err(_) => Err(QmpError::NoGreeting { limit }),
+    }
+}
