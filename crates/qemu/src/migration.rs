@@ -237,13 +237,11 @@ pub async fn cancel(monitor: &Monitor, limit: Duration) -> Result<(), QmpError> 
         if monitor.execute(QueryMigrate {}, limit).await?.phase() != Phase::UnderWay {
             return Ok(());
         }
-        match timeout_at(deadline, next_migration_event(&mut events)).await {
-            Ok(event) => event?,
-            Err(_) => {
-                let event = "MIGRATION";
-                return Err(QmpError::NoEvent { event, limit });
-            }
-        }
+        let Ok(event) = timeout_at(deadline, next_migration_event(&mut events)).await else {
+            let event = "MIGRATION";
+            return Err(QmpError::NoEvent { event, limit });
+        };
+        event?;
     }
 }
 
@@ -434,22 +432,20 @@ impl<'a> Migration<'a> {
         self.execute(command).await?;
 
         let deadline = self.started + self.limit;
-        match timeout_at(deadline, self.outcome(events, progress)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                // Loading cannot be cancelled; the caller ends that QEMU.
-                if self.operation == Operation::Save {
-                    cancel(self.monitor, COMMAND_LIMIT)
-                        .await
-                        .map_err(|source| self.qmp_error(source))?;
-                }
-                Err(MigrationError::Timeout {
-                    operation: self.operation,
-                    file: self.file.to_owned(),
-                    limit: self.limit,
-                })
-            }
+        if let Ok(outcome) = timeout_at(deadline, self.outcome(events, progress)).await {
+            return outcome;
         }
+        // Loading cannot be cancelled; the caller ends that QEMU.
+        if self.operation == Operation::Save {
+            cancel(self.monitor, COMMAND_LIMIT)
+                .await
+                .map_err(|source| self.qmp_error(source))?;
+        }
+        Err(MigrationError::Timeout {
+            operation: self.operation,
+            file: self.file.to_owned(),
+            limit: self.limit,
+        })
     }
 
     /// Waits for events, but believes `query-migrate`: an event may be left over from an earlier
@@ -493,9 +489,8 @@ impl<'a> Migration<'a> {
                 Phase::UnderWay | Phase::Idle => {}
             }
             let tick = Instant::now() + PROGRESS_EVERY;
-            match timeout_at(tick, next_migration_event(events)).await {
-                Ok(event) => event.map_err(|source| self.qmp_error(source))?,
-                Err(_) => {}
+            if let Ok(event) = timeout_at(tick, next_migration_event(events)).await {
+                event.map_err(|source| self.qmp_error(source))?;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Files, Launch, Machine, MachineError, Ram, utf8};
+use super::{Files, Forward, Launch, Machine, MachineError, Ram, utf8};
 use crate::binary::QemuBinary;
 
 pub(super) fn arguments(
@@ -55,15 +55,18 @@ pub(super) fn arguments(
         add("-blockdev", node.to_string());
     }
 
-    let mut net = "user,id=net0,ipv6=off".to_owned();
-    for forward in &machine.forwards {
-        // The host side is always loopback: nothing of the guest is offered to the network.
-        net += &format!(
-            ",hostfwd=tcp:127.0.0.1:{}-:{}",
-            forward.host_port, forward.guest_port
-        );
-    }
-    add("-netdev", net);
+    // The host side is always loopback: nothing of the guest is offered to the network.
+    let forwards = machine.forwards.iter().map(|forward| {
+        let Forward {
+            host_port,
+            guest_port,
+        } = forward;
+        format!(",hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
+    });
+    add(
+        "-netdev",
+        format!("user,id=net0,ipv6=off{}", forwards.collect::<String>()),
+    );
     for share in &machine.shares {
         let path = utf8("a shared folder", &share.path)?;
         let readonly = if share.read_only { "on" } else { "off" };

@@ -19,7 +19,9 @@ pub(super) fn start_of(pid: u32) -> io::Result<Option<u64>> {
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    parse_stat(&stat).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown format"))
+    let stat = parse_stat(&stat)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown format"))?;
+    Ok((!stat.ended).then_some(stat.start))
 }
 
 /// A process that ends while its files are read gives `ESRCH`.
@@ -28,15 +30,22 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
-/// `None` if the line is not understood, `Some(None)` for a process that has ended.
-fn parse_stat(stat: &str) -> Option<Option<u64>> {
+/// What we read from `/proc/<pid>/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    ended: bool,
+    start: u64,
+}
+
+fn parse_stat(stat: &str) -> Option<Stat> {
     // The second field is the program's name in parentheses, and may hold anything.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ');
     let state = fields.next()?;
     // The start is field 22; fields 1 and 2 are cut off and 3 is taken.
     let start = fields.nth(22 - 4)?.parse().ok()?;
-    Some((!matches!(state, "Z" | "X" | "x")).then_some(start))
+    let ended = matches!(state, "Z" | "X" | "x");
+    Some(Stat { ended, start })
 }
 
 /// Processes that have an argument ending with `mark`.
@@ -123,11 +132,11 @@ mod tests {
     #[test]
     fn the_program_name_may_look_like_fields() {
         let tail = "0 ".repeat(18) + "4242 0 0";
-        assert_eq!(
-            parse_stat(&format!("7 (a) Z 1) S {tail}")),
-            Some(Some(4242))
-        );
-        assert_eq!(parse_stat(&format!("7 (a) Z {tail}")), Some(None));
+        let stat = |ended| Stat { ended, start: 4242 };
+        let live = format!("7 (a) Z 1) S {tail}");
+        assert_eq!(parse_stat(&live), Some(stat(false)));
+        let ended = format!("7 (a) Z {tail}");
+        assert_eq!(parse_stat(&ended), Some(stat(true)));
         assert_eq!(parse_stat("7 (a) S 1 2"), None);
         assert_eq!(parse_stat("nonsense"), None);
     }
