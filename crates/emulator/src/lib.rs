@@ -1,1 +1,57 @@
-//! The emulator engine: instances, snapshots, rotation, readiness.
+//! The emulator engine: everything that the shells — the command line and the
+//! desktop app — do to an emulator.
+//!
+//! An [`Emulator`] is a name and a folder. The folder is the truth: QEMU runs
+//! detached, no daemon of ours watches it, and every operation observes,
+//! takes the instance's lock, finishes or undoes what a killed command left
+//! ([`policy`] shows the states), acts, and records.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`policy`] | what is done in which state: pure functions |
+//! | `start`, `stop`, `capture`, `status`, `verify`, `archive` | the operations |
+//! | `vm` | bringing a machine up, rotating, proving |
+//! | `snapshot`, `session` | saved state, and what makes it safe to load |
+//! | [`fingerprint`] | why saved state fits a machine or does not |
+//! | [`readiness`] | proof, by the ports that users use |
+//! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
+//! | [`paths`], [`variables`] | every file's and every environment variable's name |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod archive;
+mod capture;
+pub mod config_disk;
+mod error;
+pub mod fingerprint;
+pub mod guest;
+mod instance;
+pub mod lock;
+pub mod paths;
+pub mod policy;
+pub mod ports;
+pub mod progress;
+pub mod readiness;
+pub mod record;
+mod run;
+pub mod secret;
+mod session;
+mod settle;
+mod snapshot;
+mod sparse;
+mod start;
+mod status;
+mod stop;
+pub mod store;
+pub mod variables;
+mod verify;
+mod vm;
+
+pub use capture::CaptureReport;
+pub use error::{Error, chain};
+pub use instance::Emulator;
+pub use run::StartKind;
+pub use start::{StartDetails, StartReport};
+pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};
+pub use stop::{SessionFate, StopReport};
+pub use verify::VerifyReport;

@@ -1,0 +1,300 @@
+//! What can go wrong with an operation, with a stable code and a remedy.
+
+use std::path::PathBuf;
+
+use crate::lock::LockError;
+use crate::ports::Taken;
+
+/// Why an operation on an instance failed.
+///
+/// [`Error::code`] is stable and meant for programs; the message says what
+/// happened, [`Error::hint`] what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder cannot be made or trusted.
+    #[error(transparent)]
+    Folder(#[from] crate::paths::FolderError),
+    /// The instance is in use.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// There is no usable QEMU.
+    #[error(transparent)]
+    Qemu(#[from] qemu::BinaryError),
+    /// No accelerator works.
+    #[error(transparent)]
+    Accelerator(#[from] qemu::ProbeError),
+    /// There is no image.
+    #[error("there is no image at {}", path.display())]
+    NoImage {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The image cannot be used.
+    #[error(transparent)]
+    Image(#[from] images::ImageError),
+    /// The image needs more than the settings give it.
+    #[error("the image needs at least {needed}, and {variable} gives it {given}")]
+    TooSmall {
+        /// What it needs.
+        needed: String,
+        /// The variable to change.
+        variable: &'static str,
+        /// What it would get.
+        given: String,
+    },
+    /// A service of the image has no port that can be used.
+    #[error(
+        "service {service} cannot have the guest port {template:?} with the port prefix {prefix}"
+    )]
+    GuestPort {
+        /// The service.
+        service: String,
+        /// The port as the manifest gives it.
+        template: String,
+        /// The prefix in force.
+        prefix: u16,
+    },
+    /// Two services would have the same port on the host.
+    #[error("services {first} and {second} would both have host port {port}")]
+    PortTwice {
+        /// One service.
+        first: String,
+        /// The other.
+        second: String,
+        /// The port.
+        port: u16,
+    },
+    /// Ports are taken.
+    #[error("{}", taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    PortsTaken {
+        /// Which, by whom.
+        taken: Vec<Taken>,
+    },
+    /// A file of ours cannot be read or written.
+    #[error(transparent)]
+    Record(#[from] crate::record::RecordError),
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The config disk cannot be made.
+    #[error(transparent)]
+    ConfigDisk(#[from] crate::config_disk::ConfigDiskError),
+    /// The disk overlay cannot be made.
+    #[error(transparent)]
+    Overlay(#[from] images::qcow2::OverlayError),
+    /// No random numbers.
+    #[error("the operating system gave no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// QEMU did not start.
+    #[error(transparent)]
+    Spawn(#[from] qemu::SpawnError),
+    /// QEMU ended by itself.
+    #[error("QEMU ended unexpectedly; its last words are in {}", log.display())]
+    QemuDied {
+        /// QEMU's log.
+        log: PathBuf,
+    },
+    /// A command to QEMU failed.
+    #[error("QEMU could not {action}")]
+    Monitor {
+        /// What was asked of it.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: qemu::QmpError,
+    },
+    /// Saving or loading the machine failed.
+    #[error("QEMU could not {action} the machine")]
+    Migration {
+        /// `save`, `load` or `capture`.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: qemu::MigrationError,
+    },
+    /// Something inside the guest failed.
+    #[error(transparent)]
+    Guest(#[from] crate::guest::GuestError),
+    /// The guest is not ready.
+    #[error(transparent)]
+    NotReady(#[from] crate::readiness::NotReady),
+    /// The secret store failed.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The system does not tell about processes.
+    #[error(transparent)]
+    Process(#[from] qemu::process::IdentityError),
+    /// QEMU could not be ended.
+    #[error(transparent)]
+    Stop(#[from] qemu::StopError),
+    /// It cannot be done while the emulator runs.
+    #[error("{request} cannot be done while the emulator runs")]
+    Running {
+        /// What was asked for.
+        request: &'static str,
+    },
+    /// The session lies on another image than the one asked for.
+    #[error("the kept session belongs to the image {}, not to {}", session.display(), asked.display())]
+    OtherImage {
+        /// The session's image.
+        session: PathBuf,
+        /// The image asked for.
+        asked: PathBuf,
+    },
+    /// What the session's disk lies on is gone or changed.
+    #[error("the kept session's disk cannot be used: {problem}")]
+    SessionBase {
+        /// What is missing.
+        problem: String,
+    },
+    /// There is no snapshot.
+    #[error("there is no snapshot")]
+    NoSnapshot,
+    /// The snapshot is damaged.
+    #[error("the snapshot is damaged: {damage}")]
+    SnapshotDamaged {
+        /// What is wrong.
+        damage: String,
+    },
+    /// An archive cannot be written or read.
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
+    /// A start failed by memory and then by a cold boot.
+    #[error("the emulator could not be started: {first}; a cold boot failed as well")]
+    ColdFailed {
+        /// Why the first way failed.
+        first: String,
+        /// Why the cold boot failed.
+        #[source]
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Folder(_) => "folder",
+            Self::Lock(LockError::Busy { .. }) => "busy",
+            Self::Lock(LockError::File { .. }) | Self::File { .. } => "file",
+            Self::Qemu(_) => "qemu_missing",
+            Self::Accelerator(_) => "accelerator",
+            Self::NoImage { .. } => "image_missing",
+            Self::Image(_) => "image",
+            Self::TooSmall { .. } => "too_small",
+            Self::GuestPort { .. } | Self::PortTwice { .. } => "port_setting",
+            Self::PortsTaken { .. } => "port_taken",
+            Self::Record(_) => "record",
+            Self::ConfigDisk(_) => "config_disk",
+            Self::Overlay(_) => "overlay",
+            Self::Random(_) => "random",
+            Self::Spawn(_) => "qemu_start",
+            Self::QemuDied { .. } => "qemu_died",
+            Self::Monitor { .. } => "qemu",
+            Self::Migration { .. } => "migration",
+            Self::Guest(crate::guest::GuestError::Rotation { .. }) => "rotation",
+            Self::Guest(_) => "guest",
+            Self::NotReady(_) => "not_ready",
+            Self::Store(_) => "secret_store",
+            Self::Process(_) => "process",
+            Self::Stop(_) => "stop",
+            Self::Running { .. } => "running",
+            Self::OtherImage { .. } => "other_image",
+            Self::SessionBase { .. } => "session_base",
+            Self::NoSnapshot => "no_snapshot",
+            Self::SnapshotDamaged { .. } => "snapshot_damaged",
+            Self::Archive(_) => "archive",
+            Self::ColdFailed { source, .. } => source.code(),
+        }
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Lock(LockError::Busy { .. }) => "Wait for it, or end that process.".to_owned(),
+            Self::NoImage { .. } => {
+                "Build one with `cargo xtask image`, or name one with --image FILE.".to_owned()
+            }
+            Self::TooSmall { variable, .. } => format!("Raise {variable} or unset it."),
+            Self::GuestPort { .. } => "Set PORT_PREFIX to a smaller number or unset it.".to_owned(),
+            Self::PortTwice { .. } => "Change one of the EMULATOR_…_PORT variables.".to_owned(),
+            Self::PortsTaken { taken } => {
+                let variables: Vec<_> = taken.iter().map(|taken| taken.service.as_str()).collect();
+                format!(
+                    "End the process that has it, or set another port by the EMULATOR_…_PORT variable of {}.",
+                    variables.join(" and ")
+                )
+            }
+            Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
+            Self::OtherImage { .. } => {
+                "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
+            }
+            Self::SessionBase { .. } => {
+                "Put the image back, or drop the session with `stack-emulator reset`.".to_owned()
+            }
+            Self::NoSnapshot | Self::SnapshotDamaged { .. } => {
+                "Take a new one with `stack-emulator capture`.".to_owned()
+            }
+            Self::NotReady(_) => format!(
+                "See `stack-emulator logs`; if the machine is slow, give it more time with {}.",
+                crate::variables::READY_TIMEOUT
+            ),
+            Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) => {
+                "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
+            }
+            Self::ColdFailed { source, .. } => return source.hint(),
+            Self::Folder(_)
+            | Self::Lock(LockError::File { .. })
+            | Self::Qemu(_)
+            | Self::Accelerator(_)
+            | Self::Image(_)
+            | Self::Record(_)
+            | Self::File { .. }
+            | Self::ConfigDisk(_)
+            | Self::Overlay(_)
+            | Self::Random(_)
+            | Self::Monitor { .. }
+            | Self::Migration { .. }
+            | Self::Store(_)
+            | Self::Archive(_)
+            | Self::Process(_)
+            | Self::Stop(_) => return None,
+        })
+    }
+
+    pub(crate) fn file(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+/// An error and its causes in one line: `a: b: c`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,520 @@
+//! An instance: opened, locked, recovered, and looked over before it is acted on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use images::Image;
+use qemu::stop::StopLimits;
+use qemu::{Accelerator, Disk, Forward, Machine, Monitor, ProcessIdentity, QemuBinary, Sockets};
+
+use crate::config_disk::ConfigDisk;
+use crate::error::Error;
+use crate::fingerprint::{Content, Fingerprint};
+use crate::lock::Lock;
+use crate::paths::{Home, InstanceName, InstancePaths, make_private_folder};
+use crate::policy::Life;
+use crate::progress::{Event, Reporter};
+use crate::readiness::Endpoint;
+use crate::record::{self, Durability};
+use crate::run::{InstanceRecord, Purpose, RunRecord, RunningVm};
+use crate::store::{self, SecretStore};
+use crate::variables::Settings;
+use crate::{ports, session};
+
+/// Root ports kept free for folders that are shared with a running VM.
+const SHARED_SLOTS: u8 = 8;
+/// Distance between the ports of one instance and the next.
+const PORT_STRIDE: u16 = 20;
+/// Instances that get ports of their own; further ones need the variables.
+const MOST_INSTANCES: u16 = 100;
+/// QEMU's answers on its monitor take milliseconds; this is for a machine that
+/// is swapping.
+pub(crate) const MONITOR_LIMIT: Duration = Duration::from_secs(20);
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(20);
+
+/// One emulator: a name, its settings, and the folder that is the truth about it.
+///
+/// Nothing is held in memory between operations. Each one takes the instance's
+/// lock, finishes or undoes what a killed command left, acts, and records.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    pub(crate) settings: Settings,
+    pub(crate) home: Home,
+    pub(crate) name: InstanceName,
+    pub(crate) paths: InstancePaths,
+    pub(crate) image: Option<PathBuf>,
+}
+
+/// An instance whose lock is held and that is in no half-done state.
+pub(crate) struct Held<'a> {
+    pub emulator: &'a Emulator,
+    pub runtime_folder: PathBuf,
+    pub store: Box<dyn SecretStore>,
+    pub running: Option<(RunRecord, RunningVm)>,
+    _lock: Lock,
+}
+
+/// Everything that a boot or a resume is made from.
+pub(crate) struct Prepared {
+    pub binary: QemuBinary,
+    pub accelerator: Accelerator,
+    pub image: Image,
+    pub image_content: Content,
+    pub endpoints: Vec<Endpoint>,
+    pub guest_ports: BTreeMap<String, u16>,
+    pub config: ConfigDisk,
+    pub fingerprint: Fingerprint,
+    pub boot_id: String,
+}
+
+impl Emulator {
+    /// The instance called `name`, with `image` in place of the one used last.
+    pub fn new(settings: Settings, name: InstanceName, image: Option<PathBuf>) -> Self {
+        let home = Home::new(settings.home.clone());
+        let paths = home.instance(&name);
+        Self {
+            settings,
+            home,
+            name,
+            paths,
+            image,
+        }
+    }
+
+    /// The instance's files.
+    pub fn paths(&self) -> &InstancePaths {
+        &self.paths
+    }
+
+    /// The settings that operations go by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes the lock and cleans up after commands that were killed.
+    pub(crate) async fn hold(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Held<'_>, Error> {
+        for folder in [
+            self.paths.root().to_owned(),
+            self.paths.snapshots(),
+            self.paths.root().join("logs"),
+            self.home.cache(),
+        ] {
+            make_private_folder(&folder)?;
+        }
+        let runtime_folder = self.paths.runtime_folder()?;
+        // Whoever holds it may be booting a guest, so allow for that.
+        let limit = self.settings.ready_timeout + Duration::from_secs(60);
+        let lock = Lock::acquire(&self.paths.lock(), command, limit, reporter).await?;
+        let store = store::open(self.home.path(), &self.name, &runtime_folder);
+        let running = self.recover(reporter).await?;
+        Ok(Held {
+            emulator: self,
+            runtime_folder,
+            store,
+            running,
+            _lock: lock,
+        })
+    }
+
+    /// Finishes or undoes what is half-done; returns the VM that runs, if any.
+    async fn recover(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
+        let path = self.paths.run_record();
+        let record: RunRecord = match record::read_optional(&path) {
+            Ok(None) => {
+                self.remove_unfinished_capture()?;
+                return Ok(None);
+            }
+            Ok(Some(record)) => record,
+            // Without a token there is nothing to find a process by. The
+            // record is of this boot alone, so a damaged one is no loss.
+            Err(error) => {
+                reporter.report(Event::Warning(&format!(
+                    "The run record was damaged and is ignored: {error}"
+                )));
+                self.forget_run()?;
+                return Ok(None);
+            }
+        };
+        let alive = record.live_processes()?;
+        match record.purpose.clone() {
+            Purpose::Running(vm) if !alive.is_empty() => return Ok(Some((record, *vm))),
+            Purpose::Running(_) => {
+                reporter.report(Event::Notice(
+                    "The virtual machine ended without being stopped; its disk is kept.",
+                ));
+            }
+            Purpose::Saving(vm) if !alive.is_empty() => {
+                reporter.report(Event::Notice(
+                    "A stop was interrupted; the virtual machine runs on.",
+                ));
+                self.undo_saving(&record).await?;
+                let record = RunRecord {
+                    purpose: Purpose::Running(vm.clone()),
+                    ..record
+                };
+                record::write(&path, &record, Durability::ThisBoot)?;
+                return Ok(Some((record, *vm)));
+            }
+            // The process has ended: the session is saved if `saved.json` is
+            // there, and a disk alone otherwise.
+            Purpose::Saving(_) => {}
+            Purpose::Starting { fresh_disk } => {
+                kill(&alive).await?;
+                if fresh_disk {
+                    self.drop_session()?;
+                }
+            }
+            Purpose::Capturing => {
+                kill(&alive).await?;
+                self.remove_unfinished_capture()?;
+            }
+        }
+        self.forget_run()?;
+        Ok(None)
+    }
+
+    /// Lets a VM run on whose stop was cut short.
+    async fn undo_saving(&self, record: &RunRecord) -> Result<(), Error> {
+        let failed = |action| move |source| Error::Monitor { action, source };
+        let sockets = Sockets::in_dir(&record.runtime_folder)?;
+        let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
+            .await
+            .map_err(failed("answer"))?;
+        qemu::migration::cancel(&monitor, MONITOR_LIMIT)
+            .await
+            .map_err(failed("stop saving"))?;
+        session::consume(&self.paths.session())?;
+        monitor
+            .cont(MONITOR_LIMIT)
+            .await
+            .map_err(failed("let the guest run on"))?;
+        session::drop_memory(&self.paths.session())?;
+        monitor.close().await;
+        Ok(())
+    }
+
+    pub(crate) fn remove_unfinished_capture(&self) -> Result<(), Error> {
+        let unfinished = self.paths.capture_in_progress();
+        record::remove_folder(unfinished.root()).map_err(Error::file("remove", unfinished.root()))
+    }
+
+    pub(crate) fn drop_session(&self) -> Result<(), Error> {
+        let session = self.paths.session();
+        session::remove(&session).map_err(Error::file("remove", session.root()))
+    }
+
+    pub(crate) fn forget_run(&self) -> Result<(), Error> {
+        let path = self.paths.run_record();
+        record::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+
+    /// The image to use: the one named, else the one used last, else the default.
+    fn image_path(&self, remembered: &InstanceRecord) -> PathBuf {
+        let default = || self.home.default_image(self.settings.arch);
+        self.image
+            .clone()
+            .or_else(|| remembered.image.clone())
+            .unwrap_or_else(default)
+    }
+
+    /// Looks at QEMU, accelerator, image, ports and settings.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
+        let arch = self.settings.arch;
+        let binary =
+            QemuBinary::find_cached(arch, self.settings.qemu.as_deref(), &self.home.cache())
+                .await?;
+        let accelerator = match self.settings.accelerator {
+            Some(accelerator) => accelerator,
+            None => {
+                qemu::accel::probe(&binary, &self.home.cache(), false)
+                    .await?
+                    .accelerator
+            }
+        };
+        let remembered = match record::read_optional(&self.paths.instance_record())? {
+            Some(remembered) => remembered,
+            None => InstanceRecord {
+                port_offset: self.choose_port_offset()?,
+                ..InstanceRecord::default()
+            },
+        };
+        let path = self.image_path(&remembered);
+        if !path.exists() {
+            return Err(Error::NoImage { path });
+        }
+        let image = Image::open(&path)?;
+        self.check_size(&image)?;
+        let image_content = match &remembered.image_content {
+            Some(known) if known.stamp == image.stamp => known.clone(),
+            // The digest is compared with the manifest's on the way.
+            _ => Content {
+                stamp: image.stamp,
+                sha256: image.digest()?,
+            },
+        };
+        let qemu = Content::of(&binary.path, remembered.qemu_content.as_ref())
+            .map_err(Error::file("read", &binary.path))?;
+        let (endpoints, guest_ports) = self.endpoints(&image, remembered.port_offset)?;
+        let ports: BTreeMap<_, _> = endpoints.iter().map(|e| (e.id.clone(), e.port)).collect();
+        let config = ConfigDisk::new(&image.path, self.settings.port_prefix, &ports)?;
+        let updated = InstanceRecord {
+            image: Some(image.path.clone()),
+            image_content: Some(image_content.clone()),
+            qemu_content: Some(qemu.clone()),
+            port_offset: remembered.port_offset,
+        };
+        if updated != remembered {
+            record::write(
+                &self.paths.instance_record(),
+                &updated,
+                Durability::PowerCut,
+            )?;
+        }
+        let boot_id = boot_id()?;
+        let mut prepared = Prepared {
+            accelerator,
+            endpoints,
+            guest_ports,
+            fingerprint: Fingerprint {
+                qemu_version: binary.version_text.clone(),
+                qemu,
+                accelerator: accelerator.to_string(),
+                // Under emulation the guest sees QEMU's CPU, whatever the host's is.
+                host_cpu: match accelerator {
+                    Accelerator::Tcg => None,
+                    Accelerator::Kvm | Accelerator::Hvf => Some(host_cpu()),
+                },
+                image: image_content.clone(),
+                ram_mib: self.settings.ram_mib,
+                vcpus: self.settings.vcpus,
+                machine: Vec::new(),
+                ports,
+                config: config.digest(),
+            },
+            binary,
+            image,
+            image_content,
+            config,
+            boot_id,
+        };
+        let disk = Disk {
+            path: PathBuf::new(),
+            backing: Vec::new(),
+        };
+        let machine = self.machine(&prepared, disk, PathBuf::new(), &prepared.endpoints);
+        prepared.fingerprint.machine = machine.guest_visible(&prepared.binary);
+        Ok(prepared)
+    }
+
+    /// The default instance has the contract's ports; each further one has
+    /// ports of its own, so that both can run.
+    fn choose_port_offset(&self) -> Result<u16, Error> {
+        if self.name.is_default() {
+            return Ok(0);
+        }
+        let instances = self.home.instances();
+        let mut used = vec![0];
+        for entry in std::fs::read_dir(&instances).map_err(Error::file("list", &instances))? {
+            let path = entry
+                .map_err(Error::file("list", &instances))?
+                .path()
+                .join("instance.json");
+            // Another instance's damaged record is that instance's trouble.
+            if let Ok(Some(other)) = record::read_optional::<InstanceRecord>(&path) {
+                used.push(other.port_offset);
+            }
+        }
+        let free = (1..=MOST_INSTANCES)
+            .map(|n| n * PORT_STRIDE)
+            .find(|offset| !used.contains(offset));
+        Ok(free.unwrap_or(PORT_STRIDE))
+    }
+
+    fn check_size(&self, image: &Image) -> Result<(), Error> {
+        let Some(manifest) = &image.manifest else {
+            return Ok(());
+        };
+        let (ram, vcpus) = (self.settings.ram_mib, self.settings.vcpus);
+        if ram < manifest.min_ram_mib {
+            return Err(Error::TooSmall {
+                needed: format!("{} MiB of memory", manifest.min_ram_mib),
+                variable: crate::variables::RAM,
+                given: format!("{ram} MiB"),
+            });
+        }
+        if vcpus < manifest.min_vcpus {
+            return Err(Error::TooSmall {
+                needed: format!("{} virtual CPUs", manifest.min_vcpus),
+                variable: crate::variables::CPUS,
+                given: vcpus.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The services' ports on both sides.
+    fn endpoints(
+        &self,
+        image: &Image,
+        offset: u16,
+    ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
+        let prefix = self.settings.port_prefix;
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        let mut guest_ports = BTreeMap::new();
+        for service in image.services(prefix) {
+            let Some(guest_port) = service.resolve_guest_port(prefix) else {
+                return Err(Error::GuestPort {
+                    service: service.id,
+                    template: service.guest_port,
+                    prefix,
+                });
+            };
+            let chosen = service
+                .port_env
+                .as_ref()
+                .and_then(|name| self.settings.ports.get(name))
+                .copied();
+            let port = chosen.unwrap_or_else(|| service.host_port.saturating_add(offset));
+            if let Some(other) = endpoints.iter().find(|other| other.port == port) {
+                return Err(Error::PortTwice {
+                    first: other.id.clone(),
+                    second: service.id,
+                    port,
+                });
+            }
+            guest_ports.insert(service.id.clone(), guest_port);
+            endpoints.push(Endpoint {
+                id: service.id,
+                name: service.name,
+                port,
+                path: service.path,
+            });
+        }
+        Ok((endpoints, guest_ports))
+    }
+
+    /// The one place where a virtual machine is described.
+    pub(crate) fn machine(
+        &self,
+        prepared: &Prepared,
+        disk: Disk,
+        config_iso: PathBuf,
+        endpoints: &[Endpoint],
+    ) -> Machine {
+        let forward = |endpoint: &Endpoint| {
+            let guest_port = *prepared.guest_ports.get(&endpoint.id)?;
+            Some(Forward {
+                host_port: endpoint.port,
+                guest_port,
+            })
+        };
+        Machine {
+            arch: self.settings.arch,
+            accelerator: prepared.accelerator,
+            ram_mib: self.settings.ram_mib,
+            vcpus: self.settings.vcpus,
+            name: format!("stack-emulator-{}", self.name),
+            disk,
+            isos: vec![config_iso],
+            forwards: endpoints.iter().filter_map(forward).collect(),
+            shared_slots: SHARED_SLOTS,
+            shares: Vec::new(),
+            firmware: None,
+        }
+    }
+}
+
+impl Held<'_> {
+    /// Stopped or running; nothing in between is left once the lock is held.
+    pub(crate) fn life(&self) -> Life {
+        if self.running.is_some() {
+            Life::Running
+        } else {
+            Life::Stopped
+        }
+    }
+
+    pub(crate) fn write_run(&self, record: &RunRecord) -> Result<(), Error> {
+        Ok(record::write(
+            &self.emulator.paths.run_record(),
+            record,
+            Durability::ThisBoot,
+        )?)
+    }
+
+    /// Refuses if a port is taken, naming all that are.
+    pub(crate) fn check_ports(endpoints: &[Endpoint]) -> Result<(), Error> {
+        let taken: Vec<_> = endpoints
+            .iter()
+            .filter(|endpoint| !ports::is_free(endpoint.port))
+            .map(|endpoint| ports::Taken {
+                port: endpoint.port,
+                service: endpoint.id.clone(),
+                owner: ports::owner(endpoint.port),
+            })
+            .collect();
+        if taken.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::PortsTaken { taken })
+        }
+    }
+}
+
+/// Kills what is left of a start or capture that was cut short.
+pub(crate) async fn kill(processes: &[ProcessIdentity]) -> Result<(), Error> {
+    let limits = StopLimits {
+        powerdown: None,
+        quit: None,
+        kill: KILL_LIMIT,
+    };
+    for process in processes {
+        qemu::stop::stop(None, process, &limits).await?;
+    }
+    Ok(())
+}
+
+/// Names this boot of the host.
+pub(crate) fn boot_id() -> Result<String, Error> {
+    let me = ProcessIdentity::of(std::process::id())?;
+    // This very process is there; a system that does not say so has no boot to name.
+    Ok(me.map(|me| me.boot_id).unwrap_or_default())
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Digest of the host CPU's model and features, which a guest with a
+/// passed-through CPU sees.
+fn host_cpu() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let telling = [
+        "vendor_id",
+        "model name",
+        "flags",
+        "Features",
+        "CPU implementer",
+        "CPU part",
+    ];
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| telling.iter().any(|field| line.starts_with(field)))
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    images::Sha256Digest::of(lines.join("\n").as_bytes()).short()
+}

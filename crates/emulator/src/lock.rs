@@ -1,0 +1,187 @@
+//! One command at a time acts on an instance.
+//!
+//! The lock is advisory and the kernel's: it goes with the process that holds
+//! it, however that ends. The file's content only tells others who it is.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::progress::{Event, Phase, Reporter};
+
+/// Who holds an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// What it is doing, for instance `start`.
+    pub command: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` (pid {})", self.command, self.pid)
+    }
+}
+
+/// The lock could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The lock file cannot be used.
+    #[error("cannot use the lock file {}", path.display())]
+    File {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another command holds the instance for too long.
+    #[error("the emulator is busy with {}; it was waited for for {} s", holder.as_ref().map_or("another command".to_owned(), ToString::to_string), waited.as_secs())]
+    Busy {
+        /// Who holds it, where that can be told.
+        holder: Option<Holder>,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+}
+
+/// The lock, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock at `path` for `command`, waiting for at most `limit` and
+    /// saying who is waited for.
+    pub(crate) async fn acquire(
+        path: &Path,
+        command: &str,
+        limit: Duration,
+        reporter: &dyn Reporter,
+    ) -> Result<Self, LockError> {
+        let error = |source| LockError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let file = open(path).map_err(error)?;
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(std::fs::TryLockError::Error(source)) => return Err(error(source)),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let holder = read_holder(path);
+                let who = holder
+                    .as_ref()
+                    .map_or("another command".to_owned(), ToString::to_string);
+                reporter.report(Event::Notice(&format!("Waiting for {who}.")));
+                reporter.report(Event::Begin(Phase::Lock));
+                let begun = std::time::Instant::now();
+                let (locked, lock) = tokio::sync::oneshot::channel();
+                // A thread of its own, not one of the runtime's: it may stay
+                // blocked for ever, and the runtime would wait for it at exit.
+                std::thread::spawn(move || {
+                    let result = file.lock().map(|()| file);
+                    // The receiver is gone if the wait was given up; then the
+                    // file closes here, and the lock with it.
+                    drop(locked.send(result));
+                });
+                let lock = tokio::time::timeout(limit, lock).await;
+                reporter.report(Event::End(Phase::Lock, begun.elapsed()));
+                match lock {
+                    Ok(Ok(file)) => file.map_err(error)?,
+                    Ok(Err(_)) | Err(_) => {
+                        return Err(LockError::Busy {
+                            holder: read_holder(path),
+                            waited: limit,
+                        });
+                    }
+                }
+            }
+        };
+        Self::note(file, command).map_err(error)
+    }
+
+    fn note(mut file: File, command: &str) -> std::io::Result<Self> {
+        let holder = Holder {
+            pid: std::process::id(),
+            command: command.to_owned(),
+        };
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(&serde_json::to_vec(&holder)?)?;
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds the lock at `path` right now; `Ok(None)` if nobody does.
+    pub(crate) fn holder(path: &Path) -> std::io::Result<Option<Holder>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Ok(Some(read_holder(path).unwrap_or(Holder {
+                    pid: 0,
+                    command: "another command".to_owned(),
+                })))
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+fn read_holder(path: &Path) -> Option<Holder> {
+    let mut text = String::new();
+    File::open(path)
+        .ok()?
+        .take(4096)
+        .read_to_string(&mut text)
+        .ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    #[tokio::test]
+    async fn the_second_waits_for_the_first_or_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let take = |command, limit| Lock::acquire(&path, command, limit, &Silent);
+        let first = take("start", Duration::ZERO).await.unwrap();
+        let error = take("stop", Duration::from_millis(50))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`start`") && error.contains(&std::process::id().to_string()),
+            "{error}"
+        );
+        assert_eq!(Lock::holder(&path).unwrap().unwrap().command, "start");
+        let (second, ()) = tokio::join!(take("stop", Duration::from_secs(30)), async {
+            tokio::task::yield_now().await;
+            drop(first);
+        });
+        assert_eq!(Lock::holder(&path).unwrap().unwrap().command, "stop");
+        drop(second.unwrap());
+        assert_eq!(Lock::holder(&path).unwrap(), None);
+    }
+}

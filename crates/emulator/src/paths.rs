@@ -1,0 +1,399 @@
+//! Where every file, folder and socket is.
+//!
+//! ```text
+//! <home>/                              STACK_EMULATOR_HOME
+//!   images/stack-emulator-<arch>.qcow2   the image to use by default, manifest beside it
+//!   cache/                               QEMU's version, the accelerator's verdict
+//!   instances/<name>/
+//!     lock                               held by the one command that acts
+//!     run.json                           what QEMU process there is, and why
+//!     instance.json                      the image in use, the port offset
+//!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
+//!     snapshots/current -> <id>
+//!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
+//!     logs/                              serial.log qemu.log
+//! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
+//! ```
+//!
+//! Socket paths are limited to 104 bytes on macOS and 108 on Linux, and a home
+//! folder can be longer than that by itself. So sockets live in the user's
+//! runtime folder, under a digest of the instance's path.
+
+use std::fmt;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of an instance: 1 to 32 characters of `a-z`, `0-9`, `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName(String);
+
+impl InstanceName {
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the instance used when none is named.
+    pub fn is_default(&self) -> bool {
+        self.0 == "default"
+    }
+}
+
+impl Default for InstanceName {
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
+/// The text is no instance name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is no instance name: use 1 to 32 of a-z, 0-9 and '-', and start with a letter")]
+pub struct InvalidInstanceName(String);
+
+impl FromStr for InstanceName {
+    type Err = InvalidInstanceName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let valid = text.len() <= 32
+            && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+            && text.bytes().all(plain);
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidInstanceName(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for InstanceName {
+    type Error = InvalidInstanceName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<InstanceName> for String {
+    fn from(name: InstanceName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A folder that cannot be made or trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// It could not be made.
+    #[error("cannot make the folder {}", path.display())]
+    Make {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Somebody else could put sockets or files into it.
+    #[error("the folder {} belongs to another user or is open to others; remove it, or set XDG_RUNTIME_DIR to a folder of yours", path.display())]
+    NotPrivate {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// Makes `path` and its parents, for the user alone.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
+    let error = |source| FolderError::Make {
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(error)?;
+    let meta = std::fs::symlink_metadata(path).map_err(error)?;
+    let mine = meta.uid() == rustix::process::getuid().as_raw();
+    if !meta.is_dir() || !mine {
+        return Err(FolderError::NotPrivate {
+            path: path.to_owned(),
+        });
+    }
+    if meta.mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// The emulator's home folder.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home folder at `path`, which is made when something is put there.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The image that is used unless another one is named.
+    pub fn default_image(&self, arch: qemu::Arch) -> PathBuf {
+        self.0.join(format!("images/stack-emulator-{arch}.qcow2"))
+    }
+
+    /// Answers that are dear to get and cheap to check.
+    pub fn cache(&self) -> PathBuf {
+        self.0.join("cache")
+    }
+
+    /// The folder that holds one folder an instance.
+    pub fn instances(&self) -> PathBuf {
+        self.0.join("instances")
+    }
+
+    /// The files of the instance called `name`.
+    pub fn instance(&self, name: &InstanceName) -> InstancePaths {
+        InstancePaths {
+            root: self.instances().join(name.as_str()),
+        }
+    }
+}
+
+/// The files of one instance.
+#[derive(Clone, Debug)]
+pub struct InstancePaths {
+    root: PathBuf,
+}
+
+impl InstancePaths {
+    /// The instance's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Locked by the one command that acts on the instance.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// What QEMU process there is, and why.
+    pub fn run_record(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    /// The image in use and the port offset.
+    pub fn instance_record(&self) -> PathBuf {
+        self.root.join("instance.json")
+    }
+
+    /// The folder of all snapshots.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// The symbolic link that names the snapshot in use.
+    pub fn current_snapshot(&self) -> PathBuf {
+        self.snapshots().join("current")
+    }
+
+    /// The folder of one snapshot.
+    pub fn snapshot(&self, id: &str) -> SnapshotPaths {
+        SnapshotPaths {
+            root: self.snapshots().join(id),
+        }
+    }
+
+    /// Where a capture works before it is committed.
+    pub fn capture_in_progress(&self) -> SnapshotPaths {
+        SnapshotPaths {
+            root: self.snapshots().join(".capturing"),
+        }
+    }
+
+    /// The session: a disk, and what was saved with it.
+    pub fn session(&self) -> SessionPaths {
+        SessionPaths {
+            root: self.root.join("session"),
+        }
+    }
+
+    /// What the guest wrote to its serial console.
+    pub fn serial_log(&self) -> PathBuf {
+        self.root.join("logs/serial.log")
+    }
+
+    /// What QEMU itself wrote.
+    pub fn qemu_log(&self) -> PathBuf {
+        self.root.join("logs/qemu.log")
+    }
+
+    /// The config disk of a boot that belongs to no snapshot.
+    pub fn boot_config_iso(&self) -> PathBuf {
+        self.root.join("config.iso")
+    }
+
+    /// Makes and returns the folder for sockets.
+    ///
+    /// The same whatever spelling of the home folder is used.
+    pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
+        use sha2::Digest as _;
+        use std::os::unix::ffi::OsStrExt as _;
+        make_private_folder(&self.root)?;
+        let root = self
+            .root
+            .canonicalize()
+            .map_err(|source| FolderError::Make {
+                path: self.root.clone(),
+                source,
+            })?;
+        let digest = images::Sha256Digest::from(<[u8; 32]>::from(sha2::Sha256::digest(
+            root.as_os_str().as_bytes(),
+        )));
+        let uid = rustix::process::getuid().as_raw();
+        // Room for "/stack-emulator/<12 hex>/<longest socket name>".
+        let short = |path: &Path| path.as_os_str().len() <= 60;
+        let base = std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute() && path.is_dir() && short(path))
+            .map_or_else(
+                || PathBuf::from(format!("/tmp/stack-emulator-{uid}")),
+                |path| path.join("stack-emulator"),
+            );
+        make_private_folder(&base)?;
+        let folder = base.join(digest.short());
+        make_private_folder(&folder)?;
+        Ok(folder)
+    }
+}
+
+/// The files of one snapshot.
+#[derive(Clone, Debug)]
+pub struct SnapshotPaths {
+    root: PathBuf,
+}
+
+impl SnapshotPaths {
+    /// The snapshot's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The guest's memory; sparse, mapped privately by each start.
+    pub fn ram(&self) -> PathBuf {
+        self.root.join("ram.raw")
+    }
+
+    /// The devices' state.
+    pub fn device_state(&self) -> PathBuf {
+        self.root.join("device.state")
+    }
+
+    /// The disk as it was at that moment: an overlay on the image.
+    pub fn disk(&self) -> PathBuf {
+        self.root.join("disk.qcow2")
+    }
+
+    /// The config disk that the guest has mounted.
+    pub fn config_iso(&self) -> PathBuf {
+        self.root.join("config.iso")
+    }
+
+    /// Written last: a folder without it is no snapshot.
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("snapshot.json")
+    }
+}
+
+/// The files of a session.
+#[derive(Clone, Debug)]
+pub struct SessionPaths {
+    root: PathBuf,
+}
+
+impl SessionPaths {
+    /// The session's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The disk: an overlay on a snapshot's disk or on the image.
+    pub fn disk(&self) -> PathBuf {
+        self.root.join("disk.qcow2")
+    }
+
+    /// What the disk lies on; written before QEMU opens it.
+    pub fn record(&self) -> PathBuf {
+        self.root.join("session.json")
+    }
+
+    /// Memory and devices at the last stop.
+    pub fn ram(&self) -> PathBuf {
+        self.root.join("ram.mapped")
+    }
+
+    /// Written last at a stop, removed before the guest runs again.
+    pub fn saved(&self) -> PathBuf {
+        self.root.join("saved.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        for good in ["default", "a", "ci-2"] {
+            assert_eq!(good.parse::<InstanceName>().unwrap().as_str(), good);
+        }
+        for bad in ["", "2nd", "-x", "A", "a/b", "..", "ä", &"x".repeat(33)] {
+            assert!(bad.parse::<InstanceName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_folder_open_to_others_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("open");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        make_private_folder(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_link_is_no_private_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/etc", &link).unwrap();
+        assert!(make_private_folder(&link).is_err());
+    }
+
+    #[test]
+    fn sockets_stay_short_however_long_the_home_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir
+            .path()
+            .join("größer als je gedacht ".repeat(8))
+            .join("x".repeat(120));
+        let folder = Home::new(long)
+            .instance(&InstanceName::default())
+            .runtime_folder()
+            .unwrap();
+        assert!(folder.as_os_str().len() < 90, "{}", folder.display());
+        std::fs::remove_dir(folder).unwrap();
+    }
+}

@@ -1,0 +1,237 @@
+//! Snapshots: memory, devices and disk of one moment, to be resumed many times.
+//!
+//! A snapshot is a folder whose manifest is written last; the symbolic link
+//! `current` names the one in use and is switched by a rename, so there is
+//! always an old one or a new one and never half of either. The folder's files
+//! are never written to again: starts map the memory privately and put a fresh
+//! overlay on the disk.
+
+use std::path::PathBuf;
+
+use images::FileStamp;
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::{Fingerprint, Mismatch};
+use crate::paths::{InstancePaths, SnapshotPaths};
+use crate::record::{self, Durability, Record, RecordError};
+use crate::sparse;
+
+/// One file of saved state, as it was when the manifest was written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    pub stamp: FileStamp,
+    /// Sparse digest, see [`crate::sparse`].
+    pub digest: String,
+}
+
+impl Sealed {
+    pub(crate) fn of(path: &std::path::Path) -> std::io::Result<Self> {
+        Ok(Self {
+            digest: sparse::digest(path)?,
+            stamp: FileStamp::of(path)?,
+        })
+    }
+
+    /// Looks for damage: always at the length, and at the content if the stamp
+    /// has changed or `full` asks for it.
+    pub(crate) fn damage(&self, path: &std::path::Path, full: bool) -> Option<String> {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let stamp = match FileStamp::of(path) {
+            Ok(stamp) => stamp,
+            Err(error) => return Some(format!("{name} cannot be read ({error})")),
+        };
+        if stamp.bytes != self.stamp.bytes {
+            return Some(format!(
+                "{name} has {} bytes, not {}",
+                stamp.bytes, self.stamp.bytes
+            ));
+        }
+        if stamp == self.stamp && !full {
+            return None;
+        }
+        match sparse::digest(path) {
+            Ok(digest) if digest == self.digest => None,
+            Ok(_) => Some(format!("the content of {name} is not what was saved")),
+            Err(error) => Some(format!("{name} cannot be read ({error})")),
+        }
+    }
+}
+
+/// `snapshot.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotManifest {
+    pub id: String,
+    /// Milliseconds since the Unix epoch.
+    pub captured_at_ms: u64,
+    pub fingerprint: Fingerprint,
+    /// Size of the guest's disk in bytes.
+    pub virtual_bytes: u64,
+    pub ram: Sealed,
+    pub device_state: Sealed,
+    pub disk: Sealed,
+    pub config_iso: Sealed,
+    /// How long the cold boot took that was captured, in milliseconds: what a
+    /// resume is compared with.
+    pub cold_boot_ms: f64,
+}
+
+impl Record for SnapshotManifest {
+    const FORMAT: &'static str = "stack-emulator-snapshot";
+    const VERSION: u32 = 1;
+}
+
+/// A committed snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub paths: SnapshotPaths,
+    pub manifest: SnapshotManifest,
+}
+
+/// What looking for a snapshot found.
+pub(crate) enum Found {
+    None,
+    Whole(Box<Snapshot>),
+    Damaged(String),
+}
+
+impl Snapshot {
+    /// The snapshot in use, looked over as far as costs next to nothing:
+    /// lengths always, contents where a stamp has changed.
+    pub(crate) fn current(instance: &InstancePaths) -> Found {
+        match std::fs::read_link(instance.current_snapshot()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::None,
+            Err(error) => Found::Damaged(format!("its link cannot be read ({error})")),
+            Ok(target) => match target.to_str().filter(|id| is_id(id)) {
+                None => Found::Damaged("its link points nowhere sensible".to_owned()),
+                Some(id) => match Self::open(instance, id) {
+                    Err(error) => Found::Damaged(error.to_string()),
+                    Ok(snapshot) => match snapshot.damage(false) {
+                        None => Found::Whole(Box::new(snapshot)),
+                        Some(damage) => Found::Damaged(damage),
+                    },
+                },
+            },
+        }
+    }
+
+    /// Reads the manifest of the snapshot called `id`.
+    pub(crate) fn open(instance: &InstancePaths, id: &str) -> Result<Self, RecordError> {
+        let paths = instance.snapshot(id);
+        let manifest = record::read(&paths.manifest())?;
+        Ok(Self { paths, manifest })
+    }
+
+    /// The first damage found in its files; `full` reads them all.
+    pub(crate) fn damage(&self, full: bool) -> Option<String> {
+        let (paths, manifest) = (&self.paths, &self.manifest);
+        // Small first: device state and config are digested at every start.
+        manifest
+            .device_state
+            .damage(&paths.device_state(), true)
+            .or_else(|| manifest.config_iso.damage(&paths.config_iso(), true))
+            .or_else(|| manifest.disk.damage(&paths.disk(), full))
+            .or_else(|| manifest.ram.damage(&paths.ram(), full))
+    }
+
+    /// Writes down that the files are what they were, under their present
+    /// stamps, so that the next start need not read them again.
+    pub(crate) fn restamp(&mut self) -> Result<(), RecordError> {
+        let (paths, manifest) = (&self.paths, &mut self.manifest);
+        let mut changed = false;
+        for (sealed, path) in [
+            (&mut manifest.ram, paths.ram()),
+            (&mut manifest.disk, paths.disk()),
+        ] {
+            let stamp =
+                FileStamp::of(&path).map_err(|source| RecordError::Read { path, source })?;
+            changed |= stamp != sealed.stamp;
+            sealed.stamp = stamp;
+        }
+        if changed {
+            record::write(&paths.manifest(), manifest, Durability::PowerCut)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What keeps it from being resumed on the machine that is here now.
+    pub(crate) fn mismatches(&self, now: &Fingerprint) -> Vec<Mismatch> {
+        self.manifest.fingerprint.mismatches(now)
+    }
+
+    /// Makes the finished capture the current snapshot.
+    ///
+    /// Everything in the folder must be synced already.
+    pub(crate) fn commit(
+        instance: &InstancePaths,
+        manifest: &SnapshotManifest,
+    ) -> Result<Self, RecordError> {
+        let from = instance.capture_in_progress();
+        let paths = instance.snapshot(&manifest.id);
+        record::write(&from.manifest(), manifest, Durability::PowerCut)?;
+        let write = |path: PathBuf| move |source| RecordError::Write { path, source };
+        std::fs::rename(from.root(), paths.root()).map_err(write(paths.root().to_owned()))?;
+        Self::make_current(instance, &manifest.id)?;
+        Ok(Self {
+            paths,
+            manifest: manifest.clone(),
+        })
+    }
+
+    /// Points the link at the snapshot called `id`.
+    pub(crate) fn make_current(instance: &InstancePaths, id: &str) -> Result<(), RecordError> {
+        let link = instance.current_snapshot();
+        let fresh = instance.snapshots().join(".current-new");
+        let switch = || -> std::io::Result<()> {
+            record::remove_file(&fresh)?;
+            std::os::unix::fs::symlink(id, &fresh)?;
+            std::fs::rename(&fresh, &link)?;
+            record::sync_folder(&instance.snapshots())
+        };
+        switch().map_err(|source| RecordError::Write {
+            path: link.clone(),
+            source,
+        })
+    }
+
+    /// Removes every snapshot that is neither current nor in `keep`.
+    pub(crate) fn collect_garbage(
+        instance: &InstancePaths,
+        keep: Option<&str>,
+    ) -> std::io::Result<()> {
+        let current = std::fs::read_link(instance.current_snapshot()).ok();
+        let entries = match std::fs::read_dir(instance.snapshots()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let used = current
+                .as_ref()
+                .is_some_and(|current| current.as_os_str() == name)
+                || keep.is_some_and(|keep| name == *keep);
+            // Only folders of ours: what else lies here is not for us to remove.
+            let ours = name.to_str().is_some_and(is_id) && entry.file_type()?.is_dir();
+            if ours && !used {
+                record::remove_folder(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` is a snapshot's identifier: 16 hex characters.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A new identifier, for snapshots and for QEMU's command line.
+pub(crate) fn new_id() -> Result<String, getrandom::Error> {
+    let number = getrandom::u64()?;
+    Ok(format!("{number:016x}"))
+}

@@ -1,0 +1,432 @@
+//! `start`: from whatever lies on disk to a running emulator with fresh secrets.
+
+use std::path::PathBuf;
+
+use images::qcow2;
+use qemu::Ram;
+use serde::Serialize;
+
+use crate::error::{Error, chain};
+use crate::instance::{Emulator, Held, Prepared, kill, now_ms};
+use crate::paths::make_private_folder;
+use crate::policy::{self, Admission, Request, SnapshotOnDisk, StartPlan, StartWishes};
+use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
+use crate::record;
+use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
+use crate::session::{self, SessionRecord};
+use crate::snapshot::{Found, Snapshot};
+use crate::status::{ServiceStatus, SnapshotInfo};
+use crate::vm::Origin;
+
+/// What a start reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct StartReport {
+    /// Always `running`: anything else is an error.
+    pub state: &'static str,
+    /// True if it ran already and nothing was done.
+    pub already_running: bool,
+    /// How this start went.
+    pub start: StartDetails,
+    /// The services, all healthy.
+    pub services: Vec<ServiceStatus>,
+    /// `kvm`, `hvf` or `tcg`.
+    pub accelerator: String,
+    /// The snapshot under the session's disk, if it lies on one.
+    pub snapshot: Option<SnapshotInfo>,
+}
+
+/// How a start went.
+#[derive(Clone, Debug, Serialize)]
+pub struct StartDetails {
+    /// `resumed`, `continued` or `cold`.
+    pub kind: StartKind,
+    /// Why it is not the fastest kind; `null` if it is.
+    pub fallback_reason: Option<String>,
+    /// From the call to the proof of readiness, in milliseconds. Does not
+    /// count a capture that had to come first.
+    pub total_ms: f64,
+    /// The phases, in order.
+    pub phases: Vec<PhaseTime>,
+    /// False if the placeholder secrets are in force.
+    pub rotated: bool,
+}
+
+/// What a start makes its session from.
+struct Ground {
+    origin: Origin,
+    snapshot: Option<String>,
+    config_iso: PathBuf,
+    /// Make a new disk; otherwise the session's own is used.
+    fresh_disk: bool,
+    kind: StartKind,
+    reason: Option<String>,
+}
+
+impl Emulator {
+    /// Has the emulator run, by the fastest way that works.
+    pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
+        let held = self.hold("start", reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        match policy::admit(held.life(), Request::Start) {
+            Admission::Already => return self.already_running(&held).await,
+            Admission::Accept | Admission::RefuseRunning => {}
+        }
+        if self.settings.no_rotation {
+            reporter.report(Event::Warning(
+                "EMULATOR_NO_ROTATION is set: the keys in force are known to everybody who has the image. \
+                 Anything on this machine can use them.",
+            ));
+        }
+        let prepared = watch.phase(Phase::Prepare, self.prepare()).await?;
+        let (ground, watch) = watch_plan(&held, &prepared, watch).await?;
+        Held::check_ports(&prepared.endpoints)?;
+        held.start_on(&prepared, ground, watch).await
+    }
+
+    async fn already_running(&self, held: &Held<'_>) -> Result<StartReport, Error> {
+        let Some((_, vm)) = &held.running else {
+            return Err(Error::NoSnapshot);
+        };
+        let services = crate::status::probe(&vm.endpoints).await?;
+        Ok(report(self, vm, services, true))
+    }
+}
+
+/// Decides what to start from; takes a snapshot if one is needed.
+async fn watch_plan<'a>(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    watch: Stopwatch<'a>,
+) -> Result<(Ground, Stopwatch<'a>), Error> {
+    let emulator = held.emulator;
+    let session = emulator.paths.session();
+    let on_disk = session::look(&session, &prepared.fingerprint, &prepared.boot_id);
+    let found = Snapshot::current(&emulator.paths);
+    let snapshot_on_disk = match &found {
+        Found::None => SnapshotOnDisk::None,
+        Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
+        Found::Whole(snapshot) => {
+            let mismatches = snapshot.mismatches(&prepared.fingerprint);
+            if mismatches.is_empty() {
+                SnapshotOnDisk::Ready
+            } else {
+                SnapshotOnDisk::Mismatched(mismatches)
+            }
+        }
+    };
+    let wishes = StartWishes {
+        no_snapshot: emulator.settings.no_snapshot,
+        force_capture: emulator.settings.force_capture,
+    };
+    let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
+    tracing::debug!(?plan, "planned the start");
+    let ground = match (plan, found) {
+        (StartPlan::Continue, _) => continue_session(held, prepared)?,
+        (StartPlan::ColdSession { reason }, _) => cold_session(held, prepared, reason)?,
+        (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
+        (StartPlan::Resume, Found::Whole(mut snapshot)) => {
+            snapshot.restamp()?;
+            resume(&snapshot)
+        }
+        // Planned from `found` just above, so it is whole; taking a new one is
+        // right in any case.
+        (StartPlan::Resume, Found::None | Found::Damaged(_)) => {
+            capture_first(held, prepared, None, watch.reporter()).await?
+        }
+        (StartPlan::CaptureThenResume { reason }, _) => {
+            let ground = capture_first(held, prepared, reason, watch.reporter()).await?;
+            // The start proper begins now.
+            return Ok((ground, Stopwatch::new(watch.reporter())));
+        }
+    };
+    Ok((ground, watch))
+}
+
+async fn capture_first(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    reason: Option<String>,
+    reporter: &dyn Reporter,
+) -> Result<Ground, Error> {
+    let why = reason
+        .as_deref()
+        .unwrap_or("this is the first start of this image");
+    reporter.report(Event::Notice(&format!("Taking a snapshot first: {why}.")));
+    let (snapshot, _) = held.capture(prepared, reporter).await?;
+    Ok(resume(&snapshot))
+}
+
+fn resume(snapshot: &Snapshot) -> Ground {
+    Ground {
+        origin: Origin::Snapshot {
+            ram: snapshot.paths.ram(),
+            device_state: snapshot.paths.device_state(),
+        },
+        snapshot: Some(snapshot.manifest.id.clone()),
+        config_iso: snapshot.paths.config_iso(),
+        fresh_disk: true,
+        kind: StartKind::Resumed,
+        reason: None,
+    }
+}
+
+/// What the session's disk lies on, checked to be there and unchanged.
+fn session_base(held: &Held<'_>, prepared: &Prepared) -> Result<SessionRecord, Error> {
+    let emulator = held.emulator;
+    let base: SessionRecord =
+        record::read(&emulator.paths.session().record()).map_err(|error| Error::SessionBase {
+            problem: format!("what it lies on is not known ({error})"),
+        })?;
+    if base.image.sha256 != prepared.image_content.sha256 {
+        if emulator.image.is_some() && base.image_path != prepared.image.path {
+            return Err(Error::OtherImage {
+                session: base.image_path,
+                asked: prepared.image.path.clone(),
+            });
+        }
+        let path = prepared.image.path.display();
+        return Err(Error::SessionBase {
+            problem: format!("the image {path} was replaced by another one"),
+        });
+    }
+    if let Some(id) = &base.snapshot {
+        let snapshot = Snapshot::open(&emulator.paths, id).map_err(|error| Error::SessionBase {
+            problem: format!("the snapshot under it is gone ({error})"),
+        })?;
+        if let Some(damage) = snapshot.manifest.disk.damage(&snapshot.paths.disk(), false) {
+            return Err(Error::SessionBase {
+                problem: format!("the snapshot under it is damaged: {damage}"),
+            });
+        }
+    }
+    Ok(base)
+}
+
+fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Error> {
+    let base = session_base(held, prepared)?;
+    let paths = &held.emulator.paths;
+    Ok(Ground {
+        origin: Origin::Session {
+            ram: paths.session().ram(),
+        },
+        config_iso: write_config(held, prepared)?,
+        snapshot: base.snapshot,
+        fresh_disk: false,
+        kind: StartKind::Continued,
+        reason: None,
+    })
+}
+
+fn cold_session(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<Ground, Error> {
+    let base = session_base(held, prepared)?;
+    Ok(Ground {
+        origin: Origin::Boot(Ram::Private),
+        snapshot: base.snapshot,
+        config_iso: write_config(held, prepared)?,
+        fresh_disk: false,
+        kind: StartKind::Cold,
+        reason: Some(reason),
+    })
+}
+
+fn cold_fresh(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<Ground, Error> {
+    Ok(Ground {
+        origin: Origin::Boot(Ram::Private),
+        snapshot: None,
+        config_iso: write_config(held, prepared)?,
+        fresh_disk: true,
+        kind: StartKind::Cold,
+        reason: Some(reason),
+    })
+}
+
+fn write_config(held: &Held<'_>, prepared: &Prepared) -> Result<PathBuf, Error> {
+    let path = held.emulator.paths.boot_config_iso();
+    prepared.config.write(&path)?;
+    Ok(path)
+}
+
+impl Held<'_> {
+    /// Starts on `ground`; if saved state turns out not to work, boots cold.
+    async fn start_on(
+        self,
+        prepared: &Prepared,
+        ground: Ground,
+        mut watch: Stopwatch<'_>,
+    ) -> Result<StartReport, Error> {
+        let first = match self.attempt(prepared, &ground, &mut watch).await {
+            Ok(vm) => return Ok(self.report(&vm)),
+            Err(error) => error,
+        };
+        self.clean_up(&ground).await?;
+        if matches!(ground.origin, Origin::Boot(_)) {
+            return Err(first);
+        }
+        let reason = self.explain(&ground, &first);
+        watch
+            .reporter()
+            .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
+        let ground = match ground.kind {
+            StartKind::Continued => cold_session(&self, prepared, reason.clone())?,
+            StartKind::Resumed | StartKind::Cold => cold_fresh(&self, prepared, reason.clone())?,
+        };
+        match self.attempt(prepared, &ground, &mut watch).await {
+            Ok(vm) => Ok(self.report(&vm)),
+            Err(error) => {
+                self.clean_up(&ground).await?;
+                Err(Error::ColdFailed {
+                    first: reason,
+                    source: Box::new(error),
+                })
+            }
+        }
+    }
+
+    /// Why saved state did not work: a full look at the snapshot's files tells
+    /// damage from bad luck.
+    fn explain(&self, ground: &Ground, error: &Error) -> String {
+        let failure = chain(error);
+        let damage = match (&ground.kind, &ground.snapshot) {
+            (StartKind::Resumed, Some(id)) => Snapshot::open(&self.emulator.paths, id)
+                .ok()
+                .and_then(|snapshot| snapshot.damage(true)),
+            _ => None,
+        };
+        match (damage, ground.kind) {
+            (Some(damage), _) => format!("the snapshot is damaged: {damage}"),
+            (None, StartKind::Continued) => {
+                format!("the saved session could not be resumed: {failure}")
+            }
+            (None, StartKind::Resumed | StartKind::Cold) => {
+                format!("the snapshot could not be resumed: {failure}")
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        prepared: &Prepared,
+        ground: &Ground,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<RunningVm, Error> {
+        let paths = &self.emulator.paths;
+        let session = paths.session();
+        if ground.fresh_disk {
+            watch
+                .phase(Phase::Prepare, async { self.make_disk(prepared, ground) })
+                .await?;
+        }
+        let machine = self.session_machine(
+            prepared,
+            ground.snapshot.as_deref(),
+            ground.config_iso.clone(),
+        );
+        let purpose = Purpose::Starting {
+            fresh_disk: ground.fresh_disk,
+        };
+        let (running, record) = self
+            .spawn(prepared, &machine, &ground.origin, purpose, watch)
+            .await?;
+        let process = running.identity.clone();
+        let work = async {
+            self.load(&running, &ground.origin, watch).await?;
+            if !ground.fresh_disk {
+                // From here on the guest may change its disk, and the saved
+                // memory no longer fits it.
+                session::consume(&session)?;
+            }
+            let mut agent = self.wake(&running, &ground.origin, watch).await?;
+            self.rotate_and_prove(prepared, &mut agent, watch).await
+        };
+        self.while_alive(&process, work).await?;
+        session::drop_memory(&session)?;
+        let vm = RunningVm {
+            kind: ground.kind,
+            fallback_reason: ground.reason.clone(),
+            started_at_ms: now_ms(),
+            total_ms: watch.total_ms(),
+            phases: watch.times(),
+            endpoints: prepared.endpoints.clone(),
+            accelerator: prepared.accelerator.to_string(),
+            snapshot: ground.snapshot.clone(),
+            rotated: !self.emulator.settings.no_rotation,
+            fingerprint: prepared.fingerprint.clone(),
+        };
+        self.write_run(&RunRecord {
+            purpose: Purpose::Running(Box::new(vm.clone())),
+            ..record
+        })?;
+        running.monitor.close().await;
+        Ok(vm)
+    }
+
+    /// An empty overlay, with the word of what it lies on before it.
+    fn make_disk(&self, prepared: &Prepared, ground: &Ground) -> Result<(), Error> {
+        let paths = &self.emulator.paths;
+        self.emulator.drop_session()?;
+        let session = paths.session();
+        make_private_folder(session.root())?;
+        let base = SessionRecord {
+            snapshot: ground.snapshot.clone(),
+            image: prepared.image_content.clone(),
+            image_path: prepared.image.path.clone(),
+            created_at_ms: now_ms(),
+        };
+        session::begin(&session, &base)?;
+        let under = match &ground.snapshot {
+            Some(id) => paths.snapshot(id).disk(),
+            None => prepared.image.path.clone(),
+        };
+        Ok(qcow2::create_overlay(
+            &session.disk(),
+            &under,
+            prepared.image.virtual_bytes,
+        )?)
+    }
+
+    /// Leaves nothing of a start that failed.
+    async fn clean_up(&self, ground: &Ground) -> Result<(), Error> {
+        if let Some(record) = record::read_optional::<RunRecord>(&self.emulator.paths.run_record())?
+        {
+            kill(&record.live_processes()?).await?;
+        }
+        if ground.fresh_disk {
+            self.emulator.drop_session()?;
+        }
+        self.emulator.forget_run()
+    }
+
+    fn report(&self, vm: &RunningVm) -> StartReport {
+        let services = vm
+            .endpoints
+            .iter()
+            .map(|endpoint| ServiceStatus::new(endpoint, true))
+            .collect();
+        report(self.emulator, vm, services, false)
+    }
+}
+
+fn report(
+    emulator: &Emulator,
+    vm: &RunningVm,
+    services: Vec<ServiceStatus>,
+    already_running: bool,
+) -> StartReport {
+    StartReport {
+        state: "running",
+        already_running,
+        start: StartDetails {
+            kind: vm.kind,
+            fallback_reason: vm.fallback_reason.clone(),
+            total_ms: vm.total_ms,
+            phases: vm.phases.clone(),
+            rotated: vm.rotated,
+        },
+        services,
+        accelerator: vm.accelerator.clone(),
+        snapshot: vm
+            .snapshot
+            .as_deref()
+            .and_then(|id| SnapshotInfo::of(&emulator.paths, id)),
+    }
+}

@@ -1,0 +1,284 @@
+//! `stop` and `reset`: end the VM, keeping the session or not.
+
+use std::time::Duration;
+
+use images::FileStamp;
+use qemu::stop::StopLimits;
+use qemu::{Monitor, Sockets};
+use serde::Serialize;
+
+use crate::error::{Error, chain};
+use crate::guest;
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
+use crate::policy::{self, Admission, Request};
+use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
+use crate::record::{self, Durability};
+use crate::run::{Purpose, RunRecord, RunningVm};
+use crate::session::{self, SavedRecord};
+use crate::snapshot::{Sealed, Snapshot};
+use crate::store::Slot;
+use crate::vm::{CHANNELS, MIGRATION_LIMIT};
+
+/// How long the agent may take to be reached at a stop: it runs already.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a guest may take to write its caches to its disk.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// How long a guest may take to power down, where its memory cannot be saved.
+const POWERDOWN_LIMIT: Duration = Duration::from_secs(60);
+/// How long QEMU may take to end once told to.
+const QUIT_LIMIT: Duration = Duration::from_secs(20);
+
+/// What became of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionFate {
+    /// Memory and disk are kept; the next start continues.
+    Saved,
+    /// The disk alone is kept; the next start boots it.
+    DiskKept,
+    /// Nothing is kept; the next start is a clean one.
+    Discarded,
+}
+
+/// What a stop reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct StopReport {
+    /// Always `stopped`.
+    pub state: &'static str,
+    /// True if nothing ran.
+    pub already_stopped: bool,
+    /// What became of the session; `null` if there was none.
+    pub session: Option<SessionFate>,
+    /// Why its memory could not be kept; `null` if it could.
+    pub reason: Option<String>,
+    /// Milliseconds.
+    pub total_ms: f64,
+    /// The phases, in order.
+    pub phases: Vec<PhaseTime>,
+}
+
+impl StopReport {
+    fn new(watch: &Stopwatch<'_>, session: Option<SessionFate>, reason: Option<String>) -> Self {
+        Self {
+            state: "stopped",
+            already_stopped: false,
+            session,
+            reason,
+            total_ms: watch.total_ms(),
+            phases: watch.times(),
+        }
+    }
+}
+
+impl Emulator {
+    /// Ends the VM, keeping the session for the next start.
+    pub async fn stop(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        let held = self.hold("stop", reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        match (policy::admit(held.life(), Request::Stop), &held.running) {
+            (Admission::Accept | Admission::RefuseRunning, Some((record, vm))) => {
+                held.stop_and_save(record, vm, &mut watch).await
+            }
+            (Admission::Already | Admission::Accept | Admission::RefuseRunning, _) => {
+                Ok(StopReport {
+                    already_stopped: true,
+                    ..StopReport::new(&watch, None, None)
+                })
+            }
+        }
+    }
+
+    /// Ends the VM and drops its session, or drops the kept one.
+    pub async fn discard(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        self.drop_everything("stop --discard", reporter).await
+    }
+
+    /// Goes back to the clean snapshot: what the user did since is lost.
+    pub async fn reset(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        self.drop_everything("reset", reporter).await
+    }
+
+    async fn drop_everything(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<StopReport, Error> {
+        let held = self.hold(command, reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        let had_session = self.paths.session().root().exists();
+        if let Some((record, _)) = &held.running {
+            let alive = record.live_processes()?;
+            // Nothing of it is wanted, so there is nothing to be gentle about.
+            watch.phase(Phase::Quit, kill(&alive)).await?;
+        }
+        let drop = async {
+            self.drop_session()?;
+            self.forget_run()?;
+            held.store.forget(Slot::Pending)?;
+            held.store.forget(Slot::Current)?;
+            Snapshot::collect_garbage(&self.paths, None)
+                .map_err(Error::file("tidy up", &self.paths.snapshots()))
+        };
+        watch.phase(Phase::Commit, drop).await?;
+        let session = had_session.then_some(SessionFate::Discarded);
+        Ok(StopReport {
+            already_stopped: held.running.is_none(),
+            ..StopReport::new(&watch, session, None)
+        })
+    }
+}
+
+impl Held<'_> {
+    async fn stop_and_save(
+        &self,
+        record: &RunRecord,
+        vm: &RunningVm,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<StopReport, Error> {
+        let Some(process) = record.process.clone() else {
+            return Err(Error::QemuDied {
+                log: self.emulator.paths.qemu_log(),
+            });
+        };
+        let sockets = Sockets::in_dir(&record.runtime_folder)?;
+        let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
+            .await
+            .map_err(|source| Error::Monitor {
+                action: "answer",
+                source,
+            })?;
+        // The disk must be worth booting by itself, whatever becomes of the
+        // memory. A guest that cannot be asked is saved all the same: its
+        // memory holds what its disk lacks.
+        let sync = async {
+            let mut agent = guest::connect(&sockets.agent(), AGENT_LIMIT).await?;
+            guest::sync_disk(&mut agent, SYNC_LIMIT).await
+        };
+        let synced = watch.phase(Phase::Sync, sync).await;
+        if let Err(error) = &synced {
+            let text = format!("The guest's disk could not be synced: {}.", chain(error));
+            watch.reporter().report(Event::Warning(&text));
+        }
+        self.write_run(&RunRecord {
+            purpose: Purpose::Saving(Box::new(vm.clone())),
+            ..record.clone()
+        })?;
+        let saved = self.save_memory(&monitor, watch).await;
+        let (fate, reason) = match saved {
+            Ok(()) => {
+                let limits = StopLimits {
+                    powerdown: None,
+                    quit: Some(QUIT_LIMIT),
+                    kill: QUIT_LIMIT,
+                };
+                watch
+                    .phase(
+                        Phase::Quit,
+                        qemu::stop::stop(Some(&monitor), &process, &limits),
+                    )
+                    .await?;
+                let commit = async { self.commit_session(vm) };
+                match watch.phase(Phase::Commit, commit).await {
+                    Ok(()) => (SessionFate::Saved, None),
+                    Err(error) => (SessionFate::DiskKept, Some(chain(&error))),
+                }
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                let text = format!(
+                    "The session's memory could not be saved: {reason}. Shutting the guest down instead."
+                );
+                watch.reporter().report(Event::Warning(&text));
+                self.shut_down(&monitor, &process, watch).await?;
+                (SessionFate::DiskKept, Some(reason))
+            }
+        };
+        if fate == SessionFate::DiskKept {
+            session::consume(&self.emulator.paths.session())?;
+            session::drop_memory(&self.emulator.paths.session())?;
+        }
+        self.emulator.forget_run()?;
+        Ok(StopReport::new(watch, Some(fate), reason))
+    }
+
+    async fn save_memory(&self, monitor: &Monitor, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
+        let file = self.emulator.paths.session().ram();
+        let reporter = watch.reporter();
+        let progress = |progress: qemu::migration::Progress| {
+            reporter.report(Event::Bytes {
+                phase: Phase::Save,
+                done: progress.done_bytes,
+                total: progress.total_bytes,
+            });
+        };
+        let save = async {
+            private_file(&file).map_err(Error::file("make", &file))?;
+            monitor
+                .stop(MONITOR_LIMIT)
+                .await
+                .map_err(|source| Error::Monitor {
+                    action: "stop the guest",
+                    source,
+                })?;
+            qemu::migration::save_mapped_ram(monitor, &file, CHANNELS, MIGRATION_LIMIT, progress)
+                .await
+                .map_err(|source| Error::Migration {
+                    action: "save",
+                    source,
+                })
+        };
+        watch.phase(Phase::Save, save).await.map(drop)
+    }
+
+    /// Writes down, last of all, that the memory can be loaded.
+    fn commit_session(&self, vm: &RunningVm) -> Result<(), Error> {
+        let session = self.emulator.paths.session();
+        let (ram, disk) = (session.ram(), session.disk());
+        let saved = SavedRecord {
+            fingerprint: vm.fingerprint.clone(),
+            ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
+            disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
+            boot_id: boot_id()?,
+            saved_at_ms: now_ms(),
+        };
+        Ok(record::write(
+            &session.saved(),
+            &saved,
+            Durability::PowerCut,
+        )?)
+    }
+
+    /// Powers the guest down, so that its disk is clean.
+    async fn shut_down(
+        &self,
+        monitor: &Monitor,
+        process: &qemu::ProcessIdentity,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let quiet = async {
+            // A guest that stands still cannot power down.
+            qemu::migration::cancel(monitor, MONITOR_LIMIT).await.ok();
+            monitor.cont(MONITOR_LIMIT).await.ok();
+            let limits = StopLimits {
+                powerdown: Some(POWERDOWN_LIMIT),
+                quit: Some(QUIT_LIMIT),
+                kill: QUIT_LIMIT,
+            };
+            qemu::stop::stop(Some(monitor), process, &limits).await
+        };
+        watch.phase(Phase::Quit, quiet).await?;
+        Ok(())
+    }
+}
+
+/// QEMU would make the file readable by others.
+fn private_file(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    record::remove_file(path)?;
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}

@@ -1,0 +1,240 @@
+//! Bringing a virtual machine up: from a spawned QEMU to a guest with fresh
+//! secrets whose services are proved healthy.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qemu::{Disk, Launch, Machine, ProcessIdentity, Ram, Running, Spawn};
+
+use crate::error::Error;
+use crate::guest;
+use crate::instance::{Held, MONITOR_LIMIT, Prepared};
+use crate::progress::{Phase, Stopwatch};
+use crate::readiness::Prober;
+use crate::run::{Purpose, RunRecord};
+use crate::secret::{SecretName, SecretSet};
+use crate::snapshot::new_id;
+use crate::store::Slot;
+
+/// How long QEMU may take to answer once started, cold page cache included.
+const SPAWN_LIMIT: Duration = Duration::from_secs(30);
+/// How long loading or saving a machine may take: 64 GiB at 200 MB/s.
+pub(crate) const MIGRATION_LIMIT: Duration = Duration::from_secs(330);
+/// How long a resumed guest's agent may take for its first answer. It was
+/// running when the snapshot was taken, so silence means that the resume failed.
+const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
+/// Parallel streams for saved memory; more than the cores of a laptop gains nothing.
+pub(crate) const CHANNELS: u8 = 4;
+
+/// Where a machine's memory comes from and how it is let run.
+pub(crate) enum Origin {
+    /// Power on; with a memory file if it is to be captured.
+    Boot(Ram),
+    /// A snapshot's memory file, mapped privately, and device state.
+    Snapshot { ram: PathBuf, device_state: PathBuf },
+    /// A session's memory file.
+    Session { ram: PathBuf },
+}
+
+impl Held<'_> {
+    /// Starts QEMU, having written down that it is about to exist.
+    pub(crate) async fn spawn(
+        &self,
+        prepared: &Prepared,
+        machine: &Machine,
+        origin: &Origin,
+        purpose: Purpose,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(Running, RunRecord), Error> {
+        let token = new_id().map_err(Error::Random)?;
+        let mut record = RunRecord {
+            token,
+            process: None,
+            runtime_folder: self.runtime_folder.clone(),
+            purpose,
+        };
+        self.write_run(&record)?;
+        let (ram, launch) = match origin {
+            Origin::Boot(ram) => (ram.clone(), Launch::Boot),
+            Origin::Snapshot { ram, .. } => (Ram::PrivateFile(ram.clone()), Launch::Incoming),
+            Origin::Session { .. } => (Ram::Private, Launch::Incoming),
+        };
+        let paths = &self.emulator.paths;
+        let spawn = Spawn {
+            binary: &prepared.binary,
+            machine,
+            ram,
+            launch,
+            run_dir: &self.runtime_folder,
+            log: &paths.qemu_log(),
+            serial_log: &paths.serial_log(),
+            token: &record.token,
+            limit: SPAWN_LIMIT,
+        };
+        let running = watch.phase(Phase::Qemu, spawn.spawn()).await?;
+        record.process = Some(running.identity.clone());
+        self.write_run(&record)?;
+        Ok((running, record))
+    }
+
+    /// Loads saved state into a machine that waits for it, without running it.
+    pub(crate) async fn load(
+        &self,
+        running: &Running,
+        origin: &Origin,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let failed = |source| Error::Migration {
+            action: "load",
+            source,
+        };
+        let (monitor, version) = (&running.monitor, running.greeting.version);
+        match origin {
+            Origin::Boot(_) => Ok(()),
+            Origin::Snapshot { device_state, .. } => {
+                let load = qemu::migration::incoming_ignore_shared(
+                    monitor,
+                    version,
+                    device_state,
+                    MIGRATION_LIMIT,
+                );
+                watch
+                    .phase(Phase::Load, load)
+                    .await
+                    .map(drop)
+                    .map_err(failed)
+            }
+            Origin::Session { ram } => {
+                let load = qemu::migration::load_mapped_ram(
+                    monitor,
+                    version,
+                    ram,
+                    CHANNELS,
+                    MIGRATION_LIMIT,
+                );
+                watch
+                    .phase(Phase::Load, load)
+                    .await
+                    .map(drop)
+                    .map_err(failed)
+            }
+        }
+    }
+
+    /// Lets a loaded machine run, then sets its clock.
+    pub(crate) async fn wake(
+        &self,
+        running: &Running,
+        origin: &Origin,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<qemu::GuestAgent, Error> {
+        let ready = self.emulator.settings.ready_timeout;
+        let (phase, limit) = match origin {
+            Origin::Boot(_) => (Phase::Boot, ready),
+            Origin::Snapshot { .. } | Origin::Session { .. } => {
+                running
+                    .monitor
+                    .cont(MONITOR_LIMIT)
+                    .await
+                    .map_err(|source| Error::Monitor {
+                        action: "let the guest run",
+                        source,
+                    })?;
+                (Phase::Agent, ready.min(RESUMED_AGENT_LIMIT))
+            }
+        };
+        let agent = running.sockets.agent();
+        let mut agent = watch.phase(phase, guest::connect(&agent, limit)).await?;
+        watch
+            .phase(Phase::Clock, guest::set_clock(&mut agent))
+            .await?;
+        Ok(agent)
+    }
+
+    /// Gives the guest fresh secrets and proves them, with all services healthy.
+    ///
+    /// The new values are in the store before the guest holds them, and the
+    /// previous ones stay there until the proof: a crash at any point leaves a
+    /// store that has what the guest has.
+    pub(crate) async fn rotate_and_prove(
+        &self,
+        prepared: &Prepared,
+        agent: &mut qemu::GuestAgent,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let limit = self.emulator.settings.ready_timeout;
+        let prober = Prober::new()?;
+        if self.emulator.settings.no_rotation {
+            return Ok(watch
+                .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
+                .await?);
+        }
+        let fresh = SecretSet::generate().map_err(Error::Random)?;
+        let previous = self.store.load(Slot::Current)?;
+        self.store.save(Slot::Pending, &fresh)?;
+        watch
+            .phase(Phase::Rotate, guest::rotate(agent, &fresh, limit))
+            .await?;
+        let placeholder = SecretName::Pck.placeholder();
+        let mut old = vec![&placeholder];
+        old.extend(previous.as_ref().map(|set| set.get(SecretName::Pck)));
+        let backend = prepared
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.id == "backend");
+        let prove = async {
+            let keys = async {
+                match backend {
+                    Some(backend) => {
+                        prober
+                            .keys_rotated(backend.port, fresh.get(SecretName::Pck), &old, limit)
+                            .await
+                    }
+                    None => Ok(()),
+                }
+            };
+            // The keys first: a restarting service must not count as healthy
+            // by the answers of its predecessor.
+            keys.await?;
+            prober.all_healthy(&prepared.endpoints, limit).await
+        };
+        watch.phase(Phase::Ready, prove).await?;
+        self.store.save(Slot::Current, &fresh)?;
+        self.store.forget(Slot::Pending)?;
+        Ok(())
+    }
+
+    /// Runs `work`, but not past the end of the QEMU process.
+    pub(crate) async fn while_alive<T>(
+        &self,
+        process: &ProcessIdentity,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+        tokio::select! {
+            biased;
+            result = work => result,
+            _ = process.wait_gone(FOREVER) => Err(Error::QemuDied { log: self.emulator.paths.qemu_log() }),
+        }
+    }
+
+    /// The machine on the session's disk, with the layers under it.
+    pub(crate) fn session_machine(
+        &self,
+        prepared: &Prepared,
+        snapshot: Option<&str>,
+        config_iso: PathBuf,
+    ) -> Machine {
+        let paths = &self.emulator.paths;
+        let mut backing = vec![prepared.image.path.clone()];
+        if let Some(id) = snapshot {
+            backing.insert(0, paths.snapshot(id).disk());
+        }
+        let disk = Disk {
+            path: paths.session().disk(),
+            backing,
+        };
+        self.emulator
+            .machine(prepared, disk, config_iso, &prepared.endpoints)
+    }
+}
