@@ -58,7 +58,7 @@ impl Emulator {
             }
             Admission::Accept | Admission::Already => {}
         }
-        let prepared = self.prepare().await?;
+        let prepared = held.prepare().await?;
         held.capture(&prepared, reporter)
             .await
             .map(|(_, report)| report)

@@ -67,6 +67,8 @@ pub(crate) struct Prepared {
     pub config: ConfigDisk,
     pub fingerprint: Fingerprint,
     pub boot_id: String,
+    /// The instance record, if it changed.
+    pub to_remember: Option<InstanceRecord>,
 }
 
 impl Emulator {
@@ -120,6 +122,20 @@ impl Emulator {
             running,
             _lock: lock,
         })
+    }
+
+    /// Cleans up after an operation whose future was dropped, as the next
+    /// operation would.
+    ///
+    /// If another process has the lock by now, that one has done it.
+    pub async fn recover_interrupted(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        if !self.paths.lock().exists() {
+            return Ok(());
+        }
+        match Lock::try_acquire(&self.paths.lock(), "recovery")? {
+            Some(_lock) => self.recover(reporter).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Finishes or undoes what is half-done; returns the VM that runs, if any.
@@ -218,7 +234,7 @@ impl Emulator {
     }
 
     /// The image to use: the one named, else the one used last, else the default.
-    fn image_path(&self, remembered: &InstanceRecord) -> PathBuf {
+    pub(crate) fn image_to_use(&self, remembered: &InstanceRecord) -> PathBuf {
         let default = || self.home.default_image(self.settings.arch);
         self.image
             .clone()
@@ -226,7 +242,7 @@ impl Emulator {
             .unwrap_or_else(default)
     }
 
-    /// Looks at QEMU, accelerator, image, ports and settings.
+    /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let arch = self.settings.arch;
         let binary =
@@ -240,14 +256,8 @@ impl Emulator {
                     .accelerator
             }
         };
-        let remembered = match record::read_optional(&self.paths.instance_record())? {
-            Some(remembered) => remembered,
-            None => InstanceRecord {
-                port_offset: self.choose_port_offset()?,
-                ..InstanceRecord::default()
-            },
-        };
-        let path = self.image_path(&remembered);
+        let remembered = self.remembered()?;
+        let path = self.image_to_use(&remembered);
         if !path.exists() {
             return Err(Error::NoImage { path });
         }
@@ -305,6 +315,7 @@ impl Emulator {
             image_content,
             config,
             boot_id,
+            to_remember,
         };
         let disk = Disk {
             path: PathBuf::new(),
@@ -315,15 +326,30 @@ impl Emulator {
         Ok(prepared)
     }
 
+    /// What the instance remembers; a new one's first port offset.
+    pub(crate) fn remembered(&self) -> Result<InstanceRecord, Error> {
+        match record::read_optional(&self.paths.instance_record())? {
+            Some(remembered) => Ok(remembered),
+            None => Ok(InstanceRecord {
+                port_offset: self.choose_port_offset()?,
+                ..InstanceRecord::default()
+            }),
+        }
+    }
+
     /// The default instance has the contract's ports; each further one has
     /// ports of its own, so that both can run.
-    fn choose_port_offset(&self) -> Result<u16, Error> {
+    pub(crate) fn choose_port_offset(&self) -> Result<u16, Error> {
         if self.name.is_default() {
             return Ok(0);
         }
         let instances = self.home.instances();
         let mut used = vec![0];
-        for entry in std::fs::read_dir(&instances).map_err(Error::file("list", &instances))? {
+        let entries = match std::fs::read_dir(&instances) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PORT_STRIDE),
+            entries => entries.map_err(Error::file("list", &instances))?,
+        };
+        for entry in entries {
             let path = entry
                 .map_err(Error::file("list", &instances))?
                 .path()
@@ -362,7 +388,7 @@ impl Emulator {
     }
 
     /// The services' ports on both sides.
-    fn endpoints(
+    pub(crate) fn endpoints(
         &self,
         image: &Image,
         offset: u16,
@@ -443,6 +469,19 @@ impl Held<'_> {
         }
     }
 
+    /// [`Emulator::prepare`], and keeps what is worth remembering.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
+        let prepared = self.emulator.prepare().await?;
+        if let Some(record) = &prepared.to_remember {
+            record::write(
+                &self.emulator.paths.instance_record(),
+                record,
+                Durability::PowerCut,
+            )?;
+        }
+        Ok(prepared)
+    }
+
     pub(crate) fn write_run(&self, record: &RunRecord) -> Result<(), Error> {
         Ok(record::write(
             &self.emulator.paths.run_record(),
@@ -453,15 +492,7 @@ impl Held<'_> {
 
     /// Refuses if a port is taken, naming all that are.
     pub(crate) fn check_ports(endpoints: &[Endpoint]) -> Result<(), Error> {
-        let taken: Vec<_> = endpoints
-            .iter()
-            .filter(|endpoint| !ports::is_free(endpoint.port))
-            .map(|endpoint| ports::Taken {
-                port: endpoint.port,
-                service: endpoint.id.clone(),
-                owner: ports::owner(endpoint.port),
-            })
-            .collect();
+        let taken = ports::taken(endpoints);
         if taken.is_empty() {
             Ok(())
         } else {

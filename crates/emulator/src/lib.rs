@@ -25,6 +25,7 @@ pub mod config_disk;
 mod error;
 pub mod fingerprint;
 pub mod guest;
+mod inspect;
 mod instance;
 pub mod lock;
 pub mod paths;

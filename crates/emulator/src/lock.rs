@@ -40,7 +40,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// Another command holds the instance for too long.
-    #[error("the emulator is busy with {}; it was waited for for {} s", holder.as_ref().map_or("another command".to_owned(), ToString::to_string), waited.as_secs())]
+    #[error("the emulator is busy with {}, and still was after {} s", holder.as_ref().map_or("another command".to_owned(), ToString::to_string), waited.as_secs())]
     Busy {
         /// Who holds it, where that can be told.
         holder: Option<Holder>,
@@ -103,6 +103,20 @@ impl Lock {
             }
         };
         Self::note(file, command).map_err(error)
+    }
+
+    /// Takes the lock at `path` if nobody has it.
+    pub(crate) fn try_acquire(path: &Path, command: &str) -> Result<Option<Self>, LockError> {
+        let error = |source| LockError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let file = open(path).map_err(error)?;
+        match file.try_lock() {
+            Ok(()) => Self::note(file, command).map(Some).map_err(error),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(source)) => Err(error(source)),
+        }
     }
 
     fn note(mut file: File, command: &str) -> std::io::Result<Self> {

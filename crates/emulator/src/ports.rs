@@ -31,6 +31,19 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Which of the endpoints' ports somebody has, and who.
+pub(crate) fn taken(endpoints: &[crate::readiness::Endpoint]) -> Vec<Taken> {
+    endpoints
+        .iter()
+        .filter(|endpoint| !is_free(endpoint.port))
+        .map(|endpoint| Taken {
+            port: endpoint.port,
+            service: endpoint.id.clone(),
+            owner: owner(endpoint.port),
+        })
+        .collect()
+}
+
 /// A port that is free right now, chosen by the system.
 pub(crate) fn any_free() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?

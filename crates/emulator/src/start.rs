@@ -77,7 +77,7 @@ impl Emulator {
                  Anything on this machine can use them.",
             ));
         }
-        let prepared = watch.phase(Phase::Prepare, self.prepare()).await?;
+        let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
         let (ground, watch) = watch_plan(&held, &prepared, watch).await?;
         Held::check_ports(&prepared.endpoints)?;
         held.start_on(&prepared, ground, watch).await

@@ -1,0 +1,64 @@
+//! Questions about an instance that change nothing and need no lock: what
+//! `doctor` and the settings page ask.
+
+use std::path::PathBuf;
+
+use images::Image;
+
+use crate::error::Error;
+use crate::fingerprint::Mismatch;
+use crate::instance::Emulator;
+use crate::ports::{self, Taken};
+use crate::readiness::Endpoint;
+use crate::secret::SecretSet;
+use crate::snapshot::{Found, Snapshot};
+use crate::store::{self, SecretStore, Slot, StoreKind};
+
+impl Emulator {
+    /// The image that the next start would use: the one named, else the one
+    /// used last, else the default.
+    pub fn image_path(&self) -> Result<PathBuf, Error> {
+        Ok(self.image_to_use(&self.remembered()?))
+    }
+
+    /// The services' addresses, and the ports that somebody has. Ports that a
+    /// running emulator has itself are among them.
+    pub fn taken_ports(&self) -> Result<(Vec<Endpoint>, Vec<Taken>), Error> {
+        let remembered = self.remembered()?;
+        let image = Image::open(&self.image_to_use(&remembered))?;
+        let (endpoints, _) = self.endpoints(&image, remembered.port_offset)?;
+        let taken = ports::taken(&endpoints);
+        Ok((endpoints, taken))
+    }
+
+    /// What keeps the current snapshot from being resumed here; `None` if
+    /// there is none.
+    pub async fn snapshot_mismatches(&self) -> Result<Option<Vec<Mismatch>>, Error> {
+        let snapshot = match Snapshot::current(&self.paths) {
+            Found::None => return Ok(None),
+            Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+            Found::Whole(snapshot) => snapshot,
+        };
+        let prepared = self.prepare().await?;
+        Ok(Some(snapshot.mismatches(&prepared.fingerprint)))
+    }
+
+    /// What kind of place the secrets are kept in.
+    pub fn secret_store(&self) -> Result<StoreKind, Error> {
+        Ok(self.open_store()?.kind())
+    }
+
+    /// The four values in force, if the store has them. They are the guest's
+    /// once a start has succeeded, until the next one.
+    pub fn secrets(&self) -> Result<Option<SecretSet>, Error> {
+        Ok(self.open_store()?.load(Slot::Current)?)
+    }
+
+    fn open_store(&self) -> Result<Box<dyn SecretStore>, Error> {
+        Ok(store::open(
+            self.home.path(),
+            &self.name,
+            &self.paths.runtime_folder()?,
+        ))
+    }
+}
