@@ -282,13 +282,7 @@ impl Emulator {
             qemu_content: Some(qemu.clone()),
             port_offset: remembered.port_offset,
         };
-        if updated != remembered {
-            record::write(
-                &self.paths.instance_record(),
-                &updated,
-                Durability::PowerCut,
-            )?;
-        }
+        let to_remember = (updated != remembered).then_some(updated);
         let boot_id = boot_id()?;
         let mut prepared = Prepared {
             accelerator,
