@@ -25,7 +25,7 @@ use qapi_qmp::{
 };
 use qapi_spec::Command;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::monitor::Monitor;
 use crate::qmp::{EventStream, QmpError};
@@ -35,6 +35,8 @@ use crate::version::Version;
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How often progress is reported. Nothing is decided by it.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// Between two looks at a migration that is over but not put away; that takes under a millisecond.
+const CLEAN_UP_PAUSE: Duration = Duration::from_micros(500);
 /// No limit, in bytes per second. QEMU's default of 128 MiB/s is meant for networks.
 const BANDWIDTH: u64 = 1 << 40;
 /// The first QEMU that can report a failed load instead of exiting.
@@ -117,6 +119,16 @@ pub enum MigrationError {
     /// It took too long and was cancelled.
     #[error("{operation} {file} took longer than {limit:?} and was cancelled")]
     Timeout {
+        /// What was going on.
+        operation: Operation,
+        /// The file.
+        file: PathBuf,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// QEMU reported the end but did not put away what it had used.
+    #[error("QEMU did not clean up within {limit:?} after {operation} {file}: restart it")]
+    NotCleanedUp {
         /// What was going on.
         operation: Operation,
         /// The file.
@@ -289,6 +301,23 @@ impl Command for QueryMigrate {
     const ALLOW_OOB: bool = false;
 }
 
+/// `query-yank`: what holds connections or files that could be cut. A migration is among them from
+/// its start until everything it used is put away.
+#[derive(Debug, Serialize)]
+struct QueryYank {}
+
+impl Command for QueryYank {
+    type Ok = Vec<YankInstance>;
+    const NAME: &'static str = "query-yank";
+    const ALLOW_OOB: bool = true;
+}
+
+#[derive(Debug, Deserialize)]
+struct YankInstance {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Info {
@@ -361,7 +390,7 @@ impl<'a> Migration<'a> {
     }
 
     async fn save(
-        self,
+        &self,
         way: Way,
         progress: impl FnMut(Progress),
     ) -> Result<Summary, MigrationError> {
@@ -383,7 +412,7 @@ impl<'a> Migration<'a> {
         self.run(way, command, progress).await
     }
 
-    async fn load(self, way: Way, version: Version) -> Result<Summary, MigrationError> {
+    async fn load(&self, way: Way, version: Version) -> Result<Summary, MigrationError> {
         // Some versions end when they cannot open it, so find out here.
         std::fs::File::open(self.file).map_err(|source| self.file_error(source))?;
         let command = qapi_qmp::migrate_incoming {
@@ -395,7 +424,7 @@ impl<'a> Migration<'a> {
     }
 
     async fn run<C: Command>(
-        self,
+        &self,
         way: Way,
         command: C,
         progress: impl FnMut(Progress),
@@ -404,6 +433,10 @@ impl<'a> Migration<'a> {
         let mut events = self.monitor.subscribe();
         self.set_capabilities(&way.capabilities()).await?;
         let outcome = self.carry_out(way, command, &mut events, progress).await;
+        let outcome = match self.cleaned_up().await {
+            Ok(()) => outcome,
+            Err(error) => return outcome.and(Err(error)),
+        };
         let off = way
             .capabilities()
             .map(|(capability, _)| (capability, false));
@@ -412,6 +445,27 @@ impl<'a> Migration<'a> {
             tracing::debug!(%error, "capabilities stay set");
         }
         outcome
+    }
+
+    /// Waits until QEMU has put away what the migration used, which is a moment after it reports
+    /// the end, and which no event marks. Until then `cont` is refused, and taking `multifd` back
+    /// makes QEMU forget to end its threads and abort at the next save.
+    async fn cleaned_up(&self) -> Result<(), MigrationError> {
+        let deadline = Instant::now() + COMMAND_LIMIT;
+        loop {
+            let busy = self.execute(QueryYank {}).await?;
+            if !busy.iter().any(|instance| instance.kind == "migration") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(MigrationError::NotCleanedUp {
+                    operation: self.operation,
+                    file: self.file.to_owned(),
+                    limit: COMMAND_LIMIT,
+                });
+            }
+            sleep(CLEAN_UP_PAUSE).await;
+        }
     }
 
     async fn carry_out<C: Command>(
@@ -429,7 +483,14 @@ impl<'a> Migration<'a> {
             },
         })
         .await?;
-        self.execute(command).await?;
+        self.execute(command).await.map_err(|error| match error {
+            // It never began, for a reason that is QEMU's to give.
+            MigrationError::Qmp {
+                source: QmpError::Refused { desc, .. },
+                ..
+            } => self.failed(Some(desc)),
+            error => error,
+        })?;
 
         let deadline = self.started + self.limit;
         if let Ok(outcome) = timeout_at(deadline, self.outcome(events, progress)).await {
@@ -471,15 +532,7 @@ impl<'a> Migration<'a> {
                         transferred_bytes: ram.map_or(0, |ram| ram.transferred),
                     });
                 }
-                Phase::Failed => {
-                    return Err(MigrationError::Failed {
-                        operation: self.operation,
-                        file: self.file.to_owned(),
-                        reason: info
-                            .error_desc
-                            .unwrap_or_else(|| "QEMU gives no reason".to_owned()),
-                    });
-                }
+                Phase::Failed => return Err(self.failed(info.error_desc)),
                 Phase::Cancelled => {
                     return Err(MigrationError::Cancelled {
                         operation: self.operation,
@@ -524,6 +577,14 @@ impl<'a> Migration<'a> {
                 offset: 0,
             }),
         }]
+    }
+
+    fn failed(&self, reason: Option<String>) -> MigrationError {
+        MigrationError::Failed {
+            operation: self.operation,
+            file: self.file.to_owned(),
+            reason: reason.unwrap_or_else(|| "QEMU gives no reason".to_owned()),
+        }
     }
 
     fn file_error(&self, source: io::Error) -> MigrationError {
