@@ -14,9 +14,14 @@
 //! Progress and outcome come from `MIGRATION` events and from `query-migrate`, never from text.
 //! Every call sets all of the capabilities it depends on, and takes them back in the end.
 
+mod error;
+mod wire;
+
+pub use error::{MigrationError, Operation};
+
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use qapi_qmp::{
@@ -24,9 +29,9 @@ use qapi_qmp::{
     MigrationChannel, MigrationChannelType,
 };
 use qapi_spec::Command;
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::wire::{Phase, QueryMigrate, QueryYank, SetParameters};
 use crate::monitor::Monitor;
 use crate::qmp::{EventStream, QmpError};
 use crate::version::Version;
@@ -58,106 +63,6 @@ pub struct Summary {
     pub took: Duration,
     /// What was written, in bytes; 0 after loading, where QEMU does not count.
     pub transferred_bytes: u64,
-}
-
-/// What is going on, for errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// Writing state to a file.
-    Save,
-    /// Reading state from a file.
-    Load,
-}
-
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Save => "saving the machine's state to",
-            Self::Load => "loading the machine's state from",
-        })
-    }
-}
-
-/// State could not be saved or loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrationError {
-    /// The file cannot be made, or is not there.
-    #[error("{operation} {file} failed before it began")]
-    File {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The file's path cannot be given to QEMU.
-    #[error("the path {file} is not valid UTF-8: move the emulator's folder to a plain name")]
-    PathNotUtf8 {
-        /// The file.
-        file: PathBuf,
-    },
-    /// QEMU says that it failed. `reason` is QEMU's own text, for people.
-    #[error("{operation} {file} failed: {reason}")]
-    Failed {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// QEMU's description.
-        reason: String,
-    },
-    /// It was cancelled, by [`cancel`] or by another program.
-    #[error("{operation} {file} was cancelled")]
-    Cancelled {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-    },
-    /// It took too long and was cancelled.
-    #[error("{operation} {file} took longer than {limit:?} and was cancelled")]
-    Timeout {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// QEMU reported the end but did not put away what it had used.
-    #[error("QEMU did not clean up within {limit:?} after {operation} {file}: restart it")]
-    NotCleanedUp {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// QEMU ended. Versions before 9.1 do so when a load fails; their log says why.
-    #[error("QEMU ended while {operation} {file}; its log says why")]
-    QemuGone {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// The QMP error.
-        #[source]
-        source: QmpError,
-    },
-    /// A QMP command failed.
-    #[error("{operation} {file} failed")]
-    Qmp {
-        /// What was going on.
-        operation: Operation,
-        /// The file.
-        file: PathBuf,
-        /// The QMP error.
-        #[source]
-        source: QmpError,
-    },
 }
 
 /// Saves device state only; RAM must be a file mapped shared, and is complete when this returns.
@@ -246,7 +151,9 @@ pub async fn cancel(monitor: &Monitor, limit: Duration) -> Result<(), QmpError> 
     let mut events = monitor.subscribe();
     monitor.execute(qapi_qmp::migrate_cancel {}, limit).await?;
     loop {
-        if monitor.execute(QueryMigrate {}, limit).await?.phase() != Phase::UnderWay {
+        if monitor.execute(QueryMigrate {}, limit).await?.phase() != Phase::UnderWay
+            && put_away(monitor).await?
+        {
             return Ok(());
         }
         let Ok(event) = timeout_at(deadline, next_migration_event(&mut events)).await else {
@@ -254,6 +161,23 @@ pub async fn cancel(monitor: &Monitor, limit: Duration) -> Result<(), QmpError> 
             return Err(QmpError::NoEvent { event, limit });
         };
         event?;
+    }
+}
+
+/// Waits until QEMU has put away what a migration used, which is a moment after it reports the
+/// end, and which no event marks. Until then `cont` is refused, and taking `multifd` back makes
+/// QEMU forget to end its threads and abort at the next save. False if it takes too long.
+async fn put_away(monitor: &Monitor) -> Result<bool, QmpError> {
+    let deadline = Instant::now() + COMMAND_LIMIT;
+    loop {
+        let busy = monitor.execute(QueryYank {}, COMMAND_LIMIT).await?;
+        if !busy.iter().any(|instance| instance.kind == "migration") {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        sleep(CLEAN_UP_PAUSE).await;
     }
 }
 
@@ -273,89 +197,6 @@ impl Way {
             (MigrationCapability::mapped_ram, mapped),
             (MigrationCapability::multifd, mapped),
         ]
-    }
-}
-
-/// `migrate-set-parameters` with those we set.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct SetParameters {
-    max_bandwidth: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    multifd_channels: Option<u8>,
-}
-
-impl Command for SetParameters {
-    type Ok = qapi_spec::Empty;
-    const NAME: &'static str = "migrate-set-parameters";
-    const ALLOW_OOB: bool = false;
-}
-
-/// `query-migrate` with a tolerant answer: the generated type demands fields that come and go.
-#[derive(Debug, Serialize)]
-struct QueryMigrate {}
-
-impl Command for QueryMigrate {
-    type Ok = Info;
-    const NAME: &'static str = "query-migrate";
-    const ALLOW_OOB: bool = false;
-}
-
-/// `query-yank`: what holds connections or files that could be cut. A migration is among them from
-/// its start until everything it used is put away.
-#[derive(Debug, Serialize)]
-struct QueryYank {}
-
-impl Command for QueryYank {
-    type Ok = Vec<YankInstance>;
-    const NAME: &'static str = "query-yank";
-    const ALLOW_OOB: bool = true;
-}
-
-#[derive(Debug, Deserialize)]
-struct YankInstance {
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Info {
-    status: Option<String>,
-    error_desc: Option<String>,
-    ram: Option<RamInfo>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RamInfo {
-    #[serde(default)]
-    total: u64,
-    #[serde(default)]
-    remaining: u64,
-    #[serde(default)]
-    transferred: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    UnderWay,
-    Completed,
-    Failed,
-    Cancelled,
-    /// No migration has been asked for.
-    Idle,
-}
-
-impl Info {
-    fn phase(&self) -> Phase {
-        match self.status.as_deref() {
-            None | Some("none") => Phase::Idle,
-            Some("completed") => Phase::Completed,
-            Some("failed") => Phase::Failed,
-            Some("cancelled") => Phase::Cancelled,
-            // `setup`, `active`, `device`, `cancelling`, and whatever later versions add between.
-            Some(_) => Phase::UnderWay,
-        }
     }
 }
 
@@ -429,14 +270,19 @@ impl<'a> Migration<'a> {
         command: C,
         progress: impl FnMut(Progress),
     ) -> Result<Summary, MigrationError> {
+        // One whose future was dropped may still be on its way out.
+        self.put_away().await?;
         // Before the command: its events must not be missed.
         let mut events = self.monitor.subscribe();
         self.set_capabilities(&way.capabilities()).await?;
         let outcome = self.carry_out(way, command, &mut events, progress).await;
-        let outcome = match self.cleaned_up().await {
-            Ok(()) => outcome,
-            Err(error) => return outcome.and(Err(error)),
-        };
+        // A load that failed is not worth waiting for: that QEMU is of no further use.
+        if self.operation == Operation::Load && outcome.is_err() {
+            return outcome;
+        }
+        if let Err(error) = self.put_away().await {
+            return outcome.and(Err(error));
+        }
         let off = way
             .capabilities()
             .map(|(capability, _)| (capability, false));
@@ -447,24 +293,15 @@ impl<'a> Migration<'a> {
         outcome
     }
 
-    /// Waits until QEMU has put away what the migration used, which is a moment after it reports
-    /// the end, and which no event marks. Until then `cont` is refused, and taking `multifd` back
-    /// makes QEMU forget to end its threads and abort at the next save.
-    async fn cleaned_up(&self) -> Result<(), MigrationError> {
-        let deadline = Instant::now() + COMMAND_LIMIT;
-        loop {
-            let busy = self.execute(QueryYank {}).await?;
-            if !busy.iter().any(|instance| instance.kind == "migration") {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                return Err(MigrationError::NotCleanedUp {
-                    operation: self.operation,
-                    file: self.file.to_owned(),
-                    limit: COMMAND_LIMIT,
-                });
-            }
-            sleep(CLEAN_UP_PAUSE).await;
+    async fn put_away(&self) -> Result<(), MigrationError> {
+        match put_away(self.monitor).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MigrationError::NotCleanedUp {
+                operation: self.operation,
+                file: self.file.to_owned(),
+                limit: COMMAND_LIMIT,
+            }),
+            Err(source) => Err(self.qmp_error(source)),
         }
     }
 
@@ -517,7 +354,9 @@ impl<'a> Migration<'a> {
         mut progress: impl FnMut(Progress),
     ) -> Result<Summary, MigrationError> {
         loop {
-            let info = self.execute(QueryMigrate {}).await?;
+            // While RAM is loaded QEMU's main loop may be busy for as long as that takes.
+            let info = self.monitor.execute(QueryMigrate {}, self.limit).await;
+            let info = info.map_err(|source| self.qmp_error(source))?;
             let ram = info.ram.as_ref();
             if let Some(ram) = ram {
                 progress(Progress {
