@@ -1,3 +1,64 @@
-//! Development commands: up, test, lint, image, bench.
+//! Development commands, run as `cargo xtask COMMAND`. Each is a module of its own.
 
-fn main() {}
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod cargo;
+mod command;
+mod fuzz;
+mod image;
+mod lint;
+mod progress;
+mod setup;
+mod stages;
+mod test;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Development commands of Stack Emulator"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build what is missing and start an emulator
+    Up(up::Args),
+    /// Run all tests; set-up and guest images included
+    Test(test::Args),
+    /// Check format, sources, dependencies, clippy and documentation
+    Lint,
+    /// Run the fuzz targets for a while
+    Fuzz(fuzz::Args),
+    /// Install what this machine lacks: QEMU 9 or later, image and test tools
+    Setup(setup::Args),
+    /// Build the guest image, or say where the cached one is
+    Image(image::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Lint => lint::run(),
+        Command::Fuzz(args) => fuzz::run(&args),
+        Command::Setup(args) => setup::run(&args),
+        Command::Image(args) => image::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The command line under measurement, in a home folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+/// One run of one command.
+pub(super) struct Sample {
+    /// From starting the process to its end, in milliseconds.
+    pub wall_ms: f64,
+    /// What it reported.
+    pub report: Value,
+}
+
+impl Sample {
+    /// Milliseconds of the phase called `name`; 0 if there was none.
+    pub(super) fn phase(&self, name: &str) -> f64 {
+        super::phases(&self.report).filter(|(phase, _)| *phase == name).map(|(_, ms)| ms).sum()
+    }
+
+    pub(super) fn phase_names(&self) -> impl Iterator<Item = &str> {
+        super::phases(&self.report).map(|(name, _)| name)
+    }
+}
+
+/// `stack-emulator`, built for release.
+pub(super) struct Program {
+    path: PathBuf,
+    home: PathBuf,
+    image: PathBuf,
+}
+
+impl Program {
+    /// Builds it, and empties its home.
+    pub(super) fn build(root: &Path, home: &Path, image: &Path) -> Result<Self> {
+        let status = Command::new("cargo")
+            .args(["build", "--release", "--package", "stack-emulator"])
+            .current_dir(root)
+            .status()
+            .context("cannot run cargo")?;
+        anyhow::ensure!(status.success(), "the command line does not build");
+        let path = crate::workspace::target_dir(root).join("release/stack-emulator");
+        let program = Self { path, home: home.to_owned(), image: image.to_owned() };
+        if home.exists() {
+            program.run(&["stop", "--discard"], &[])?;
+            std::fs::remove_dir_all(home).with_context(|| format!("cannot remove {}", home.display()))?;
+        }
+        Ok(program)
+    }
+
+    /// Runs one command with `--json`.
+    pub(super) fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Sample> {
+        let begun = Instant::now();
+        let output = Command::new(&self.path)
+            .arg("--image")
+            .arg(&self.image)
+            .arg("--json")
+            .args(arguments)
+            .env("STACK_EMULATOR_HOME", &self.home)
+            // Away from the default ports, so that it can run beside an emulator in use.
+            .env("EMULATOR_DASHBOARD_PORT", "36600")
+            .env("EMULATOR_BACKEND_PORT", "36601")
+            .envs(variables.iter().copied())
+            .output()
+            .with_context(|| format!("cannot run {}", self.path.display()))?;
+        let wall_ms = begun.elapsed().as_secs_f64() * 1e3;
+        if !output.status.success() {
+            bail!(
+                "`stack-emulator {}` failed: {}{}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        let report = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`stack-emulator {}` printed no JSON", arguments.join(" ")))?;
+        Ok(Sample { wall_ms, report })
+    }
+
+    pub(super) fn repeat(
+        &self,
+        runs: usize,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Vec<Sample>> {
+        (0..runs).map(|_| self.run(arguments, variables)).collect()
+    }
+
+    /// Folder of the instance.
+    pub(super) fn instance(&self) -> PathBuf {
+        self.home.join("instances/default")
+    }
+
+    /// Bytes that the current snapshot's memory takes on disk.
+    pub(super) fn snapshot_memory_bytes(&self) -> Option<u64> {
+        stored(&self.instance().join("snapshots/current/ram.raw"))
+    }
+
+    /// Bytes that the saved session's memory takes on disk, if there is one.
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    pub(super) fn session_memory_bytes(&self) -> Option<f64> {
+        stored(&self.instance().join("session/ram.mapped")).map(|bytes| bytes as f64)
+    }
+}
+
+fn stored(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).ok().map(|meta| meta.blocks() * 512)
+}

@@ -1,0 +1,116 @@
+//! Running other programs: tied to our own life, with output kept for the error message.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Lines of a failed program's output that an error shows.
+const EXCERPT_LINES: usize = 30;
+
+/// The signal a program gets when we die first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnOurDeath {
+    /// It has something to clean up.
+    Terminate,
+    /// It has not, and must not linger.
+    Kill,
+}
+
+/// A command whose process does not outlive ours, even if we are killed.
+///
+/// The kernel sends the signal, through util-linux's `setpriv`: nothing that
+/// we could do ourselves would still be done after a SIGKILL.
+pub(crate) fn tied(program: impl AsRef<OsStr>, signal: OnOurDeath) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        let name = match signal {
+            OnOurDeath::Terminate => "TERM",
+            OnOurDeath::Kill => "KILL",
+        };
+        command.args(["--pdeathsig", name, "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// Runs `command` with its output in the file `log`, and fails with the last
+/// lines of that file.
+pub(crate) fn run_logged(command: &mut Command, what: &str, log: &Path) -> Result<()> {
+    let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().context("cannot share the log file")?)
+        .stderr(file)
+        .status()
+        .with_context(|| cannot_run(command, what))?;
+    if !status.success() {
+        bail!(
+            "{what} failed ({status}); its last lines:\n{}",
+            tail_of_file(log)
+        );
+    }
+    Ok(())
+}
+
+/// Runs `command` and returns its standard output; fails with its standard error.
+pub(crate) fn output_of(command: &mut Command, what: &str) -> Result<String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_run(command, what))?;
+    if !output.status.success() {
+        bail!(
+            "{what} failed ({}):\n{}",
+            output.status,
+            tail(&String::from_utf8_lossy(&output.stderr), EXCERPT_LINES)
+        );
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{what} printed what is not UTF-8"))
+}
+
+fn cannot_run(command: &Command, what: &str) -> String {
+    format!(
+        "{what}: cannot run {}; `cargo xtask setup` installs what is missing",
+        command.get_program().display()
+    )
+}
+
+fn tail_of_file(path: &Path) -> String {
+    match std::fs::read(path) {
+        Ok(bytes) => tail(&String::from_utf8_lossy(&bytes), EXCERPT_LINES),
+        Err(error) => format!("(its log {} cannot be read: {error})", path.display()),
+    }
+}
+
+/// The last `count` lines of `text`.
+pub(crate) fn tail(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_the_last_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "seq 1 100; echo broken >&2; exit 3"]);
+        let error = run_logged(&mut command, "the thing", &folder.path().join("log")).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("the thing failed (exit status: 3)"), "{text}");
+        assert!(text.ends_with("100\nbroken"), "{text}");
+        assert!(!text.contains("\n50\n"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_program_names_the_remedy() {
+        let error = output_of(&mut Command::new("/no/such/program"), "it").unwrap_err();
+        assert!(format!("{error:#}").contains("cargo xtask setup"));
+    }
+}

@@ -1,0 +1,184 @@
+//! `cargo xtask lint`: all that can be checked without running the product.
+//!
+//! Every check runs, the cheap ones first, so that one round shows everything.
+
+mod layers;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::cargo::{cargo, tool};
+use crate::command::{OnOurDeath, tied};
+use crate::setup;
+use crate::stages::{Stages, run as run_command};
+use crate::workspace;
+
+pub(crate) use sources::tracked_files;
+
+/// Installed where there is none.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
+
+type Check = fn(&Path) -> Result<()>;
+
+const CHECKS: [(&str, Check); 7] = [
+    ("format", format),
+    ("sources", sources::check),
+    ("layers", layers::check),
+    ("shell scripts", scripts),
+    ("dependencies", dependencies),
+    ("clippy", clippy),
+    ("documentation", documentation),
+];
+
+/// `cargo xtask lint`.
+pub(crate) fn run() -> Result<()> {
+    setup::ensure(&[setup::Need::Test])?;
+    let root = workspace::root()?;
+    let mut stages = Stages::new("lint");
+    let mut failed = vec![];
+    for (name, check) in CHECKS {
+        if let Err(error) = stages.run(name, || check(&root)) {
+            eprintln!("error: {error:#}");
+            failed.push(name);
+        }
+    }
+    eprint!("{}", stages.table());
+    ensure!(failed.is_empty(), "lint failed: {}", failed.join(", "));
+    Ok(())
+}
+
+fn format(root: &Path) -> Result<()> {
+    run_command(tool(root, "fmt").args(["--all", "--check"]))?;
+    for manifest in fuzz_manifests(root)? {
+        run_command(
+            tool(root, "fmt")
+                .arg("--check")
+                .arg("--manifest-path")
+                .arg(manifest),
+        )?;
+    }
+    Ok(())
+}
+
+fn clippy(root: &Path) -> Result<()> {
+    run_command(cargo(root, "clippy").args([
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "--deny=warnings",
+    ]))
+}
+
+fn documentation(root: &Path) -> Result<()> {
+    run_command(
+        cargo(root, "doc")
+            .args([
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+                "--quiet",
+            ])
+            .env("RUSTDOCFLAGS", "--deny=warnings"),
+    )
+}
+
+/// Licences, refused crates, and where crates come from.
+fn dependencies(root: &Path) -> Result<()> {
+    run_command(
+        cargo_deny(root)?
+            .args(["--workspace", "--locked", "check", "--hide-inclusion-graph"])
+            .args(["bans", "licenses", "sources"]),
+    )
+}
+
+/// The `cargo deny` of this machine, else one that is built into the target folder.
+fn cargo_deny(root: &Path) -> Result<Command> {
+    let there = tool(root, "deny").arg("--version").output();
+    if there.is_ok_and(|output| output.status.success()) {
+        return Ok(tool(root, "deny"));
+    }
+    let place = workspace::target_dir(root).join("tools");
+    let program = place.join("bin/cargo-deny");
+    if !program.is_file() {
+        // Without optimisation: it is built once and runs for seconds.
+        run_command(
+            cargo(root, "install")
+                .args(["--debug", CARGO_DENY, "--root"])
+                .arg(&place),
+        )?;
+    }
+    let mut command = tied(program, OnOurDeath::Terminate);
+    command.current_dir(root);
+    Ok(command)
+}
+
+/// Syntax of all shell scripts, each by the shell that its first line names, and ShellCheck.
+fn scripts(root: &Path) -> Result<()> {
+    let mut scripts = vec![];
+    for file in tracked_files(root)? {
+        let path = root.join(&file);
+        let text =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if let Some(shell) = shell_of(&text) {
+            run_command(Command::new(shell).arg("-n").arg(&file).current_dir(root))?;
+            scripts.push(file);
+        }
+    }
+    if scripts.is_empty() {
+        bail!("no shell script was found; has the list of files changed?");
+    }
+    run_command(
+        Command::new("shellcheck")
+            .args(["--severity=warning", "--"])
+            .args(scripts)
+            .current_dir(root),
+    )
+}
+
+/// The shell that a script's first line names.
+fn shell_of(text: &[u8]) -> Option<&'static str> {
+    let line = text.split(|byte| *byte == b'\n').next()?;
+    let words = str::from_utf8(line).ok()?.strip_prefix("#!")?;
+    words.split([' ', '/']).find_map(|word| match word {
+        "bash" => Some("bash"),
+        "sh" | "dash" => Some("sh"),
+        _ => None,
+    })
+}
+
+/// Workspaces of fuzz targets, which are not members of ours.
+pub(crate) fn fuzz_manifests(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = tracked_files(root)?;
+    files.retain(|file| file.ends_with("fuzz/Cargo.toml"));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_names_the_shell() {
+        for (line, shell) in [
+            ("#!/bin/sh\nset -e", Some("sh")),
+            ("#!/usr/bin/env bash", Some("bash")),
+            ("#!/bin/busybox sh", Some("sh")),
+            ("#!/usr/bin/python3", None),
+            ("# /bin/sh", None),
+            ("", None),
+        ] {
+            assert_eq!(shell_of(line.as_bytes()), shell, "{line}");
+        }
+    }
+
+    #[test]
+    fn fuzz_targets_of_this_checkout_are_found() {
+        let root = workspace::root().unwrap();
+        let manifests = fuzz_manifests(&root).unwrap();
+        assert!(manifests.contains(&PathBuf::from("crates/iso9660/fuzz/Cargo.toml")));
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo xtask setup`: installs what this machine lacks.
+//!
+//! Silent and quick when nothing is missing: presence is seen by looking for
+//! programs and files, so it works with a QEMU built by hand as well.
+
+mod apt;
+mod packages;
+mod sources;
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+pub(crate) use packages::Need;
+use packages::{ITEMS, Item, Probe, find_program, version_in};
+
+/// The oldest QEMU that will do: the first with `mapped-ram` migration.
+const MINIMUM_QEMU: (u32, u32) = (9, 0);
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What the machine is set up for; everything without it
+    #[arg(long = "for", value_name = "NEED", value_enum)]
+    needs: Vec<Need>,
+    /// Use sudo without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// `cargo xtask setup`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let all = [Need::Run, Need::Image, Need::Test];
+    let needs = if args.needs.is_empty() {
+        &all
+    } else {
+        args.needs.as_slice()
+    };
+    ensure_with(needs, args.yes)
+}
+
+/// Makes sure that the machine has what `needs` ask for. An image is built by running it, and
+/// the tests do both, so each need includes the ones before it.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    ensure_with(needs, false)
+}
+
+fn ensure_with(needs: &[Need], agreed: bool) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let release = Release::read()?;
+    let packages: Vec<_> = missing
+        .iter()
+        .map(|item| release.package(item).to_owned())
+        .collect();
+    if find_program("apt-get").is_none() {
+        bail!(
+            "missing on this machine: {} (named as in Debian); this is no Debian or Ubuntu, so install them by its own \
+             means, QEMU in version {}.{} or later",
+            packages.join(" "),
+            MINIMUM_QEMU.0,
+            MINIMUM_QEMU.1
+        );
+    }
+    apt::install(&mut apt::Root::new(agreed), &release, &packages)?;
+    let still: Vec<_> = self::missing(needs)
+        .iter()
+        .map(|item| release.package(item))
+        .collect();
+    if !still.is_empty() {
+        bail!(
+            "installed, and yet not to be found: what {} should bring; is another program of that name first in PATH?",
+            still.join(" ")
+        );
+    }
+    Ok(())
+}
+
+fn missing(needs: &[Need]) -> Vec<&'static Item> {
+    let Some(most) = needs.iter().max() else {
+        return vec![];
+    };
+    ITEMS
+        .iter()
+        .filter(|item| item.need <= *most && !is_there(item.probe))
+        .collect()
+}
+
+fn is_there(probe: Probe) -> bool {
+    match probe {
+        Probe::Program(names) => names.iter().any(|name| find_program(name).is_some()),
+        Probe::File(path) => fs::exists(path).unwrap_or(false),
+        Probe::Qemu => qemu_version().is_some_and(|version| version >= MINIMUM_QEMU),
+    }
+}
+
+/// The version of the QEMU in `PATH`, if one runs.
+fn qemu_version() -> Option<(u32, u32)> {
+    let output = Command::new(find_program("qemu-system-x86_64")?)
+        .arg("--version")
+        .output()
+        .ok()?;
+    version_in(String::from_utf8_lossy(&output.stdout).lines().next()?)
+}
+
+/// Which distribution this is, from `/etc/os-release`.
+#[derive(Debug, PartialEq, Eq)]
+struct Release {
+    id: String,
+    codename: String,
+}
+
+impl Release {
+    fn read() -> Result<Self> {
+        let path = "/etc/os-release";
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {path} to learn what this system is"))?;
+        Ok(Self::parse(&text))
+    }
+
+    fn parse(text: &str) -> Self {
+        let value = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+                .map_or_else(String::new, |value| {
+                    value.trim_matches(['"', '\'']).to_owned()
+                })
+        };
+        Self {
+            id: value("ID"),
+            codename: value("VERSION_CODENAME"),
+        }
+    }
+
+    fn package(&self, item: &Item) -> &'static str {
+        item.ubuntu
+            .filter(|_| self.id == "ubuntu")
+            .unwrap_or(item.debian)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_is_read() {
+        let debian = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_CODENAME=bookworm\nID=debian\n";
+        assert_eq!(
+            Release::parse(debian),
+            Release {
+                id: "debian".into(),
+                codename: "bookworm".into()
+            }
+        );
+        let ubuntu =
+            Release::parse("NAME=\"Ubuntu\"\nVERSION_CODENAME=noble\nID=ubuntu\nID_LIKE=debian\n");
+        assert_eq!(ubuntu.id, "ubuntu");
+        let chromium = ITEMS.iter().find(|item| item.debian == "chromium").unwrap();
+        assert_eq!(ubuntu.package(chromium), "chromium-browser");
+    }
+
+    #[test]
+    fn a_need_includes_the_ones_before_it() {
+        let count = |most: Need| ITEMS.iter().filter(|item| item.need <= most).count();
+        assert!(count(Need::Run) < count(Need::Image) && count(Need::Image) < count(Need::Test));
+        assert!(missing(&[]).is_empty());
+    }
+}

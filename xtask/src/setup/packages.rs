@@ -1,0 +1,143 @@
+//! What each part of the work needs on the machine, how its presence is seen
+//! without starting a package manager, and which package brings it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// What a command is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Need {
+    /// Run an emulator: QEMU
+    Run,
+    /// Build a guest image
+    Image,
+    /// Run all tests
+    Test,
+}
+
+/// How to see that something is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Probe {
+    /// One of these programs is in `PATH` (or in an administrator's folders).
+    Program(&'static [&'static str]),
+    /// This file exists.
+    File(&'static str),
+    /// QEMU is there and new enough.
+    Qemu,
+}
+
+/// Something that may be missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub(crate) need: Need,
+    pub(crate) probe: Probe,
+    pub(crate) debian: &'static str,
+    /// The package's name in Ubuntu, where it differs.
+    pub(crate) ubuntu: Option<&'static str>,
+}
+
+const fn item(need: Need, probe: Probe, debian: &'static str) -> Item {
+    Item {
+        need,
+        probe,
+        debian,
+        ubuntu: None,
+    }
+}
+
+/// Packages that must come from the same suite as QEMU itself: an older one refuses to be
+/// installed beside a newer one, and the other way round.
+pub(crate) const QEMU_FAMILY: [&str; 2] = ["qemu-system-x86", "qemu-utils"];
+
+/// Everything, by need.
+pub(crate) const ITEMS: &[Item] = &[
+    item(Need::Run, Probe::Qemu, "qemu-system-x86"),
+    item(Need::Run, Probe::Program(&["qemu-img"]), "qemu-utils"),
+    item(Need::Image, Probe::Program(&["mmdebstrap"]), "mmdebstrap"),
+    item(
+        Need::Image,
+        Probe::File("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        "debian-archive-keyring",
+    ),
+    item(Need::Image, Probe::Program(&["newuidmap"]), "uidmap"),
+    item(Need::Image, Probe::Program(&["mke2fs"]), "e2fsprogs"),
+    item(Need::Image, Probe::Program(&["sfdisk"]), "fdisk"),
+    item(Need::Image, Probe::Program(&["mformat"]), "mtools"),
+    item(Need::Image, Probe::Program(&["syslinux"]), "syslinux"),
+    item(
+        Need::Image,
+        Probe::File("/usr/lib/syslinux/mbr/gptmbr.bin"),
+        "syslinux-common",
+    ),
+    item(Need::Test, Probe::Program(&["zstd"]), "zstd"),
+    item(Need::Test, Probe::Program(&["xorriso"]), "xorriso"),
+    item(Need::Test, Probe::Program(&["isoinfo"]), "genisoimage"),
+    item(Need::Test, Probe::Program(&["bsdtar"]), "libarchive-tools"),
+    item(
+        Need::Test,
+        Probe::File("/usr/share/OVMF/OVMF_CODE_4M.fd"),
+        "ovmf",
+    ),
+    item(
+        Need::Test,
+        Probe::Program(&["pg_config", "pg_ctlcluster"]),
+        "postgresql",
+    ),
+    Item {
+        need: Need::Test,
+        probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),
+        debian: "chromium",
+        ubuntu: Some("chromium-browser"),
+    },
+    Item {
+        need: Need::Test,
+        probe: Probe::Program(&["chromedriver"]),
+        debian: "chromium-driver",
+        ubuntu: Some("chromium-chromedriver"),
+    },
+];
+
+/// Finds `program` in `PATH`, and in the folders for administrators, which a user's `PATH` may lack.
+pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join(program))
+        .find(|file| is_executable(file))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file)
+        .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// The first `major.minor` in the text of `qemu-system-… --version` or in a package's version,
+/// whose epoch (`1:`) is skipped.
+pub(crate) fn version_in(text: &str) -> Option<(u32, u32)> {
+    let text = text.rsplit_once("version ").map_or(text, |(_, rest)| rest);
+    let text = text.split_once(':').map_or(text, |(_, rest)| rest);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_both_texts() {
+        let program = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\nCopyright (c) 2003-2025\n";
+        assert_eq!(version_in(program.lines().next().unwrap()), Some((10, 0)));
+        assert_eq!(version_in("1:7.2+dfsg-7+deb12u18"), Some((7, 2)));
+        assert_eq!(version_in("8.2.2+ds-0ubuntu1"), Some((8, 2)));
+        assert_eq!(version_in("(none)"), None);
+    }
+
+    #[test]
+    fn programs_are_found_or_not() {
+        assert!(find_program("sh").is_some());
+        assert_eq!(find_program("no-such-program-at-all"), None);
+    }
+}

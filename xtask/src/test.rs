@@ -1,0 +1,108 @@
+//! `cargo xtask test`: everything, on a machine that may have nothing yet.
+//!
+//! The end-to-end tests come last, because they need all the rest to be sound
+//! and because their runner's own verdict should be the last thing to be read.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::cargo::cargo;
+use crate::stages::{Stages, run as run_command};
+use crate::{fuzz, image, setup, workspace};
+
+/// The payload whose rotation is a restart of some seconds.
+const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
+/// Path of the image of the starter stack, for the end-to-end tests.
+const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
+/// Path of the image of [`SLOW_PAYLOAD`].
+const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
+/// Path of the command line under test.
+const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Stage {
+    /// Unit, integration and documentation tests of every crate
+    Crates,
+    /// Every fuzz target for some seconds
+    Fuzz,
+    /// Real QEMU with real guests; builds their images if there are none yet
+    E2e,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these stages
+    #[arg(value_enum)]
+    stages: Vec<Stage>,
+    /// How long each fuzz target runs
+    #[arg(long, default_value_t = 5)]
+    fuzz_seconds: u32,
+    /// Arguments for the test programs, for instance the name of a test
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// `cargo xtask test`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let root = workspace::root()?;
+    let wanted = |stage| args.stages.is_empty() || args.stages.contains(&stage);
+    let mut stages = Stages::new("test");
+    stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
+    if wanted(Stage::Crates) {
+        stages.run("crates", || crates(&root, &args.rest))?;
+    }
+    if wanted(Stage::Fuzz) {
+        stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;
+    }
+    if !wanted(Stage::E2e) {
+        eprint!("{}", stages.table());
+        return Ok(());
+    }
+    let image = stages.run("image", || build_image(None))?;
+    let slow = stages.run("image of the slow payload", || {
+        build_image(Some(root.join(SLOW_PAYLOAD)))
+    })?;
+    let program = stages.run("end-to-end programs", || {
+        run_command(end_to_end(&root).arg("--no-run"))?;
+        build_program(&root)
+    })?;
+    // Here, and not at the very end, where the runner speaks; it says itself how long it took.
+    eprint!("{}", stages.table());
+    stages.run("end to end", || {
+        run_command(
+            end_to_end(&root)
+                .env(IMAGE, image)
+                .env(SLOW_IMAGE, slow)
+                .env(PROGRAM, program)
+                // Each test has virtual machines of its own, and what several of them take
+                // from each other is time, which is what many of them measure.
+                .args(["--", "--test-threads=1"])
+                .args(&args.rest),
+        )
+    })
+}
+
+fn crates(root: &Path, rest: &[String]) -> Result<()> {
+    run_command(
+        cargo(root, "test")
+            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast", "--"])
+            .args(rest),
+    )
+}
+
+fn end_to_end(root: &Path) -> std::process::Command {
+    let mut command = cargo(root, "test");
+    command.args(["--package", "e2e", "--tests", "--no-fail-fast"]);
+    command
+}
+
+/// The command line as it is shipped: the tests wait for it, and some measure it.
+fn build_program(root: &Path) -> Result<PathBuf> {
+    run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
+    Ok(workspace::target_dir(root).join("release/stack-emulator"))
+}
+
+fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {
+    Ok(image::ensure_built(&image::Args::of(payload))?.qcow2)
+}
