@@ -131,18 +131,20 @@ fn scan(text: &str) -> Result<Vec<Token>, ConfigError> {
                 at += 1;
                 Kind::Close(byte)
             }
-            _ if is_word(byte) => {
-                at += rest.bytes().take_while(|byte| is_word(*byte)).count();
-                Kind::Word
-            }
             _ => {
-                let character = rest.chars().next().unwrap_or_default();
-                at += character.len_utf8();
-                // A byte order mark counts as white space, as it does in JavaScript.
-                if character.is_whitespace() || character == '\u{feff}' {
-                    continue;
+                let word = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                if word > 0 {
+                    at += word;
+                    Kind::Word
+                } else {
+                    let character = rest.chars().next().unwrap_or_default();
+                    at += character.len_utf8();
+                    // A byte order mark counts as white space, as it does in JavaScript.
+                    if character.is_whitespace() || character == '\u{feff}' {
+                        continue;
+                    }
+                    Kind::Other(byte)
                 }
-                Kind::Other(byte)
             }
         };
         let is = match &text[start..at] {
@@ -162,8 +164,8 @@ fn scan(text: &str) -> Result<Vec<Token>, ConfigError> {
     Ok(tokens)
 }
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '_' | '$')
 }
 
 fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {

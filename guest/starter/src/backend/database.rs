@@ -53,7 +53,7 @@ pub enum DatabaseError {
         /// What was asked.
         action: &'static str,
         /// Why not.
-        source: tokio_postgres::Error,
+        source: QueryError,
     },
     /// A query took longer than 10 s.
     #[error("the database took too long to {action}")]
@@ -61,6 +61,31 @@ pub enum DatabaseError {
         /// What was asked.
         action: &'static str,
     },
+}
+
+/// Why a query failed, in the server's words but without its DETAIL: that quotes values, and the
+/// values here are keys.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct QueryError {
+    text: String,
+    /// Whether the server said so itself, rather than the connection failing.
+    pub from_server: bool,
+}
+
+impl From<tokio_postgres::Error> for QueryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(answer) => Self {
+                text: format!("{} ({})", answer.message(), answer.code().code()),
+                from_server: true,
+            },
+            None => Self {
+                text: error.to_string(),
+                from_server: false,
+            },
+        }
+    }
 }
 
 impl Database {
@@ -199,7 +224,10 @@ pub(super) async fn limited<T>(
     query: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, DatabaseError> {
     match tokio::time::timeout(QUERY_LIMIT, query).await {
-        Ok(result) => result.map_err(|source| DatabaseError::Query { action, source }),
+        Ok(result) => result.map_err(|error| DatabaseError::Query {
+            action,
+            source: error.into(),
+        }),
         Err(_) => Err(DatabaseError::Slow { action }),
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, to_bytes},
-    extract::{OriginalUri, State},
-    http::{HeaderMap, Method},
+    body::Bytes,
+    extract::{OriginalUri, State, rejection::BytesRejection},
+    http::{HeaderMap, Method, StatusCode},
     response::Response,
 };
 use serde::Serialize;
@@ -21,9 +21,6 @@ use super::{
     wire,
 };
 use crate::random;
-
-/// Largest request body in bytes.
-const MAX_BODY: usize = 64 * 1024;
 
 /// The keys of a project; the body of the project-credentials call.
 #[derive(Debug, Serialize)]
@@ -41,12 +38,16 @@ pub(super) async fn project(
     method: Method,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
-    body: Body,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let endpoint = format!("{method} {}", uri.path());
-    let body = to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| ApiError::body_parsing())?;
+    let body = body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::Plain(rejection.status(), rejection.body_text())
+        } else {
+            ApiError::body_parsing()
+        }
+    })?;
     let body: Value = serde_json::from_slice(&body).map_err(|_| ApiError::body_parsing())?;
     check_internal(&headers, &shared.database, &endpoint).await?;
     let given = match body.get("absolute_file_path") {

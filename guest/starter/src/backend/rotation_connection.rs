@@ -190,7 +190,7 @@ impl RotationConnection {
 }
 
 fn is_answer(error: &DatabaseError) -> bool {
-    matches!(error, DatabaseError::Query { source, .. } if source.as_db_error().is_some())
+    matches!(error, DatabaseError::Query { source, .. } if source.from_server)
 }
 
 fn key_of(text: Option<&str>) -> Result<Key, RotationError> {

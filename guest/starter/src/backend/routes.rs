@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{OriginalUri, State},
+    extract::{DefaultBodyLimit, OriginalUri, State},
     http::{Method, Uri},
     middleware,
     routing::{get, post},
@@ -45,6 +45,9 @@ const KNOWN_ROUTES: [&str; 28] = [
     "webhooks",
 ];
 
+/// Largest request body in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
 /// The versions under which the API is offered.
 const VERSIONS: [&str; 2] = ["/api/v1", "/api/latest"];
 
@@ -77,6 +80,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     }
     router
         .fallback(elsewhere)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(wire::dress))
         // Outside the layer: the real backend's health page bears no request ID either.
         .route("/health", get(health::health))

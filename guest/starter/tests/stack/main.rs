@@ -1,0 +1,13 @@
+//! The starter stack as it runs in the guest: the real binaries against a real Postgres.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod backend;
+mod conformance;
+mod cron;
+mod dashboard;
+mod database_trouble;
+mod rotation;
+mod rotation_faults;
+mod rotation_kills;
+mod support;
