@@ -33,13 +33,17 @@ impl Stages {
     /// What was done and how long it took, one line a stage.
     pub(crate) fn table(&self) -> String {
         let total = self.done.iter().map(|(_, took)| *took).sum();
-        let width = self.done.iter().map(|(name, _)| name.len()).max();
-        let width = width.unwrap_or(0).max("total".len());
-        let mut table = format!("\n{}: time by stage\n", self.task);
-        for (name, took) in self.done.iter().copied().chain([("total", total)]) {
-            table += &format!("  {name:width$}  {:>7.1} s\n", took.as_secs_f64());
-        }
-        table
+        let rows = self.done.iter().copied().chain([("total", total)]);
+        let width = rows.clone().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let lines = rows.map(|(name, took)| {
+            let seconds = took.as_secs_f64();
+            format!("  {name:width$}  {seconds:>7.1} s\n")
+        });
+        format!(
+            "\n{}: time by stage\n{}",
+            self.task,
+            lines.collect::<String>()
+        )
     }
 }
 

@@ -110,8 +110,8 @@ enum Kept {
 fn place_image(built: &Path, home: &Path) -> Result<Kept> {
     let folder = home.join("images");
     let name = built.file_name().context("an image has a name")?;
-    let (image, manifest) = (folder.join(name), folder.join(name).with_extension("json"));
-    let built_manifest = built.with_extension("json");
+    let image = folder.join(name);
+    let (built_manifest, manifest) = (Manifest::path_beside(built), Manifest::path_beside(&image));
     let new = Manifest::read(&built_manifest)?.image;
     // A manifest that cannot be read is of no use to the emulator either, so it is replaced.
     let old = Manifest::read(&manifest)
@@ -195,32 +195,39 @@ fn same_file(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use images::Sha256Digest;
+    use images::manifest::{ImageFile, published_services};
 
     use super::*;
 
     /// An image file with a manifest that is true of it.
     fn image(folder: &Path, content: &str) -> PathBuf {
-        let manifest = serde_json::json!({
-            "format": images::manifest::FORMAT,
-            "version": images::manifest::VERSION,
-            "contract": images::manifest::CONTRACT,
-            "name": "starter",
-            "payload_version": "1",
-            "arch": "amd64",
-            "image": {
-                "file": "stack-emulator-amd64.qcow2",
-                "sha256": Sha256Digest::of(content.as_bytes()).to_string(),
-                "bytes": content.len(),
-                "virtual_bytes": 1 << 30,
+        let manifest = Manifest {
+            format: images::manifest::FORMAT.to_owned(),
+            version: images::manifest::VERSION,
+            contract: images::manifest::CONTRACT,
+            name: "starter".to_owned(),
+            payload_version: "1".to_owned(),
+            arch: "amd64".to_owned(),
+            image: ImageFile {
+                file: "stack-emulator-amd64.qcow2".to_owned(),
+                sha256: Sha256Digest::of(content.as_bytes()),
+                bytes: content.len() as u64,
+                virtual_bytes: 1 << 30,
             },
-            "min_ram_mib": 512,
-            "min_vcpus": 1,
-            "services": [],
-        });
+            min_ram_mib: 512,
+            min_vcpus: 1,
+            services: published_services(81),
+            inputs: vec![],
+            packages: vec![],
+        };
         fs::create_dir_all(folder).unwrap();
         let path = folder.join("stack-emulator-amd64.qcow2");
         fs::write(&path, content).unwrap();
-        fs::write(path.with_extension("json"), manifest.to_string()).unwrap();
+        fs::write(
+            Manifest::path_beside(&path),
+            serde_json::to_vec(&manifest).unwrap(),
+        )
+        .unwrap();
         path
     }
 
@@ -233,7 +240,7 @@ mod tests {
             let built = image(&folder.path().join(build), content);
             assert_eq!(place_image(&built, &home).unwrap(), Kept::New);
             assert_eq!(fs::read_to_string(&placed).unwrap(), content);
-            let manifest = Manifest::read(&placed.with_extension("json")).unwrap();
+            let manifest = Manifest::read(&Manifest::path_beside(&placed)).unwrap();
             assert_eq!(manifest.image.sha256, Sha256Digest::of(content.as_bytes()));
         }
         // Nothing of the making is left.
