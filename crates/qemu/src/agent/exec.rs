@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{AgentError, Deadline, GuestAgent, Request, SHORT_ANSWER, decode};
+use super::{AgentError, Deadline, GuestAgent, Request, SHORT_ANSWER};
 
 /// The agent announces nothing, so its programs are asked after. The first pause is short, as the
 /// programs we wait for are; the pauses grow because each question costs the guest some work.
@@ -147,10 +147,9 @@ pub(super) async fn run(
             command: COMMAND,
             source,
         })?;
-        let answer = agent
+        let status: Status = agent
             .transact(COMMAND, Zeroizing::new(line), longest_answer, deadline)
             .await?;
-        let status: Status = decode(COMMAND, &answer)?;
         if status.exited {
             return result(status, exec.output_limit)
                 .ok_or(AgentError::Unreadable { command: COMMAND });
@@ -186,16 +185,19 @@ async fn start(
         source,
     })?;
     debug_assert!(line.len() < room);
-    let answer = agent
-        .transact(COMMAND, line, SHORT_ANSWER, deadline)
-        .await?;
-    match decode::<qapi_qga::GuestExec>(COMMAND, &answer) {
+    let started: Result<qapi_qga::GuestExec, _> =
+        agent.transact(COMMAND, line, SHORT_ANSWER, deadline).await;
+    match started {
         Ok(started) => Ok(started.pid),
         Err(AgentError::Refused {
             command,
-            class,
+            mut class,
             mut desc,
-        }) if exec.input.is_some_and(|input| echoes(&desc, input)) => {
+        }) if exec
+            .input
+            .is_some_and(|input| echoes(&desc, input) || echoes(&class, input)) =>
+        {
+            class.zeroize();
             desc.zeroize();
             desc.push_str("(its message repeats the input and is withheld)");
             Err(AgentError::Refused {

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use qapi_spec::Command;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,20 +190,18 @@ impl GuestAgent {
             command: C::NAME,
             source,
         })?;
-        let answer = self
-            .transact(C::NAME, Zeroizing::new(line), SHORT_ANSWER, deadline)
-            .await?;
-        decode(C::NAME, &answer)
+        self.transact(C::NAME, Zeroizing::new(line), SHORT_ANSWER, deadline)
+            .await
     }
 
-    /// Sends one request and returns the line that answers it.
-    async fn transact(
+    /// Sends one request and decodes the line that answers it.
+    async fn transact<T: DeserializeOwned>(
         &mut self,
         command: &'static str,
         mut request: Zeroizing<Vec<u8>>,
         longest_answer: usize,
         deadline: Deadline,
-    ) -> Result<Zeroizing<Vec<u8>>, AgentError> {
+    ) -> Result<T, AgentError> {
         if !self.in_step {
             self.resync(deadline).await?;
         }
@@ -213,7 +212,7 @@ impl GuestAgent {
         let exchange = async {
             self.send(command, &request).await?;
             match self.receive(command).await? {
-                Frame::Line(line) => Ok(Zeroizing::new(line)),
+                Frame::Line(line) => decode(command, &Zeroizing::new(line)),
                 Frame::TooLong => Err(AgentError::AnswerTooLong {
                     command,
                     limit: longest_answer,
@@ -221,11 +220,12 @@ impl GuestAgent {
                 Frame::Sentinel => Err(AgentError::Unreadable { command }),
             }
         };
-        let line = timeout_at(deadline.at, exchange)
+        let answer = timeout_at(deadline.at, exchange)
             .await
-            .map_err(|_| deadline.passed(command))??;
-        self.in_step = true;
-        Ok(line)
+            .map_err(|_| deadline.passed(command))?;
+        // A refusal is an answer too.
+        self.in_step = matches!(answer, Ok(_) | Err(AgentError::Refused { .. }));
+        answer
     }
 
     async fn resync(&mut self, deadline: Deadline) -> Result<(), AgentError> {
@@ -308,10 +308,7 @@ impl GuestAgent {
     }
 }
 
-fn decode<T: for<'de> Deserialize<'de>>(
-    command: &'static str,
-    line: &[u8],
-) -> Result<T, AgentError> {
+fn decode<T: DeserializeOwned>(command: &'static str, line: &[u8]) -> Result<T, AgentError> {
     // The decoder's own messages quote what they stumble over, and that is the guest's to keep.
     let unreadable = |_| AgentError::Unreadable { command };
     let answer: WireAnswer<'_> = serde_json::from_slice(line).map_err(unreadable)?;
