@@ -69,6 +69,9 @@ pub(crate) const ITEMS: &[Item] = &[
         Probe::File("/usr/lib/syslinux/mbr/gptmbr.bin"),
         "syslinux-common",
     ),
+    // libFuzzer is C++; Rust itself asks only for a C compiler.
+    item(Need::Test, Probe::Program(&["c++"]), "g++"),
+    item(Need::Test, Probe::Program(&["shellcheck"]), "shellcheck"),
     item(Need::Test, Probe::Program(&["zstd"]), "zstd"),
     item(Need::Test, Probe::Program(&["xorriso"]), "xorriso"),
     item(Need::Test, Probe::Program(&["isoinfo"]), "genisoimage"),
