@@ -111,10 +111,8 @@ mod tests {
         fn entries_come_back(
             entries in proptest::collection::btree_map("[A-Z_][A-Z0-9_]{0,12}", "[^\\pC]{0,20}", 0..8)
         ) {
-            let mut text = String::new();
-            for (name, value) in &entries {
-                text += &format!("{name}={value}\n");
-            }
+            let lines: Vec<_> = entries.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            let text = lines.concat();
             let parsed = parse(text.as_bytes()).unwrap();
             let expected: Vec<_> = entries.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             prop_assert_eq!(parsed, expected);

@@ -1,9 +1,6 @@
 //! The socket over which `trigger-fast-rotate` reaches the database; see [`crate::control`].
 
-use std::{
-    fs, io, ops::ControlFlow, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -15,9 +12,9 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::rotation_connection::RotationConnection;
+use super::rotation_connection::{Commit, RotationConnection};
 use crate::{
-    control::{MAX_LINE, Reply, Request},
+    control::{MAX_LINE, NewKeys, Reply, Request},
     report,
 };
 
@@ -63,6 +60,7 @@ impl ControlSocket {
     }
 }
 
+/// Answers one peer, line by line, until it closes or says something unexpected.
 async fn answer(stream: UnixStream, rotation: Arc<Mutex<RotationConnection>>) {
     if !is_trusted(&stream) {
         return;
@@ -72,7 +70,6 @@ async fn answer(stream: UnixStream, rotation: Arc<Mutex<RotationConnection>>) {
         read: BufReader::new(read),
         write,
     };
-    // One line in, one out; anything unexpected ends the conversation.
     while let Ok(Some(request)) = peer.next().await {
         let reply = match request {
             Request::Current => match rotation.lock().await.current().await {
@@ -81,32 +78,41 @@ async fn answer(stream: UnixStream, rotation: Arc<Mutex<RotationConnection>>) {
             },
             Request::Commit => Reply::Failed("nothing to commit".to_owned()),
             Request::Rotate(keys) => {
-                // Held to the end of the transaction, which is this connection's alone.
-                let mut rotation = rotation.lock().await;
-                match rotation.prepare(&keys).await {
-                    Err(error) => failed(&error),
-                    Ok(previous) => {
-                        let told = peer.send(&Reply::Prepared(previous)).await;
-                        match (told, peer.next().await) {
-                            (Ok(()), Ok(Some(Request::Commit))) => match rotation.commit().await {
-                                ControlFlow::Continue(Ok(())) => Reply::Committed,
-                                ControlFlow::Continue(Err(error)) => failed(&error),
-                                ControlFlow::Break(error) => {
-                                    report::log("a commit was not answered", &error);
-                                    return;
-                                }
-                            },
-                            _ => {
-                                rotation.roll_back().await;
-                                return;
-                            }
-                        }
-                    }
+                // Held to the end of the transaction: the connection has only one.
+                match rotate(&mut peer, &keys, &mut *rotation.lock().await).await {
+                    Some(reply) => reply,
+                    None => return,
                 }
             }
         };
         if peer.send(&reply).await.is_err() {
             return;
+        }
+    }
+}
+
+/// One rotation, from its update to its commit; gives the last answer. `None` means silence: the peer
+/// is gone, or what it wants to know is not known.
+async fn rotate(
+    peer: &mut Peer,
+    keys: &NewKeys,
+    connection: &mut RotationConnection,
+) -> Option<Reply> {
+    let prepared = match connection.prepare(keys).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Some(failed(&error)),
+    };
+    let told = peer.send(&Reply::Prepared(prepared.previous.clone())).await;
+    let (Ok(()), Ok(Some(Request::Commit))) = (told, peer.next().await) else {
+        prepared.roll_back().await;
+        return None;
+    };
+    match prepared.commit().await {
+        Commit::Done => Some(Reply::Committed),
+        Commit::Refused(error) => Some(failed(&error)),
+        Commit::Unknown(error) => {
+            report::log("a commit was not answered", &error);
+            None
         }
     }
 }

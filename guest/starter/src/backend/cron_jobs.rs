@@ -70,8 +70,9 @@ async fn secret_in_force(shared: &Shared) -> Result<Key, ApiError> {
     for _ in 0..ATTEMPTS {
         // In this order: the other way round, a whole rotation could pass between the two, and the
         // secret of before would still be taken after it.
-        let other = Secrets::read_rotating(&shared.config_dir).map_err(unusable)?;
-        let current = Secrets::read(&secrets::path(&shared.config_dir)).map_err(unusable)?;
+        let other = Secrets::read_rotating(&shared.config_dir).map_err(|error| unusable(&error))?;
+        let current =
+            Secrets::read(&secrets::path(&shared.config_dir)).map_err(|error| unusable(&error))?;
         let Some(other) = other else {
             return Ok(current.cron);
         };
@@ -96,8 +97,8 @@ async fn secret_in_force(shared: &Shared) -> Result<Key, ApiError> {
     ))
 }
 
-fn unusable(error: SecretsError) -> ApiError {
-    report::log("cannot check a cron secret", &error);
+fn unusable(error: &SecretsError) -> ApiError {
+    report::log("cannot check a cron secret", error);
     ApiError::Plain(
         StatusCode::SERVICE_UNAVAILABLE,
         "The cron secret cannot be read.".to_owned(),

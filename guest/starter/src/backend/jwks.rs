@@ -29,40 +29,42 @@ pub(super) async fn jwks(
     State(shared): State<Arc<Shared>>,
     Path(project_id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let known = find(&shared, &project_id).await?;
-    let key = match known {
-        Some(key) => key,
-        None => {
-            let fresh = SigningKey::generate()?;
-            // Two first calls at once: one key wins, and both answers show it.
-            shared
-                .database
-                .execute(
-                    "store a signing key",
-                    r#"INSERT INTO "SigningKey" ("projectId", "kid", "privateKey", "x", "y")
-                       SELECT "id", $2, $3, $4, $5 FROM "Project" WHERE "id" = $1
-                       ON CONFLICT ("projectId") DO NOTHING"#,
-                    &[
-                        &project_id,
-                        &fresh.kid,
-                        &&fresh.private[..],
-                        &fresh.x,
-                        &fresh.y,
-                    ],
-                )
-                .await?;
-            find(&shared, &project_id).await?.ok_or_else(|| {
-                ApiError::Plain(
-                    StatusCode::NOT_FOUND,
-                    format!("Project not found: {project_id}"),
-                )
-            })?
-        }
+    let key = match find(&shared, &project_id).await? {
+        Some(key) => Some(key),
+        None => make(&shared, &project_id).await?,
     };
-    let [kid, x, y] = key;
+    let [kid, x, y] = key.ok_or_else(|| {
+        ApiError::Plain(
+            StatusCode::NOT_FOUND,
+            format!("Project not found: {project_id}"),
+        )
+    })?;
     Ok(wire::json(&json!({
         "keys": [{ "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": kid, "x": x, "y": y }]
     })))
+}
+
+/// Makes a key; `None` when there is no such project.
+async fn make(shared: &Shared, project_id: &str) -> Result<Option<[String; 3]>, ApiError> {
+    let fresh = SigningKey::generate()?;
+    // Two first calls at once: one key wins, and both answers show it.
+    shared
+        .database
+        .execute(
+            "store a signing key",
+            r#"INSERT INTO "SigningKey" ("projectId", "kid", "privateKey", "x", "y")
+               SELECT "id", $2, $3, $4, $5 FROM "Project" WHERE "id" = $1
+               ON CONFLICT ("projectId") DO NOTHING"#,
+            &[
+                &project_id,
+                &fresh.kid,
+                &&fresh.private[..],
+                &fresh.x,
+                &fresh.y,
+            ],
+        )
+        .await?;
+    find(shared, project_id).await
 }
 
 async fn find(shared: &Shared, project_id: &str) -> Result<Option<[String; 3]>, ApiError> {
@@ -92,8 +94,8 @@ impl SigningKey {
         Ok(Self {
             kid: Base64UrlUnpadded::encode_string(&random::bytes::<9>()?),
             private,
-            x: coordinate(point.x().map(|x| x.as_slice())),
-            y: coordinate(point.y().map(|y| y.as_slice())),
+            x: coordinate(point.x().map(AsRef::as_ref)),
+            y: coordinate(point.y().map(AsRef::as_ref)),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The database connection that rotations use, kept open with its statements prepared.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls, Statement, types::ToSql};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement, types::ToSql};
 
 use super::database::{DatabaseError, limited};
 use crate::{control::NewKeys, key::Key};
@@ -25,6 +25,17 @@ struct Open {
     client: Client,
     update: Statement,
     current: Statement,
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub(super) enum Commit {
+    /// It is safe on the disk.
+    Done,
+    /// The server said no.
+    Refused(DatabaseError),
+    /// No answer came; it may have happened.
+    Unknown(DatabaseError),
 }
 
 /// Why a rotation could not be prepared or a key not be told.
@@ -57,93 +68,47 @@ impl RotationConnection {
             ssk: key.clone(),
             sak: key,
         };
-        self.prepare(&keys).await?;
-        self.roll_back().await;
+        self.prepare(&keys).await?.roll_back().await;
         Ok(())
     }
 
     /// The publishable client key in force.
     pub(super) async fn current(&mut self) -> Result<Key, RotationError> {
-        let open = self.open().await?;
+        let open = self.take().await?;
         let query = open.client.query(&open.current, &[]);
-        let rows = match limited("tell the key in force", query).await {
-            Ok(rows) => rows,
-            Err(error) => return Err(self.lost(error)),
-        };
-        match rows.as_slice() {
-            [row] => key_of(row.get(0)),
-            rows => Err(RotationError::Rows(rows.len())),
-        }
+        let rows = limited("tell the key in force", query).await?;
+        self.open = Some(open);
+        key_of(&rows)
     }
 
-    /// Begins a transaction and updates the row; gives the publishable client key it had.
-    pub(super) async fn prepare(&mut self, keys: &NewKeys) -> Result<Key, RotationError> {
-        let previous = self.begin_and_update(keys).await;
-        if previous.is_err() {
-            self.roll_back().await;
-        }
-        previous
-    }
-
-    async fn begin_and_update(&mut self, keys: &NewKeys) -> Result<Key, RotationError> {
-        let open = self.open().await?;
+    /// Begins a transaction and updates the row.
+    pub(super) async fn prepare(&mut self, keys: &NewKeys) -> Result<Prepared<'_>, RotationError> {
+        let open = self.take().await?;
         let (pck, ssk, sak) = (keys.pck.expose(), keys.ssk.expose(), keys.sak.expose());
-        // Both are sent at once and answered in order: one round trip instead of two.
-        let action = "update the internal key set";
         let parameters: [&(dyn ToSql + Sync); 3] = [&pck, &ssk, &sak];
-        let result = limited(action, async {
+        // Both are sent at once and answered in order: one round trip instead of two.
+        let rows = limited("update the internal key set", async {
             let (begun, rows) = tokio::join!(
                 open.client.batch_execute("BEGIN"),
                 open.client.query(&open.update, &parameters),
             );
             begun.and(rows)
         })
-        .await;
-        let rows = match result {
-            Ok(rows) => rows,
-            Err(error) => return Err(self.lost(error)),
-        };
-        match rows.as_slice() {
-            [row] => key_of(row.get(0)),
-            rows => Err(RotationError::Rows(rows.len())),
-        }
+        .await?;
+        Ok(Prepared {
+            previous: key_of(&rows)?,
+            open,
+            home: &mut self.open,
+        })
     }
 
-    /// Commits. `Break` means that the answer never came, so that nobody here knows.
-    pub(super) async fn commit(&mut self) -> ControlFlow<DatabaseError, Result<(), DatabaseError>> {
-        let Some(open) = &self.open else {
-            return ControlFlow::Continue(Ok(()));
-        };
-        match limited("commit the rotation", open.client.batch_execute("COMMIT")).await {
-            Ok(()) => ControlFlow::Continue(Ok(())),
-            // An answer from the server means: not committed. Anything else means: no answer.
-            Err(error @ DatabaseError::Query { .. }) if is_answer(&error) => {
-                ControlFlow::Continue(Err(error))
-            }
-            Err(error) => {
-                self.open = None;
-                ControlFlow::Break(error)
-            }
+    /// The connection, opened if need be. It is put back only by what went well: whatever else may be
+    /// under way on it ends with it.
+    async fn take(&mut self) -> Result<Open, DatabaseError> {
+        match self.open.take().filter(|open| !open.client.is_closed()) {
+            Some(open) => Ok(open),
+            None => self.connect().await,
         }
-    }
-
-    /// Ends the transaction without a trace; closing the connection does it where asking does not.
-    pub(super) async fn roll_back(&mut self) {
-        if let Some(open) = &self.open {
-            let asked = limited("roll back", open.client.batch_execute("ROLLBACK")).await;
-            if asked.is_err() {
-                self.open = None;
-            }
-        }
-    }
-
-    async fn open(&mut self) -> Result<&Open, DatabaseError> {
-        let usable = self.open.take().filter(|open| !open.client.is_closed());
-        let open = match usable {
-            Some(open) => open,
-            None => self.connect().await?,
-        };
-        Ok(self.open.insert(open))
     }
 
     async fn connect(&self) -> Result<Open, DatabaseError> {
@@ -178,14 +143,35 @@ impl RotationConnection {
             current,
         })
     }
+}
 
-    /// Drops a connection on which a query was not answered in time: what is still under way on it
-    /// must not mix with what comes next.
-    fn lost(&mut self, error: DatabaseError) -> RotationError {
-        if !is_answer(&error) {
-            self.open = None;
+/// A transaction in which the row is updated. Dropping it closes its connection, which rolls back.
+#[derive(Debug)]
+pub(super) struct Prepared<'a> {
+    /// The publishable client key that the row had.
+    pub(super) previous: Key,
+    open: Open,
+    home: &'a mut Option<Open>,
+}
+
+impl Prepared<'_> {
+    pub(super) async fn commit(self) -> Commit {
+        let commit = self.open.client.batch_execute("COMMIT");
+        match limited("commit the rotation", commit).await {
+            Ok(()) => {
+                *self.home = Some(self.open);
+                Commit::Done
+            }
+            Err(error) if is_answer(&error) => Commit::Refused(error),
+            Err(error) => Commit::Unknown(error),
         }
-        error.into()
+    }
+
+    pub(super) async fn roll_back(self) {
+        let roll_back = self.open.client.batch_execute("ROLLBACK");
+        if limited("roll back", roll_back).await.is_ok() {
+            *self.home = Some(self.open);
+        }
     }
 }
 
@@ -193,6 +179,10 @@ fn is_answer(error: &DatabaseError) -> bool {
     matches!(error, DatabaseError::Query { source, .. } if source.from_server)
 }
 
-fn key_of(text: Option<&str>) -> Result<Key, RotationError> {
+fn key_of(rows: &[Row]) -> Result<Key, RotationError> {
+    let [row] = rows else {
+        return Err(RotationError::Rows(rows.len()));
+    };
+    let text: Option<&str> = row.get(0);
     Key::parse(text.unwrap_or_default().as_bytes()).map_err(|_| RotationError::Foreign)
 }

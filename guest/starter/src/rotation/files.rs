@@ -210,13 +210,12 @@ pub fn stage_bundles(
 pub fn settle(config_dir: &Path, dashboard_dir: &Path, in_force: &Key) -> Result<(), FilesError> {
     for rotating in files_with_suffix(dashboard_dir, &format!(".js{ROTATING_SUFFIX}"))? {
         let path = without_suffix(&rotating);
-        if !holds(&path, in_force)? {
-            if !holds(&rotating, in_force)? {
-                return Err(FilesError::Stranded(path));
-            }
+        if holds(&path, in_force)? {
+            fs::remove_file(&rotating).map_err(io_error("remove", &rotating))?;
+        } else if holds(&rotating, in_force)? {
             fs::rename(&rotating, &path).map_err(io_error("put back", &path))?;
         } else {
-            fs::remove_file(&rotating).map_err(io_error("remove", &rotating))?;
+            return Err(FilesError::Stranded(path));
         }
     }
 

@@ -108,7 +108,8 @@ mod tests {
             .iter()
             .zip(values)
             .map(|(name, value)| format!("{name}={value}\n"))
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     }
 
     fn error(text: &str) -> String {
@@ -124,7 +125,7 @@ mod tests {
     fn four_keys_are_taken_in_any_order() {
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|digit| digit.repeat(64));
         let text = lines([&a, &b, &c, &d]);
-        let reversed: String = text.lines().rev().map(|line| format!("{line}\n")).collect();
+        let reversed = text.lines().rev().collect::<Vec<_>>().join("\n");
         for text in [text, reversed] {
             let secrets = NewSecrets::parse(text.as_bytes()).unwrap();
             assert_eq!(secrets.pck.expose(), a);
@@ -139,12 +140,13 @@ mod tests {
         let good = "0".repeat(64);
         let text = lines([&good; 4]);
         for (number, name) in [PCK, SSK, SAK, CRON].iter().enumerate() {
-            let without: String = text
+            let without = text
                 .lines()
                 .enumerate()
                 .filter(|(index, _)| *index != number)
-                .map(|(_, line)| format!("{line}\n"))
-                .collect();
+                .map(|(_, line)| line)
+                .collect::<Vec<_>>()
+                .join("\n");
             assert!(error(&without).starts_with(&format!("{name} is missing")));
         }
         assert_eq!(

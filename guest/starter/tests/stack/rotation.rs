@@ -121,7 +121,7 @@ fn wrong_input_is_refused_without_repeating_it() {
     let without = |name: &str| -> String {
         good.lines()
             .filter(|line| !line.starts_with(name))
-            .map(|line| format!("{line}\n"))
+            .flat_map(|line| [line, "\n"])
             .collect()
     };
     for (input, expected) in [

@@ -14,15 +14,15 @@ use std::{
 
 use crate::support::{Four, PATIENCE, Stack, stderr};
 
-/// Where the relay stops.
+/// The line that the relay keeps back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// The answer to `ROTATE` is kept back: the update is made but not committed, no file exchanged.
-    BeforePrepared,
-    /// `COMMIT` is kept back: all files are exchanged, the database still has the old keys.
-    BeforeCommit,
-    /// The answer to `COMMIT` is kept back: everything is new, the old files are still there.
-    BeforeCommitted,
+    /// The answer to `ROTATE`: the update is made but not committed, no file exchanged.
+    Prepared,
+    /// The request to commit: all files are exchanged, the database still has the old keys.
+    Commit,
+    /// The answer to that: everything is new, the old files are still there.
+    Committed,
 }
 
 struct Relay {
@@ -47,8 +47,8 @@ impl Relay {
             let (mut client, mut backend) = (client, backend);
             let mut line = String::new();
             for (asks, answers) in [
-                (None, Some(Stop::BeforePrepared)),
-                (Some(Stop::BeforeCommit), Some(Stop::BeforeCommitted)),
+                (None, Some(Stop::Prepared)),
+                (Some(Stop::Commit), Some(Stop::Committed)),
             ] {
                 for (reader, writer, here) in [
                     (&mut from_client, &mut backend, asks),
@@ -100,7 +100,7 @@ fn assert_served(stack: &Stack, yes: &Four, no: &Four) {
 
 #[test]
 fn before_the_commit_the_old_values_stay_and_are_restored() {
-    for stop in [Stop::BeforePrepared, Stop::BeforeCommit] {
+    for stop in [Stop::Prepared, Stop::Commit] {
         let stack = killed_at(stop);
         let (old, new) = (Four::numbered(1), Four::numbered(2));
         // At once, before anything was recovered: the database decides for the cron secret as well.
@@ -114,7 +114,7 @@ fn before_the_commit_the_old_values_stay_and_are_restored() {
 
 #[test]
 fn after_the_commit_the_new_values_are_in_force_and_completed() {
-    let stack = killed_at(Stop::BeforeCommitted);
+    let stack = killed_at(Stop::Committed);
     let (old, new) = (Four::numbered(1), Four::numbered(2));
     assert_served(&stack, &new, &old);
     let output = stack.recover();
@@ -125,11 +125,7 @@ fn after_the_commit_the_new_values_are_in_force_and_completed() {
 
 #[test]
 fn the_next_rotation_recovers_by_itself() {
-    for stop in [
-        Stop::BeforePrepared,
-        Stop::BeforeCommit,
-        Stop::BeforeCommitted,
-    ] {
+    for stop in [Stop::Prepared, Stop::Commit, Stop::Committed] {
         let stack = killed_at(stop);
         let next = Four::numbered(3);
         let output = stack.rotate(&next);
@@ -141,13 +137,13 @@ fn the_next_rotation_recovers_by_itself() {
 
 #[test]
 fn a_machine_that_lost_power_comes_back_with_one_set() {
-    for stop in [Stop::BeforeCommit, Stop::BeforeCommitted] {
+    for stop in [Stop::Commit, Stop::Committed] {
         let mut stack = killed_at(stop);
         stack.kill_backend();
         stack.start_backend();
         let (yes, no) = match stop {
-            Stop::BeforeCommitted => (Four::numbered(2), Four::numbered(1)),
-            Stop::BeforeCommit | Stop::BeforePrepared => (Four::numbered(1), Four::numbered(2)),
+            Stop::Committed => (Four::numbered(2), Four::numbered(1)),
+            Stop::Commit | Stop::Prepared => (Four::numbered(1), Four::numbered(2)),
         };
         assert_served(&stack, &yes, &no);
         assert!(stack.recover().status.success());
@@ -160,13 +156,10 @@ fn a_commit_without_an_answer_is_looked_up() {
     // The relay closes instead of answering, and whoever asks again reaches the real backend.
     let stack = Stack::start();
     assert!(stack.rotate(&Four::numbered(1)).status.success());
-    for (stop, in_force, refused, code) in [
-        (Stop::BeforeCommitted, 2, 1, 0),
-        (Stop::BeforeCommit, 2, 3, 3),
-    ] {
+    for (stop, in_force, refused, code) in [(Stop::Committed, 2, 1, 0), (Stop::Commit, 2, 3, 3)] {
         let relay = Relay::before(&stack, stop);
         let path = stack.path("run/control.sock");
-        let next = if stop == Stop::BeforeCommit { 3 } else { 2 };
+        let next = if stop == Stop::Commit { 3 } else { 2 };
         let child = Stack::spawn_rotation(stack.rotate_command(), &Four::numbered(next).input());
         relay.reached.recv_timeout(PATIENCE).unwrap();
         fs::remove_file(&path).unwrap();
@@ -183,7 +176,7 @@ fn a_commit_without_an_answer_is_looked_up() {
 fn a_commit_that_nobody_can_tell_about_is_left_to_the_next_run() {
     let mut stack = Stack::start();
     assert!(stack.rotate(&Four::numbered(1)).status.success());
-    let relay = Relay::before(&stack, Stop::BeforeCommitted);
+    let relay = Relay::before(&stack, Stop::Committed);
     let child = Stack::spawn_rotation(stack.rotate_command(), &Four::numbered(2).input());
     relay.reached.recv_timeout(PATIENCE).unwrap();
     fs::remove_file(stack.path("run/control.sock")).unwrap();

@@ -50,17 +50,18 @@ impl Request {
     pub fn send(&self) -> Response {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("cannot connect");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        let mut lines = vec![format!("{} {} HTTP/1.1", self.method, self.path)];
         if !self.headers.iter().any(|(name, _)| name == "host") {
-            text += &format!("host: 127.0.0.1:{}\r\n", self.port);
+            lines.push(format!("host: 127.0.0.1:{}", self.port));
         }
-        for (name, value) in &self.headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        text += &format!(
-            "content-length: {}\r\nconnection: close\r\n\r\n",
-            self.body.len()
+        lines.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}")),
         );
+        lines.push(format!("content-length: {}", self.body.len()));
+        lines.push("connection: close\r\n\r\n".to_owned());
+        let text = lines.join("\r\n");
         stream.write_all(text.as_bytes()).unwrap();
         // A server may answer and close before it has taken all of a body that is too large.
         let _ = stream.write_all(self.body.as_bytes());

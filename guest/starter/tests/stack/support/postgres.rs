@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -18,10 +18,10 @@ use super::payload;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
-/// Keeps its server alive by holding on to the script's standard input.
+/// Keeps its server alive by holding on to the standard input of the script that runs it.
 struct Cluster {
     folder: PathBuf,
-    _alive: ChildStdin,
+    _script: Child,
 }
 
 /// Runs the server until standard input closes, which happens however the test process ends.
@@ -89,7 +89,7 @@ fn cluster() -> &'static Cluster {
         assert_eq!(word, "ready\n", "Postgres did not start");
         let cluster = Cluster {
             folder,
-            _alive: script.stdin.take().unwrap(),
+            _script: script,
         };
         let connection = format!(
             "host={} user=postgres dbname=postgres",
@@ -120,7 +120,7 @@ impl Database {
         let database = Self { name };
         // A template cannot be copied by two at once.
         let guard = COPYING.lock().unwrap();
-        database.run_elsewhere(&format!(
+        Self::run_elsewhere(&format!(
             "CREATE DATABASE {} TEMPLATE installed",
             database.name
         ));
@@ -143,14 +143,14 @@ impl Database {
     }
 
     /// Runs SQL outside of the database.
-    fn run_elsewhere(&self, sql: &str) {
+    fn run_elsewhere(sql: &str) {
         let folder = cluster().folder.display();
         run(&format!("host={folder} user=postgres dbname=postgres"), sql);
     }
 
     /// From now on the database refuses connections, and those that were open are gone.
     pub fn refuse(&self) {
-        self.run_elsewhere(&format!(
+        Self::run_elsewhere(&format!(
             "ALTER DATABASE {} ALLOW_CONNECTIONS false",
             self.name
         ));
@@ -158,7 +158,7 @@ impl Database {
     }
 
     pub fn accept(&self) {
-        self.run_elsewhere(&format!(
+        Self::run_elsewhere(&format!(
             "ALTER DATABASE {} ALLOW_CONNECTIONS true",
             self.name
         ));
@@ -166,7 +166,7 @@ impl Database {
 
     /// Cuts all connections to the database.
     pub fn terminate_all(&self) {
-        self.run_elsewhere(&format!(
+        Self::run_elsewhere(&format!(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
              WHERE datname = '{}' AND pid <> pg_backend_pid()",
             self.name
