@@ -32,8 +32,8 @@ const BOOT_SECTOR: [u8; 24] = [
 /// `isa-debug-exit` exits with twice the value written, plus one.
 const DEBUG_EXIT_CODE: i32 = 0x15 * 2 + 1;
 
-/// A disk of one track: the firmware does not boot from less.
-const DISK_SIZE: usize = 63 * 512;
+/// The disk's size in bytes. A disk of less than one cylinder has no sectors for `SeaBIOS`.
+const DISK_SIZE: usize = 1 << 20;
 
 /// The ARM program: asks the firmware interface to switch the machine off.
 ///
