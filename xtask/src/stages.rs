@@ -1,5 +1,7 @@
 //! Stages of a long command: a heading before each, its duration after it, a table at the end.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -62,11 +64,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// The command as one would type it.
 fn shown(command: &Command) -> String {
-    std::iter::once(command.get_program())
+    let program = Path::new(command.get_program());
+    let mut words: Vec<_> = std::iter::once(program.file_name().unwrap_or(program.as_os_str()))
         .chain(command.get_args())
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+        .map(OsStr::to_string_lossy)
+        .collect();
+    // What `command::tied` puts in front is our own business.
+    if words[0] == "setpriv"
+        && let Some(end) = words.iter().position(|word| word == "--")
+    {
+        words.drain(..=end);
+        if let Some(name) = Path::new(&*words[0]).file_name() {
+            words[0] = name.to_string_lossy().into_owned().into();
+        }
+    }
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -93,6 +105,13 @@ mod tests {
             .filter_map(|line| line.split("  ").nth(1))
             .collect();
         assert_eq!(names, ["first", "the second one", "total"]);
+    }
+
+    #[test]
+    fn a_command_is_shown_as_typed() {
+        let mut command = crate::command::tied("/usr/bin/cargo", crate::command::OnOurDeath::Kill);
+        assert_eq!(shown(command.args(["fmt", "--", "-l"])), "cargo fmt -- -l");
+        assert_eq!(shown(Command::new("/bin/sh").arg("-n")), "sh -n");
     }
 
     #[test]

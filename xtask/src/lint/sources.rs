@@ -148,7 +148,7 @@ mod tests {
 
     fn faults(file: &str, text: &str) -> Vec<String> {
         let own =
-            [("/srv/ada/checkout", false), ("/root", true)].map(|(path, also_in_guest)| OwnPath {
+            [("/srv/ada/checkout", false), ("/var/me", true)].map(|(path, also_in_guest)| OwnPath {
                 path: path.to_owned(),
                 also_in_guest,
             });
@@ -161,11 +161,11 @@ mod tests {
         assert_eq!(
             faults(
                 "a.md",
-                "pcie-root/x, ${x}/root/y, the user /rooted/x, /root\n"
+                "srv/var/me/x, ${x}/var/me/y, the user /var/meed/x, /var/me\n"
             ),
             [""; 0]
         );
-        assert_eq!(faults("guest/image/hook", "rm -rf /root/.cache\n"), [""; 0]);
+        assert_eq!(faults("guest/image/hook", "rm -rf /var/me/.cache\n"), [""; 0]);
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
                 "one\nhttps://pypi.\u{6f}rg/simple",
                 "a.md:2: names pypi",
             ),
-            ("a.sh", "cd /root/x", "a.sh:1: names /root,"),
+            ("a.sh", "cd /var/me/x", "a.sh:1: names /var/me,"),
             (
                 "guest/x",
                 "'/srv/ada/checkout/y'",
