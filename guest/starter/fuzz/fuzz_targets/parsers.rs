@@ -1,0 +1,93 @@
+//! Everything in the starter stack that reads bytes from elsewhere: the input of a rotation, the host's
+//! `runtime.env`, an app's config file and the control socket. The first byte says which.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use starter::{
+    control::{MAX_LINE, Reply, Request},
+    env_file,
+    rotation::NewSecrets,
+    settings::Ports,
+    stack_config,
+};
+
+fuzz_target!(|data: &[u8]| {
+    let Some((which, bytes)) = data.split_first() else {
+        return;
+    };
+    match which {
+        b'r' => rotation_input(bytes),
+        b'e' => runtime_env(bytes),
+        b'c' => {
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                config_file(text);
+            }
+        }
+        b's' => {
+            if let Ok(line) = std::str::from_utf8(bytes) {
+                control_line(line);
+            }
+        }
+        _ => {}
+    }
+});
+
+/// What is accepted is in the input, and what is refused is not repeated.
+fn rotation_input(bytes: &[u8]) {
+    match NewSecrets::parse(bytes) {
+        Ok(new) => {
+            let text = std::str::from_utf8(bytes).expect("accepted, so it is text");
+            for key in [&new.pck, &new.ssk, &new.sak, &new.cron] {
+                assert!(text.contains(key.expose()));
+            }
+        }
+        Err(error) => {
+            let message = error.to_string();
+            for line in bytes.split(|byte| *byte == b'\n') {
+                let value = line
+                    .splitn(2, |byte| *byte == b'=')
+                    .nth(1)
+                    .and_then(|value| std::str::from_utf8(value).ok())
+                    .unwrap_or_default();
+                // No sentence has that many hex digits in a row; a fuzzer finds words that they have.
+                let is_like_a_key =
+                    value.len() >= 16 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+                assert!(!is_like_a_key || !message.contains(value));
+            }
+        }
+    }
+}
+
+fn runtime_env(bytes: &[u8]) {
+    if let Ok(ports) = Ports::parse(bytes) {
+        assert_eq!(ports.dashboard() + 1, ports.backend());
+        assert_ne!(ports.backend_on_host, 0);
+    }
+    if let Ok(entries) = env_file::parse(bytes) {
+        for (name, value) in entries {
+            assert!(!name.is_empty() && !name.contains('='));
+            assert!(!value.contains('\n') && !value.contains('\0'));
+        }
+    }
+}
+
+/// What is understood is an object that can be written as JSON and means the same when read again.
+fn config_file(text: &str) {
+    if let Ok(config) = stack_config::parse(text) {
+        assert!(config.is_object());
+        let again = stack_config::parse(&format!("export default {config}"));
+        assert_eq!(again.as_ref(), Ok(&config));
+    }
+}
+
+fn control_line(line: &str) {
+    if let Ok(request) = Request::parse(line) {
+        assert_eq!(request.to_line().trim_end_matches('\n'), line);
+    }
+    if let Ok(reply) = Reply::parse(line) {
+        let written = reply.to_line();
+        assert!(written.len() <= MAX_LINE && written.ends_with('\n'));
+        assert_eq!(written.matches('\n').count(), 1);
+    }
+}
