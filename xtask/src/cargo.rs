@@ -10,8 +10,15 @@ use crate::command::{OnOurDeath, output_of, tied};
 
 /// `cargo SUBCOMMAND --locked` in the checkout at `root`.
 pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
+    let mut command = tool(root, subcommand);
+    command.arg("--locked");
+    command
+}
+
+/// The same without `--locked`, which `cargo fmt` and the like do not know.
+pub(crate) fn tool(root: &Path, subcommand: &str) -> Command {
     let mut command = tied(program(), OnOurDeath::Terminate);
-    // What cargo told us about our own package is not for another build: build
+    // What Cargo told us about our own package is not for another build: build
     // scripts that watch such a variable would run again each time.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -19,13 +26,6 @@ pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
             command.env_remove(&name);
         }
     }
-    command.current_dir(root).arg(subcommand).arg("--locked");
-    command
-}
-
-/// `cargo fmt`, `cargo deny` and the like, which have no `--locked`.
-pub(crate) fn tool(root: &Path, subcommand: &str) -> Command {
-    let mut command = tied(program(), OnOurDeath::Terminate);
     command.current_dir(root).arg(subcommand);
     command
 }

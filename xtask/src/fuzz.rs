@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::cargo::{cargo, host_triple};
+use crate::cargo::{host_triple, tool};
 use crate::command::{OnOurDeath, run_logged, tied};
 use crate::lint::fuzz_manifests;
 use crate::progress::step;
@@ -105,7 +105,9 @@ fn fuzz(root: &Path, targets: &[Target], seconds: u32, seed: Seed) -> Result<()>
 
 fn build(root: &Path, manifest: &Path, triple: &str, output: &Path) -> Result<()> {
     run_command(
-        cargo(root, "build")
+        // Not `--locked`: the lock file is of another workspace than the crate under test, and
+        // lags behind whenever that crate's dependencies change.
+        tool(root, "build")
             .args(["--release", "--quiet", "--bins", "--manifest-path"])
             .arg(manifest)
             // Named, although it is the host: the flags are then not for build scripts, which
@@ -157,6 +159,10 @@ impl Target {
             command.arg("-seed=1");
         }
         command.arg(&corpus);
+        let dictionary = folder.join(format!("{}.dict", self.name));
+        if dictionary.is_file() {
+            command.arg(format!("-dict={}", dictionary.display()));
+        }
         let seeds = folder.join("seeds").join(&self.name);
         if seeds.is_dir() {
             command.arg(seeds);

@@ -2,6 +2,7 @@
 //!
 //! Every check runs, the cheap ones first, so that one round shows everything.
 
+mod documents;
 mod layers;
 mod sources;
 
@@ -23,9 +24,10 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format),
     ("sources", sources::check),
+    ("documents", documents::check),
     ("layers", layers::check),
     ("shell scripts", scripts),
     ("dependencies", dependencies),

@@ -33,7 +33,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let built = stages.run("image", || image::ensure_built(&image::Args::of(None)))?;
     let kept = stages.run("image in place", || place_image(&built.qcow2, &home))?;
     stages.run("start", || {
-        run_command(Command::new(&program).arg("start").args(&args.start))
+        // Verbose, for the time of each phase.
+        run_command(
+            Command::new(&program)
+                .args(["start", "--verbose"])
+                .args(&args.start),
+        )
     })?;
     eprint!("{}", stages.table());
     eprintln!("\nStop it with `stack-emulator stop`, start it again with `stack-emulator start`.");

@@ -147,11 +147,12 @@ mod tests {
     use super::*;
 
     fn faults(file: &str, text: &str) -> Vec<String> {
-        let own =
-            [("/srv/ada/checkout", false), ("/var/me", true)].map(|(path, also_in_guest)| OwnPath {
+        let own = [("/srv/ada/checkout", false), ("/var/me", true)].map(|(path, also_in_guest)| {
+            OwnPath {
                 path: path.to_owned(),
                 also_in_guest,
-            });
+            }
+        });
         faults_in(Path::new(file), text, &own)
     }
 
@@ -165,7 +166,10 @@ mod tests {
             ),
             [""; 0]
         );
-        assert_eq!(faults("guest/image/hook", "rm -rf /var/me/.cache\n"), [""; 0]);
+        assert_eq!(
+            faults("guest/image/hook", "rm -rf /var/me/.cache\n"),
+            [""; 0]
+        );
     }
 
     #[test]
