@@ -1,1 +1,373 @@
-//! End-to-end tests against real QEMU and a real guest.
+//! End to end: the command line as a user runs it, real QEMU, a real guest.
+//!
+//! A [`World`] is a home folder of its own with its own ports. Capturing a
+//! snapshot boots a guest, which takes half a minute under software emulation,
+//! so it is done once a test binary and copied into each further world.
+//!
+//! The image and the command line under test come from `cargo xtask test`, by
+//! [`IMAGE`], [`SLOW_IMAGE`] and [`PROGRAM`]; a test without them fails and
+//! says so.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Names the starter image.
+pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
+/// Names an image whose rotation is a restart of some seconds.
+pub const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
+/// Names the command line under test.
+pub const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
+
+/// Host ports of the worlds; away from the defaults, so that the tests can run
+/// beside an emulator in use.
+pub const DASHBOARD_PORT: u16 = 36700;
+/// See [`DASHBOARD_PORT`].
+pub const BACKEND_PORT: u16 = 36701;
+
+/// The publishable client key that is baked into every image.
+pub const PLACEHOLDER_PCK: &str = "00000000000000000000000000000000ffffffffffffffffffffffffffffffff";
+
+fn from_environment(name: &str) -> PathBuf {
+    let value = std::env::var_os(name).unwrap_or_else(|| {
+        panic!("{name} is not set: run these tests by `cargo xtask test`, or set it yourself")
+    });
+    let path = PathBuf::from(value);
+    assert!(path.exists(), "{name} is {}, which is not there", path.display());
+    path
+}
+
+/// The starter image.
+pub fn image() -> PathBuf {
+    from_environment(IMAGE)
+}
+
+/// The image whose rotation is a restart.
+pub fn slow_image() -> PathBuf {
+    from_environment(SLOW_IMAGE)
+}
+
+/// An emulator home of its own.
+#[derive(Debug)]
+pub struct World {
+    home: tempfile::TempDir,
+    /// Emulator home, below the temporary folder.
+    pub emulator_home: PathBuf,
+    image: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+/// What a run of the command line gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Run {
+    fn new(output: &Output, took: Duration) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            took,
+        }
+    }
+
+    /// Fails the test unless the exit code is 0.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless the exit code is `code`.
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The one JSON object on standard output.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\nstdout: {}\nstderr: {}", self.stdout, self.stderr))
+    }
+
+    /// The code of the JSON error on standard output.
+    #[track_caller]
+    pub fn error_code(&self) -> String {
+        let json = self.json();
+        json["error"]["code"].as_str().unwrap_or_else(|| panic!("no error in {json}")).to_owned()
+    }
+}
+
+impl World {
+    /// An empty home for the starter image.
+    pub fn empty() -> Self {
+        Self::with_image(image())
+    }
+
+    /// An empty home for `image`.
+    pub fn with_image(image: PathBuf) -> Self {
+        Self::at(image, "home")
+    }
+
+    /// An empty home for `image` in a folder called `name`.
+    pub fn at(image: PathBuf, name: &str) -> Self {
+        let home = tempfile::Builder::new().prefix("emulator-test-").tempdir().expect("a temporary folder");
+        let emulator_home = home.path().join(name);
+        Self { home, emulator_home, image, variables: Vec::new() }
+    }
+
+    /// A home with a snapshot of the starter image, captured once and copied.
+    pub fn captured() -> Self {
+        static TEMPLATE: OnceLock<World> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| {
+            let world = Self::empty();
+            world.run(["capture", "--json"]).ok();
+            world
+        });
+        template.copy()
+    }
+
+    /// A copy of this home; nothing may run in it.
+    pub fn copy(&self) -> Self {
+        let copy = Self::with_image(self.image.clone());
+        let status = Command::new("cp")
+            .args(["-a", "--sparse=always"])
+            .args([&self.emulator_home, &copy.emulator_home])
+            .status()
+            .expect("cp is there");
+        assert!(status.success());
+        copy
+    }
+
+    /// Sets an environment variable for all further commands.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.into()));
+    }
+
+    /// The user's home folder in this world.
+    pub fn user_home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Folder of the instance `default`.
+    pub fn instance(&self) -> PathBuf {
+        self.emulator_home.join("instances/default")
+    }
+
+    /// Folder of the current snapshot.
+    pub fn snapshot(&self) -> PathBuf {
+        let snapshots = self.instance().join("snapshots");
+        let current = std::fs::read_link(snapshots.join("current")).expect("there is a snapshot");
+        snapshots.join(current)
+    }
+
+    /// The command line with `arguments`, not yet run.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(from_environment(PROGRAM));
+        command
+            .arg("--image")
+            .arg(&self.image)
+            .args(arguments)
+            .env("HOME", self.home.path())
+            .env("STACK_EMULATOR_HOME", &self.emulator_home)
+            .env("EMULATOR_DASHBOARD_PORT", DASHBOARD_PORT.to_string())
+            .env("EMULATOR_BACKEND_PORT", BACKEND_PORT.to_string())
+            .env_remove("XDG_RUNTIME_DIR")
+            .stdin(Stdio::null());
+        for (name, value) in &self.variables {
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// Runs the command line and waits for it.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        let begun = Instant::now();
+        let output = self.command(arguments).output().expect("the program runs");
+        Run::new(&output, begun.elapsed())
+    }
+
+    /// Starts the command line and does not wait.
+    pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs")
+    }
+
+    /// `start --json`, which must succeed.
+    #[track_caller]
+    pub fn start(&self) -> Value {
+        self.run(["start", "--json"]).ok().json()
+    }
+
+    /// `stop --json`, which must succeed.
+    #[track_caller]
+    pub fn stop(&self) -> Value {
+        self.run(["stop", "--json"]).ok().json()
+    }
+
+    /// `stop --discard --json`, which must succeed.
+    #[track_caller]
+    pub fn discard(&self) -> Value {
+        self.run(["stop", "--discard", "--json"]).ok().json()
+    }
+
+    /// The value that the store keeps under `name`.
+    #[track_caller]
+    pub fn secret(&self, name: &str) -> String {
+        self.run(["secrets", "show", name]).ok().stdout.trim().to_owned()
+    }
+
+    /// QEMU processes that work in this home.
+    pub fn qemu_processes(&self) -> Vec<u32> {
+        let needle = self.emulator_home.as_os_str().as_encoded_bytes();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Ok(command) = std::fs::read(entry.path().join("cmdline")) else { continue };
+            let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
+            let is_qemu = String::from_utf8_lossy(program).contains("qemu-system");
+            if is_qemu && command.windows(needle.len()).any(|window| window == needle) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Runs a program in the guest by its agent; the answer's exit code and
+    /// standard output.
+    pub fn in_guest(&self, program: &str, arguments: &[&str]) -> (i64, String) {
+        guest::exec(&self.agent_socket(), program, arguments)
+    }
+
+    /// The guest agent's socket, from QEMU's command line.
+    pub fn agent_socket(&self) -> PathBuf {
+        let record = std::fs::read_to_string(self.instance().join("run.json")).expect("it runs");
+        let record: Value = serde_json::from_str(&record).expect("a record");
+        let folder = record["body"]["runtime_folder"].as_str().expect("the record names its folder").to_owned();
+        let entries = std::fs::read_dir(&folder).expect("a runtime folder");
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.to_string_lossy().contains("agent") || path.to_string_lossy().contains("qga"))
+            .expect("an agent socket")
+    }
+}
+
+impl Drop for World {
+    /// A test that failed must not leave a VM for the next one to trip over.
+    fn drop(&mut self) {
+        for pid in self.qemu_processes() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+                // Gone already is fine.
+                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            }
+        }
+    }
+}
+
+/// `GET` of a path on the backend with the given headers: status and body.
+pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let client = reqwest::blocking::Client::builder().no_proxy().build().expect("a client");
+    let mut request = client.get(format!("http://127.0.0.1:{BACKEND_PORT}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.timeout(Duration::from_secs(30)).send().expect("the backend answers");
+    let status = answer.status().as_u16();
+    (status, answer.json().unwrap_or(Value::Null))
+}
+
+/// What the backend says to a publishable client key: an HTTP status.
+pub fn try_client_key(key: &str) -> u16 {
+    let headers = [
+        ("x-stack-project-id", "internal"),
+        ("x-stack-access-type", "client"),
+        ("x-stack-publishable-client-key", key),
+    ];
+    get("/api/v1/projects/current", &headers).0
+}
+
+pub mod guest {
+    //! A guest agent client that is not the one under test.
+
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    fn call(stream: &mut BufReader<UnixStream>, request: &Value) -> Value {
+        stream.get_mut().write_all(format!("{request}\n").as_bytes()).expect("the agent listens");
+        let mut line = Vec::new();
+        stream.read_until(b'\n', &mut line).expect("the agent answers");
+        let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
+        let answer: Value = serde_json::from_slice(&line[start..])
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
+        assert!(answer.get("error").is_none(), "{request}: {answer}");
+        answer["return"].clone()
+    }
+
+    /// Runs a program and returns its exit code and standard output.
+    pub fn exec(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
+        let stream = UnixStream::connect(socket).expect("the agent's socket is there");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+        let mut stream = BufReader::new(stream);
+        stream.get_mut().write_all(b"\xff").expect("the agent listens");
+        call(&mut stream, &json!({"execute": "guest-sync-delimited", "arguments": {"id": 77}}));
+        let arguments = json!({"path": program, "arg": arguments, "capture-output": true});
+        let started = call(&mut stream, &json!({"execute": "guest-exec", "arguments": arguments}));
+        let pid = &started["pid"];
+        loop {
+            let status =
+                call(&mut stream, &json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}));
+            if status["exited"] == true {
+                let out = status["out-data"].as_str().map(decode).unwrap_or_default();
+                return (status["exitcode"].as_i64().unwrap_or(-1), out);
+            }
+            // The agent sends no event for the end of a program.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Base 64 to text.
+    fn decode(text: &str) -> String {
+        let value = |byte: u8| match byte {
+            b'A'..=b'Z' => Some(byte - b'A'),
+            b'a'..=b'z' => Some(byte - b'a' + 26),
+            b'0'..=b'9' => Some(byte - b'0' + 52),
+            b'+' => Some(62),
+            b'/' => Some(63),
+            _ => None,
+        };
+        let (mut bits, mut count, mut out) = (0u32, 0, Vec::new());
+        for sextet in text.bytes().filter_map(value) {
+            bits = bits << 6 | u32::from(sextet);
+            count += 6;
+            if count >= 8 {
+                count -= 8;
+                out.push((bits >> count & 0xff) as u8);
+            }
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}

@@ -78,7 +78,7 @@ impl Held<'_> {
             if let Some(record) =
                 record::read_optional::<crate::run::RunRecord>(&self.emulator.paths.run_record())?
             {
-                crate::instance::kill(&record.live_processes()?).await?;
+                crate::instance::kill(&record.live_processes(&self.token)?).await?;
             }
             self.emulator.remove_unfinished_capture()?;
             self.emulator.forget_run()?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use images::Image;
+use qemu::process::find_by_token;
 use qemu::stop::StopLimits;
 use qemu::{Accelerator, Disk, Forward, Machine, Monitor, ProcessIdentity, QemuBinary, Sockets};
 
@@ -50,6 +51,8 @@ pub struct Emulator {
 /// An instance whose lock is held and that is in no half-done state.
 pub(crate) struct Held<'a> {
     pub emulator: &'a Emulator,
+    /// Marks the instance's QEMU in the process list.
+    pub token: String,
     pub runtime_folder: PathBuf,
     pub store: Box<dyn SecretStore>,
     pub running: Option<(RunRecord, RunningVm)>,
@@ -114,9 +117,11 @@ impl Emulator {
         let limit = self.settings.ready_timeout + Duration::from_secs(60);
         let lock = Lock::acquire(&self.paths.lock(), command, limit, reporter).await?;
         let store = store::open(self.home.path(), &self.name, &runtime_folder);
-        let running = self.recover(reporter).await?;
+        let token = self.paths.token()?;
+        let running = self.recover(&token, reporter).await?;
         Ok(Held {
             emulator: self,
+            token,
             runtime_folder,
             store,
             running,
@@ -133,7 +138,7 @@ impl Emulator {
             return Ok(());
         }
         match Lock::try_acquire(&self.paths.lock(), "recovery")? {
-            Some(_lock) => self.recover(reporter).await.map(drop),
+            Some(_lock) => self.recover(&self.paths.token()?, reporter).await.map(drop),
             None => Ok(()),
         }
     }
@@ -141,26 +146,30 @@ impl Emulator {
     /// Finishes or undoes what is half-done; returns the VM that runs, if any.
     async fn recover(
         &self,
+        token: &str,
         reporter: &dyn Reporter,
     ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
         let path = self.paths.run_record();
         let record: RunRecord = match record::read_optional(&path) {
+            Ok(Some(record)) => record,
             Ok(None) => {
+                // The record goes last, so nothing should be there; but files
+                // can be lost, and a QEMU that nobody knows holds the ports.
+                kill(&find_by_token(token)?).await?;
                 self.remove_unfinished_capture()?;
                 return Ok(None);
             }
-            Ok(Some(record)) => record,
-            // Without a token there is nothing to find a process by. The
-            // record is of this boot alone, so a damaged one is no loss.
             Err(error) => {
                 reporter.report(Event::Warning(&format!(
-                    "The run record was damaged and is ignored: {error}"
+                    "The record of the virtual machine is damaged, so it is ended; its disk is kept. ({error})"
                 )));
+                kill(&find_by_token(token)?).await?;
+                self.remove_unfinished_capture()?;
                 self.forget_run()?;
                 return Ok(None);
             }
         };
-        let alive = record.live_processes()?;
+        let alive = record.live_processes(token)?;
         match record.purpose.clone() {
             Purpose::Running(vm) if !alive.is_empty() => return Ok(Some((record, *vm))),
             Purpose::Running(_) => {

@@ -245,10 +245,10 @@ impl InstancePaths {
         self.root.join("config.iso")
     }
 
-    /// Makes and returns the folder for sockets.
-    ///
-    /// The same whatever spelling of the home folder is used.
-    pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
+    /// Tells this instance from every other one on this host, whatever
+    /// spelling of the home folder is used: 12 hex characters. It stands in
+    /// the command line of the instance's QEMU.
+    pub fn token(&self) -> Result<String, FolderError> {
         use sha2::Digest as _;
         use std::os::unix::ffi::OsStrExt as _;
         make_private_folder(&self.root)?;
@@ -262,6 +262,12 @@ impl InstancePaths {
         let digest = images::Sha256Digest::from(<[u8; 32]>::from(sha2::Sha256::digest(
             root.as_os_str().as_bytes(),
         )));
+        Ok(digest.short())
+    }
+
+    /// Makes and returns the folder for sockets.
+    pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
+        let token = self.token()?;
         let uid = rustix::process::getuid().as_raw();
         // Room for "/stack-emulator/<12 hex>/<longest socket name>".
         let short = |path: &Path| path.as_os_str().len() <= 60;
@@ -273,7 +279,7 @@ impl InstancePaths {
                 |path| path.join("stack-emulator"),
             );
         make_private_folder(&base)?;
-        let folder = base.join(digest.short());
+        let folder = base.join(token);
         make_private_folder(&folder)?;
         Ok(folder)
     }

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use qemu::ProcessIdentity;
+use qemu::process::{IdentityError, find_by_token};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
@@ -66,9 +67,6 @@ pub(crate) enum Purpose {
 /// The run record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
-    /// Stands in QEMU's command line, so that the process can be found even if
-    /// we were killed before we knew its pid.
-    pub token: String,
     /// Known once QEMU has answered.
     pub process: Option<ProcessIdentity>,
     /// Where the sockets are.
@@ -83,15 +81,16 @@ impl Record for RunRecord {
 }
 
 impl RunRecord {
-    /// The processes that this record is about and that still live: none, one,
-    /// or more if something went very wrong.
+    /// The process that this record is about, if it lives. One whose pid was
+    /// not written down yet is looked for by the instance's token.
     pub(crate) fn live_processes(
         &self,
-    ) -> Result<Vec<ProcessIdentity>, qemu::process::IdentityError> {
+        token: &str,
+    ) -> Result<Vec<ProcessIdentity>, IdentityError> {
         match &self.process {
             Some(process) if process.is_alive()? => Ok(vec![process.clone()]),
             Some(_) => Ok(Vec::new()),
-            None => qemu::process::find_by_token(&self.token),
+            None => find_by_token(token),
         }
     }
 }

@@ -388,7 +388,7 @@ impl Held<'_> {
     async fn clean_up(&self, ground: &Ground) -> Result<(), Error> {
         if let Some(record) = record::read_optional::<RunRecord>(&self.emulator.paths.run_record())?
         {
-            kill(&record.live_processes()?).await?;
+            kill(&record.live_processes(&self.token)?).await?;
         }
         if ground.fresh_disk {
             self.emulator.drop_session()?;

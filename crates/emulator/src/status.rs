@@ -193,7 +193,7 @@ impl Emulator {
         let Some(record) = record else {
             return Ok(status);
         };
-        let alive = record.live_processes()?;
+        let alive = record.live_processes(&paths.token()?)?;
         status.state = match (&record.purpose, alive.first(), &status.busy) {
             (Purpose::Running(_), Some(_), _) => State::Running,
             (Purpose::Running(_), None, None) => State::Died,

@@ -107,7 +107,7 @@ impl Emulator {
         let mut watch = Stopwatch::new(reporter);
         let had_session = self.paths.session().root().exists();
         if let Some((record, _)) = &held.running {
-            let alive = record.live_processes()?;
+            let alive = record.live_processes(&held.token)?;
             // Nothing of it is wanted, so there is nothing to be gentle about.
             watch.phase(Phase::Quit, kill(&alive)).await?;
         }

@@ -13,7 +13,6 @@ use crate::progress::{Phase, Stopwatch};
 use crate::readiness::Prober;
 use crate::run::{Purpose, RunRecord};
 use crate::secret::{SecretName, SecretSet};
-use crate::snapshot::new_id;
 use crate::store::Slot;
 
 /// How long QEMU may take to answer once started, cold page cache included.
@@ -46,9 +45,7 @@ impl Held<'_> {
         purpose: Purpose,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Running, RunRecord), Error> {
-        let token = new_id().map_err(Error::Random)?;
         let mut record = RunRecord {
-            token,
             process: None,
             runtime_folder: self.runtime_folder.clone(),
             purpose,
@@ -68,7 +65,7 @@ impl Held<'_> {
             run_dir: &self.runtime_folder,
             log: &paths.qemu_log(),
             serial_log: &paths.serial_log(),
-            token: &record.token,
+            token: &self.token,
             limit: SPAWN_LIMIT,
         };
         let running = watch.phase(Phase::Qemu, spawn.spawn()).await?;

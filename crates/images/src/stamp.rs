@@ -18,8 +18,8 @@ pub struct FileStamp {
     pub inode: u64,
     /// Length in bytes.
     pub bytes: u64,
-    /// Modification time in nanoseconds since the Unix epoch.
-    pub modified_ns: i128,
+    /// Modification time in nanoseconds since the Unix epoch; good until 2262.
+    pub modified_ns: i64,
 }
 
 impl FileStamp {
@@ -30,7 +30,10 @@ impl FileStamp {
             device: meta.dev(),
             inode: meta.ino(),
             bytes: meta.len(),
-            modified_ns: i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()),
+            modified_ns: meta
+                .mtime()
+                .saturating_mul(1_000_000_000)
+                .saturating_add(meta.mtime_nsec()),
         })
     }
 }

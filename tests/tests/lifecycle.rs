@@ -1,0 +1,90 @@
+//! The main job: capture, start, stop, continue.
+
+use e2e::{PLACEHOLDER_PCK, World, get, try_client_key};
+
+#[test]
+fn a_first_start_captures_and_resumes_with_fresh_secrets() {
+    let world = World::empty();
+    let started = world.start();
+    assert_eq!(started["state"], "running");
+    assert_eq!(started["start"]["kind"], "resumed", "{started}");
+    assert_eq!(started["start"]["fallback_reason"], serde_json::Value::Null);
+    assert!(started["services"].as_array().unwrap().iter().all(|s| s["healthy"] == true), "{started}");
+    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
+    let first = world.secret("pck");
+    assert_eq!(try_client_key(&first), 200);
+    world.discard();
+
+    let again = world.start();
+    assert_eq!(again["start"]["kind"], "resumed");
+    let second = world.secret("pck");
+    assert_ne!(first, second);
+    assert_eq!(try_client_key(&second), 200);
+    assert_eq!(try_client_key(&first), 401);
+    world.discard();
+    assert!(world.qemu_processes().is_empty());
+}
+
+#[test]
+fn a_stop_keeps_what_the_user_did() {
+    let world = World::captured();
+    world.start();
+    let (code, _) = world.in_guest("/bin/sh", &["-c", "echo kept > /var/tmp/note"]);
+    assert_eq!(code, 0);
+    let before = world.secret("pck");
+    let stopped = world.stop();
+    assert_eq!(stopped["session"], "saved", "{stopped}");
+    assert!(world.qemu_processes().is_empty());
+
+    let started = world.start();
+    assert_eq!(started["start"]["kind"], "continued", "{started}");
+    assert_eq!(world.in_guest("/bin/cat", &["/var/tmp/note"]).1, "kept\n");
+    assert_ne!(world.secret("pck"), before);
+    assert_eq!(try_client_key(&before), 401);
+    world.discard();
+
+    let clean = world.start();
+    assert_eq!(clean["start"]["kind"], "resumed");
+    assert_ne!(world.in_guest("/bin/cat", &["/var/tmp/note"]).0, 0, "a discarded session is gone");
+    world.discard();
+}
+
+#[test]
+fn the_guest_s_clock_is_the_host_s() {
+    let world = World::captured();
+    world.start();
+    let host = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let before = host();
+    let (_, text) = world.in_guest("/bin/date", &["+%s%3N"]);
+    let after = host();
+    let guest: u128 = text.trim().parse().unwrap();
+    // The program takes its time to start; the clock was read in between.
+    assert!(guest + 100 >= before && guest <= after + 100, "{before} {guest} {after}");
+    world.discard();
+}
+
+#[test]
+fn two_starts_of_one_snapshot_share_no_random_value() {
+    let world = World::captured();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        world.start();
+        let (_, uuid) = world.in_guest("/bin/cat", &["/proc/sys/kernel/random/uuid"]);
+        assert!(seen.insert(uuid), "the kernel's UUIDs repeat");
+        let (status, body) = get("/health", &[]);
+        assert_eq!(status, 200, "{body}");
+        world.discard();
+    }
+}
+
+#[test]
+fn a_start_of_a_running_emulator_says_so_and_succeeds() {
+    let world = World::captured();
+    world.start();
+    let again = world.start();
+    assert_eq!(again["already_running"], true);
+    assert_eq!(world.qemu_processes().len(), 1);
+    world.discard();
+    let stopped = world.stop();
+    assert_eq!(stopped["already_stopped"], true);
+}
