@@ -37,6 +37,10 @@ pub enum Request {
     Reset,
     /// Take a new snapshot.
     Capture,
+    /// Write the snapshot to an archive.
+    Archive,
+    /// Replace the snapshot by one from an archive.
+    Restore,
 }
 
 /// The answer to a request.
@@ -54,11 +58,19 @@ pub enum Admission {
 pub const fn admit(life: Life, request: Request) -> Admission {
     match (life, request) {
         (Life::Stopped, Request::Stop) | (Life::Running, Request::Start) => Admission::Already,
-        (Life::Running, Request::Capture) => Admission::RefuseRunning,
+        (Life::Running, Request::Capture | Request::Restore) => Admission::RefuseRunning,
         // A discard of a stopped instance drops the saved session; a reset of
         // a running one stops it first.
-        (Life::Stopped, Request::Start | Request::Discard | Request::Reset | Request::Capture)
-        | (Life::Running, Request::Stop | Request::Discard | Request::Reset) => Admission::Accept,
+        (
+            Life::Stopped,
+            Request::Start
+            | Request::Discard
+            | Request::Reset
+            | Request::Capture
+            | Request::Restore,
+        )
+        | (Life::Running, Request::Stop | Request::Discard | Request::Reset)
+        | (Life::Stopped | Life::Running, Request::Archive) => Admission::Accept,
     }
 }
 

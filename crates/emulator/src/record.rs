@@ -124,10 +124,6 @@ pub(crate) fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
         path: path.to_owned(),
         source,
     };
-    let parse = |source| RecordError::Parse {
-        path: path.to_owned(),
-        source,
-    };
     let bytes = std::fs::metadata(path).map_err(read)?.len();
     if bytes > MAX_BYTES {
         return Err(RecordError::TooLarge {
@@ -135,8 +131,23 @@ pub(crate) fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
             bytes,
         });
     }
-    let text = std::fs::read(path).map_err(read)?;
-    let declared: Declaration = serde_json::from_slice(&text).map_err(parse)?;
+    parse(path, &std::fs::read(path).map_err(read)?)
+}
+
+/// Takes a sealed record from its text; `path` is for the messages alone.
+pub(crate) fn parse<R: Record>(path: &Path, text: &[u8]) -> Result<R, RecordError> {
+    let parse = |source| RecordError::Parse {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = text.len() as u64;
+    if bytes > MAX_BYTES {
+        return Err(RecordError::TooLarge {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    let declared: Declaration = serde_json::from_slice(text).map_err(parse)?;
     if declared.format != R::FORMAT {
         return Err(RecordError::Format {
             path: path.to_owned(),
@@ -151,7 +162,7 @@ pub(crate) fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
             expected: R::VERSION,
         });
     }
-    let sealed: Sealed<Box<RawValue>> = serde_json::from_slice(&text).map_err(parse)?;
+    let sealed: Sealed<Box<RawValue>> = serde_json::from_slice(text).map_err(parse)?;
     let digest = blake3::hash(sealed.body.get().as_bytes()).to_hex();
     if digest.as_str() != sealed.blake3 {
         return Err(RecordError::Digest {
