@@ -1,0 +1,160 @@
+//! Arguments as typed; [`crate::invocation`] says what they mean.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use emulator::paths::InstanceName;
+use emulator::secret::SecretName;
+
+/// Everything on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stack-emulator",
+    version,
+    about = "A local auth backend in a virtual machine that starts in under a second",
+    long_about = "A local auth backend in a virtual machine that starts in under a second.\n\n\
+        The first start boots the image once and keeps a snapshot of that moment. Each later start \
+        resumes it and gives every secret a fresh value. A stop keeps what you did; the next start \
+        continues it.",
+    max_term_width = 100,
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub command: CommandArguments,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArguments {
+    /// Which emulator: each has its own ports, snapshot and session
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub instance: InstanceName,
+    /// Guest image to use, in place of the one used last
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub image: Option<PathBuf>,
+    /// Print exactly one JSON object on standard output, also for errors
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say what is done on standard error, and how long each phase took
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colours; `auto` heeds the variable `NO_COLOR`
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    pub color: ColorChoice,
+}
+
+/// The command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CommandArguments {
+    /// Start the emulator: from its snapshot, or from where the last session ended
+    #[command(
+        long_about = "Start the emulator: from its snapshot, or from where the last session ended.\n\n\
+            Returns when every service is healthy with fresh secrets. Saved state that does not work \
+            any more is no failure: the machine is booted cold, and the reason is given. Starting an \
+            emulator that runs does nothing and succeeds."
+    )]
+    Start,
+    /// Stop the emulator and keep the session for the next start
+    Stop {
+        /// Drop the session: the next start is a clean one
+        #[arg(long)]
+        discard: bool,
+    },
+    /// Show what the emulator is doing, its addresses and its snapshot
+    #[command(
+        long_about = "Show what the emulator is doing, its addresses and its snapshot.\n\n\
+            Changes nothing and waits for nobody. The exit code is 0 if the emulator runs and 3 if not."
+    )]
+    Status,
+    /// Go back to the clean snapshot, dropping what was done since
+    Reset {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Boot the image and take a new snapshot of it
+    Capture,
+    /// Read the snapshot and the saved session in full and check them
+    Verify,
+    /// Check this host, and say what to do about what is wrong
+    Doctor {
+        /// Try the accelerators again instead of trusting the last verdict
+        #[arg(long)]
+        probe_again: bool,
+    },
+    /// Show the guest's serial console
+    Logs {
+        /// Show what QEMU itself said instead
+        #[arg(long)]
+        qemu: bool,
+        /// Go on showing what is added
+        #[arg(short, long)]
+        follow: bool,
+        /// How many lines to show, counted from the end
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
+        lines: usize,
+    },
+    /// Measure starts and stops on this machine
+    #[command(long_about = "Measure starts and stops on this machine.\n\n\
+            Starts and discards the emulator a number of times and prints medians, phase by phase, beside \
+            the time of the cold boot that the snapshot was taken from. Needs a stopped emulator without a \
+            kept session; `--instance bench` always is one at first.")]
+    Bench {
+        /// How many times to start and stop
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        runs: u16,
+    },
+    /// Show the keys that are in force
+    #[command(subcommand, arg_required_else_help = true)]
+    Secrets(SecretsArguments),
+    /// Print a completion script for a shell
+    #[command(long_about = "Print a completion script for a shell.\n\n\
+            For example, in bash: source <(stack-emulator completions bash)")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write the pages of all commands into this folder instead
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, action = ArgAction::Set)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What is wanted of the secrets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsArguments {
+    /// List their names and where they are kept, but no values
+    List,
+    /// Print one value to standard output
+    #[command(long_about = "Print one value to standard output.\n\n\
+            For example: export STACK_SECRET=$(stack-emulator secrets show ssk)")]
+    Show {
+        /// Which: publishable client, secret server or super secret admin key, or the cron secret
+        #[arg(value_parser = secret_name())]
+        name: SecretName,
+    },
+}
+
+fn secret_name() -> impl TypedValueParser<Value = SecretName> {
+    PossibleValuesParser::new(SecretName::ALL.map(SecretName::short)).try_map(|typed| {
+        SecretName::ALL
+            .into_iter()
+            .find(|name| name.short() == typed)
+            .ok_or("no such secret")
+    })
+}

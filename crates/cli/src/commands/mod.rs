@@ -1,0 +1,171 @@
+//! The commands: each calls the engine and hands over what it reports.
+
+mod bench;
+mod doctor;
+mod documents;
+mod lifecycle;
+mod logs;
+mod secrets;
+
+use emulator::Emulator;
+use emulator::variables::Settings;
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::interrupt::{Interrupts, Signal};
+use crate::invocation::{Invocation, Operation, Request, SessionWish, Target};
+use crate::output::{Output, tell};
+use crate::progress::{Drawing, Progress};
+use crate::render::style::CAUTION;
+use crate::render::text::{paint, printable};
+
+/// What is told with `--verbose`: our own crates' steps, not those of the HTTP client.
+const VERBOSE_FILTER: &str = "warn,emulator=debug,qemu=debug,images=debug,stack_emulator=debug";
+
+/// Does what was asked for.
+pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failure> {
+    if invocation.verbose {
+        trace();
+    }
+    let (target, operation) = match invocation.request {
+        Request::Document(document) => return documents::write(document),
+        Request::Operate { target, operation } => (target, operation),
+    };
+    let settings = Settings::from_environment()?;
+    let Target { instance, image } = target;
+    let emulator = Emulator::new(settings, instance, image);
+    // Two threads: one for the operation, one so that signals and progress are
+    // seen to while the operation reads files.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    let result = runtime.block_on(operate(&emulator, operation, output, invocation.verbose));
+    // A digest of gigabytes may be under way in another thread; whoever
+    // interrupted it will not wait for its end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Logs steps to standard error.
+fn trace() {
+    let stderr = anstream::AutoStream::choice(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(stderr != anstream::ColorChoice::Never)
+        .with_env_filter(EnvFilter::new(VERBOSE_FILTER))
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// What every command gets.
+struct Context<'a> {
+    emulator: &'a Emulator,
+    output: Output,
+    progress: Progress,
+    interrupts: Option<Interrupts>,
+}
+
+async fn operate(
+    emulator: &Emulator,
+    operation: Operation,
+    output: Output,
+    verbose: bool,
+) -> Result<Exit, Failure> {
+    let interrupts = match operation {
+        // These hold nothing, so a signal may end them as it ends any program.
+        Operation::Logs { .. }
+        | Operation::Status
+        | Operation::SecretsList
+        | Operation::SecretsShow { .. } => None,
+        Operation::Start
+        | Operation::Stop { .. }
+        | Operation::Reset { .. }
+        | Operation::Capture
+        | Operation::Verify
+        | Operation::Doctor { .. }
+        | Operation::Bench { .. } => Some(Interrupts::listen()?),
+    };
+    let progress = Progress::new(Drawing::wanted(verbose));
+    let context = Context {
+        emulator,
+        output,
+        progress,
+        interrupts,
+    };
+    match operation {
+        Operation::Start => lifecycle::start(&context).await,
+        Operation::Stop {
+            session: SessionWish::Keep,
+        } => lifecycle::stop(&context).await,
+        Operation::Stop {
+            session: SessionWish::Discard,
+        } => lifecycle::discard(&context).await,
+        Operation::Status => lifecycle::status(&context).await,
+        Operation::Reset { consent } => lifecycle::reset(&context, consent).await,
+        Operation::Capture => lifecycle::capture(&context).await,
+        Operation::Verify => lifecycle::verify(&context).await,
+        Operation::Doctor { probe } => doctor::examine(&context, probe).await,
+        Operation::Logs {
+            source,
+            follow,
+            lines,
+        } => logs::show(&context, source, follow, lines).await,
+        Operation::Bench { runs } => bench::run(&context, runs).await,
+        Operation::SecretsList => secrets::list(&context),
+        Operation::SecretsShow { name } => secrets::show(&context, name),
+    }
+}
+
+impl Context<'_> {
+    /// Does `work`; if a signal comes, drops it and has the engine finish or
+    /// undo what it had begun.
+    async fn guarded<T>(
+        &self,
+        work: impl Future<Output = Result<T, emulator::Error>>,
+    ) -> Result<T, Failure> {
+        let work = async { Ok(work.await?) };
+        let recover = async || self.emulator.recover_interrupted(&self.progress).await;
+        self.guarded_with(work, recover).await
+    }
+
+    /// The same, with another way to clean up.
+    async fn guarded_with<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+        clean_up: impl AsyncFnOnce() -> Result<(), emulator::Error>,
+    ) -> Result<T, Failure> {
+        let Some(interrupts) = &self.interrupts else {
+            return work.await;
+        };
+        let result = interrupts
+            .guard(work, async |signal: Signal| {
+                self.progress.clear();
+                tell(&format!(
+                    "\n{} cleaning up; once more ends at once.\n",
+                    paint(CAUTION, heading(signal))
+                ));
+                if let Err(error) = clean_up().await {
+                    // The next command tries again and reports in full.
+                    let why = printable(&emulator::chain(&error));
+                    tell(&format!(
+                        "{} cannot clean up: {why}\n",
+                        paint(CAUTION, "warning:")
+                    ));
+                }
+            })
+            .await;
+        self.progress.clear();
+        result
+    }
+}
+
+const fn heading(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Interrupt => "Interrupted:",
+        Signal::Terminate => "Ending:",
+    }
+}

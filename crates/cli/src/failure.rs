@@ -1,0 +1,268 @@
+//! Everything that ends a command without what was asked for, with a stable
+//! code, a remedy and an exit code.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+
+use emulator::lock::LockError;
+use emulator::variables::SettingsError;
+
+use crate::exit::Exit;
+use crate::interrupt::Signal;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// A variable's value cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] emulator::Error),
+    /// The user said no.
+    #[error("the reset was not confirmed, so nothing was changed")]
+    Declined,
+    /// There is nobody to ask.
+    #[error(
+        "a reset drops what was done since the snapshot was taken, and there is no terminal to ask on"
+    )]
+    NobodyToAsk,
+    /// The question could not be put.
+    #[error("cannot ask on the terminal")]
+    Ask(#[source] io::Error),
+    /// The log is not there.
+    #[error("there is no log at {} yet", path.display())]
+    NoLog {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The log cannot be read.
+    #[error("cannot read the log {}", path.display())]
+    ReadLog {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The log's folder cannot be watched.
+    #[error("cannot follow the log {}", path.display())]
+    FollowLog {
+        /// The log.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: notify::Error,
+    },
+    /// There are no secrets to show.
+    #[error("there are no secrets: the emulator has not been started, or they were dropped")]
+    NoSecrets,
+    /// A benchmark would cost the user a session.
+    #[error("{}, and a benchmark starts and discards many", .occupied.describe())]
+    BenchOccupied {
+        /// What is in the way.
+        occupied: Occupied,
+    },
+    /// Standard output cannot be written to.
+    #[error("cannot write to standard output")]
+    Print(#[source] io::Error),
+    /// A report has no JSON form.
+    #[error("cannot write the report as JSON")]
+    Encode(#[source] serde_json::Error),
+    /// A manual page cannot be written.
+    #[error("cannot write the manual page {}", path.display())]
+    WritePage {
+        /// The page, or its folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The asynchronous runtime cannot be started.
+    #[error("cannot start the program's own threads")]
+    Runtime(#[source] io::Error),
+    /// Signals cannot be listened for.
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[source] io::Error),
+    /// A signal came.
+    #[error("{}", .0.describe())]
+    Interrupted(Signal),
+}
+
+/// What a benchmark finds in its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupied {
+    /// An emulator that is not stopped.
+    Running,
+    /// A session that the next start would continue.
+    Session,
+}
+
+impl Occupied {
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Running => "this emulator is in use",
+            Self::Session => "this emulator keeps a session",
+        }
+    }
+}
+
+impl Failure {
+    /// A stable code for programs; the engine's codes are passed through.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "environment",
+            Self::Engine(error) => error.code(),
+            Self::Declined => "declined",
+            Self::NobodyToAsk | Self::Ask(_) => "confirmation",
+            Self::NoLog { .. } => "log_missing",
+            Self::ReadLog { .. } | Self::FollowLog { .. } => "log",
+            Self::NoSecrets => "secrets_missing",
+            Self::BenchOccupied { .. } => "occupied",
+            Self::Print(_) | Self::Encode(_) => "output",
+            Self::WritePage { .. } => "file",
+            Self::Runtime(_) | Self::Signals(_) => "system",
+            Self::Interrupted(_) => "interrupted",
+        }
+    }
+
+    /// One thing to do about it, where there is one.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Settings(_) => "`stack-emulator --help` lists the variables and their defaults.",
+            Self::Engine(emulator::Error::Qemu(_) | emulator::Error::Accelerator(_)) => {
+                "`stack-emulator doctor` checks this host and says what to do."
+            }
+            Self::Engine(error) => return error.hint(),
+            Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
+            Self::NoLog { .. } | Self::NoSecrets => {
+                "Start the emulator first: `stack-emulator start`."
+            }
+            Self::BenchOccupied { .. } => {
+                "Use an instance of its own, `stack-emulator bench --instance bench`, or drop the \
+                 session with `stack-emulator reset`."
+            }
+            Self::Declined
+            | Self::ReadLog { .. }
+            | Self::FollowLog { .. }
+            | Self::Print(_)
+            | Self::Encode(_)
+            | Self::WritePage { .. }
+            | Self::Runtime(_)
+            | Self::Signals(_)
+            | Self::Interrupted(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// How the program ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Settings(_) | Self::NobodyToAsk => Exit::Usage,
+            Self::Engine(error) => engine_exit(error),
+            Self::Interrupted(Signal::Interrupt) => Exit::Interrupted,
+            Self::Interrupted(Signal::Terminate) => Exit::Terminated,
+            Self::Declined
+            | Self::Ask(_)
+            | Self::NoLog { .. }
+            | Self::ReadLog { .. }
+            | Self::FollowLog { .. }
+            | Self::NoSecrets
+            | Self::BenchOccupied { .. }
+            | Self::Print(_)
+            | Self::Encode(_)
+            | Self::WritePage { .. }
+            | Self::Runtime(_)
+            | Self::Signals(_) => Exit::Failed,
+        }
+    }
+}
+
+fn engine_exit(error: &emulator::Error) -> Exit {
+    match error {
+        emulator::Error::Lock(LockError::Busy { .. }) => Exit::Busy,
+        emulator::Error::Qemu(_) | emulator::Error::Accelerator(_) => Exit::HostUnfit,
+        emulator::Error::ColdFailed { source, .. } => engine_exit(source),
+        // The engine's errors grow; what needs no code of its own has failed.
+        _ => Exit::Failed,
+    }
+}
+
+/// What happened, and then why, one cause an entry. A cause that its error has
+/// put into its own words already is left out.
+pub(crate) fn causes(error: &dyn StdError) -> Vec<String> {
+    let mut told = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !told.iter().any(|earlier| earlier.contains(&text)) {
+            told.push(text);
+        }
+        next = cause.source();
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engine_errors_keep_code_hint_and_causes() {
+        let missing = Failure::from(emulator::Error::NoImage {
+            path: "/no/such.qcow2".into(),
+        });
+        assert_eq!(missing.code(), "image_missing");
+        assert!(missing.hint().unwrap().contains("--image"));
+        assert_eq!(missing.exit(), Exit::Failed);
+
+        let file = Failure::from(emulator::Error::File {
+            action: "sync",
+            path: "/x".into(),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        });
+        assert_eq!(causes(&file), ["cannot sync /x", "no storage space"]);
+    }
+
+    #[test]
+    fn a_busy_instance_and_an_unfit_host_have_codes_of_their_own() {
+        let busy = LockError::Busy {
+            holder: None,
+            waited: std::time::Duration::from_secs(1),
+        };
+        assert_eq!(
+            Failure::from(emulator::Error::Lock(busy)).exit(),
+            Exit::Busy
+        );
+
+        let qemu = || qemu::BinaryError::NotExecutable {
+            path: "/nonexistent".into(),
+        };
+        let plain = Failure::from(emulator::Error::Qemu(qemu()));
+        assert_eq!(
+            (plain.exit(), plain.code()),
+            (Exit::HostUnfit, "qemu_missing")
+        );
+        let cold = emulator::Error::ColdFailed {
+            first: "x".into(),
+            source: Box::new(emulator::Error::Qemu(qemu())),
+        };
+        assert_eq!(Failure::from(cold).exit(), Exit::HostUnfit);
+    }
+
+    #[test]
+    fn every_refusal_to_act_says_what_to_do() {
+        for failure in [
+            Failure::NobodyToAsk,
+            Failure::Settings(SettingsError::NoHome),
+            Failure::NoLog { path: "/x".into() },
+            Failure::NoSecrets,
+            Failure::BenchOccupied {
+                occupied: Occupied::Session,
+            },
+        ] {
+            assert!(failure.hint().is_some(), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Arguments as meant: what to do, to which instance, and how to speak of it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::error::ErrorKind;
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
+use clap_complete::Shell;
+use emulator::paths::InstanceName;
+use emulator::secret::SecretName;
+
+use crate::arguments::{Arguments, CommandArguments, SecretsArguments};
+use crate::exit::Exit;
+use crate::manual;
+use crate::output::{self, Format, Output};
+
+/// One run of the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    pub request: Request,
+    pub format: Format,
+    /// Tell on standard error what is done.
+    pub verbose: bool,
+}
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Something with an instance.
+    Operate {
+        target: Target,
+        operation: Operation,
+    },
+    /// Something about the program itself: reads no environment and no files.
+    Document(Document),
+}
+
+/// Which instance, and which image if not the one that it used last.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub instance: InstanceName,
+    /// Absolute.
+    pub image: Option<PathBuf>,
+}
+
+/// What is done with an instance.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Start,
+    Stop {
+        session: SessionWish,
+    },
+    Status,
+    Reset {
+        consent: Consent,
+    },
+    Capture,
+    Verify,
+    Doctor {
+        probe: ProbeWish,
+    },
+    Logs {
+        source: LogSource,
+        follow: bool,
+        lines: usize,
+    },
+    Bench {
+        runs: u16,
+    },
+    SecretsList,
+    SecretsShow {
+        name: SecretName,
+    },
+}
+
+/// What a stop does with the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionWish {
+    Keep,
+    Discard,
+}
+
+/// Whether the user has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    Given,
+    Ask,
+}
+
+/// Whether an earlier verdict about the accelerators is good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProbeWish {
+    Cached,
+    Again,
+}
+
+/// Whose words are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogSource {
+    SerialConsole,
+    Qemu,
+}
+
+/// What is told about the program.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    Completions(Shell),
+    /// The manual, to standard output or as one page a command into a folder.
+    Manual {
+        folder: Option<PathBuf>,
+    },
+}
+
+/// Arguments that lead to no invocation: a mistake, or a wish for help.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    error: clap::Error,
+    format: Format,
+}
+
+impl Refused {
+    /// Tells the user; help goes to standard output, mistakes do not.
+    pub(crate) fn print(&self) -> Exit {
+        let mistake = self.error.use_stderr();
+        match (mistake, self.format) {
+            (true, Format::Json) => output::print_usage_error(&self.error),
+            (true, Format::Human) | (false, Format::Human | Format::Json) => {
+                // A reader of the help that is gone has seen enough.
+                drop(self.error.print());
+            }
+        }
+        if mistake { Exit::Usage } else { Exit::Success }
+    }
+}
+
+/// The clap command, with all that its help says.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command().after_long_help(manual::after_help())
+}
+
+/// Reads the command line and applies its choice of colours to this process.
+pub(crate) fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, Refused> {
+    let typed: Vec<OsString> = typed.into_iter().collect();
+    let refused = |error| Refused {
+        error,
+        format: intended_format(&typed),
+    };
+    let matches = command().try_get_matches_from(&typed).map_err(refused)?;
+    let arguments = Arguments::from_arg_matches(&matches).map_err(refused)?;
+    let color = match arguments.global.color {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    };
+    color.write_global();
+    mean(arguments).map_err(refused)
+}
+
+/// The format that was asked for on a command line that could not be read.
+fn intended_format(typed: &[OsString]) -> Format {
+    let mut options = typed
+        .iter()
+        .skip(1)
+        .take_while(|argument| *argument != OsStr::new("--"));
+    if options.any(|argument| argument == OsStr::new("--json")) {
+        Format::Json
+    } else {
+        Format::Human
+    }
+}
+
+fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
+    let Arguments { global, command } = arguments;
+    let operation = match command {
+        CommandArguments::Start => Operation::Start,
+        CommandArguments::Stop { discard: false } => Operation::Stop {
+            session: SessionWish::Keep,
+        },
+        CommandArguments::Stop { discard: true } => Operation::Stop {
+            session: SessionWish::Discard,
+        },
+        CommandArguments::Status => Operation::Status,
+        CommandArguments::Reset { yes: true } => Operation::Reset {
+            consent: Consent::Given,
+        },
+        CommandArguments::Reset { yes: false } => Operation::Reset {
+            consent: Consent::Ask,
+        },
+        CommandArguments::Capture => Operation::Capture,
+        CommandArguments::Verify => Operation::Verify,
+        CommandArguments::Doctor { probe_again: false } => Operation::Doctor {
+            probe: ProbeWish::Cached,
+        },
+        CommandArguments::Doctor { probe_again: true } => Operation::Doctor {
+            probe: ProbeWish::Again,
+        },
+        CommandArguments::Logs {
+            qemu,
+            follow,
+            lines,
+        } => {
+            refuse_json(global.json, "logs")?;
+            let source = if qemu {
+                LogSource::Qemu
+            } else {
+                LogSource::SerialConsole
+            };
+            Operation::Logs {
+                source,
+                follow,
+                lines,
+            }
+        }
+        CommandArguments::Bench { runs } => Operation::Bench { runs },
+        CommandArguments::Secrets(SecretsArguments::List) => Operation::SecretsList,
+        CommandArguments::Secrets(SecretsArguments::Show { name }) => {
+            refuse_json(global.json, "secrets show")?;
+            Operation::SecretsShow { name }
+        }
+        CommandArguments::Completions { shell } => {
+            refuse_json(global.json, "completions")?;
+            return Ok(document(Document::Completions(shell), global.verbose));
+        }
+        CommandArguments::Man { dir } => {
+            refuse_json(global.json, "man")?;
+            return Ok(document(Document::Manual { folder: dir }, global.verbose));
+        }
+    };
+    let image = global.image.as_deref().map(absolute).transpose()?;
+    Ok(Invocation {
+        request: Request::Operate {
+            target: Target {
+                instance: global.instance,
+                image,
+            },
+            operation,
+        },
+        format: if global.json {
+            Format::Json
+        } else {
+            Format::Human
+        },
+        verbose: global.verbose,
+    })
+}
+
+fn document(document: Document, verbose: bool) -> Invocation {
+    Invocation {
+        request: Request::Document(document),
+        format: Format::Human,
+        verbose,
+    }
+}
+
+/// What is text by nature has no JSON form, and one made up would be of no use.
+fn refuse_json(json: bool, name: &str) -> Result<(), clap::Error> {
+    if json {
+        let text = format!(
+            "the argument '--json' cannot be used with '{name}', whose output is plain text"
+        );
+        Err(command().error(ErrorKind::ArgumentConflict, text))
+    } else {
+        Ok(())
+    }
+}
+
+/// The image is remembered, so its path must hold wherever the next command is run.
+fn absolute(path: &Path) -> Result<PathBuf, clap::Error> {
+    std::path::absolute(path).map_err(|error| {
+        let text = format!(
+            "invalid value '{}' for '--image <FILE>': {error}",
+            path.display()
+        );
+        command().error(ErrorKind::ValueValidation, text)
+    })
+}
+
+impl Invocation {
+    /// The place for its results.
+    pub(crate) fn output(&self) -> Output {
+        Output::new(self.format, self.verbose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meant(line: &str) -> Result<Invocation, Refused> {
+        read(line.split_ascii_whitespace().map(OsString::from))
+    }
+
+    fn operation(line: &str) -> Operation {
+        match meant(line).unwrap().request {
+            Request::Operate { operation, .. } => operation,
+            Request::Document(document) => panic!("{document:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_wishes() {
+        assert_eq!(
+            operation("x stop"),
+            Operation::Stop {
+                session: SessionWish::Keep
+            }
+        );
+        assert_eq!(
+            operation("x stop --discard"),
+            Operation::Stop {
+                session: SessionWish::Discard
+            }
+        );
+        assert_eq!(
+            operation("x reset"),
+            Operation::Reset {
+                consent: Consent::Ask
+            }
+        );
+        assert_eq!(
+            operation("x reset -y"),
+            Operation::Reset {
+                consent: Consent::Given
+            }
+        );
+        assert_eq!(
+            operation("x doctor --probe-again"),
+            Operation::Doctor {
+                probe: ProbeWish::Again
+            }
+        );
+        assert_eq!(
+            operation("x secrets show sak"),
+            Operation::SecretsShow {
+                name: SecretName::Sak
+            }
+        );
+        assert_eq!(operation("x bench"), Operation::Bench { runs: 10 });
+        assert_eq!(
+            operation("x logs --qemu -f -n 5"),
+            Operation::Logs {
+                source: LogSource::Qemu,
+                follow: true,
+                lines: 5
+            }
+        );
+    }
+
+    #[test]
+    fn global_options_stand_before_and_after_the_command() {
+        for line in [
+            "x --json --instance ci status",
+            "x status --instance ci --json",
+        ] {
+            let invocation = meant(line).unwrap();
+            assert_eq!(invocation.format, Format::Json, "{line}");
+            let Request::Operate { target, .. } = invocation.request else {
+                panic!("{line}")
+            };
+            assert_eq!(target.instance.as_str(), "ci", "{line}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_absolute_from_here_on() {
+        let Request::Operate { target, .. } = meant("x start --image a.qcow2").unwrap().request
+        else {
+            panic!("start is an operation")
+        };
+        assert_eq!(
+            target.image.unwrap(),
+            std::env::current_dir().unwrap().join("a.qcow2")
+        );
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        for line in [
+            "x fly",
+            "x start --instance Über",
+            "x start --instance ../other",
+            "x bench --runs 0",
+            "x logs -n many",
+            "x logs --json",
+            "x man --json",
+            "x completions --json bash",
+            "x completions tcsh",
+            "x secrets show all",
+            "x secrets show --json pck",
+            "x start --color sometimes",
+            "x start --image",
+        ] {
+            assert!(meant(line).unwrap_err().error.use_stderr(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_format_of_a_refused_line_is_the_one_asked_for() {
+        assert_eq!(meant("x --json fly").unwrap_err().format, Format::Json);
+        assert_eq!(meant("x fly").unwrap_err().format, Format::Human);
+        assert_eq!(meant("x fly -- --json").unwrap_err().format, Format::Human);
+    }
+}

@@ -1,0 +1,8 @@
+//! Reports as text: calm, aligned, and the same units everywhere.
+
+pub(crate) mod phases;
+pub(crate) mod quantity;
+pub(crate) mod reports;
+pub(crate) mod status;
+pub(crate) mod style;
+pub(crate) mod text;

@@ -1,0 +1,338 @@
+//! What the operations report: start, stop, capture, verify.
+
+use std::fmt::Write as _;
+
+use emulator::progress::PhaseTime;
+use emulator::{
+    CaptureReport, ServiceStatus, SessionFate, StartKind, StartReport, StopReport, VerifyReport,
+};
+
+use super::phases::chart;
+use super::quantity::{bytes, seconds};
+use super::style::{ADDRESS, BAD, CAUTION, GOOD, STRONG};
+use super::text::{pad, paint, printable, widest};
+use crate::output::{Detail, Render};
+
+/// How a start came about, as the end of a sentence.
+pub(crate) const fn manner(kind: StartKind) -> &'static str {
+    match kind {
+        StartKind::Resumed => "resumed from the snapshot",
+        StartKind::Continued => "continued from the last session",
+        StartKind::Cold => "booted cold",
+    }
+}
+
+/// One line a service, aligned; health is told where it is worth telling.
+pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String> {
+    let names: Vec<String> = services
+        .iter()
+        .map(|service| printable(&service.name))
+        .collect();
+    let name_width = widest(names.iter().map(String::as_str));
+    let url_width = widest(services.iter().map(|service| service.url.as_str()));
+    let line = |(service, name): (&ServiceStatus, &String)| {
+        let health = match (service.healthy, detail) {
+            (true, Detail::Brief) => String::new(),
+            (true, Detail::Full) => format!("  {}", paint(GOOD, "healthy")),
+            (false, _) => format!("  {}", paint(BAD, "does not answer")),
+        };
+        let url = if health.is_empty() {
+            service.url.clone()
+        } else {
+            pad(&service.url, url_width)
+        };
+        format!(
+            "{}  {}{health}",
+            pad(name, name_width),
+            paint(ADDRESS, &url)
+        )
+    };
+    services.iter().zip(&names).map(line).collect()
+}
+
+/// The warning about keys that everybody knows.
+pub(crate) fn placeholder_note() -> String {
+    format!(
+        "{} the placeholder keys of the image are in force.",
+        paint(CAUTION, "Not rotated:")
+    )
+}
+
+fn with_phases(text: &mut String, phases: &[PhaseTime], detail: Detail) {
+    if detail == Detail::Full && !phases.is_empty() {
+        text.push('\n');
+        text.push_str(&chart(phases));
+    }
+}
+
+// Writing to a string cannot fail, so the results of `writeln!` are dropped.
+impl Render for StartReport {
+    fn render(&self, detail: Detail) -> String {
+        let mut text = String::new();
+        let state = if self.already_running {
+            "Already running"
+        } else {
+            "Running"
+        };
+        let how = format!(
+            "{} in {} ({})",
+            manner(self.start.kind),
+            seconds(self.start.total_ms),
+            printable(&self.accelerator)
+        );
+        let _ = writeln!(text, "{}, {how}.", paint(GOOD, state));
+        if let Some(reason) = &self.start.fallback_reason {
+            let _ = writeln!(text, "{}", sentence("Because ", reason));
+        }
+        if !self.start.rotated {
+            let _ = writeln!(text, "{}", placeholder_note());
+        }
+        text.push('\n');
+        for line in services(&self.services, detail) {
+            let _ = writeln!(text, "  {line}");
+        }
+        with_phases(&mut text, &self.start.phases, detail);
+        text
+    }
+}
+
+impl Render for StopReport {
+    fn render(&self, detail: Detail) -> String {
+        let mut text = String::new();
+        let state = if self.already_stopped {
+            paint(STRONG, "Already stopped")
+        } else {
+            format!("{} in {}", paint(STRONG, "Stopped"), seconds(self.total_ms))
+        };
+        let fate = match self.session {
+            None => "",
+            Some(SessionFate::Saved) => "; the next start continues this session",
+            Some(SessionFate::DiskKept) => {
+                "; the session's disk is kept, and the next start boots it"
+            }
+            Some(SessionFate::Discarded) => "; the session was dropped",
+        };
+        let _ = writeln!(text, "{state}{fate}.");
+        if let Some(reason) = &self.reason {
+            let _ = writeln!(
+                text,
+                "{}",
+                sentence("Its memory could not be kept: ", reason)
+            );
+        }
+        with_phases(&mut text, &self.phases, detail);
+        text
+    }
+}
+
+impl Render for CaptureReport {
+    fn render(&self, detail: Detail) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{} in {}: {} on disk, from a cold boot of {}.",
+            paint(GOOD, "Captured"),
+            seconds(self.total_ms),
+            bytes(self.snapshot.bytes_on_disk),
+            seconds(self.snapshot.cold_boot_ms),
+        );
+        if detail == Detail::Full {
+            let _ = writeln!(
+                text,
+                "Snapshot {}, committed {} after the guest was stopped.",
+                self.snapshot.id,
+                seconds(self.stop_to_committed_ms)
+            );
+        }
+        with_phases(&mut text, &self.phases, detail);
+        text
+    }
+}
+
+impl Render for VerifyReport {
+    fn render(&self, _: Detail) -> String {
+        let what = if self.session {
+            "The snapshot and the saved session are"
+        } else {
+            "The snapshot is"
+        };
+        let whole = paint(GOOD, "whole");
+        format!(
+            "{what} {whole}: every byte was read, in {}.\n",
+            seconds(self.total_ms)
+        )
+    }
+}
+
+/// A reason from the engine as a sentence of its own.
+fn sentence(opening: &str, reason: &str) -> String {
+    let reason = printable(reason);
+    let reason = reason.trim_end_matches('.');
+    format!("{opening}{reason}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use emulator::{SnapshotInfo, StartDetails};
+
+    use super::super::text::plain;
+    use super::*;
+
+    fn service(name: &str, port: u16, healthy: bool) -> ServiceStatus {
+        ServiceStatus {
+            id: name.to_lowercase(),
+            name: name.into(),
+            url: format!("http://127.0.0.1:{port}"),
+            healthy,
+        }
+    }
+
+    fn started(kind: StartKind, reason: Option<&str>) -> StartReport {
+        StartReport {
+            state: "running",
+            already_running: false,
+            start: StartDetails {
+                kind,
+                fallback_reason: reason.map(Into::into),
+                total_ms: 712.4,
+                phases: vec![PhaseTime {
+                    name: "qemu".into(),
+                    ms: 41.0,
+                }],
+                rotated: true,
+            },
+            services: vec![
+                service("Dashboard", 26700, true),
+                service("Backend", 26701, true),
+            ],
+            accelerator: "tcg".into(),
+            snapshot: None,
+        }
+    }
+
+    fn stopped(session: Option<SessionFate>) -> StopReport {
+        StopReport {
+            state: "stopped",
+            already_stopped: false,
+            session,
+            reason: None,
+            total_ms: 1840.0,
+            phases: vec![],
+        }
+    }
+
+    #[test]
+    fn a_start_is_a_line_and_the_addresses() {
+        assert_eq!(
+            plain(&started(StartKind::Resumed, None).render(Detail::Brief)),
+            "Running, resumed from the snapshot in 0.71 s (tcg).\n\n  \
+             Dashboard  http://127.0.0.1:26700\n  Backend    http://127.0.0.1:26701\n"
+        );
+    }
+
+    #[test]
+    fn detail_adds_health_and_phases() {
+        let text = plain(&started(StartKind::Resumed, None).render(Detail::Full));
+        assert!(text.contains("http://127.0.0.1:26700  healthy\n"), "{text}");
+        assert!(text.contains("  qemu  0.04 s  █"), "{text}");
+    }
+
+    #[test]
+    fn a_fallback_says_why() {
+        let report = started(
+            StartKind::Cold,
+            Some("the snapshot cannot be used: ram.raw is short."),
+        );
+        let text = plain(&report.render(Detail::Brief));
+        assert!(
+            text.starts_with("Running, booted cold in 0.71 s (tcg).\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Because the snapshot cannot be used: ram.raw is short.\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn placeholder_keys_are_never_passed_over() {
+        let mut report = started(StartKind::Resumed, None);
+        report.start.rotated = false;
+        report.already_running = true;
+        let text = plain(&report.render(Detail::Brief));
+        assert!(
+            text.starts_with("Already running,") && text.contains("placeholder keys"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_service_that_is_silent_is_pointed_out() {
+        let lines = services(
+            &[service("A", 1, true), service("Long", 26701, false)],
+            Detail::Brief,
+        );
+        assert_eq!(plain(&lines[0]), "A     http://127.0.0.1:1");
+        assert_eq!(
+            plain(&lines[1]),
+            "Long  http://127.0.0.1:26701  does not answer"
+        );
+    }
+
+    #[test]
+    fn a_stop_says_what_became_of_the_session() {
+        let text = |session| plain(&stopped(session).render(Detail::Brief));
+        assert_eq!(text(None), "Stopped in 1.84 s.\n");
+        assert_eq!(
+            text(Some(SessionFate::Saved)),
+            "Stopped in 1.84 s; the next start continues this session.\n"
+        );
+        assert_eq!(
+            text(Some(SessionFate::Discarded)),
+            "Stopped in 1.84 s; the session was dropped.\n"
+        );
+        let kept = StopReport {
+            reason: Some("disk full".into()),
+            ..stopped(Some(SessionFate::DiskKept))
+        };
+        assert!(
+            plain(&kept.render(Detail::Brief))
+                .ends_with("Its memory could not be kept: disk full.\n")
+        );
+        let already = StopReport {
+            already_stopped: true,
+            ..stopped(None)
+        };
+        assert_eq!(plain(&already.render(Detail::Brief)), "Already stopped.\n");
+    }
+
+    #[test]
+    fn a_capture_and_a_verification_are_one_line_each() {
+        let snapshot = SnapshotInfo {
+            id: "0123456789abcdef".into(),
+            captured_at_ms: 0,
+            cold_boot_ms: 18_400.0,
+            bytes_on_disk: 1_210_000_000,
+        };
+        let capture = CaptureReport {
+            snapshot,
+            total_ms: 34_210.0,
+            stop_to_committed_ms: 420.0,
+            phases: vec![],
+        };
+        assert_eq!(
+            plain(&capture.render(Detail::Brief)),
+            "Captured in 34.2 s: 1.21 GB on disk, from a cold boot of 18.4 s.\n"
+        );
+        assert!(plain(&capture.render(Detail::Full)).contains("committed 0.42 s after"));
+        let verified = VerifyReport {
+            snapshot: "0123456789abcdef".into(),
+            session: false,
+            total_ms: 2100.0,
+        };
+        assert_eq!(
+            plain(&verified.render(Detail::Brief)),
+            "The snapshot is whole: every byte was read, in 2.10 s.\n"
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! What `status` shows.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use emulator::store::StoreKind;
+use emulator::{SnapshotInfo, State, Status};
+
+use super::quantity::{bytes, seconds, span};
+use super::reports::{manner, placeholder_note, services};
+use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
+use super::text::{Facts, paint, printable};
+use crate::output::{Detail, Render};
+
+impl Render for Status {
+    fn render(&self, detail: Detail) -> String {
+        let (style, state) = describe(self.state);
+        let mut facts = Facts::default();
+        if let Some(holder) = &self.busy {
+            facts.add("Busy", format!("with {}", printable(&holder.to_string())));
+        }
+        if let Some(start) = &self.start {
+            let up = span(start.uptime_ms);
+            facts.add(
+                "Started",
+                format!(
+                    "{} in {}, {up} ago",
+                    manner(start.kind),
+                    seconds(start.total_ms)
+                ),
+            );
+            if let Some(reason) = &start.fallback_reason {
+                facts.add("Because", printable(reason));
+            }
+        }
+        facts.add_lines("Services", services(&self.services, Detail::Full));
+        if let Some(start) = &self.start {
+            let kept = self
+                .secret_store
+                .map_or(String::new(), |kind| format!(", kept in {}", place(kind)));
+            let secrets = if start.rotated {
+                format!("fresh{kept}")
+            } else {
+                placeholder_note()
+            };
+            facts.add("Secrets", secrets);
+        }
+        let accelerator = self.accelerator.as_deref().map(printable);
+        let memory = self.memory.map(|memory| {
+            format!(
+                "{} of memory of its own, {} with what it shares",
+                bytes(memory.anonymous),
+                bytes(memory.resident)
+            )
+        });
+        let machine: Vec<String> = accelerator.into_iter().chain(memory).collect();
+        if !machine.is_empty() {
+            facts.add("Machine", machine.join(", "));
+        }
+        facts.add("Snapshot", snapshot_line(self, detail));
+        if self.start.is_none() && self.session_kept {
+            facts.add("Session", "kept; the next start continues it");
+        }
+        if let Some(image) = &self.image {
+            facts.add("Image", printable(&image.display().to_string()));
+        }
+        let name = match self.instance.as_str() {
+            "default" => String::new(),
+            name => format!("{}: ", printable(name)),
+        };
+        format!("{name}{}\n\n{}", paint(style, state), facts.render())
+    }
+}
+
+fn snapshot_line(status: &Status, detail: Detail) -> String {
+    match (&status.snapshot, &status.snapshot_damage) {
+        (_, Some(damage)) => format!("{}: {}", paint(BAD, "damaged"), printable(damage)),
+        (Some(snapshot), None) => snapshot_summary(snapshot, detail),
+        (None, None) => "none yet; the next start takes one".to_owned(),
+    }
+}
+
+/// One line about a snapshot.
+pub(crate) fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+    let age = span(now.saturating_sub(snapshot.captured_at_ms));
+    let id = match detail {
+        Detail::Brief => String::new(),
+        Detail::Full => format!("{}, ", printable(&snapshot.id)),
+    };
+    format!(
+        "{id}taken {age} ago, {} on disk",
+        bytes(snapshot.bytes_on_disk)
+    )
+}
+
+const fn describe(state: State) -> (Style, &'static str) {
+    match state {
+        State::Running => (GOOD, "Running"),
+        State::Stopped => (STRONG, "Stopped"),
+        State::Starting => (CAUTION, "Starting"),
+        State::Stopping => (CAUTION, "Stopping"),
+        State::Capturing => (CAUTION, "Taking a snapshot"),
+        State::Paused => (
+            BAD,
+            "Paused: the guest's disk could not be written; is this host's disk full?",
+        ),
+        State::Interrupted => (
+            CAUTION,
+            "Interrupted: a command was killed; the next one cleans up",
+        ),
+        State::Died => (
+            BAD,
+            "Stopped unexpectedly; the next start boots the session's disk",
+        ),
+    }
+}
+
+/// Where the secrets are, as the end of a sentence.
+pub(crate) const fn place(kind: StoreKind) -> &'static str {
+    match kind {
+        StoreKind::KernelKeyring => "the kernel's keyring",
+        StoreKind::RuntimeFile => "a file in memory",
+        StoreKind::Memory => "this process",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use emulator::{Memory, ServiceStatus, StartKind, StartSummary};
+
+    use super::super::text::plain;
+    use super::*;
+
+    fn stopped() -> Status {
+        Status {
+            instance: "default".into(),
+            state: State::Stopped,
+            busy: None,
+            start: None,
+            services: vec![],
+            accelerator: None,
+            snapshot: None,
+            snapshot_damage: None,
+            session_kept: false,
+            image: None,
+            secret_store: None,
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn an_empty_home_is_simply_stopped() {
+        assert_eq!(
+            plain(&stopped().render(Detail::Brief)),
+            "Stopped\n\n  Snapshot  none yet; the next start takes one\n"
+        );
+    }
+
+    #[test]
+    fn a_running_emulator_shows_everything_in_one_column() {
+        let status = Status {
+            instance: "ci".into(),
+            state: State::Running,
+            start: Some(StartSummary {
+                kind: StartKind::Continued,
+                fallback_reason: None,
+                total_ms: 912.0,
+                phases: vec![],
+                uptime_ms: 185_000,
+                rotated: true,
+            }),
+            services: vec![ServiceStatus {
+                id: "backend".into(),
+                name: "Backend".into(),
+                url: "http://127.0.0.1:26701".into(),
+                healthy: true,
+            }],
+            accelerator: Some("tcg".into()),
+            secret_store: Some(StoreKind::KernelKeyring),
+            memory: Some(Memory {
+                resident: 412_000_000,
+                anonymous: 148_000_000,
+            }),
+            image: Some("/images/a.qcow2".into()),
+            ..stopped()
+        };
+        assert_eq!(
+            plain(&status.render(Detail::Brief)),
+            "ci: Running\n\n  \
+             Started   continued from the last session in 0.91 s, 3 min ago\n  \
+             Services  Backend  http://127.0.0.1:26701  healthy\n  \
+             Secrets   fresh, kept in the kernel's keyring\n  \
+             Machine   tcg, 148 MB of memory of its own, 412 MB with what it shares\n  \
+             Snapshot  none yet; the next start takes one\n  \
+             Image     /images/a.qcow2\n"
+        );
+    }
+
+    #[test]
+    fn damage_is_shown_in_place_of_the_snapshot() {
+        let status = Status {
+            snapshot_damage: Some("ram.raw is gone".into()),
+            ..stopped()
+        };
+        assert!(
+            plain(&status.render(Detail::Brief)).contains("Snapshot  damaged: ram.raw is gone\n")
+        );
+    }
+}
