@@ -27,11 +27,14 @@ pub(crate) fn folder(root: &Path) -> PathBuf {
 
 /// Adds all that decides what the programs will be.
 pub(crate) fn add_inputs(root: &Path, target: &str, inputs: &mut Inputs) -> Result<()> {
-    let sources = root.join("guest/starter");
+    let package = root.join("guest/starter");
+    // Not its tests and fuzz targets: they leave files there, and no program has anything of them.
+    let sources = package.join("src");
     inputs.digest(
-        "guest/starter",
+        "guest/starter/src",
         tree::digest(&sources, &tree::walk(&sources)?)?,
     );
+    inputs.file("guest/starter/Cargo.toml", &package.join("Cargo.toml"))?;
     inputs.text("guest/starter dependencies", dependencies(root, target)?);
     inputs.text("guest/starter profile", release_profile(root)?);
     inputs.text(
