@@ -23,21 +23,34 @@ pub const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Names the command line under test.
 pub const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 
-/// Host ports of the worlds; away from the defaults, so that the tests can run
-/// beside an emulator in use.
-pub const DASHBOARD_PORT: u16 = 36700;
-/// See [`DASHBOARD_PORT`].
-pub const BACKEND_PORT: u16 = 36701;
+/// Host ports of dashboard and backend in every world of this test binary:
+/// free ones, so that the tests can run beside whatever else there is, and
+/// always the same, since a snapshot's guest has been told them.
+pub fn ports() -> (u16, u16) {
+    static PORTS: OnceLock<(u16, u16)> = OnceLock::new();
+    *PORTS.get_or_init(|| {
+        let any = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (one, two) = (any(), any());
+        let port =
+            |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
+        (port(&one), port(&two))
+    })
+}
 
 /// The publishable client key that is baked into every image.
-pub const PLACEHOLDER_PCK: &str = "00000000000000000000000000000000ffffffffffffffffffffffffffffffff";
+pub const PLACEHOLDER_PCK: &str =
+    "00000000000000000000000000000000ffffffffffffffffffffffffffffffff";
 
 fn from_environment(name: &str) -> PathBuf {
     let value = std::env::var_os(name).unwrap_or_else(|| {
         panic!("{name} is not set: run these tests by `cargo xtask test`, or set it yourself")
     });
     let path = PathBuf::from(value);
-    assert!(path.exists(), "{name} is {}, which is not there", path.display());
+    assert!(
+        path.exists(),
+        "{name} is {}, which is not there",
+        path.display()
+    );
     path
 }
 
@@ -87,29 +100,45 @@ impl Run {
     /// Fails the test unless the exit code is 0.
     #[track_caller]
     pub fn ok(self) -> Self {
-        assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
     pub fn fails_with(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
     /// The one JSON object on standard output.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}\nstdout: {}\nstderr: {}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("{error}\nstdout: {}\nstderr: {}", self.stdout, self.stderr)
+        })
     }
 
     /// The code of the JSON error on standard output.
     #[track_caller]
     pub fn error_code(&self) -> String {
         let json = self.json();
-        json["error"]["code"].as_str().unwrap_or_else(|| panic!("no error in {json}")).to_owned()
+        json["error"]["code"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no error in {json}"))
+            .to_owned()
     }
 }
 
@@ -126,9 +155,17 @@ impl World {
 
     /// An empty home for `image` in a folder called `name`.
     pub fn at(image: PathBuf, name: &str) -> Self {
-        let home = tempfile::Builder::new().prefix("emulator-test-").tempdir().expect("a temporary folder");
+        let home = tempfile::Builder::new()
+            .prefix("emulator-test-")
+            .tempdir()
+            .expect("a temporary folder");
         let emulator_home = home.path().join(name);
-        Self { home, emulator_home, image, variables: Vec::new() }
+        Self {
+            home,
+            emulator_home,
+            image,
+            variables: Vec::new(),
+        }
     }
 
     /// A home with a snapshot of the starter image, captured once and copied.
@@ -186,8 +223,8 @@ impl World {
             .args(arguments)
             .env("HOME", self.home.path())
             .env("STACK_EMULATOR_HOME", &self.emulator_home)
-            .env("EMULATOR_DASHBOARD_PORT", DASHBOARD_PORT.to_string())
-            .env("EMULATOR_BACKEND_PORT", BACKEND_PORT.to_string())
+            .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
+            .env("EMULATOR_BACKEND_PORT", ports().1.to_string())
             .env_remove("XDG_RUNTIME_DIR")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
@@ -233,7 +270,11 @@ impl World {
     /// The value that the store keeps under `name`.
     #[track_caller]
     pub fn secret(&self, name: &str) -> String {
-        self.run(["secrets", "show", name]).ok().stdout.trim().to_owned()
+        self.run(["secrets", "show", name])
+            .ok()
+            .stdout
+            .trim()
+            .to_owned()
     }
 
     /// QEMU processes that work in this home.
@@ -241,8 +282,16 @@ impl World {
         let needle = self.emulator_home.as_os_str().as_encoded_bytes();
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let Ok(command) = std::fs::read(entry.path().join("cmdline")) else { continue };
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let Ok(command) = std::fs::read(entry.path().join("cmdline")) else {
+                continue;
+            };
             let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
             let is_qemu = String::from_utf8_lossy(program).contains("qemu-system");
             if is_qemu && command.windows(needle.len()).any(|window| window == needle) {
@@ -262,12 +311,17 @@ impl World {
     pub fn agent_socket(&self) -> PathBuf {
         let record = std::fs::read_to_string(self.instance().join("run.json")).expect("it runs");
         let record: Value = serde_json::from_str(&record).expect("a record");
-        let folder = record["body"]["runtime_folder"].as_str().expect("the record names its folder").to_owned();
+        let folder = record["body"]["runtime_folder"]
+            .as_str()
+            .expect("the record names its folder")
+            .to_owned();
         let entries = std::fs::read_dir(&folder).expect("a runtime folder");
         entries
             .flatten()
             .map(|entry| entry.path())
-            .find(|path| path.to_string_lossy().contains("agent") || path.to_string_lossy().contains("qga"))
+            .find(|path| {
+                path.to_string_lossy().contains("agent") || path.to_string_lossy().contains("qga")
+            })
             .expect("an agent socket")
     }
 }
@@ -276,9 +330,12 @@ impl Drop for World {
     /// A test that failed must not leave a VM for the next one to trip over.
     fn drop(&mut self) {
         for pid in self.qemu_processes() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+            if let Some(pid) = i32::try_from(pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+            {
                 // Gone already is fine.
-                drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
             }
         }
     }
@@ -286,12 +343,18 @@ impl Drop for World {
 
 /// `GET` of a path on the backend with the given headers: status and body.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-    let client = reqwest::blocking::Client::builder().no_proxy().build().expect("a client");
-    let mut request = client.get(format!("http://127.0.0.1:{BACKEND_PORT}{path}"));
+    let client = reqwest::blocking::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client");
+    let mut request = client.get(format!("http://127.0.0.1:{}{path}", ports().1));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request.timeout(Duration::from_secs(30)).send().expect("the backend answers");
+    let answer = request
+        .timeout(Duration::from_secs(30))
+        .send()
+        .expect("the backend answers");
     let status = answer.status().as_u16();
     (status, answer.json().unwrap_or(Value::Null))
 }
@@ -316,30 +379,67 @@ pub mod guest {
 
     use serde_json::{Value, json};
 
-    fn call(stream: &mut BufReader<UnixStream>, request: &Value) -> Value {
-        stream.get_mut().write_all(format!("{request}\n").as_bytes()).expect("the agent listens");
+    fn send(stream: &mut BufReader<UnixStream>, request: &Value) {
+        stream
+            .get_mut()
+            .write_all(format!("{request}\n").as_bytes())
+            .expect("the agent listens");
+    }
+
+    fn receive(stream: &mut BufReader<UnixStream>) -> Value {
         let mut line = Vec::new();
-        stream.read_until(b'\n', &mut line).expect("the agent answers");
-        let start = line.iter().rposition(|byte| *byte == 0xff).map_or(0, |at| at + 1);
-        let answer: Value = serde_json::from_slice(&line[start..])
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
+        stream
+            .read_until(b'\n', &mut line)
+            .expect("the agent answers");
+        let start = line
+            .iter()
+            .rposition(|byte| *byte == 0xff)
+            .map_or(0, |at| at + 1);
+        serde_json::from_slice(&line[start..])
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)))
+    }
+
+    fn call(stream: &mut BufReader<UnixStream>, request: &Value) -> Value {
+        send(stream, request);
+        let answer = receive(stream);
         assert!(answer.get("error").is_none(), "{request}: {answer}");
         answer["return"].clone()
+    }
+
+    /// Gets rid of what an earlier client left in either direction.
+    fn synchronize(stream: &mut BufReader<UnixStream>) {
+        const ID: u64 = 77;
+        // The byte makes the agent drop half a request, and complain of it.
+        stream
+            .get_mut()
+            .write_all(b"\xff")
+            .expect("the agent listens");
+        send(
+            stream,
+            &json!({"execute": "guest-sync-delimited", "arguments": {"id": ID}}),
+        );
+        while receive(stream)["return"] != ID {}
     }
 
     /// Runs a program and returns its exit code and standard output.
     pub fn exec(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
         let stream = UnixStream::connect(socket).expect("the agent's socket is there");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time limit");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("a time limit");
         let mut stream = BufReader::new(stream);
-        stream.get_mut().write_all(b"\xff").expect("the agent listens");
-        call(&mut stream, &json!({"execute": "guest-sync-delimited", "arguments": {"id": 77}}));
+        synchronize(&mut stream);
         let arguments = json!({"path": program, "arg": arguments, "capture-output": true});
-        let started = call(&mut stream, &json!({"execute": "guest-exec", "arguments": arguments}));
+        let started = call(
+            &mut stream,
+            &json!({"execute": "guest-exec", "arguments": arguments}),
+        );
         let pid = &started["pid"];
         loop {
-            let status =
-                call(&mut stream, &json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}));
+            let status = call(
+                &mut stream,
+                &json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}),
+            );
             if status["exited"] == true {
                 let out = status["out-data"].as_str().map(decode).unwrap_or_default();
                 return (status["exitcode"].as_i64().unwrap_or(-1), out);

@@ -9,7 +9,14 @@ fn a_first_start_captures_and_resumes_with_fresh_secrets() {
     assert_eq!(started["state"], "running");
     assert_eq!(started["start"]["kind"], "resumed", "{started}");
     assert_eq!(started["start"]["fallback_reason"], serde_json::Value::Null);
-    assert!(started["services"].as_array().unwrap().iter().all(|s| s["healthy"] == true), "{started}");
+    assert!(
+        started["services"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|s| s["healthy"] == true),
+        "{started}"
+    );
     assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
     let first = world.secret("pck");
     assert_eq!(try_client_key(&first), 200);
@@ -45,7 +52,11 @@ fn a_stop_keeps_what_the_user_did() {
 
     let clean = world.start();
     assert_eq!(clean["start"]["kind"], "resumed");
-    assert_ne!(world.in_guest("/bin/cat", &["/var/tmp/note"]).0, 0, "a discarded session is gone");
+    assert_ne!(
+        world.in_guest("/bin/cat", &["/var/tmp/note"]).0,
+        0,
+        "a discarded session is gone"
+    );
     world.discard();
 }
 
@@ -53,13 +64,21 @@ fn a_stop_keeps_what_the_user_did() {
 fn the_guest_s_clock_is_the_host_s() {
     let world = World::captured();
     world.start();
-    let host = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let host = || {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis()
+    };
     let before = host();
     let (_, text) = world.in_guest("/bin/date", &["+%s%3N"]);
     let after = host();
     let guest: u128 = text.trim().parse().unwrap();
     // The program takes its time to start; the clock was read in between.
-    assert!(guest + 100 >= before && guest <= after + 100, "{before} {guest} {after}");
+    assert!(
+        guest + 100 >= before && guest <= after + 100,
+        "{before} {guest} {after}"
+    );
     world.discard();
 }
 
