@@ -406,3 +406,6 @@ fn utf8<'a>(what: &'static str, path: &'a Path) -> Result<&'a str, MachineError>
         path: path.to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

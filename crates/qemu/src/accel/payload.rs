@@ -56,8 +56,8 @@ const ARM_CODE: [u32; 7] = [
     0x1400_0000,
 ];
 
-/// Where the ARM board has RAM, past what it puts there itself.
-const ARM_ADDRESS: &str = "0x40080000";
+/// Where the ARM board has RAM, past the device tree it puts into the first MiB.
+const ARM_ADDRESS: &str = "0x40200000";
 
 /// The file to run.
 pub(super) fn image(arch: Arch) -> Vec<u8> {
