@@ -3,6 +3,7 @@
 
 mod damage;
 mod hostile;
+mod memory;
 mod round_trip;
 mod snapshot;
 

@@ -19,11 +19,11 @@ use super::format::{self, CHECKSUM, Chain, EXTENT_HEAD, End, FILES, Header, MAX_
 use super::job::{Job, threads};
 use crate::sparse::{self, BLOCK, CHUNK, Digester};
 
-/// Measured on 430 MB of guest memory with two cores: level 1 takes 0.7 of the
-/// time for 1.1 of the size, level 6 twice the time for 0.95 of it.
+/// Measured on 430 MB of guest memory with two cores: level 1 takes 0.6 of the
+/// time for 1.09 of the size, level 6 2.3 times the time for 0.95 of it.
 const LEVEL: i32 = 3;
-/// What a frame holds at most, in bytes. From 4 MiB on, larger ones do not
-/// compress better, and take more memory.
+/// What a frame holds at most, in bytes. Frames of 1 MiB make archives 2 %
+/// larger, frames of 8 MiB 0.3 % smaller for twice the memory.
 const FRAME: usize = 4 << 20;
 /// The most that one stretch of a file takes with all its extents' heads.
 const STRETCH: usize = CHUNK + CHUNK / BLOCK * EXTENT_HEAD;

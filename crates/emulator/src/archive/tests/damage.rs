@@ -91,22 +91,20 @@ fn frames_of_another_archive_are_refused_even_under_the_right_number() {
 #[test]
 fn every_bit_of_every_mark_counts() {
     let (_dir, path) = sample_archive();
-    let whole = std::fs::read(path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
     let starts = boundaries(&whole);
+    let file = File::options().write(true).open(&path).unwrap();
     for &start in &starts[..starts.len() - 1] {
         for bit in 0..8 * super::super::format::MARK {
-            let mut changed = whole.clone();
-            changed[start + bit / 8] ^= 1 << (bit % 8);
-            let opened = open(&changed);
+            let place = start + bit / 8;
+            let put = |byte: u8| file.write_all_at(&[byte], place as u64).unwrap();
+            put(whole[place] ^ 1 << (bit % 8));
+            let opened = Archive::open(File::open(&path).unwrap(), &path);
             assert!(opened.is_err(), "bit {bit} of the mark at {start}");
+            put(whole[place]);
         }
     }
-}
-
-fn open(bytes: &[u8]) -> Result<(), ArchiveError> {
-    let file = tempfile::tempfile().unwrap();
-    file.write_all_at(bytes, 0).unwrap();
-    Archive::open(file, Path::new("changed")).map(drop)
+    assert!(Archive::open(File::open(&path).unwrap(), &path).is_ok());
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn a_full_disk_is_an_error_and_nothing_hangs() {
 }
 
 #[test]
-fn a_file_that_shrinks_meanwhile_is_an_error() {
+fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut sources = sources(dir.path(), &sample());
     // A folder can be opened, and not be read.
