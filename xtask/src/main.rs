@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod bench;
 mod cargo;
 mod command;
 mod fuzz;
@@ -37,6 +38,8 @@ enum Command {
     Test(test::Args),
     /// Check format, sources, dependencies, clippy and documentation
     Lint,
+    /// Measure starts, stops and a capture, and draw the phases
+    Bench(bench::Args),
     /// Run the fuzz targets for a while
     Fuzz(fuzz::Args),
     /// Install what this machine lacks: QEMU 9 or later, image and test tools
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint => lint::run(),
+        Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let root = workspace::root()?;
     let image = match &args.image {
         Some(image) => image.clone(),
-        None => image::build_starter()?,
+        None => image::ensure_built(&image::Args::of(None))?.qcow2,
     };
     let home = workspace::target_dir(&root).join("bench-home");
     let program = Program::build(&root, &home, &image)?;
@@ -47,7 +47,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     println!("capture");
     let captures = program.repeat(runs.min(3), &["capture"], &[])?;
-    let to_committed = median(captures.iter().filter_map(|c| c.report["stop_to_committed_ms"].as_f64()));
+    let to_committed = median(
+        captures
+            .iter()
+            .filter_map(|c| c.report["stop_to_committed_ms"].as_f64()),
+    );
 
     println!("cold boot");
     let mut cold = Vec::new();
@@ -88,35 +92,71 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_kind(&continued, "continued")?;
     check_kind(&cold, "cold")?;
 
-    let size = std::fs::metadata(&image).with_context(|| format!("cannot look at {}", image.display()))?.len();
+    let size = std::fs::metadata(&image)
+        .with_context(|| format!("cannot look at {}", image.display()))?
+        .len();
     let wall = |samples: &[Sample]| median(samples.iter().map(|sample| sample.wall_ms));
-    println!("\nmedians of {runs}, {} cores, {}", cores(), accelerator(&resumed));
+    println!(
+        "\nmedians of {runs}, {} cores, {}",
+        cores(),
+        accelerator(&resumed)
+    );
     let row = |name: &str, value: String| println!("  {name:<58} {value:>10}");
-    row("start from snapshot, with rotation", seconds(wall(&resumed)));
-    row("start from snapshot, without rotation", seconds(wall(&unrotated)));
+    row(
+        "start from snapshot, with rotation",
+        seconds(wall(&resumed)),
+    );
+    row(
+        "start from snapshot, without rotation",
+        seconds(wall(&unrotated)),
+    );
     row("cold boot", seconds(wall(&cold)));
-    row("  cold boot / start from snapshot", format!("{:.1} x", wall(&cold) / wall(&resumed)));
-    row("our own share of a start (total less QEMU and guest)", milliseconds(median(resumed.iter().map(own_share))));
-    row("rotation in the guest", milliseconds(median(resumed.iter().map(|s| s.phase("rotate")))));
+    row(
+        "  cold boot / start from snapshot",
+        format!("{:.1} x", wall(&cold) / wall(&resumed)),
+    );
+    row(
+        "our own share of a start (total less QEMU and guest)",
+        milliseconds(median(resumed.iter().map(own_share))),
+    );
+    row(
+        "rotation in the guest",
+        milliseconds(median(resumed.iter().map(|s| s.phase("rotate")))),
+    );
     row("stop --discard", seconds(wall(&discarded)));
-    row(&format!("stop, session kept, {MEMORY_IN_USE_MIB} MiB of guest memory in use"), seconds(wall(&saved)));
+    row(
+        &format!("stop, session kept, {MEMORY_IN_USE_MIB} MiB of guest memory in use"),
+        seconds(wall(&saved)),
+    );
     row("start that continues it", seconds(wall(&continued)));
     row("capture, from stop to committed", seconds(to_committed));
-    row("anonymous memory of a started VM", megabytes(median(anonymous)));
+    row(
+        "anonymous memory of a started VM",
+        megabytes(median(anonymous)),
+    );
     if let Some(bytes) = memory_file {
         row("saved session's memory on disk", megabytes(bytes));
     }
     #[expect(clippy::cast_precision_loss, reason = "for people")]
     row("image", megabytes(size as f64));
-    phase_table(&[("start", &resumed), ("continue", &continued), ("cold", &cold), ("stop", &saved)]);
+    phase_table(&[
+        ("start", &resumed),
+        ("continue", &continued),
+        ("cold", &cold),
+        ("stop", &saved),
+    ]);
 
-    let path = args.picture.clone().unwrap_or_else(|| root.join("docs/phases.svg"));
+    let path = args
+        .picture
+        .clone()
+        .unwrap_or_else(|| root.join("docs/phases.svg"));
     let bars = [
         picture::Bar::new("Cold boot", &cold),
         picture::Bar::new("Continue the last session", &continued),
         picture::Bar::new("Start from the snapshot", &resumed),
     ];
-    std::fs::write(&path, picture::draw(&bars)).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, picture::draw(&bars))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     println!("\npicture: {}", path.display());
     Ok(())
 }
@@ -125,7 +165,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn check_kind(samples: &[Sample], kind: &str) -> Result<()> {
     for sample in samples {
         let start = &sample.report["start"];
-        anyhow::ensure!(start["kind"] == kind, "a start was to be {kind} and was not: {start}");
+        anyhow::ensure!(
+            start["kind"] == kind,
+            "a start was to be {kind} and was not: {start}"
+        );
     }
     Ok(())
 }
@@ -142,18 +185,32 @@ fn phase_table(columns: &[(&str, &[Sample])]) {
     for (name, samples) in columns {
         let mut names: Vec<&str> = Vec::new();
         for sample in *samples {
-            names.extend(sample.phase_names().filter(|phase| !names.contains(phase)).collect::<Vec<_>>());
+            names.extend(
+                sample
+                    .phase_names()
+                    .filter(|phase| !names.contains(phase))
+                    .collect::<Vec<_>>(),
+            );
         }
         let times: Vec<String> = names
             .iter()
-            .map(|phase| format!("{phase} {:.0}", median(samples.iter().map(|sample| sample.phase(phase)))))
+            .map(|phase| {
+                format!(
+                    "{phase} {:.0}",
+                    median(samples.iter().map(|sample| sample.phase(phase)))
+                )
+            })
             .collect();
         println!("  {name:<10} {}", times.join("  "));
     }
 }
 
 fn accelerator(samples: &[Sample]) -> String {
-    samples.first().and_then(|sample| sample.report["accelerator"].as_str()).unwrap_or("?").to_owned()
+    samples
+        .first()
+        .and_then(|sample| sample.report["accelerator"].as_str())
+        .unwrap_or("?")
+        .to_owned()
 }
 
 fn cores() -> usize {
@@ -185,8 +242,12 @@ fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 
 /// The phases of a report, wherever the command puts them.
 fn phases(report: &Value) -> impl Iterator<Item = (&str, f64)> {
-    let list = report["start"]["phases"].as_array().or_else(|| report["phases"].as_array());
-    list.into_iter().flatten().filter_map(|phase| Some((phase["name"].as_str()?, phase["ms"].as_f64()?)))
+    let list = report["start"]["phases"]
+        .as_array()
+        .or_else(|| report["phases"].as_array());
+    list.into_iter()
+        .flatten()
+        .filter_map(|phase| Some((phase["name"].as_str()?, phase["ms"].as_f64()?)))
 }
 
 #[cfg(test)]

@@ -26,7 +26,11 @@ impl Bar {
             }
         }
         let total_ms = median(samples.iter().map(|sample| sample.wall_ms));
-        Self { label: label.to_owned(), total_ms, phases }
+        Self {
+            label: label.to_owned(),
+            total_ms,
+            phases,
+        }
     }
 }
 
@@ -52,7 +56,10 @@ const BAR_WIDTH: f64 = WIDTH - 2.0 * LEFT;
 /// Draws `bars`: all on one scale first, then the fast ones enlarged.
 pub(super) fn draw(bars: &[Bar]) -> String {
     let longest = bars.iter().map(|bar| bar.total_ms).fold(1.0, f64::max);
-    let fast: Vec<&Bar> = bars.iter().filter(|bar| bar.total_ms * 4.0 < longest).collect();
+    let fast: Vec<&Bar> = bars
+        .iter()
+        .filter(|bar| bar.total_ms * 4.0 < longest)
+        .collect();
     let enlarged = fast.iter().map(|bar| bar.total_ms).fold(1.0, f64::max);
     let mut body = String::new();
     let mut y = 34.0;
@@ -81,16 +88,28 @@ pub(super) fn draw(bars: &[Bar]) -> String {
 }
 
 fn heading(out: &mut String, y: f64, text: &str) {
-    put(out, format_args!("<text class=\"h\" x=\"{LEFT}\" y=\"{y}\">{text}</text>\n"));
+    put(
+        out,
+        format_args!("<text class=\"h\" x=\"{LEFT}\" y=\"{y}\">{text}</text>\n"),
+    );
 }
 
 fn draw_bar(out: &mut String, bar: &Bar, y: f64, scale_ms: f64) -> f64 {
     let (label, total) = (&bar.label, bar.total_ms / 1e3);
-    put(out, format_args!("<text class=\"d\" x=\"{LEFT}\" y=\"{:.1}\">{label}</text>\n", y + 10.0));
+    put(
+        out,
+        format_args!(
+            "<text class=\"d\" x=\"{LEFT}\" y=\"{:.1}\">{label}</text>\n",
+            y + 10.0
+        ),
+    );
     let right = LEFT + BAR_WIDTH;
     put(
         out,
-        format_args!("<text class=\"n\" x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{total:.2} s</text>\n", y + 10.0),
+        format_args!(
+            "<text class=\"n\" x=\"{right}\" y=\"{:.1}\" text-anchor=\"end\">{total:.2} s</text>\n",
+            y + 10.0
+        ),
     );
     let mut x = LEFT;
     for (phase, ms) in &bar.phases {

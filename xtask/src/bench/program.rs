@@ -7,6 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::cargo::cargo;
+use crate::stages::run as run_command;
+
 /// One run of one command.
 pub(super) struct Sample {
     /// From starting the process to its end, in milliseconds.
@@ -18,7 +21,10 @@ pub(super) struct Sample {
 impl Sample {
     /// Milliseconds of the phase called `name`; 0 if there was none.
     pub(super) fn phase(&self, name: &str) -> f64 {
-        super::phases(&self.report).filter(|(phase, _)| *phase == name).map(|(_, ms)| ms).sum()
+        super::phases(&self.report)
+            .filter(|(phase, _)| *phase == name)
+            .map(|(_, ms)| ms)
+            .sum()
     }
 
     pub(super) fn phase_names(&self) -> impl Iterator<Item = &str> {
@@ -36,17 +42,17 @@ pub(super) struct Program {
 impl Program {
     /// Builds it, and empties its home.
     pub(super) fn build(root: &Path, home: &Path, image: &Path) -> Result<Self> {
-        let status = Command::new("cargo")
-            .args(["build", "--release", "--package", "stack-emulator"])
-            .current_dir(root)
-            .status()
-            .context("cannot run cargo")?;
-        anyhow::ensure!(status.success(), "the command line does not build");
+        run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
         let path = crate::workspace::target_dir(root).join("release/stack-emulator");
-        let program = Self { path, home: home.to_owned(), image: image.to_owned() };
+        let program = Self {
+            path,
+            home: home.to_owned(),
+            image: image.to_owned(),
+        };
         if home.exists() {
             program.run(&["stop", "--discard"], &[])?;
-            std::fs::remove_dir_all(home).with_context(|| format!("cannot remove {}", home.display()))?;
+            std::fs::remove_dir_all(home)
+                .with_context(|| format!("cannot remove {}", home.display()))?;
         }
         Ok(program)
     }
