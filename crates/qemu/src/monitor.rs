@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use crate::process::Sockets;
-use crate::qmp::{EventStream, Greeting, Qmp, QmpError};
+use crate::qmp::{Event, EventStream, Greeting, Qmp, QmpError};
 
 /// Connections to both monitors of a machine.
 #[derive(Debug)]
@@ -122,6 +122,23 @@ impl Monitor {
             Ok(_) | Err(QmpError::Disconnected { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Unplugs a device and waits until the guest has let go of it and it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`]; [`QmpError::NoEvent`] if the guest does not within `limit`.
+    pub async fn unplug(&self, device: &str, limit: Duration) -> Result<(), QmpError> {
+        let mut events = self.subscribe();
+        let id = device.to_owned();
+        self.execute(qapi_qmp::device_del { id }, limit).await?;
+        // Its inner devices are reported too, by path and without an id.
+        let gone = |event: &Event| event.name == "DEVICE_DELETED" && event.data["device"] == device;
+        events
+            .wait_for("DEVICE_DELETED", limit, gone)
+            .await
+            .map(drop)
     }
 
     /// Closes both connections and waits until they are closed.

@@ -188,11 +188,41 @@ async fn the_clock_is_set_to_an_explicit_time() {
     let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789);
     let script = async {
         guest.sync().await;
-        guest.expect("guest-set-time", &ok()).await
+        let date = guest
+            .expect("guest-exec", &json!({"return": {"pid": 1}}))
+            .await;
+        let exited = json!({"return": {"exited": true, "exitcode": 0}});
+        guest.expect("guest-exec-status", &exited).await;
+        date
     };
-    let (arguments, set) = tokio::join!(script, agent.set_time(time, LIMIT));
+    let (date, set) = tokio::join!(script, agent.set_time(time, LIMIT));
     set.unwrap();
-    assert_eq!(arguments, json!({"time": 1_234_567_890_123_456_789_i64}));
+    assert_eq!(date["path"], "date");
+    assert_eq!(date["arg"], json!(["-s", "@1234567890.123456789"]));
+
+    // A guest without a `date`, or with a poor one, has its agent do it.
+    let refused = json!({"error": {"class": "GenericError", "desc": "No such file"}});
+    let failed = json!({"return": {"exited": true, "exitcode": 1}});
+    for answers in [vec![refused], vec![json!({"return": {"pid": 1}}), failed]] {
+        let script = async {
+            for answer in &answers {
+                let request = guest.request().await;
+                assert!(
+                    request["execute"]
+                        .as_str()
+                        .unwrap()
+                        .starts_with("guest-exec")
+                );
+                guest.json(answer).await;
+            }
+            guest.expect("guest-set-time", &ok()).await
+        };
+        let (arguments, set) = tokio::join!(script, agent.set_time(time, LIMIT));
+        set.unwrap();
+        // The time that was lost on the way is made up for.
+        let sent = arguments["time"].as_i64().unwrap() - 1_234_567_890_123_456_789;
+        assert!((0..60_000_000_000).contains(&sent), "{sent}");
+    }
     let long_ago = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     let error = agent.set_time(long_ago, LIMIT).await.unwrap_err();
     assert!(matches!(error, AgentError::TimeOutOfRange), "{error}");
