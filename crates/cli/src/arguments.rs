@@ -89,6 +89,21 @@ pub(crate) enum CommandArguments {
     Capture,
     /// Read the snapshot and the saved session in full and check them
     Verify,
+    /// Write the snapshot to a compressed file
+    #[command(long_about = "Write the snapshot to a compressed file.\n\n\
+            The file can be tested and read with the zstd tool. It fits this kind of host only: the same \
+            QEMU, accelerator, image and settings. What is at that place is replaced once the new file is whole.")]
+    Archive {
+        /// The file, or a folder for a file with the usual name
+        #[arg(value_hint = ValueHint::AnyPath, default_value = ".")]
+        file: PathBuf,
+    },
+    /// Take the snapshot from an archive, in place of the present one
+    Restore {
+        /// The archive
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// Check this host, and say what to do about what is wrong
     Doctor {
         /// Try the accelerators again instead of trusting the last verdict

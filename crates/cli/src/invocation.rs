@@ -56,6 +56,12 @@ pub(crate) enum Operation {
     },
     Capture,
     Verify,
+    Archive {
+        to: PathBuf,
+    },
+    Restore {
+        from: PathBuf,
+    },
     Doctor {
         probe: ProbeWish,
     },
@@ -188,6 +194,8 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
         },
         CommandArguments::Capture => Operation::Capture,
         CommandArguments::Verify => Operation::Verify,
+        CommandArguments::Archive { file } => Operation::Archive { to: file },
+        CommandArguments::Restore { file } => Operation::Restore { from: file },
         CommandArguments::Doctor { probe_again: false } => Operation::Doctor {
             probe: ProbeWish::Cached,
         },
@@ -340,6 +348,16 @@ mod tests {
                 name: SecretName::Sak
             }
         );
+        assert_eq!(
+            operation("x archive"),
+            Operation::Archive { to: ".".into() }
+        );
+        assert_eq!(
+            operation("x restore a.zst"),
+            Operation::Restore {
+                from: "a.zst".into()
+            }
+        );
         assert_eq!(operation("x bench"), Operation::Bench { runs: 10 });
         assert_eq!(
             operation("x logs --qemu -f -n 5"),
@@ -385,6 +403,7 @@ mod tests {
             "x start --instance Über",
             "x start --instance ../other",
             "x bench --runs 0",
+            "x restore",
             "x logs -n many",
             "x logs --json",
             "x man --json",

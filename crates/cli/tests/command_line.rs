@@ -270,9 +270,22 @@ fn a_reset_is_never_done_unasked() {
 
 #[test]
 fn what_needs_a_snapshot_says_that_there_is_none() {
-    let ended = Cli::new().run(&["verify", "--json"]);
+    let cli = Cli::new();
+    for command in ["verify", "archive"] {
+        let ended = cli.run(&[command, "--json"]);
+        assert_eq!(ended.code, 1);
+        assert_eq!(ended.error().0, "no_snapshot");
+    }
+}
+
+#[test]
+fn an_archive_that_is_none_is_named_and_changes_nothing() {
+    let cli = Cli::new();
+    let ended = cli.run(&["restore", "/no/such.savevm.zst", "--json"]);
     assert_eq!(ended.code, 1);
-    assert_eq!(ended.error().0, "no_snapshot");
+    let (code, message, _) = ended.error();
+    assert_eq!(code, "archive");
+    assert!(message.contains("/no/such.savevm.zst"), "{message}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Start, stop, reset, capture, verify, status: one engine call each, and its report.
+//! Start, stop, reset, capture, verify, archive, restore, status: one engine call each, and its report.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
+use std::path::Path;
 
 use emulator::State;
 use tokio::sync::oneshot;
@@ -49,6 +50,20 @@ pub(super) async fn verify(context: &Context<'_>) -> Result<Exit, Failure> {
     let report = context
         .guarded(Box::pin(context.emulator.verify(&context.progress)))
         .await?;
+    context.output.report(&report)?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn archive(context: &Context<'_>, to: &Path) -> Result<Exit, Failure> {
+    let work = Box::pin(context.emulator.archive(to, &context.progress));
+    let report = context.guarded(work).await?;
+    context.output.report(&report)?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn restore(context: &Context<'_>, from: &Path) -> Result<Exit, Failure> {
+    let work = Box::pin(context.emulator.restore(from, &context.progress));
+    let report = context.guarded(work).await?;
     context.output.report(&report)?;
     Ok(Exit::Success)
 }
@@ -115,7 +130,7 @@ async fn confirm_reset(context: &Context<'_>) -> Result<(), Failure> {
             .map_err(|_| Failure::Declined)?
             .map_err(Failure::Ask)
     };
-    let answer = context.guarded_with(answer, async || Ok(())).await?;
+    let answer = context.abandonable(answer).await?;
     if is_yes(&answer) {
         Ok(())
     } else {

@@ -7,6 +7,8 @@ mod lifecycle;
 mod logs;
 mod secrets;
 
+use std::io::IsTerminal as _;
+
 use emulator::Emulator;
 use emulator::variables::Settings;
 use tracing_subscriber::EnvFilter;
@@ -86,6 +88,8 @@ async fn operate(
         | Operation::Reset { .. }
         | Operation::Capture
         | Operation::Verify
+        | Operation::Archive { .. }
+        | Operation::Restore { .. }
         | Operation::Doctor { .. }
         | Operation::Bench { .. } => Some(Interrupts::listen()?),
     };
@@ -108,6 +112,8 @@ async fn operate(
         Operation::Reset { consent } => lifecycle::reset(&context, consent).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
+        Operation::Archive { to } => lifecycle::archive(&context, &to).await,
+        Operation::Restore { from } => lifecycle::restore(&context, &from).await,
         Operation::Doctor { probe } => doctor::examine(&context, probe).await,
         Operation::Logs {
             source,
@@ -138,24 +144,43 @@ impl Context<'_> {
         work: impl Future<Output = Result<T, Failure>>,
         clean_up: impl AsyncFnOnce() -> Result<(), emulator::Error>,
     ) -> Result<T, Failure> {
+        self.until_signal(work, async |signal| {
+            let heading = paint(CAUTION, heading(signal));
+            tell(&format!("{heading} cleaning up; once more ends at once.\n"));
+            if let Err(error) = clean_up().await {
+                // The next command tries again and reports in full.
+                let why = printable(&emulator::chain(&error));
+                let label = paint(CAUTION, "warning:");
+                tell(&format!("{label} cannot clean up: {why}\n"));
+            }
+        })
+        .await
+    }
+
+    /// Does `work` that leaves nothing behind wherever it is dropped.
+    async fn abandonable<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        self.until_signal(work, async |_| {}).await
+    }
+
+    async fn until_signal<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+        then: impl AsyncFnOnce(Signal),
+    ) -> Result<T, Failure> {
         let Some(interrupts) = &self.interrupts else {
             return work.await;
         };
         let result = interrupts
-            .guard(work, async |signal: Signal| {
+            .guard(work, async |signal| {
                 self.progress.clear();
-                tell(&format!(
-                    "\n{} cleaning up; once more ends at once.\n",
-                    paint(CAUTION, heading(signal))
-                ));
-                if let Err(error) = clean_up().await {
-                    // The next command tries again and reports in full.
-                    let why = printable(&emulator::chain(&error));
-                    tell(&format!(
-                        "{} cannot clean up: {why}\n",
-                        paint(CAUTION, "warning:")
-                    ));
+                if std::io::stderr().is_terminal() {
+                    // The terminal has put `^C` into the line.
+                    tell("\n");
                 }
+                then(signal).await;
             })
             .await;
         self.progress.clear();

@@ -1,7 +1,8 @@
-//! What the operations report: start, stop, capture, verify.
+//! What the operations report: start, stop, capture, verify, archive, restore.
 
 use std::fmt::Write as _;
 
+use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::progress::PhaseTime;
 use emulator::{
     CaptureReport, ServiceStatus, SessionFate, StartKind, StartReport, StopReport, VerifyReport,
@@ -164,6 +165,30 @@ impl Render for VerifyReport {
     }
 }
 
+impl Render for ArchiveReport {
+    fn render(&self, _: Detail) -> String {
+        format!(
+            "{} in {}: {} as {} at {}.\n",
+            paint(GOOD, "Archived"),
+            seconds(self.total_ms),
+            bytes(self.data_bytes),
+            bytes(self.archive_bytes),
+            printable(&self.path.display().to_string())
+        )
+    }
+}
+
+impl Render for RestoreReport {
+    fn render(&self, _: Detail) -> String {
+        format!(
+            "{} in {}: {}; the next start without a session resumes it.\n",
+            paint(GOOD, "Restored"),
+            seconds(self.total_ms),
+            bytes(self.data_bytes)
+        )
+    }
+}
+
 /// A reason from the engine as a sentence of its own.
 fn sentence(opening: &str, reason: &str) -> String {
     let reason = printable(reason);
@@ -307,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capture_and_a_verification_are_one_line_each() {
+    fn captures_archives_and_verifications_are_one_line_each() {
         let snapshot = SnapshotInfo {
             id: "0123456789abcdef".into(),
             captured_at_ms: 0,
@@ -325,6 +350,17 @@ mod tests {
             "Captured in 34.2 s: 1.21 GB on disk, from a cold boot of 18.4 s.\n"
         );
         assert!(plain(&capture.render(Detail::Full)).contains("committed 0.42 s after"));
+        let archived = ArchiveReport {
+            path: "/a.savevm.zst".into(),
+            snapshot: "0123456789abcdef".into(),
+            data_bytes: 402_000_000,
+            archive_bytes: 98_300_000,
+            total_ms: 1312.0,
+        };
+        assert_eq!(
+            plain(&archived.render(Detail::Brief)),
+            "Archived in 1.31 s: 402 MB as 98.3 MB at /a.savevm.zst.\n"
+        );
         let verified = VerifyReport {
             snapshot: "0123456789abcdef".into(),
             session: false,

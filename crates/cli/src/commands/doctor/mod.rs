@@ -34,7 +34,7 @@ pub(super) async fn examine(context: &Context<'_>, probe: ProbeWish) -> Result<E
     // Nothing is changed but caches, so there is nothing to clean up; the work
     // is dropped so that no probe outlives it.
     let look = Box::pin(async { Ok(look(context.emulator, probe).await) });
-    let checks = context.guarded_with(look, async || Ok(())).await?;
+    let checks = context.abandonable(look).await?;
     let fit = !checks.iter().any(|check| check.verdict == Verdict::Failed);
     context.output.report(&Examination { fit, checks })?;
     Ok(if fit { Exit::Success } else { Exit::HostUnfit })
@@ -127,10 +127,16 @@ impl Render for Examination {
             };
             let word = paint(style, &pad(check.verdict.word(), word_width));
             let title = pad(check.title, title_width);
+            let margin = " ".repeat(word_width + title_width + 6);
+            let detail = printable(&check.detail);
+            let mut lines = detail.lines();
+            let first = lines.next().unwrap_or_default();
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {word}  {title}  {}", printable(&check.detail));
+            let _ = writeln!(text, "  {word}  {title}  {first}");
+            for line in lines {
+                let _ = writeln!(text, "{margin}{line}");
+            }
             if let Some(remedy) = &check.remedy {
-                let margin = " ".repeat(word_width + title_width + 6);
                 let _ = writeln!(text, "{margin}{} {}", paint(FAINT, "→"), printable(remedy));
             }
         }
@@ -178,6 +184,25 @@ mod tests {
             plain(&Examination { fit: false, checks }.render(Detail::Brief)),
             "  ok       QEMU  something\n  failed   QEMU  something\n                 → Do this.\n\n\
              The emulator cannot run here until the failure is seen to.\n"
+        );
+    }
+
+    #[test]
+    fn what_a_program_said_in_lines_stays_in_its_column() {
+        let check = Check {
+            detail: "one\ntwo".into(),
+            ..check(Verdict::Ok, None)
+        };
+        let text = plain(
+            &Examination {
+                fit: true,
+                checks: vec![check],
+            }
+            .render(Detail::Brief),
+        );
+        assert!(
+            text.starts_with("  ok       QEMU  one\n                 two\n\n"),
+            "{text}"
         );
     }
 
