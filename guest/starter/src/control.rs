@@ -5,22 +5,22 @@
 //! line each way, ASCII, at most [`MAX_LINE`] bytes:
 //!
 //! ```text
-//! > ROTATE <pck> <ssk> <sak>     begin a transaction and update the row
-//! < PREPARED <previous pck>      exactly one row changed; not yet committed
+//! > ROTATE <pck> <ssk> <sak> <cron>     begin a transaction and update the rows
+//! < PREPARED                            exactly one key set changed; not yet committed
 //! > COMMIT
 //! < COMMITTED
 //!
-//! > CURRENT                      which key is in force?
-//! < PCK <pck>
+//! > CURRENT                             which secrets are in force?
+//! < VALUES <pck> <ssk> <sak> <cron>
 //!
-//! < FAILED <why>                 in place of any answer; the transaction is rolled back
+//! < FAILED <why>                        in place of any answer; the transaction is rolled back
 //! ```
 //!
 //! Closing the connection after `PREPARED` rolls back, so a rotation that dies takes nothing with it.
 
 use zeroize::Zeroizing;
 
-use crate::key::Key;
+use crate::{key::Key, secrets::Secrets};
 
 /// Longest line in bytes, newline included.
 pub const MAX_LINE: usize = 512;
@@ -28,34 +28,23 @@ pub const MAX_LINE: usize = 512;
 /// What a rotation asks of the backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Update the keys of project `internal` in a transaction that stays open.
-    Rotate(NewKeys),
+    /// Update the secrets in a transaction that stays open.
+    Rotate(Box<Secrets>),
     /// Commit that transaction.
     Commit,
-    /// Tell the publishable client key in force.
+    /// Tell the secrets in force.
     Current,
-}
-
-/// The three keys that live in the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewKeys {
-    /// Publishable client key.
-    pub pck: Key,
-    /// Secret server key.
-    pub ssk: Key,
-    /// Super secret admin key.
-    pub sak: Key,
 }
 
 /// What the backend answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The row is updated but not committed; this was its publishable client key.
-    Prepared(Key),
+    /// The secrets are updated but not committed.
+    Prepared,
     /// The transaction is committed.
     Committed,
-    /// The publishable client key in force.
-    Current(Key),
+    /// The secrets in force.
+    Values(Box<Secrets>),
     /// Nothing was changed, for this reason.
     Failed(String),
 }
@@ -71,38 +60,21 @@ impl Request {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(line: &str) -> Result<Self, NotUnderstood> {
-        let mut words = line.split(' ');
-        let request = match words.next() {
-            Some("ROTATE") => Self::Rotate(NewKeys {
-                pck: key(words.next())?,
-                ssk: key(words.next())?,
-                sak: key(words.next())?,
-            }),
-            Some("COMMIT") => Self::Commit,
-            Some("CURRENT") => Self::Current,
-            _ => return Err(NotUnderstood),
-        };
-        words
-            .next()
-            .is_none()
-            .then_some(request)
-            .ok_or(NotUnderstood)
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("ROTATE", words) => Ok(Self::Rotate(Box::new(parse_secrets(words)?))),
+            ("COMMIT", "") => Ok(Self::Commit),
+            ("CURRENT", "") => Ok(Self::Current),
+            _ => Err(NotUnderstood),
+        }
     }
 
     /// The line to send, newline included.
     pub fn to_line(&self) -> Zeroizing<String> {
-        Zeroizing::new(match self {
-            Self::Rotate(NewKeys { pck, ssk, sak }) => {
-                format!(
-                    "ROTATE {} {} {}\n",
-                    pck.expose(),
-                    ssk.expose(),
-                    sak.expose()
-                )
-            }
-            Self::Commit => "COMMIT\n".to_owned(),
-            Self::Current => "CURRENT\n".to_owned(),
-        })
+        match self {
+            Self::Rotate(secrets) => secrets_line("ROTATE", secrets),
+            Self::Commit => Zeroizing::new("COMMIT\n".to_owned()),
+            Self::Current => Zeroizing::new("CURRENT\n".to_owned()),
+        }
     }
 }
 
@@ -112,22 +84,21 @@ impl Reply {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(line: &str) -> Result<Self, NotUnderstood> {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match word {
-            "PREPARED" => Ok(Self::Prepared(key(Some(rest))?)),
-            "COMMITTED" if rest.is_empty() => Ok(Self::Committed),
-            "PCK" => Ok(Self::Current(key(Some(rest))?)),
-            "FAILED" => Ok(Self::Failed(rest.to_owned())),
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("PREPARED", "") => Ok(Self::Prepared),
+            ("COMMITTED", "") => Ok(Self::Committed),
+            ("VALUES", words) => Ok(Self::Values(Box::new(parse_secrets(words)?))),
+            ("FAILED", why) => Ok(Self::Failed(why.to_owned())),
             _ => Err(NotUnderstood),
         }
     }
 
     /// The line to send, newline included. A reason is cut to fit and kept to one line.
     pub fn to_line(&self) -> Zeroizing<String> {
-        Zeroizing::new(match self {
-            Self::Prepared(pck) => format!("PREPARED {}\n", pck.expose()),
-            Self::Committed => "COMMITTED\n".to_owned(),
-            Self::Current(pck) => format!("PCK {}\n", pck.expose()),
+        match self {
+            Self::Prepared => Zeroizing::new("PREPARED\n".to_owned()),
+            Self::Committed => Zeroizing::new("COMMITTED\n".to_owned()),
+            Self::Values(secrets) => secrets_line("VALUES", secrets),
             Self::Failed(why) => {
                 let mut line = "FAILED ".to_owned();
                 for character in why.chars() {
@@ -142,14 +113,46 @@ impl Reply {
                     line.push(character);
                 }
                 line.push('\n');
-                line
+                Zeroizing::new(line)
             }
-        })
+        }
     }
 }
 
-fn key(word: Option<&str>) -> Result<Key, NotUnderstood> {
-    Key::parse(word.unwrap_or_default().as_bytes()).map_err(|_| NotUnderstood)
+fn parse_secrets(words: &str) -> Result<Secrets, NotUnderstood> {
+    let mut words = words.split(' ');
+    let mut key = || {
+        let word = words.next().ok_or(NotUnderstood)?;
+        Key::parse(word.as_bytes()).map_err(|_| NotUnderstood)
+    };
+    let secrets = Secrets {
+        pck: key()?,
+        ssk: key()?,
+        sak: key()?,
+        cron: key()?,
+    };
+    words
+        .next()
+        .is_none()
+        .then_some(secrets)
+        .ok_or(NotUnderstood)
+}
+
+fn secrets_line(word: &str, secrets: &Secrets) -> Zeroizing<String> {
+    let Secrets {
+        pck,
+        ssk,
+        sak,
+        cron,
+    } = secrets;
+    let mut line = Zeroizing::new(String::with_capacity(MAX_LINE));
+    line.push_str(word);
+    for key in [pck, ssk, sak, cron] {
+        line.push(' ');
+        line.push_str(key.expose());
+    }
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
@@ -162,10 +165,35 @@ mod tests {
         "[0-9a-f]{64}".prop_map(|text| Key::parse(text.as_bytes()).unwrap())
     }
 
+    fn any_secrets() -> impl Strategy<Value = Secrets> {
+        (any_key(), any_key(), any_key(), any_key()).prop_map(|(pck, ssk, sak, cron)| Secrets {
+            pck,
+            ssk,
+            sak,
+            cron,
+        })
+    }
+
+    #[test]
+    fn lines_with_too_little_or_too_much_are_refused() {
+        let key = "0".repeat(64);
+        for line in [
+            "ROTATE",
+            &format!("ROTATE {key} {key} {key}"),
+            &format!("ROTATE {key} {key} {key} {key} {key}"),
+            &format!("ROTATE {key} {key} {key} {key} "),
+            "COMMIT now",
+            "commit",
+            "",
+        ] {
+            assert_eq!(Request::parse(line), Err(NotUnderstood), "{line}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn requests_come_back(pck in any_key(), ssk in any_key(), sak in any_key()) {
-            for request in [Request::Rotate(NewKeys { pck, ssk, sak }), Request::Commit, Request::Current] {
+        fn requests_come_back(secrets in any_secrets()) {
+            for request in [Request::Rotate(Box::new(secrets)), Request::Commit, Request::Current] {
                 let line = request.to_line();
                 prop_assert!(line.len() <= MAX_LINE);
                 prop_assert_eq!(Request::parse(line.trim_end_matches('\n')), Ok(request));
@@ -173,9 +201,11 @@ mod tests {
         }
 
         #[test]
-        fn replies_come_back(pck in any_key(), why in "[^\\pC]{0,100}") {
-            for reply in [Reply::Prepared(pck.clone()), Reply::Committed, Reply::Current(pck), Reply::Failed(why)] {
-                prop_assert_eq!(Reply::parse(reply.to_line().trim_end_matches('\n')), Ok(reply));
+        fn replies_come_back(secrets in any_secrets(), why in "[^\\pC]{0,100}") {
+            for reply in [Reply::Prepared, Reply::Committed, Reply::Values(Box::new(secrets)), Reply::Failed(why)] {
+                let line = reply.to_line();
+                prop_assert!(line.len() <= MAX_LINE);
+                prop_assert_eq!(Reply::parse(line.trim_end_matches('\n')), Ok(reply));
             }
         }
 

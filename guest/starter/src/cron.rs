@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     notify, report,
-    secrets::{self, Secrets, SecretsError},
+    secrets::{self, SecretsError},
     settings::Settings,
 };
 
@@ -70,7 +70,7 @@ pub fn run(settings: &Settings) -> ! {
 }
 
 fn call(settings: &Settings, endpoint: &str) -> Result<(), CallError> {
-    let secret = Secrets::read(&secrets::path(&settings.config_dir))?.cron;
+    let secret = secrets::read_cron(&settings.config_dir)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.ports.backend()));
     let mut stream = TcpStream::connect_timeout(&address, CALL_LIMIT)?;
     stream.set_read_timeout(Some(CALL_LIMIT))?;

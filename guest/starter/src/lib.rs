@@ -11,8 +11,7 @@
 //! Two rules hold everywhere in here. **All randomness comes from the kernel at the moment of use**
 //! ([`random`]): one snapshot is resumed many times, and a generator seeded in user space would
 //! repeat itself in every copy. **No process keeps a rotated secret in memory**: keys are looked up
-//! in the database and the cron secret in its file, each time they are needed, so nothing has to be
-//! restarted when they change.
+//! in the database each time they are needed, so nothing has to be restarted when they change.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

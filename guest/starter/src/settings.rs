@@ -22,6 +22,8 @@ pub struct Settings {
     pub config_dir: PathBuf,
     /// The built dashboard. `STACK_DASHBOARD_DIR`.
     pub dashboard_dir: PathBuf,
+    /// The dashboard as it was built, with the placeholder in it. `STACK_DASHBOARD_BUILT_DIR`.
+    pub dashboard_built_dir: PathBuf,
     /// The backend's control socket. `STACK_CONTROL_SOCKET`.
     pub control_socket: PathBuf,
     /// Root under which folders of the host are mounted. `STACK_HOST_ROOT`.
@@ -149,6 +151,10 @@ impl Settings {
         Self {
             config_dir: path_from("STACK_CONFIG_DIR", "/etc/stack"),
             dashboard_dir: path_from("STACK_DASHBOARD_DIR", "/opt/stack/dashboard"),
+            dashboard_built_dir: path_from(
+                "STACK_DASHBOARD_BUILT_DIR",
+                "/usr/local/share/stack/dashboard",
+            ),
             control_socket: path_from("STACK_CONTROL_SOCKET", "/run/stack-backend/control.sock"),
             host_root: path_from("STACK_HOST_ROOT", "/host"),
             database: env::var("STACK_DATABASE")

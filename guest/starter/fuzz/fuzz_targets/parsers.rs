@@ -6,8 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use starter::{
     control::{MAX_LINE, Reply, Request},
-    env_file,
-    rotation::NewSecrets,
+    env_file, rotation,
     settings::Ports,
     stack_config,
 };
@@ -35,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// What is accepted is in the input, and what is refused is not repeated.
 fn rotation_input(bytes: &[u8]) {
-    match NewSecrets::parse(bytes) {
+    match rotation::parse_input(bytes) {
         Ok(new) => {
             let text = std::str::from_utf8(bytes).expect("accepted, so it is text");
             for key in [&new.pck, &new.ssk, &new.sak, &new.cron] {

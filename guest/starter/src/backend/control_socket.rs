@@ -14,8 +14,9 @@ use zeroize::Zeroizing;
 
 use super::rotation_connection::{Commit, RotationConnection};
 use crate::{
-    control::{MAX_LINE, NewKeys, Reply, Request},
+    control::{MAX_LINE, Reply, Request},
     report,
+    secrets::Secrets,
 };
 
 /// How long a peer may take over its next line. A rotation holds a lock on the row meanwhile.
@@ -73,13 +74,13 @@ async fn answer(stream: UnixStream, rotation: Arc<Mutex<RotationConnection>>) {
     while let Ok(Some(request)) = peer.next().await {
         let reply = match request {
             Request::Current => match rotation.lock().await.current().await {
-                Ok(key) => Reply::Current(key),
+                Ok(secrets) => Reply::Values(Box::new(secrets)),
                 Err(error) => failed(&error),
             },
             Request::Commit => Reply::Failed("nothing to commit".to_owned()),
-            Request::Rotate(keys) => {
+            Request::Rotate(secrets) => {
                 // Held to the end of the transaction: the connection has only one.
-                match rotate(&mut peer, &keys, &mut *rotation.lock().await).await {
+                match rotate(&mut peer, &secrets, &mut *rotation.lock().await).await {
                     Some(reply) => reply,
                     None => return,
                 }
@@ -95,14 +96,14 @@ async fn answer(stream: UnixStream, rotation: Arc<Mutex<RotationConnection>>) {
 /// is gone, or what it wants to know is not known.
 async fn rotate(
     peer: &mut Peer,
-    keys: &NewKeys,
+    secrets: &Secrets,
     connection: &mut RotationConnection,
 ) -> Option<Reply> {
-    let prepared = match connection.prepare(keys).await {
+    let prepared = match connection.prepare(secrets).await {
         Ok(prepared) => prepared,
         Err(error) => return Some(failed(&error)),
     };
-    let told = peer.send(&Reply::Prepared(prepared.previous.clone())).await;
+    let told = peer.send(&Reply::Prepared).await;
     let (Ok(()), Ok(Some(Request::Commit))) = (told, peer.next().await) else {
         prepared.roll_back().await;
         return None;

@@ -43,7 +43,6 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Shared {
     database: Database,
-    config_dir: PathBuf,
     host_root: PathBuf,
     /// Address that error texts name.
     listen: SocketAddr,
@@ -101,7 +100,6 @@ pub async fn run(settings: &Settings) -> Result<(), BackendError> {
     })?;
     let shared = Arc::new(Shared {
         database,
-        config_dir: settings.config_dir.clone(),
         host_root: settings.host_root.clone(),
         listen: address,
     });

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls, Row, Statement, types::ToSql};
+use tokio_postgres::{Client, Config, NoTls, Statement, types::ToSql};
 
 use super::database::{DatabaseError, limited};
-use crate::{control::NewKeys, key::Key};
+use crate::{
+    key::Key,
+    secrets::{CRON, Secrets},
+};
 
 /// How long the update may wait for somebody else's lock on the row.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
@@ -44,11 +47,11 @@ pub(super) enum RotationError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The row is not there, or there is more than one.
-    #[error("{0} rows of \"ApiKeySet\" are the internal key set, but there must be exactly one")]
+    /// A row is not there, or there is more than one.
+    #[error("{0} rows hold the secrets of the internal project, but there must be exactly one")]
     Rows(usize),
-    /// The row's key is not one that a rotation wrote.
-    #[error("the publishable client key in the database is not 64 hex characters")]
+    /// A value is not one that a rotation wrote.
+    #[error("a secret in the database is not 64 hex characters")]
     Foreign,
 }
 
@@ -62,32 +65,39 @@ impl RotationConnection {
     /// Opens the connection and goes through a rotation that changes nothing, so that the first real
     /// one finds all caches filled.
     pub(super) async fn warm(&mut self) -> Result<(), RotationError> {
-        let key = self.current().await?;
-        let keys = NewKeys {
-            pck: key.clone(),
-            ssk: key.clone(),
-            sak: key,
-        };
-        self.prepare(&keys).await?.roll_back().await;
+        let secrets = self.current().await?;
+        self.prepare(&secrets).await?.roll_back().await;
         Ok(())
     }
 
-    /// The publishable client key in force.
-    pub(super) async fn current(&mut self) -> Result<Key, RotationError> {
+    /// The secrets in force.
+    pub(super) async fn current(&mut self) -> Result<Secrets, RotationError> {
         let open = self.take().await?;
         let query = open.client.query(&open.current, &[]);
-        let rows = limited("tell the key in force", query).await?;
+        let rows = limited("tell the secrets in force", query).await?;
         self.open = Some(open);
-        key_of(&rows)
+        let [row] = rows.as_slice() else {
+            return Err(RotationError::Rows(rows.len()));
+        };
+        let key = |column| {
+            let text: Option<&str> = row.get(column);
+            Key::parse(text.unwrap_or_default().as_bytes()).map_err(|_| RotationError::Foreign)
+        };
+        Ok(Secrets {
+            pck: key(0)?,
+            ssk: key(1)?,
+            sak: key(2)?,
+            cron: key(3)?,
+        })
     }
 
-    /// Begins a transaction and updates the row.
-    pub(super) async fn prepare(&mut self, keys: &NewKeys) -> Result<Prepared<'_>, RotationError> {
+    /// Begins a transaction and updates the secrets.
+    pub(super) async fn prepare(&mut self, new: &Secrets) -> Result<Prepared<'_>, RotationError> {
         let open = self.take().await?;
-        let (pck, ssk, sak) = (keys.pck.expose(), keys.ssk.expose(), keys.sak.expose());
-        let parameters: [&(dyn ToSql + Sync); 3] = [&pck, &ssk, &sak];
+        let [pck, ssk, sak, cron] = [&new.pck, &new.ssk, &new.sak, &new.cron].map(Key::expose);
+        let parameters: [&(dyn ToSql + Sync); 4] = [&pck, &ssk, &sak, &cron];
         // Both are sent at once and answered in order: one round trip instead of two.
-        let rows = limited("update the internal key set", async {
+        let rows = limited("update the secrets", async {
             let (begun, rows) = tokio::join!(
                 open.client.batch_execute("BEGIN"),
                 open.client.query(&open.update, &parameters),
@@ -95,8 +105,10 @@ impl RotationConnection {
             begun.and(rows)
         })
         .await?;
+        if rows.len() != 1 {
+            return Err(RotationError::Rows(rows.len()));
+        }
         Ok(Prepared {
-            previous: key_of(&rows)?,
             open,
             home: &mut self.open,
         })
@@ -119,19 +131,22 @@ impl RotationConnection {
             .map_err(DatabaseError::ConnectFresh)?;
         // Ends with the client; what breaks it also shows in the next query.
         tokio::spawn(connection);
+        // One statement, which gives a row for each key set that it changed, so one. The cron secret
+        // is joined in: without its row there is none.
         let update = format!(
-            r#"WITH previous AS (
-                 SELECT "projectId", "id", "publishableClientKey" FROM "ApiKeySet"
-                 WHERE "projectId" = 'internal' AND "id" = '{KEY_SET_ID}' FOR UPDATE
+            r#"WITH "cron" AS (
+                 UPDATE "EmulatorSecret" SET "value" = $4, "updatedAt" = now()
+                 WHERE "name" = '{CRON}' RETURNING 1
                )
-               UPDATE "ApiKeySet" k SET "publishableClientKey" = $1, "secretServerKey" = $2,
+               UPDATE "ApiKeySet" SET "publishableClientKey" = $1, "secretServerKey" = $2,
                  "superSecretAdminKey" = $3, "updatedAt" = now()
-               FROM previous WHERE k."projectId" = previous."projectId" AND k."id" = previous."id"
-               RETURNING previous."publishableClientKey""#
+               FROM "cron" WHERE "projectId" = 'internal' AND "id" = '{KEY_SET_ID}'
+               RETURNING 1"#
         );
         let current = format!(
-            r#"SELECT "publishableClientKey" FROM "ApiKeySet"
-               WHERE "projectId" = 'internal' AND "id" = '{KEY_SET_ID}'"#
+            r#"SELECT "publishableClientKey", "secretServerKey", "superSecretAdminKey", "value"
+               FROM "ApiKeySet", "EmulatorSecret"
+               WHERE "projectId" = 'internal' AND "id" = '{KEY_SET_ID}' AND "name" = '{CRON}'"#
         );
         let (update, current) = limited("prepare the statements of a rotation", async {
             tokio::try_join!(client.prepare(&update), client.prepare(&current))
@@ -145,11 +160,9 @@ impl RotationConnection {
     }
 }
 
-/// A transaction in which the row is updated. Dropping it closes its connection, which rolls back.
+/// A transaction in which the secrets are updated. Dropping it closes its connection, which rolls back.
 #[derive(Debug)]
 pub(super) struct Prepared<'a> {
-    /// The publishable client key that the row had.
-    pub(super) previous: Key,
     open: Open,
     home: &'a mut Option<Open>,
 }
@@ -177,12 +190,4 @@ impl Prepared<'_> {
 
 fn is_answer(error: &DatabaseError) -> bool {
     matches!(error, DatabaseError::Query { source, .. } if source.from_server)
-}
-
-fn key_of(rows: &[Row]) -> Result<Key, RotationError> {
-    let [row] = rows else {
-        return Err(RotationError::Rows(rows.len()));
-    };
-    let text: Option<&str> = row.get(0);
-    Key::parse(text.unwrap_or_default().as_bytes()).map_err(|_| RotationError::Foreign)
 }

@@ -1,7 +1,7 @@
 //! `trigger-fast-rotate`: replaces the four secrets of the stack, or changes nothing.
 //!
-//! Reads four `NAME=value` lines from standard input. With `--recover` it reads nothing, settles what a
-//! rotation left that was cut short, and checks that files and database agree.
+//! Reads four `NAME=value` lines from standard input. With `--recover` it reads nothing and makes the
+//! files follow the database, after a rotation that was cut short.
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -12,17 +12,13 @@
 
 use std::{error::Error, process::ExitCode};
 
-use starter::{
-    report,
-    rotation::{self, NewSecrets},
-    settings::Settings,
-};
+use starter::{report, rotation, settings::Settings};
 
 fn main() -> ExitCode {
     let settings = Settings::paths_only();
     let mut arguments = std::env::args_os().skip(1);
     let result = match (arguments.next(), arguments.next()) {
-        (None, _) => match NewSecrets::read(std::io::stdin().lock()) {
+        (None, _) => match rotation::read_input(std::io::stdin().lock()) {
             Ok(new) => rotation::rotate(&settings, &new),
             Err(error) => return fail(&error, 2),
         },

@@ -1,4 +1,4 @@
-//! States that a kill or a power cut can leave between any two system calls, built by hand.
+//! What a kill or a power cut can leave, built by hand.
 
 use std::os::unix::fs::symlink;
 
@@ -6,181 +6,152 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::secrets::{CRON, PCK};
 
-fn key(digit: char) -> Key {
-    Key::parse(digit.to_string().repeat(64).as_bytes()).unwrap()
+/// Secrets made of one hex digit.
+fn secrets(digit: char) -> Secrets {
+    let key = || Key::parse(digit.to_string().repeat(64).as_bytes()).unwrap();
+    Secrets {
+        pck: key(),
+        ssk: key(),
+        sak: key(),
+        cron: key(),
+    }
 }
 
-fn secrets_text(digit: char) -> String {
-    let value = digit.to_string().repeat(64);
-    format!("{PCK}={value}\n{CRON}={value}\n")
+/// A configuration folder, and a dashboard of two bundles with the key and one without.
+struct Place {
+    dir: TempDir,
+    settings: Settings,
 }
-
-fn bundle_text(digit: char) -> String {
-    format!("const KEY = \"{}\";\n", digit.to_string().repeat(64))
-}
-
-/// A configuration folder and a dashboard of two bundles.
-struct Place(TempDir);
-
-/// Which content a file and its other half have; `None` for no file.
-type Halves = (char, Option<char>);
 
 impl Place {
-    fn new(secrets: Halves, first: Halves, second: Halves) -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir_all(place.dashboard().join("nested")).unwrap();
-        for (path, halves, text) in [
-            (place.secrets(), secrets, secrets_text as fn(char) -> String),
-            (place.first(), first, bundle_text),
-            (place.second(), second, bundle_text),
-        ] {
-            fs::write(&path, text(halves.0)).unwrap();
-            if let Some(other) = halves.1 {
-                fs::write(Pair::new(&path).rotating, text(other)).unwrap();
+    /// With everything as secrets of `digit` have it.
+    fn new(digit: char) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::paths_only();
+        settings.config_dir = dir.path().join("etc");
+        settings.dashboard_dir = dir.path().join("dashboard");
+        settings.dashboard_built_dir = dir.path().join("built");
+        let placeholder = Key::placeholder_pck();
+        for folder in [&settings.dashboard_dir, &settings.dashboard_built_dir] {
+            fs::create_dir_all(folder.join("nested")).unwrap();
+            for name in ["a.js", "nested/b.js"] {
+                fs::write(
+                    folder.join(name),
+                    format!("const KEY = {:?};\n", placeholder.expose()),
+                )
+                .unwrap();
             }
+            fs::write(folder.join("other.js"), "// nothing\n").unwrap();
+            fs::write(folder.join("page.html"), placeholder.expose()).unwrap();
         }
+        fs::create_dir(&settings.config_dir).unwrap();
+        fs::write(secrets::path(&settings.config_dir), "").unwrap();
+        let place = Self { dir, settings };
+        place.settle(digit);
         place
     }
 
-    fn dashboard(&self) -> PathBuf {
-        self.0.path().join("dashboard")
+    fn all(&self, digit: char) -> Vec<Derived> {
+        Derived::all(&self.settings, &secrets(digit)).unwrap()
     }
 
-    fn secrets(&self) -> PathBuf {
-        self.0.path().join("secrets.env")
+    fn settle(&self, digit: char) {
+        settle(&self.all(digit)).unwrap();
     }
 
-    fn first(&self) -> PathBuf {
-        self.dashboard().join("a.js")
-    }
-
-    fn second(&self) -> PathBuf {
-        self.dashboard().join("nested/b.js")
-    }
-
-    fn settle(&self, in_force: char) -> Result<(), FilesError> {
-        settle(self.0.path(), &self.dashboard(), &key(in_force))
-    }
-
-    fn assert_settled(&self, in_force: char) {
-        assert_eq!(
-            fs::read_to_string(self.secrets()).unwrap(),
-            secrets_text(in_force)
-        );
-        for path in [self.first(), self.second()] {
-            assert_eq!(fs::read_to_string(path).unwrap(), bundle_text(in_force));
+    fn staged(&self, digit: char) -> Replacements {
+        let mut replacements = Replacements::default();
+        for file in self.all(digit) {
+            replacements.stage(&file).unwrap();
         }
-        for path in [self.secrets(), self.first(), self.second()] {
-            assert!(!Pair::new(&path).rotating.exists(), "{path:?}");
+        replacements
+    }
+
+    #[track_caller]
+    fn assert_settled(&self, digit: char) {
+        let all = self.all(digit);
+        assert_eq!(all.len(), 3);
+        for file in all {
+            let found = fs::read(&file.path).unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&found),
+                String::from_utf8_lossy(&file.content)
+            );
+            assert!(!file.rotating().exists(), "{:?}", file.path);
         }
+        assert!(!is_unfinished(&self.settings));
     }
 }
 
 #[test]
 fn every_state_of_a_killed_rotation_is_settled_both_ways() {
-    // 1 is old, 2 is new; in the order in which a rotation goes through them.
-    let before_commit: [[Halves; 3]; 7] = [
-        [('1', None), ('1', None), ('1', None)],
-        [('1', Some('2')), ('1', None), ('1', None)],
-        [('1', Some('2')), ('1', Some('2')), ('1', None)],
-        [('1', Some('2')), ('1', Some('2')), ('1', Some('2'))],
-        [('2', Some('1')), ('1', Some('2')), ('1', Some('2'))],
-        [('2', Some('1')), ('2', Some('1')), ('1', Some('2'))],
-        [('2', Some('1')), ('2', Some('1')), ('2', Some('1'))],
-    ];
-    for [secrets, first, second] in before_commit {
-        let place = Place::new(secrets, first, second);
-        place.settle('1').unwrap();
-        place.assert_settled('1');
-    }
-    // After the commit; the exchanges may not have reached the disk before a power cut.
-    let after_commit: [[Halves; 3]; 6] = [
-        [('2', Some('1')), ('2', Some('1')), ('2', Some('1'))],
-        [('1', Some('2')), ('1', Some('2')), ('1', Some('2'))],
-        [('2', Some('1')), ('1', Some('2')), ('2', Some('1'))],
-        [('2', Some('1')), ('2', Some('1')), ('2', None)],
-        [('2', Some('1')), ('2', None), ('2', None)],
-        [('2', None), ('2', None), ('2', None)],
-    ];
-    for [secrets, first, second] in after_commit {
-        let place = Place::new(secrets, first, second);
-        place.settle('2').unwrap();
-        place.assert_settled('2');
-        // Once more: nothing to do.
-        place.settle('2').unwrap();
-        place.assert_settled('2');
-    }
-}
-
-#[test]
-fn a_half_written_other_half_is_removed() {
-    let place = Place::new(('1', Some('2')), ('1', None), ('1', None));
-    fs::write(Pair::new(&place.first()).rotating, "const KEY = \"22").unwrap();
-    place.settle('1').unwrap();
-    place.assert_settled('1');
-
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    fs::write(Pair::new(&place.secrets()).rotating, "STACK_SEED").unwrap();
-    place.settle('1').unwrap();
-    place.assert_settled('1');
-}
-
-#[test]
-fn a_key_that_no_half_holds_is_reported_and_nothing_lost() {
-    let place = Place::new(('1', Some('2')), ('1', None), ('1', None));
-    assert!(
-        matches!(place.settle('3'), Err(FilesError::Stranded(path)) if path == place.secrets())
-    );
-    assert!(Pair::new(&place.secrets()).rotating.exists());
-
-    let place = Place::new(('3', None), ('1', Some('2')), ('3', None));
-    assert!(matches!(place.settle('3'), Err(FilesError::Stranded(path)) if path == place.first()));
-}
-
-#[test]
-fn undo_restores_and_finish_cleans() {
-    for undo in [true, false] {
-        let place = Place::new(('1', None), ('1', None), ('1', None));
-        let mut replacements = Replacements::default();
-        replacements
-            .stage(&place.secrets(), secrets_text('2').as_bytes())
-            .unwrap();
-        stage_bundles(
-            &place.dashboard(),
-            &[key('1')],
-            &key('2'),
-            &mut replacements,
-        )
-        .unwrap();
-        replacements.exchange().unwrap();
-        if undo {
-            replacements.undo().unwrap();
-            place.assert_settled('1');
-        } else {
-            replacements.finish().unwrap();
-            place.assert_settled('2');
+    // How many files were staged, exchanged and cleaned up when the kill came.
+    let states = (0..=3)
+        .map(|staged| (staged, 0, 0))
+        .chain((1..=3).map(|exchanged| (3, exchanged, 0)))
+        .chain((1..=3).map(|finished| (3, 3, finished)));
+    for (staged, exchanged, finished) in states {
+        for in_force in ['1', '2'] {
+            let place = Place::new('1');
+            let all = place.all('2');
+            for file in &all[..staged] {
+                file.write_rotating().unwrap();
+            }
+            for file in &all[..exchanged] {
+                exchange(&(file.path.clone(), file.rotating())).unwrap();
+            }
+            for file in all.iter().rev().take(finished) {
+                fs::remove_file(file.rotating()).unwrap();
+            }
+            let unfinished = (1..3).contains(&staged) || (staged == 3 && finished < 3);
+            assert_eq!(is_unfinished(&place.settings), unfinished);
+            place.settle(in_force);
+            place.assert_settled(in_force);
+            // Once more: nothing to do.
+            place.settle(in_force);
+            place.assert_settled(in_force);
         }
     }
 }
 
 #[test]
+fn whatever_a_power_cut_leaves_is_made_again() {
+    for damage in ["", "const KEY = \"11", "\0\0\0\0"] {
+        let place = Place::new('1');
+        for file in place.all('1') {
+            fs::write(&file.path, damage).unwrap();
+            fs::write(file.rotating(), damage).unwrap();
+        }
+        place.settle('2');
+        place.assert_settled('2');
+    }
+    let place = Place::new('1');
+    fs::remove_file(place.settings.dashboard_dir.join("a.js")).unwrap();
+    place.settle('1');
+    place.assert_settled('1');
+}
+
+#[test]
+fn undo_restores_and_finish_cleans() {
+    let place = Place::new('1');
+    let mut replacements = place.staged('2');
+    replacements.exchange().unwrap();
+    replacements.undo().unwrap();
+    place.assert_settled('1');
+
+    let mut replacements = place.staged('2');
+    replacements.exchange().unwrap();
+    replacements.finish().unwrap();
+    place.assert_settled('2');
+}
+
+#[test]
 fn a_failure_between_two_exchanges_is_undone() {
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    let mut replacements = Replacements::default();
-    replacements
-        .stage(&place.secrets(), secrets_text('2').as_bytes())
-        .unwrap();
-    stage_bundles(
-        &place.dashboard(),
-        &[key('1')],
-        &key('2'),
-        &mut replacements,
-    )
-    .unwrap();
-    // The second bundle's new half is taken away, so its exchange cannot work.
-    let taken = Pair::new(&place.second()).rotating;
+    let place = Place::new('1');
+    let mut replacements = place.staged('2');
+    // The last file's new half is taken away, so its exchange cannot work.
+    let taken = replacements.pairs[2].1.clone();
     fs::remove_file(&taken).unwrap();
     assert!(matches!(
         replacements.exchange(),
@@ -192,98 +163,95 @@ fn a_failure_between_two_exchanges_is_undone() {
     assert_eq!(replacements.exchanged, 2);
     // Undoing cannot remove what is not there; it says so, and settling does the rest.
     assert!(replacements.undo().is_err());
-    place.settle('1').unwrap();
+    place.settle('1');
     place.assert_settled('1');
 }
 
 #[test]
 fn owner_and_mode_are_kept() {
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    fs::set_permissions(place.first(), fs::Permissions::from_mode(0o644)).unwrap();
-    fs::set_permissions(place.secrets(), fs::Permissions::from_mode(0o640)).unwrap();
-    let is_root = rustix::process::geteuid().is_root();
-    if is_root {
-        std::os::unix::fs::chown(place.secrets(), Some(12), Some(34)).unwrap();
+    let place = Place::new('1');
+    let path = secrets::path(&place.settings.config_dir);
+    let built = place.settings.dashboard_built_dir.join("a.js");
+    fs::set_permissions(&built, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
     }
-    let before = fs::metadata(place.secrets()).unwrap();
-    let mut replacements = Replacements::default();
-    replacements.stage(&place.secrets(), b"x").unwrap();
-    replacements.stage(&place.first(), b"x").unwrap();
+    let before = fs::metadata(&path).unwrap();
+    let mut replacements = place.staged('2');
     replacements.exchange().unwrap();
     replacements.finish().unwrap();
-    let after = fs::metadata(place.secrets()).unwrap();
+    let after = fs::metadata(&path).unwrap();
     assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
     assert_eq!(after.mode() & 0o7777, 0o640);
-    assert_eq!(fs::metadata(place.first()).unwrap().mode() & 0o7777, 0o644);
+    let bundle = fs::metadata(place.settings.dashboard_dir.join("a.js")).unwrap();
+    assert_eq!(bundle.mode() & 0o7777, 0o644);
 }
 
 #[test]
-fn a_new_half_is_never_readable_by_others() {
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    fs::set_permissions(place.secrets(), fs::Permissions::from_mode(0o600)).unwrap();
-    let mut replacements = Replacements::default();
-    replacements.stage(&place.secrets(), b"x").unwrap();
-    let mode = fs::metadata(Pair::new(&place.secrets()).rotating)
-        .unwrap()
-        .mode();
+fn a_new_half_is_as_private_as_the_file() {
+    let place = Place::new('1');
+    let path = secrets::path(&place.settings.config_dir);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let replacements = place.staged('2');
+    let mode = fs::metadata(&replacements.pairs[0].1).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[test]
 fn links_are_not_followed() {
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    let outside = place.0.path().join("outside");
+    let place = Place::new('1');
+    let outside = place.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("c.js"), bundle_text('1')).unwrap();
-    symlink(&outside, place.dashboard().join("link")).unwrap();
-    symlink(outside.join("c.js"), place.dashboard().join("c.js")).unwrap();
-    let mut replacements = Replacements::default();
-    stage_bundles(
-        &place.dashboard(),
-        &[key('1')],
-        &key('2'),
-        &mut replacements,
+    fs::write(outside.join("c.js"), Key::placeholder_pck().expose()).unwrap();
+    symlink(&outside, place.settings.dashboard_built_dir.join("link")).unwrap();
+    symlink(
+        outside.join("c.js"),
+        place.settings.dashboard_built_dir.join("c.js"),
     )
     .unwrap();
-    let paths: Vec<_> = replacements
-        .pairs
-        .iter()
-        .map(|pair| pair.path.clone())
-        .collect();
-    assert_eq!(paths, [place.first(), place.second()]);
+    assert_eq!(place.all('2').len(), 3);
 }
 
 #[test]
-fn a_dashboard_without_the_key_is_refused() {
-    let place = Place::new(('1', None), ('1', None), ('1', None));
-    let mut replacements = Replacements::default();
-    let result = stage_bundles(
-        &place.dashboard(),
-        &[key('3')],
-        &key('2'),
-        &mut replacements,
-    );
-    assert!(matches!(result, Err(FilesError::NoBundle(_))));
+fn a_dashboard_without_the_placeholder_is_refused() {
+    let place = Place::new('1');
+    for name in ["a.js", "nested/b.js"] {
+        fs::write(place.settings.dashboard_built_dir.join(name), "").unwrap();
+    }
+    assert!(matches!(
+        Derived::all(&place.settings, &secrets('2')),
+        Err(FilesError::NoBundle(_))
+    ));
+}
+
+#[test]
+fn folders_without_end_and_huge_bundles_are_refused() {
+    let place = Place::new('1');
+    let built = &place.settings.dashboard_built_dir;
+    let huge = File::create(built.join("huge.js")).unwrap();
+    huge.set_len(MAX_BUNDLE + 1).unwrap();
+    let all = Derived::all(&place.settings, &secrets('2'));
+    assert!(matches!(all, Err(FilesError::BundleTooLarge(_))));
+    fs::create_dir_all(built.join("d/".repeat(MAX_DEPTH + 1))).unwrap();
+    let all = Derived::all(&place.settings, &secrets('2'));
+    assert!(matches!(all, Err(FilesError::TooDeep(_))));
 }
 
 proptest! {
     #[test]
-    fn replacing_leaves_no_known_key(
+    fn replacing_leaves_no_placeholder(
         parts in proptest::collection::vec(prop_oneof![
-            Just("1".repeat(64)),
-            Just("2".repeat(64)),
+            Just(Key::placeholder_pck().expose().to_owned()),
             "[0-9a-f;\\n]{0,70}",
         ], 0..8),
     ) {
         let before = parts.concat();
-        let known = [key('1'), key('2')];
-        let new = key('9');
+        let old = Key::placeholder_pck();
         let mut content = before.clone().into_bytes();
-        let found = replace_keys(&mut content, &known, &new);
+        let found = replace_key(&mut content, &old, &secrets('9').pck);
         prop_assert_eq!(content.len(), before.len());
-        prop_assert_eq!(found, known.iter().any(|key| before.contains(key.expose())));
-        for key in &known {
-            prop_assert!(find(&content, key).is_none());
-        }
+        prop_assert_eq!(found, before.contains(old.expose()));
+        prop_assert!(find(&content, &old).is_none());
     }
 }

@@ -7,24 +7,11 @@ use zeroize::Zeroizing;
 use crate::{
     env_file::{self, EnvFileError},
     key::{Key, KeyError},
-    secrets::{CRON, PCK, SAK, SSK},
+    secrets::{CRON, PCK, SAK, SSK, Secrets},
 };
 
 /// The largest input in bytes; four lines have under 500.
-pub const MAX_INPUT: usize = 4096;
-
-/// The four secrets to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewSecrets {
-    /// Publishable client key.
-    pub pck: Key,
-    /// Secret server key.
-    pub ssk: Key,
-    /// Super secret admin key.
-    pub sak: Key,
-    /// Cron secret.
-    pub cron: Key,
-}
+const MAX_INPUT: usize = 4096;
 
 /// Why the input was refused. Never contains any of it but known names.
 #[derive(Debug, thiserror::Error)]
@@ -54,47 +41,45 @@ pub enum InputError {
     },
 }
 
-impl NewSecrets {
-    /// Reads standard input to its end.
-    ///
-    /// # Errors
-    /// See [`InputError`].
-    pub fn read(input: impl Read) -> Result<Self, InputError> {
-        // Full size from the start: growing would leave copies of the keys behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_INPUT + 1));
-        input
-            .take(MAX_INPUT as u64 + 1)
-            .read_to_end(&mut text)
-            .map_err(InputError::Read)?;
-        Self::parse(&text)
-    }
+/// Reads the four secrets to come, to the end of the input.
+///
+/// # Errors
+/// See [`InputError`].
+pub fn read_input(input: impl Read) -> Result<Secrets, InputError> {
+    // Full size from the start: growing would leave copies of the keys behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_INPUT + 1));
+    input
+        .take(MAX_INPUT as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(InputError::Read)?;
+    parse_input(&text)
+}
 
-    /// Understands the input.
-    ///
-    /// # Errors
-    /// See [`InputError`].
-    pub fn parse(text: &[u8]) -> Result<Self, InputError> {
-        if text.len() > MAX_INPUT {
-            return Err(InputError::TooLarge);
-        }
-        let entries = env_file::parse(text)?;
-        if let Some(index) = entries
-            .iter()
-            .position(|(name, _)| ![PCK, SSK, SAK, CRON].contains(name))
-        {
-            return Err(InputError::UnknownName(index + 1));
-        }
-        let key = |name| {
-            let value = env_file::find(&entries, name).ok_or(InputError::Missing(name))?;
-            Key::parse(value.as_bytes()).map_err(|source| InputError::Value { name, source })
-        };
-        Ok(Self {
-            pck: key(PCK)?,
-            ssk: key(SSK)?,
-            sak: key(SAK)?,
-            cron: key(CRON)?,
-        })
+/// Understands the input.
+///
+/// # Errors
+/// See [`InputError`].
+pub fn parse_input(text: &[u8]) -> Result<Secrets, InputError> {
+    if text.len() > MAX_INPUT {
+        return Err(InputError::TooLarge);
     }
+    let entries = env_file::parse(text)?;
+    if let Some(index) = entries
+        .iter()
+        .position(|(name, _)| ![PCK, SSK, SAK, CRON].contains(name))
+    {
+        return Err(InputError::UnknownName(index + 1));
+    }
+    let key = |name| {
+        let value = env_file::find(&entries, name).ok_or(InputError::Missing(name))?;
+        Key::parse(value.as_bytes()).map_err(|source| InputError::Value { name, source })
+    };
+    Ok(Secrets {
+        pck: key(PCK)?,
+        ssk: key(SSK)?,
+        sak: key(SAK)?,
+        cron: key(CRON)?,
+    })
 }
 
 #[cfg(test)]
@@ -113,7 +98,7 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        let error = NewSecrets::parse(text.as_bytes()).unwrap_err();
+        let error = parse_input(text.as_bytes()).unwrap_err();
         let cause = std::error::Error::source(&error);
         format!(
             "{error}: {}",
@@ -127,7 +112,7 @@ mod tests {
         let text = lines([&a, &b, &c, &d]);
         let reversed = text.lines().rev().collect::<Vec<_>>().join("\n");
         for text in [text, reversed] {
-            let secrets = NewSecrets::parse(text.as_bytes()).unwrap();
+            let secrets = parse_input(text.as_bytes()).unwrap();
             assert_eq!(secrets.pck.expose(), a);
             assert_eq!(secrets.ssk.expose(), b);
             assert_eq!(secrets.sak.expose(), c);
@@ -162,10 +147,7 @@ mod tests {
     #[test]
     fn reading_stops_at_the_limit() {
         let endless = io::repeat(b'#');
-        assert!(matches!(
-            NewSecrets::read(endless),
-            Err(InputError::TooLarge)
-        ));
+        assert!(matches!(read_input(endless), Err(InputError::TooLarge)));
     }
 
     proptest! {
@@ -181,7 +163,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_handled(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert!(NewSecrets::parse(&bytes).is_err());
+            prop_assert!(parse_input(&bytes).is_err());
         }
     }
 }

@@ -1,29 +1,27 @@
 //! Rotation: all four secrets change, or none does.
 //!
-//! The secrets live in two places: the database (three keys) and files (the dashboard's bundles, which
-//! have the publishable client key built in, and `secrets.env`). The database's commit decides:
+//! **The database decides.** It holds all four, its commit is the one moment at which they change, and
+//! what it has committed survives a power cut. The backend asks it for each request and remembers
+//! nothing, so nothing has to be restarted or told to reload. Two kinds of files follow from it, and can
+//! be made again at any time ([`files`]): the dashboard's bundles, from the bundles as they were built,
+//! and `secrets.env`, which the cron runner reads for each call.
 //!
 //! ```text
-//!  lock ─▶ settle what a killed rotation left ─▶ UPDATE, not committed (by the backend)
+//!  lock ─▶ settle what a killed rotation left ─▶ update, not committed (by the backend)
 //!       ─▶ write the new files beside the old ─▶ exchange them ─▶ COMMIT ─▶ remove the old files
 //!                                                                  │
 //!            any failure up to here: exchange back, ROLLBACK ◀─────┘
 //! ```
 //!
-//! `secrets.env.rotating` is written before and removed after all else, so it doubles as the journal:
-//! where it exists, a rotation did not finish, and for each file the half that holds the key in the
-//! database is the right one ([`files::settle`]). It is no more readable than `secrets.env` itself and
-//! holds nothing that the two files would not hold anyway.
-//!
-//! Nothing is told to reload, because nobody remembers: the backend looks keys up in the database for
-//! each request, and reads the cron secret by the rule above when it is asked for
-//! ([`crate::secrets`]); the cron runner reads it for each call; the dashboard is served from disk.
+//! While `secrets.env.rotating` exists, a rotation is under way or was cut short. The next one, and
+//! every boot, then makes the files again from what the database holds ([`recover`]). Because of that,
+//! nothing but the database waits for the disk, which would be most of a rotation's time.
 //!
 //! This runs in the critical path of every start, under emulation if need be. So: no child processes,
 //! no database connection of its own, no async runtime, and no more system calls than needed.
 
 pub mod files;
-pub mod input;
+mod input;
 mod peer;
 
 use std::{
@@ -34,17 +32,12 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-pub use self::input::{InputError, NewSecrets};
+pub use self::input::{InputError, parse_input, read_input};
 use self::{
-    files::{FilesError, Replacements},
+    files::{Derived, FilesError, Replacements},
     peer::{CommitError, Peer, PeerError},
 };
-use crate::{
-    control::NewKeys,
-    key::Key,
-    secrets::{self, Secrets, SecretsError},
-    settings::Settings,
-};
+use crate::{secrets::Secrets, settings::Settings};
 
 /// The step at which a rotation failed, and what is in force now.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +50,11 @@ pub enum RotateError {
         /// Why.
         source: io::Error,
     },
-    /// `secrets.env` cannot be used.
-    #[error("cannot tell the current secrets; old values stay in force")]
-    Current(#[from] SecretsError),
     /// A rotation that was cut short earlier cannot be settled.
     #[error("cannot settle an earlier rotation that was cut short; nothing new was changed")]
-    Settle(#[source] SettleError),
-    /// The database did not take the new keys.
-    #[error("the database did not take the new keys; old values stay in force")]
+    Settle(#[from] SettleError),
+    /// The database did not take the new values.
+    #[error("the database did not take the new values; old values stay in force")]
     Prepare(#[source] PeerError),
     /// The new files could not be put in place.
     #[error("cannot put the new values in place; old values stay in force")]
@@ -93,14 +83,14 @@ pub enum RotateError {
     Finish(#[source] FilesError),
 }
 
-/// Why an earlier rotation could not be settled.
+/// Why files could not be made to follow the database.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
     /// The database's word is needed.
-    #[error("the key in force is not known")]
+    #[error("the values in force are not known")]
     Peer(#[from] PeerError),
-    /// The files do not allow it.
-    #[error("the files cannot be settled")]
+    /// The files cannot be written.
+    #[error("the files cannot be made to follow the database")]
     Files(#[from] FilesError),
 }
 
@@ -110,7 +100,6 @@ impl RotateError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Lock { .. }
-            | Self::Current(_)
             | Self::Settle(_)
             | Self::Prepare(_)
             | Self::Files(_)
@@ -124,83 +113,57 @@ impl RotateError {
 ///
 /// # Errors
 /// [`RotateError`] names the step and says what is in force.
-pub fn rotate(settings: &Settings, new: &NewSecrets) -> Result<(), RotateError> {
+pub fn rotate(settings: &Settings, new: &Secrets) -> Result<(), RotateError> {
     let _lock = lock(&settings.config_dir)?;
-    if secrets::rotating_path(&settings.config_dir).exists() {
-        settle(settings).map_err(RotateError::Settle)?;
+    if files::is_unfinished(settings) {
+        settle(settings)?;
     }
-    let current = Secrets::read(&secrets::path(&settings.config_dir))?;
 
     let mut peer = Peer::connect(&settings.control_socket).map_err(RotateError::Prepare)?;
-    // The database works on this while the first file is written and synced.
-    peer.send_rotate(&NewKeys {
-        pck: new.pck.clone(),
-        ssk: new.ssk.clone(),
-        sak: new.sak.clone(),
-    })
-    .map_err(RotateError::Prepare)?;
-
+    // The database works on this while the files are written.
+    peer.send_rotate(new).map_err(RotateError::Prepare)?;
     let mut replacements = Replacements::default();
-    let in_database = match prepare(settings, &current, new, &mut peer, &mut replacements) {
-        Ok(in_database) => in_database,
-        Err(failure) => return Err(undone(failure, replacements)),
-    };
+    if let Err(failure) = prepare(settings, new, &mut peer, &mut replacements) {
+        return Err(undone(failure, replacements));
+    }
     match peer.commit() {
         Ok(()) => {}
         Err(CommitError::Refused(source)) => {
             return Err(undone(RotateError::Commit(source), replacements));
         }
         Err(CommitError::Silent(source)) => {
-            match ask_after_silence(&settings.control_socket, &in_database, &new.pck) {
-                Outcome::Committed => {}
-                Outcome::NotCommitted => {
-                    return Err(undone(RotateError::Commit(source), replacements));
-                }
-                Outcome::Unknown => return Err(RotateError::InDoubt(source)),
+            match Peer::connect(&settings.control_socket).and_then(|mut peer| peer.current()) {
+                Ok(in_force) if in_force == *new => {}
+                Ok(_) => return Err(undone(RotateError::Commit(source), replacements)),
+                Err(_) => return Err(RotateError::InDoubt(source)),
             }
         }
     }
     replacements.finish().map_err(RotateError::Finish)
 }
 
-/// Settles what a killed rotation left, and checks that files and database agree. Run at boot, where
-/// it also brings this program into the page cache before a snapshot is taken.
+/// Makes all files follow the database, whatever a kill or a power cut has left of them. Run at each
+/// boot, where it also brings this program into the page cache before a snapshot is taken.
 ///
 /// # Errors
-/// [`RotateError`]; in particular when the files hold another key than the database.
+/// [`RotateError::Lock`] and [`RotateError::Settle`].
 pub fn recover(settings: &Settings) -> Result<(), RotateError> {
     let _lock = lock(&settings.config_dir)?;
-    settle(settings).map_err(RotateError::Settle)
+    Ok(settle(settings)?)
 }
 
-/// Everything up to the commit. Returns the key that the database held before.
+/// Everything up to the commit.
 fn prepare(
     settings: &Settings,
-    current: &Secrets,
-    new: &NewSecrets,
+    new: &Secrets,
     peer: &mut Peer,
     replacements: &mut Replacements,
-) -> Result<Key, RotateError> {
-    let text = Secrets {
-        pck: new.pck.clone(),
-        cron: new.cron.clone(),
+) -> Result<(), RotateError> {
+    for file in Derived::all(settings, new).map_err(RotateError::Files)? {
+        replacements.stage(&file).map_err(RotateError::Files)?;
     }
-    .to_text();
-    replacements
-        .stage(&secrets::path(&settings.config_dir), text.as_bytes())
-        .map_err(RotateError::Files)?;
-    let in_database = peer.prepared().map_err(RotateError::Prepare)?;
-    // A bundle should hold the key of the last rotation. One that was put there by hand or by an
-    // upgrade since then holds the placeholder or the database's; all of them have to go.
-    let known = [
-        current.pck.clone(),
-        in_database.clone(),
-        Key::placeholder_pck(),
-    ];
-    files::stage_bundles(&settings.dashboard_dir, &known, &new.pck, replacements)
-        .map_err(RotateError::Files)?;
-    replacements.exchange().map_err(RotateError::Files)?;
-    Ok(in_database)
+    peer.prepared().map_err(RotateError::Prepare)?;
+    replacements.exchange().map_err(RotateError::Files)
 }
 
 fn undone(failure: RotateError, replacements: Replacements) -> RotateError {
@@ -213,27 +176,9 @@ fn undone(failure: RotateError, replacements: Replacements) -> RotateError {
     }
 }
 
-enum Outcome {
-    Committed,
-    NotCommitted,
-    Unknown,
-}
-
-fn ask_after_silence(socket: &Path, before: &Key, new: &Key) -> Outcome {
-    // With an unchanged publishable key the answer would tell nothing.
-    if before == new {
-        return Outcome::Unknown;
-    }
-    match Peer::connect(socket).and_then(|mut peer| peer.current()) {
-        Ok(key) if key == *new => Outcome::Committed,
-        Ok(key) if key == *before => Outcome::NotCommitted,
-        Ok(_) | Err(_) => Outcome::Unknown,
-    }
-}
-
 fn settle(settings: &Settings) -> Result<(), SettleError> {
     let in_force = Peer::connect(&settings.control_socket)?.current()?;
-    files::settle(&settings.config_dir, &settings.dashboard_dir, &in_force)?;
+    files::settle(&Derived::all(settings, &in_force)?)?;
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use crate::{
-    control::{MAX_LINE, NewKeys, NotUnderstood, Reply, Request},
-    key::Key,
+    control::{MAX_LINE, NotUnderstood, Reply, Request},
+    secrets::Secrets,
 };
 
 /// How long the backend may take over one answer. Milliseconds are usual; this covers an emulated guest
@@ -62,16 +62,15 @@ impl Peer {
         Ok(Self(stream))
     }
 
-    pub(super) fn send_rotate(&mut self, keys: &NewKeys) -> Result<(), PeerError> {
-        self.send(&Request::Rotate(keys.clone()))
+    pub(super) fn send_rotate(&mut self, secrets: &Secrets) -> Result<(), PeerError> {
+        self.send(&Request::Rotate(Box::new(secrets.clone())))
     }
 
-    /// Waits for the answer to [`Self::send_rotate`]: the publishable key so far.
-    pub(super) fn prepared(&mut self) -> Result<Key, PeerError> {
+    /// Waits for the answer to [`Self::send_rotate`].
+    pub(super) fn prepared(&mut self) -> Result<(), PeerError> {
         match self.receive()? {
-            Reply::Prepared(key) => Ok(key),
-            Reply::Failed(why) => Err(PeerError::Refused(why)),
-            Reply::Committed | Reply::Current(_) => Err(PeerError::Confused(NotUnderstood)),
+            Reply::Prepared => Ok(()),
+            reply => Err(unexpected(reply)),
         }
     }
 
@@ -79,19 +78,19 @@ impl Peer {
         self.send(&Request::Commit).map_err(CommitError::Silent)?;
         match self.receive().map_err(CommitError::Silent)? {
             Reply::Committed => Ok(()),
-            Reply::Failed(why) => Err(CommitError::Refused(PeerError::Refused(why))),
-            Reply::Prepared(_) | Reply::Current(_) => {
-                Err(CommitError::Silent(PeerError::Confused(NotUnderstood)))
+            reply @ Reply::Failed(_) => Err(CommitError::Refused(unexpected(reply))),
+            reply @ (Reply::Prepared | Reply::Values(_)) => {
+                Err(CommitError::Silent(unexpected(reply)))
             }
         }
     }
 
-    pub(super) fn current(&mut self) -> Result<Key, PeerError> {
+    /// The secrets in force.
+    pub(super) fn current(&mut self) -> Result<Secrets, PeerError> {
         self.send(&Request::Current)?;
         match self.receive()? {
-            Reply::Current(key) => Ok(key),
-            Reply::Failed(why) => Err(PeerError::Refused(why)),
-            Reply::Committed | Reply::Prepared(_) => Err(PeerError::Confused(NotUnderstood)),
+            Reply::Values(secrets) => Ok(*secrets),
+            reply => Err(unexpected(reply)),
         }
     }
 
@@ -124,5 +123,12 @@ impl Peer {
                 return Err(PeerError::Confused(NotUnderstood));
             }
         }
+    }
+}
+
+fn unexpected(reply: Reply) -> PeerError {
+    match reply {
+        Reply::Failed(why) => PeerError::Refused(why),
+        Reply::Prepared | Reply::Committed | Reply::Values(_) => PeerError::Confused(NotUnderstood),
     }
 }

@@ -1,6 +1,6 @@
 //! Cron endpoints and the cron runner.
 
-use std::{fs, process::Stdio};
+use std::process::Stdio;
 
 use crate::support::{Four, Stack, read_all};
 
@@ -69,14 +69,16 @@ fn cron_endpoints_take_nothing_but_the_secret() {
 }
 
 #[test]
-fn a_damaged_secrets_file_lets_nobody_in() {
+fn without_a_secret_in_the_database_nobody_gets_in() {
     let stack = Stack::start();
-    let cron = Four::placeholders().cron;
-    fs::write(stack.path("etc/secrets.env"), "CRON_SECRET=\n").unwrap();
-    assert_eq!(stack.cron_status(&cron), 503);
-    assert_eq!(stack.cron_status(""), 503);
-    fs::remove_file(stack.path("etc/secrets.env")).unwrap();
-    assert_eq!(stack.cron_status(&cron), 503);
+    for sql in [
+        r#"UPDATE "EmulatorSecret" SET "value" = ''"#,
+        r#"DELETE FROM "EmulatorSecret""#,
+    ] {
+        stack.database.run(sql);
+        assert_eq!(stack.cron_status(&Four::placeholders().cron), 401);
+        assert_eq!(stack.cron_status(""), 401);
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn keys_of_other_projects_are_left_alone() {
 }
 
 #[test]
-fn a_bundle_with_the_placeholder_is_healed() {
+fn a_bundle_that_was_tampered_with_is_made_again() {
     let stack = Stack::start();
     let placeholder_bundle = stack.bundle();
     assert!(stack.rotate(&Four::numbered(1)).status.success());

@@ -44,7 +44,7 @@ fn rotated() -> (Stack, Four) {
 fn database_refuses() {
     let (stack, four) = rotated();
     stack.database.refuse();
-    fails_without_a_trace(&stack, &four, "the database did not take the new keys");
+    fails_without_a_trace(&stack, &four, "the database did not take the new values");
     stack.database.accept();
     stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
 }
@@ -58,7 +58,7 @@ fn row_is_missing() {
     fails_without_a_trace(
         &stack,
         &four,
-        "0 rows of \"ApiKeySet\" are the internal key set",
+        "0 rows hold the secrets of the internal project",
     );
     stack
         .database
@@ -76,7 +76,7 @@ fn key_is_taken_by_another_project() {
            VALUES ('other', '00000000-0000-4000-8000-000000000000', '', now() + interval '1 day', '{taken}')"#
     ));
     // The database's own message would name the key; ours must not.
-    fails_without_a_trace(&stack, &four, "update the internal key set");
+    fails_without_a_trace(&stack, &four, "update the secrets");
     stack.assert_only_in_force(&four, &[]);
 }
 
@@ -84,7 +84,7 @@ fn key_is_taken_by_another_project() {
 fn row_is_locked_by_somebody_else() {
     let (stack, four) = rotated();
     let held = stack.database.hold_row_lock();
-    fails_without_a_trace(&stack, &four, "the database did not take the new keys");
+    fails_without_a_trace(&stack, &four, "the database did not take the new values");
     drop(held);
     stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
     assert!(stack.rotate(&Four::numbered(2)).status.success());
@@ -126,33 +126,56 @@ fn configuration_folder_is_not_writable() {
 }
 
 #[test]
-fn dashboard_has_no_known_key() {
+fn cron_row_is_missing() {
     let (stack, four) = rotated();
-    let path = stack.path("dashboard/assets/dashboard.js");
-    let bundle = stack.bundle();
-    fs::write(&path, bundle.replace(&four.pck, "")).unwrap();
-    fails_without_a_trace(&stack, &four, "holds the current publishable client key");
-    fs::write(&path, bundle).unwrap();
+    stack
+        .database
+        .run(r#"UPDATE "EmulatorSecret" SET "name" = 'other'"#);
+    fails_without_a_trace(
+        &stack,
+        &four,
+        "0 rows hold the secrets of the internal project",
+    );
+    stack
+        .database
+        .run(r#"UPDATE "EmulatorSecret" SET "name" = 'CRON_SECRET'"#);
     stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
 }
 
 #[test]
-fn secrets_file_is_damaged() {
+fn built_dashboard_has_no_placeholder() {
+    let (stack, four) = rotated();
+    fs::write(stack.path("built/assets/dashboard.js"), "").unwrap();
+    fails_without_a_trace(
+        &stack,
+        &four,
+        "holds the placeholder of the publishable client key",
+    );
+    stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
+}
+
+#[test]
+fn secrets_file_is_missing() {
     let (stack, four) = rotated();
     let path = stack.path("etc/secrets.env");
     let good = fs::read(&path).unwrap();
-    for (content, expected) in [
-        (&b"CRON_SECRET=1\n"[..], "has no STACK_SEED"),
-        (b"\xff", "is not a list of secrets"),
-        (b"", "has no STACK_SEED"),
-    ] {
-        fs::write(&path, content).unwrap();
-        fails_without_a_trace(&stack, &four, expected);
-    }
     fs::remove_file(&path).unwrap();
-    fails_without_a_trace(&stack, &four, "cannot read");
+    fails_without_a_trace(&stack, &four, "cannot look at");
     fs::write(&path, good).unwrap();
     stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
+}
+
+#[test]
+fn files_that_a_power_cut_emptied_are_made_again() {
+    let (stack, four) = rotated();
+    for path in ["etc/secrets.env", "dashboard/assets/dashboard.js"] {
+        fs::write(stack.path(path), "").unwrap();
+    }
+    // The database alone says what is in force; the cron endpoint does not need the file.
+    assert_eq!(stack.cron_status(&four.cron), 200);
+    let output = stack.recover();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stack.assert_only_in_force(&four, &[&Four::placeholders()]);
 }
 
 /// A backend that answers from a script, in place of the real one.
@@ -175,7 +198,7 @@ fn backend_hangs_up_or_talks_nonsense() {
         "",
         "WHAT\n",
         "COMMITTED\n",
-        "PREPARED 12\n",
+        "VALUES 12\n",
         "FAILED because\n",
         &"x".repeat(600),
     ] {
@@ -185,7 +208,7 @@ fn backend_hangs_up_or_talks_nonsense() {
             read_line(&stream);
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        fails_without_a_trace(&stack, &four, "the database did not take the new keys");
+        fails_without_a_trace(&stack, &four, "the database did not take the new values");
         stack.assert_only_in_force(&four, &[&Four::numbered(9)]);
     }
 }
@@ -193,12 +216,9 @@ fn backend_hangs_up_or_talks_nonsense() {
 #[test]
 fn backend_refuses_the_commit() {
     let (stack, four) = rotated();
-    let previous = four.pck.clone();
     scripted_backend(&stack, move |mut stream| {
         read_line(&stream);
-        stream
-            .write_all(format!("PREPARED {previous}\n").as_bytes())
-            .unwrap();
+        stream.write_all(b"PREPARED\n").unwrap();
         assert_eq!(read_line(&stream), "COMMIT\n");
         stream.write_all(b"FAILED no room\n").unwrap();
     });

@@ -94,6 +94,7 @@ impl Stack {
             &payload("files/opt/stack/dashboard"),
             &stack.path("dashboard"),
         );
+        copy_folder(&payload("files/opt/stack/dashboard"), &stack.path("built"));
         let four = Four::placeholders();
         fs::write(
             stack.path("etc/secrets.env"),
@@ -172,6 +173,7 @@ impl Stack {
             .env_remove("NOTIFY_SOCKET")
             .env("STACK_CONFIG_DIR", self.path("etc"))
             .env("STACK_DASHBOARD_DIR", self.path("dashboard"))
+            .env("STACK_DASHBOARD_BUILT_DIR", self.path("built"))
             .env("STACK_CONTROL_SOCKET", self.path("run/control.sock"))
             .env("STACK_HOST_ROOT", self.path("host"))
             .env("STACK_RUNTIME_ENV", self.path("runtime.env"))

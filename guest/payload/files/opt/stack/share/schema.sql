@@ -31,6 +31,13 @@ CREATE TABLE "ApiKeySet" (
     PRIMARY KEY ("projectId", "id")
 );
 
+-- What else a rotation replaces, in the same transaction.
+CREATE TABLE "EmulatorSecret" (
+    "name" TEXT PRIMARY KEY,
+    "value" TEXT NOT NULL,
+    "updatedAt" TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+
 -- Made when first asked for, never while an image is built or a snapshot taken.
 CREATE TABLE "SigningKey" (
     "projectId" TEXT PRIMARY KEY REFERENCES "Project" ("id") ON DELETE CASCADE,
@@ -59,5 +66,8 @@ VALUES (
     repeat('0', 32) || repeat('e', 32),
     repeat('0', 32) || repeat('d', 32)
 );
+
+INSERT INTO "EmulatorSecret" ("name", "value")
+VALUES ('CRON_SECRET', repeat('0', 32) || repeat('c', 32));
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO stack;
