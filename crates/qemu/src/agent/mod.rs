@@ -10,6 +10,7 @@
 //! While no client is connected, the agent looks for one only ten times a second. Connect before a
 //! resumed machine gets its `cont` and it answers at once.
 
+mod clock;
 mod error;
 mod exec;
 
@@ -128,59 +129,6 @@ impl GuestAgent {
         self.call(qapi_qga::guest_ping {}, Deadline::after(limit))
             .await
             .map(drop)
-    }
-
-    /// Sets the guest's clock to `time`.
-    ///
-    /// By the guest's `date`, which takes as long as starting a program. The agent's own
-    /// `guest-set-time` also has `hwclock` write the time back to the hardware clock, for which
-    /// that waits until the next full second (0.6 to 2 s seen), and QEMU's hardware clock follows
-    /// the host anyway. It is the second choice, for guests without a `date` that knows fractions,
-    /// and always with a time: without one it asks the hardware clock, which can hang.
-    ///
-    /// # Errors
-    ///
-    /// See [`AgentError`].
-    pub async fn set_time(&mut self, time: SystemTime, limit: Duration) -> Result<(), AgentError> {
-        let started = Instant::now();
-        let deadline = Deadline::after(limit);
-        let since = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .ok()
-            .filter(|since| i64::try_from(since.as_nanos()).is_ok())
-            .ok_or(AgentError::TimeOutOfRange)?;
-        let text = format!("@{}.{:09}", since.as_secs(), since.subsec_nanos());
-        let date = Exec {
-            path: "date",
-            args: &["-s", &text],
-            input: None,
-            capture: false,
-            output_limit: 0,
-        };
-        match exec::run(self, date, deadline).await {
-            Ok(result) if result.success() => return Ok(()),
-            Ok(_) | Err(AgentError::Refused { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        let nanos = i64::try_from((since + started.elapsed()).as_nanos())
-            .map_err(|_| AgentError::TimeOutOfRange)?;
-        let command = qapi_qga::guest_set_time { time: Some(nanos) };
-        self.call(command, deadline).await.map(drop)
-    }
-
-    /// The guest's clock.
-    ///
-    /// # Errors
-    ///
-    /// See [`AgentError`].
-    pub async fn get_time(&mut self, limit: Duration) -> Result<SystemTime, AgentError> {
-        let nanos = self
-            .call(qapi_qga::guest_get_time {}, Deadline::after(limit))
-            .await?;
-        u64::try_from(nanos)
-            .ok()
-            .and_then(|nanos| SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos)))
-            .ok_or(AgentError::TimeOutOfRange)
     }
 
     /// Runs a program in the guest and waits until it has ended.
