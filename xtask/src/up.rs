@@ -9,8 +9,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use images::manifest::Manifest;
+use serde::Deserialize;
 
 use crate::cargo::cargo;
+use crate::command::output_of;
 use crate::stages::{Stages, run as run_command};
 use crate::{image, setup, workspace};
 
@@ -33,14 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let built = stages.run("image", || image::ensure_built(&image::Args::of(None)))?;
     let kept = stages.run("image in place", || place_image(&built.qcow2, &home))?;
     stages.run("start", || {
-        // Verbose, for the time of each phase.
-        run_command(
-            Command::new(&program)
-                .args(["start", "--verbose"])
-                .args(&args.start),
-        )
+        run_command(Command::new(&program).arg("start").args(&args.start))
     })?;
-    eprint!("{}", stages.table());
+    eprint!("{}{}", stages.table(), phases(&program, &args.start)?);
     eprintln!("\nStop it with `stack-emulator stop`, start it again with `stack-emulator start`.");
     if let Kept::Old { sessions } = kept {
         eprintln!(
@@ -63,6 +60,50 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// How long each phase of the start took that the emulator runs by.
+fn phases(program: &Path, arguments: &[String]) -> Result<String> {
+    // The instance may be another one than the default.
+    let status = output_of(
+        Command::new(program)
+            .args(["status", "--json"])
+            .args(arguments),
+        "asking for the phases of the start",
+    )?;
+    table_of_phases(&status)
+}
+
+fn table_of_phases(status: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Status {
+        start: Start,
+    }
+    #[derive(Deserialize)]
+    struct Start {
+        kind: String,
+        total_ms: f64,
+        phases: Vec<Phase>,
+    }
+    #[derive(Deserialize)]
+    struct Phase {
+        name: String,
+        ms: f64,
+    }
+    let Status { start } =
+        serde_json::from_str(status).context("cannot understand `stack-emulator status --json`")?;
+    let rows = start
+        .phases
+        .iter()
+        .map(|phase| (phase.name.as_str(), phase.ms));
+    let lines = rows
+        .chain([("total", start.total_ms)])
+        .map(|(name, ms)| format!("  {name:10}  {ms:>6.0} ms\n"));
+    Ok(format!(
+        "\nstart: time by phase ({})\n{}",
+        start.kind,
+        lines.collect::<String>()
+    ))
 }
 
 /// Builds the command line and puts it where Cargo puts programs.
@@ -268,6 +309,28 @@ mod tests {
         assert_eq!(place_image(&second, &home).unwrap(), Kept::Old { sessions });
         let placed = home.join("images/stack-emulator-amd64.qcow2");
         assert_eq!(fs::read_to_string(placed).unwrap(), "first");
+    }
+
+    #[test]
+    fn phases_are_listed_with_their_total() {
+        let status = r#"{"state": "running", "start": {"kind": "resumed", "total_ms": 712.4,
+            "phases": [{"name": "qemu", "ms": 41.2}, {"name": "rotate", "ms": 250.9}]}}"#;
+        let table = table_of_phases(status).unwrap();
+        let rows: Vec<Vec<_>> = table
+            .lines()
+            .skip(2)
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ["qemu", "41", "ms"],
+                ["rotate", "251", "ms"],
+                ["total", "712", "ms"]
+            ]
+        );
+        assert!(table.contains("(resumed)"));
+        assert!(table_of_phases("{}").is_err());
     }
 
     #[test]
