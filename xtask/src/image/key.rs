@@ -90,7 +90,7 @@ mod tests {
             ])
             .key()
             .short(),
-            "PLACEHOLDER"
+            "87aff4e5ad99"
         );
     }
 }
