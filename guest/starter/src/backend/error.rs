@@ -1,7 +1,7 @@
 //! Errors as clients see them, worded like the real backend's.
 //!
 //! A *known error* has a code, in the body and in `x-stack-known-error`; the body is JSON with two
-//! spaces of indentation. Others are plain text. See [`super::wire`] for what becomes of the status.
+//! spaces of indentation. Others are plain text. What becomes of the status is decided in `wire`.
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
