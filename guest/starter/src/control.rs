@@ -60,11 +60,11 @@ impl Request {
     /// # Errors
     /// [`NotUnderstood`].
     pub fn parse(line: &str) -> Result<Self, NotUnderstood> {
-        match line.split_once(' ').unwrap_or((line, "")) {
-            ("ROTATE", words) => Ok(Self::Rotate(Box::new(parse_secrets(words)?))),
-            ("COMMIT", "") => Ok(Self::Commit),
-            ("CURRENT", "") => Ok(Self::Current),
-            _ => Err(NotUnderstood),
+        match (line, line.strip_prefix("ROTATE ")) {
+            ("COMMIT", _) => Ok(Self::Commit),
+            ("CURRENT", _) => Ok(Self::Current),
+            (_, Some(words)) => Ok(Self::Rotate(Box::new(parse_secrets(words)?))),
+            (_, None) => Err(NotUnderstood),
         }
     }
 
@@ -183,6 +183,8 @@ mod tests {
             &format!("ROTATE {key} {key} {key} {key} {key}"),
             &format!("ROTATE {key} {key} {key} {key} "),
             "COMMIT now",
+            "COMMIT ",
+            "CURRENT ",
             "commit",
             "",
         ] {
