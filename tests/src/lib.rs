@@ -8,6 +8,15 @@
 //! [`IMAGE`], [`SLOW_IMAGE`] and [`PROGRAM`]; a test without them fails and
 //! says so.
 
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    clippy::cast_possible_truncation,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

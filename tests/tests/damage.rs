@@ -1,6 +1,12 @@
 //! Saved state that is not what it was, or not of this machine: a clear reason,
 //! and a working emulator by another way.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -48,7 +54,7 @@ fn every_damage_is_named_before_qemu_starts() {
     let world = World::captured();
     let snapshot = world.snapshot();
     let damage = |what: &str| {
-        let status = world.run(["status", "--json"]).ok().json();
+        let status = world.run(["status", "--json"]).fails_with(3).json();
         let damage = status["snapshot_damage"]
             .as_str()
             .unwrap_or_default()
@@ -86,7 +92,7 @@ fn every_damage_is_named_before_qemu_starts() {
         flip(&path, at);
         damage(name);
         restore();
-        let status = world.run(["status", "--json"]).ok().json();
+        let status = world.run(["status", "--json"]).fails_with(3).json();
         assert_eq!(
             status["snapshot_damage"],
             serde_json::Value::Null,
@@ -106,7 +112,7 @@ fn a_swapped_device_state_is_named() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 64].reverse();
     fs::write(&path, bytes).unwrap();
-    let status = world.run(["status", "--json"]).ok().json();
+    let status = world.run(["status", "--json"]).fails_with(3).json();
     assert!(
         status["snapshot_damage"]
             .as_str()

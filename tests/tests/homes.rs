@@ -1,5 +1,11 @@
 //! Folders that are awkward, and instances side by side.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use e2e::{World, image};
 
 #[test]

@@ -1,6 +1,12 @@
 //! Killed at any moment: the next command recovers, nothing is lost, no QEMU is
 //! left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use std::process::Child;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,11 @@
 //! The main job: capture, start, stop, continue.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use e2e::{PLACEHOLDER_PCK, World, get, try_client_key};
 
 #[test]

@@ -1,6 +1,12 @@
 //! Proof of readiness, against an image whose rotation is a restart of some
 //! seconds: the guest's word is not enough.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use std::sync::OnceLock;
 
 use e2e::{PLACEHOLDER_PCK, World, slow_image, try_client_key};
@@ -59,7 +65,7 @@ fn a_rotation_that_fails_falls_back_and_says_what_the_guest_said() {
 fn a_rotation_that_lies_is_found_out() {
     let mut world = with_fault("lie");
     // Long enough for the cold boot that follows.
-    world.set("EMULATOR_READY_TIMEOUT", "90");
+    world.set("EMULATOR_READY_TIMEOUT", "60");
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
     let reason = started["start"]["fallback_reason"].as_str().unwrap();
@@ -73,7 +79,7 @@ fn a_rotation_that_lies_is_found_out() {
 #[test]
 fn a_rotation_that_hangs_ends_at_the_limit() {
     let mut world = with_fault("hang");
-    world.set("EMULATOR_READY_TIMEOUT", "90");
+    world.set("EMULATOR_READY_TIMEOUT", "60");
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
     world.discard();

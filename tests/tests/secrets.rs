@@ -1,5 +1,11 @@
 //! The four values are in the store and in the guest, and nowhere else.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
 use std::path::Path;
 
 use e2e::World;

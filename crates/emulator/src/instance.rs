@@ -21,6 +21,7 @@ use crate::record::{self, Durability};
 use crate::run::{InstanceRecord, Purpose, RunRecord, RunningVm};
 use crate::store::{self, SecretStore};
 use crate::variables::Settings;
+use crate::vm::MIGRATION_LIMIT;
 use crate::{ports, session};
 
 /// Root ports kept free for folders that are shared with a running VM.
@@ -214,9 +215,10 @@ impl Emulator {
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
             .await
             .map_err(failed("answer"))?;
-        qemu::migration::cancel(&monitor, MONITOR_LIMIT)
+        // Not cancelled: QEMU can crash over that, and would take the guest with it.
+        qemu::migration::wait_ended(&monitor, MIGRATION_LIMIT)
             .await
-            .map_err(failed("stop saving"))?;
+            .map_err(failed("finish saving"))?;
         session::consume(&self.paths.session())?;
         monitor
             .cont(MONITOR_LIMIT)

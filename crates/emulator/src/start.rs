@@ -78,8 +78,10 @@ impl Emulator {
             ));
         }
         let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
-        let (ground, watch) = watch_plan(&held, &prepared, watch).await?;
+        // Before a snapshot is taken, which takes a while and is of no use
+        // without the ports.
         Held::check_ports(&prepared.endpoints)?;
+        let (ground, watch) = plan(&held, &prepared, watch).await?;
         held.start_on(&prepared, ground, watch).await
     }
 
@@ -93,7 +95,7 @@ impl Emulator {
 }
 
 /// Decides what to start from; takes a snapshot if one is needed.
-async fn watch_plan<'a>(
+async fn plan<'a>(
     held: &Held<'_>,
     prepared: &Prepared,
     watch: Stopwatch<'a>,
@@ -336,7 +338,8 @@ impl Held<'_> {
                 session::consume(&session)?;
             }
             let mut agent = self.wake(&running, &ground.origin, watch).await?;
-            self.rotate_and_prove(prepared, &mut agent, watch).await
+            self.rotate_and_prove(prepared, &ground.origin, &mut agent, watch)
+                .await
         };
         self.while_alive(&process, work).await?;
         session::drop_memory(&session)?;

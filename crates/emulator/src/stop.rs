@@ -257,7 +257,9 @@ impl Held<'_> {
     ) -> Result<(), Error> {
         let quiet = async {
             // A guest that stands still cannot power down.
-            qemu::migration::cancel(monitor, MONITOR_LIMIT).await.ok();
+            qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
+                .await
+                .ok();
             monitor.cont(MONITOR_LIMIT).await.ok();
             let limits = StopLimits {
                 powerdown: Some(POWERDOWN_LIMIT),

@@ -9,7 +9,7 @@ use qemu::{Disk, Launch, Machine, ProcessIdentity, Ram, Running, Spawn};
 use crate::error::Error;
 use crate::guest;
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
-use crate::progress::{Phase, Stopwatch};
+use crate::progress::{Event, Phase, Stopwatch};
 use crate::readiness::Prober;
 use crate::run::{Purpose, RunRecord};
 use crate::secret::{SecretName, SecretSet};
@@ -142,9 +142,14 @@ impl Held<'_> {
         };
         let agent = running.sockets.agent();
         let mut agent = watch.phase(phase, guest::connect(&agent, limit)).await?;
-        watch
+        let clock = watch
             .phase(Phase::Clock, guest::set_clock(&mut agent))
             .await?;
+        if let Some(off_ms) = clock {
+            watch.reporter().report(Event::Warning(&format!(
+                "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
+            )));
+        }
         Ok(agent)
     }
 
@@ -156,6 +161,7 @@ impl Held<'_> {
     pub(crate) async fn rotate_and_prove(
         &self,
         prepared: &Prepared,
+        origin: &Origin,
         agent: &mut qemu::GuestAgent,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
@@ -165,6 +171,13 @@ impl Held<'_> {
             return Ok(watch
                 .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
                 .await?);
+        }
+        if matches!(origin, Origin::Boot(_)) {
+            // A guest that has just booted is still starting what rotation
+            // talks to; a resumed one has it running.
+            watch
+                .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
+                .await?;
         }
         let fresh = SecretSet::generate().map_err(Error::Random)?;
         let previous = self.store.load(Slot::Current)?;
