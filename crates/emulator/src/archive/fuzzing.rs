@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::format::{CHECKSUM, Chain, End, FILES, Header, Mark, bound};
 use super::job::Job;
 use super::read::{Archive, Target};
-use crate::record;
+use crate::record::{self, Record};
 use crate::run::{InstanceRecord, RunRecord};
 use crate::session::{SavedRecord, SessionRecord};
 use crate::snapshot::SnapshotManifest;
@@ -104,4 +104,21 @@ pub fn records(text: &[u8]) {
     drop(record::parse::<SavedRecord>(path, text));
     drop(record::parse::<RunRecord>(path, text));
     drop(record::parse::<InstanceRecord>(path, text));
+}
+
+/// Reads `body` as the body of each kind of record, under a seal that fits.
+pub fn sealed_records(body: &[u8]) {
+    sealed_record::<SnapshotManifest>(body);
+    sealed_record::<SessionRecord>(body);
+    sealed_record::<SavedRecord>(body);
+    sealed_record::<RunRecord>(body);
+    sealed_record::<InstanceRecord>(body);
+}
+
+fn sealed_record<R: Record>(body: &[u8]) {
+    let (format, version) = (R::FORMAT, R::VERSION);
+    let digest = blake3::hash(body).to_hex();
+    let head = format!(r#"{{"format":"{format}","version":{version},"blake3":"{digest}","body":"#);
+    let text = [head.as_bytes(), body, b"}"].concat();
+    drop(record::parse::<R>(Path::new("fuzz"), &text));
 }
