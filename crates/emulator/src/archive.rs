@@ -3,7 +3,7 @@
 //! The file, `stack-emulator-<arch>.savevm.zst`, is for keeping a snapshot
 //! through a clean-up and for handing it between installations on one machine
 //! type; it fits only where [`crate::fingerprint`] says so. The `zstd` tool can
-//! test and read it. [`format`] describes what is in it.
+//! test and read it. [`mod@format`] describes what is in it.
 //!
 //! An archive is trusted as an image is: what it holds is loaded into QEMU and
 //! runs in the guest. Damage and nonsense in it are found; malice is not.
