@@ -13,7 +13,7 @@ use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
 use crate::policy::{self, Admission, Request};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record::{self, Durability};
-use crate::run::{Purpose, RunRecord, RunningVm};
+use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SavedRecord};
 use crate::snapshot::{Sealed, Snapshot};
 use crate::store::Slot;
@@ -154,7 +154,10 @@ impl Held<'_> {
             let mut agent = guest::connect(&sockets.agent(), AGENT_LIMIT).await?;
             guest::sync_disk(&mut agent, SYNC_LIMIT).await
         };
-        let synced = watch.phase(Phase::Sync, sync).await;
+        let warm = self.warm_memory_file(vm);
+        let synced = watch
+            .phase(Phase::Sync, async { tokio::join!(sync, warm).0 })
+            .await;
         if let Err(error) = &synced {
             let text = format!("The guest's disk could not be synced: {}.", chain(error));
             watch.reporter().report(Event::Warning(&text));
@@ -199,6 +202,34 @@ impl Held<'_> {
         }
         self.emulator.forget_run()?;
         Ok(StopReport::new(watch, Some(fate), reason))
+    }
+
+    /// Brings the snapshot's memory file into the page cache, holes included.
+    ///
+    /// A save looks at every page of the guest, and a page of a private mapping
+    /// that nobody touched yet is one page fault and, over a hole, one new page
+    /// in the cache. Reading the file in order does the same by the megabyte:
+    /// 0.6 s for 4 GiB, while the guest syncs, against 2 s more for the save.
+    async fn warm_memory_file(&self, vm: &RunningVm) {
+        let (StartKind::Resumed, Some(id)) = (vm.kind, &vm.snapshot) else {
+            return;
+        };
+        let path = self.emulator.paths.snapshot(id).ram();
+        let bytes = u64::from(vm.fingerprint.ram_mib) << 20;
+        // Not at the price of pushing out what the user is working with.
+        if available_memory().is_none_or(|available| available < 2 * bytes) {
+            return;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let mut file = std::fs::File::open(path)?;
+            let mut buffer = vec![0; 4 << 20];
+            while std::io::Read::read(&mut file, &mut buffer)? > 0 {}
+            Ok::<_, std::io::Error>(())
+        });
+        // It only saves time, and the save itself will say what is wrong.
+        if let Ok(Err(error)) = read.await {
+            tracing::debug!(%error, "the memory file could not be read ahead");
+        }
     }
 
     async fn save_memory(&self, monitor: &Monitor, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
@@ -271,6 +302,15 @@ impl Held<'_> {
         watch.phase(Phase::Quit, quiet).await?;
         Ok(())
     }
+}
+
+/// Memory that the system can give without swapping, in bytes, where it tells.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
 /// QEMU would make the file readable by others.
