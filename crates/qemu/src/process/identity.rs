@@ -137,6 +137,7 @@ pub(crate) fn token_mark(token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
     use std::process::{Command, Stdio};
 
     const LIMIT: Duration = Duration::from_secs(10);
@@ -209,11 +210,16 @@ mod tests {
         let token = format!("token-of-{}", std::process::id());
         let mark = token_mark(&token);
         let start = |argument: String| {
-            Command::new("sh")
-                .args(["-c", "read line", &argument])
+            let mut child = Command::new("sh")
+                .args(["-c", "echo up; read line", &argument])
                 .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
                 .spawn()
-                .unwrap()
+                .unwrap();
+            // The kernel shows a program's arguments a moment after it was started.
+            let mut up = [0; 3];
+            child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+            child
         };
         let mut ours = start(format!("guest=name{mark}"));
         let mut other = start(format!("guest=name{mark}0"));
