@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         run_command(Command::new(&program).arg("start").args(&args.start))
     })?;
     eprint!("{}{}", stages.table(), phases(&program, &args.start)?);
+    eprintln!("{}", credentials(&program, &args.start));
     eprintln!("\nStop it with `stack-emulator stop`, start it again with `stack-emulator start`.");
     if let Kept::Old { sessions } = kept {
         eprintln!(
@@ -60,6 +61,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ),
     }
     Ok(())
+}
+
+/// The key that an app's client side may hold, and how to see the others.
+fn credentials(program: &Path, arguments: &[String]) -> String {
+    let key = output_of(
+        Command::new(program)
+            .args(["secrets", "show", "pck"])
+            .args(arguments),
+        "asking for the publishable client key",
+    );
+    match key {
+        Ok(key) => format!(
+            "\nproject                 internal\npublishable client key  {}\n\
+             server and admin keys   `stack-emulator secrets show ssk`, `… sak`",
+            key.trim()
+        ),
+        // Without rotation nothing is kept; anything else `secrets show` says itself.
+        Err(error) => format!("\nNo keys to show: {error:#}"),
+    }
 }
 
 /// How long each phase of the start took that the emulator runs by.

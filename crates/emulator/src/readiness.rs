@@ -196,18 +196,37 @@ impl Prober {
                 KeyVerdict::Unclear(last) => return Err(NotReady::NewKeyRefused { limit, last }),
             }
         }
+        let mut asked = tokio::task::JoinSet::new();
         for key in old {
-            loop {
-                match self.key_verdict(port, key, deadline).await {
-                    KeyVerdict::Refused => break,
-                    verdict if retry(&verdict) => tokio::time::sleep(RETRY_PAUSE).await,
-                    KeyVerdict::Accepted | KeyVerdict::Unclear(_) => {
-                        return Err(NotReady::OldKeyAccepted { limit });
-                    }
-                }
+            let (prober, key) = (self.clone(), (*key).clone());
+            asked.spawn(async move { prober.refused_by(port, &key, deadline, limit).await });
+        }
+        while let Some(joined) = asked.join_next().await {
+            match joined {
+                Ok(result) => result?,
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }
         Ok(())
+    }
+
+    /// Waits until the backend refuses `key`.
+    async fn refused_by(
+        &self,
+        port: u16,
+        key: &Secret,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<(), NotReady> {
+        loop {
+            if self.key_verdict(port, key, deadline).await == KeyVerdict::Refused {
+                return Ok(());
+            }
+            if Instant::now() + RETRY_PAUSE >= deadline {
+                return Err(NotReady::OldKeyAccepted { limit });
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
 
     async fn key_verdict(&self, port: u16, key: &Secret, deadline: Instant) -> KeyVerdict {
