@@ -54,7 +54,7 @@ pub enum MigrationError {
         /// QEMU's description.
         reason: String,
     },
-    /// It was cancelled, by [`cancel`] or by another program.
+    /// It was cancelled, by [`cancel`](super::cancel) or by another program.
     #[error("{operation} {file} was cancelled")]
     Cancelled {
         /// What was going on.
