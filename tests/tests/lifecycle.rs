@@ -94,10 +94,18 @@ fn two_starts_of_one_snapshot_share_no_random_value() {
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..2 {
         world.start();
-        let (_, uuid) = world.in_guest("/bin/cat", &["/proc/sys/kernel/random/uuid"]);
-        assert!(seen.insert(uuid), "the kernel's UUIDs repeat");
-        let (status, body) = get("/health", &[]);
-        assert_eq!(status, 200, "{body}");
+        let key = world.secret("pck");
+        let headers = [
+            ("x-stack-project-id", "internal"),
+            ("x-stack-access-type", "client"),
+            ("x-stack-publishable-client-key", key.as_str()),
+        ];
+        let (status, values) = get("/api/v1/internal/local-emulator/random", &headers);
+        assert_eq!(status, 200, "{values}");
+        for source in ["key", "kernel_uuid", "postgres_uuid"] {
+            let value = values[source].as_str().unwrap().to_owned();
+            assert!(seen.insert(value), "{source} repeats: {values}");
+        }
         world.discard();
     }
 }
