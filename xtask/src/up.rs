@@ -283,6 +283,7 @@ mod tests {
             min_ram_mib: 512,
             min_vcpus: 1,
             services: published_services(81),
+            rotation_port: false,
             inputs: vec![],
             packages: vec![],
         };

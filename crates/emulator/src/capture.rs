@@ -12,7 +12,7 @@ use qemu::{Disk, Ram};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::guest;
+use crate::guest::{self, Resident};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, now_ms};
 use crate::paths::make_private_folder;
 use crate::policy::{self, Admission, Request};
@@ -129,7 +129,7 @@ impl Held<'_> {
         let process = running.identity.clone();
         let prober = Prober::new()?;
         let work = async {
-            let mut agent = self.wake(&running, &origin, &mut watch).await?;
+            let mut guest = self.wake(prepared, &running, &origin, &mut watch).await?;
             let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
             watch.phase(Phase::Ready, ready).await?;
             let cold_boot_ms = watch.total_ms();
@@ -146,11 +146,19 @@ impl Held<'_> {
             }
             // What the guest holds back, it would write again after each resume.
             watch
-                .phase(Phase::Sync, guest::sync_disk(&mut agent, MIGRATION_LIMIT))
+                .phase(Phase::Sync, guest.sync_disk(MIGRATION_LIMIT))
                 .await?;
-            Ok(cold_boot_ms)
+            // Whoever waits on the rotation port is frozen in the middle of a
+            // conversation: a resumed one then has nothing to catch up with.
+            let resident = if prepared.image.has_rotation_port() {
+                let greeted = Resident::greet(&running.sockets.rotate()).await;
+                Some(guest::reach(Some(greeted), &running.sockets.agent(), MONITOR_LIMIT).await?)
+            } else {
+                None
+            };
+            Ok((cold_boot_ms, resident))
         };
-        let cold_boot_ms = self.while_alive(&process, work).await?;
+        let (cold_boot_ms, resident) = self.while_alive(&process, work).await?;
 
         let stopped_at = std::time::Instant::now();
         let failed = |action| move |source| Error::Monitor { action, source };
@@ -180,6 +188,7 @@ impl Held<'_> {
                 qemu::stop::stop(Some(monitor), &process, &limits),
             )
             .await?;
+        drop(resident);
         let commit = async {
             let manifest = seal(prepared, cold_boot_ms, &folder)?;
             for path in [

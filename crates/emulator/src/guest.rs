@@ -1,5 +1,11 @@
-//! What the host does inside the guest, by way of the guest agent: set the
-//! clock, rotate the secrets, sync the disk.
+//! What the host does inside the guest: set the clock, rotate the secrets, sync
+//! the disk.
+//!
+//! There are two ways in. Every guest has the guest agent, which
+//! starts programs. An image may have a process that waits for us ([`resident`]),
+//! which is several times faster. [`Guest`] is either.
+
+mod resident;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -7,6 +13,8 @@ use std::time::{Duration, SystemTime};
 use qemu::agent::Outcome;
 use qemu::{AgentError, Exec, GuestAgent};
 
+pub(crate) use self::resident::Resident;
+pub use self::resident::ResidentError;
 use crate::secret::{SecretName, SecretSet};
 
 /// How far the guest's clock may be off, in either direction.
@@ -16,6 +24,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 /// One agent command that should take milliseconds, on a very busy machine.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+/// How long the process on the rotation port may take for its first answer,
+/// before the guest agent is asked instead. An answer takes 0.1 s.
+const RESIDENT_LIMIT: Duration = Duration::from_secs(5);
 /// What is kept of the rotation's output, in bytes.
 const OUTPUT_LIMIT: usize = 16 << 10;
 /// The contract's entry point for rotation.
@@ -42,6 +53,9 @@ pub enum GuestError {
         #[source]
         source: AgentError,
     },
+    /// The process that waits for us in the guest failed us.
+    #[error(transparent)]
+    Resident(ResidentError),
     /// The clock stays wrong.
     #[error("the guest's clock is {off_ms} ms off after it was set")]
     Clock {
@@ -72,6 +86,27 @@ fn said(output: &str) -> String {
     }
 }
 
+/// Waits until a guest answers: the process that was greeted, if there is one,
+/// else or if that fails the guest agent, which is slower and does the same.
+pub(crate) async fn reach(
+    greeted: Option<Result<Resident, ResidentError>>,
+    agent: &Path,
+    limit: Duration,
+) -> Result<Guest, GuestError> {
+    if let Some(greeted) = greeted {
+        let answered = async {
+            let mut resident = greeted?;
+            resident.answered(RESIDENT_LIMIT.min(limit)).await?;
+            Ok::<_, ResidentError>(resident)
+        };
+        match answered.await {
+            Ok(resident) => return Ok(Guest::Resident(resident)),
+            Err(error) => tracing::warn!(error = %crate::chain(&error), "using the guest agent"),
+        }
+    }
+    connect(agent, limit).await.map(Guest::Agent)
+}
+
 /// Connects to the agent and waits until it answers.
 ///
 /// The wait needs no polling: the channel holds the question until the guest
@@ -83,13 +118,88 @@ pub(crate) async fn connect(socket: &Path, limit: Duration) -> Result<GuestAgent
     Ok(agent)
 }
 
-/// Sets the guest's clock to the host's, and checks it.
-///
-/// Returns how far it is off in milliseconds where it stays off by more than
-/// is good: on a host so busy that a question to the guest takes that long.
-pub(crate) async fn set_clock(agent: &mut GuestAgent) -> Result<Option<i128>, GuestError> {
+/// How far a guest's clock is from the host's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Off {
+    /// Guest minus host.
+    pub nanoseconds: i128,
+}
+
+impl Off {
+    /// `None` if it is good enough; else milliseconds, to warn with.
+    ///
+    /// A clock stays off on a host so busy that a question to the guest takes
+    /// that long.
+    fn judge(self) -> Result<Option<i128>, GuestError> {
+        let off_ms = self.nanoseconds / 1_000_000;
+        match off_ms.unsigned_abs() {
+            off if off < CLOCK_TOLERANCE.as_millis() => Ok(None),
+            off if off < CLOCK_LIMIT.as_millis() => Ok(Some(off_ms)),
+            _ => Err(GuestError::Clock { off_ms }),
+        }
+    }
+}
+
+/// A guest that answers.
+pub(crate) enum Guest {
+    /// By a process that was waiting for us.
+    Resident(Resident),
+    /// By the guest agent.
+    Agent(GuestAgent),
+}
+
+impl Guest {
+    /// Sets the guest's clock to the host's, and checks it; see [`Off::judge`].
+    pub(crate) async fn set_clock(&mut self) -> Result<Option<i128>, GuestError> {
+        let off = match self {
+            Self::Resident(resident) => resident.set_clock().await?,
+            Self::Agent(agent) => set_clock(agent).await?,
+        };
+        off.judge()
+    }
+
+    /// Has the guest replace its secrets by `set`.
+    ///
+    /// Success is the guest's word alone; see [`crate::readiness`] for the proof.
+    pub(crate) async fn rotate(
+        &mut self,
+        set: &SecretSet,
+        limit: Duration,
+    ) -> Result<(), GuestError> {
+        match self {
+            Self::Resident(resident) => Ok(resident.rotate(set, limit).await?),
+            Self::Agent(agent) => rotate(agent, set, limit).await,
+        }
+    }
+
+    /// Makes the guest write its caches to its disk.
+    pub(crate) async fn sync_disk(&mut self, limit: Duration) -> Result<(), GuestError> {
+        match self {
+            Self::Resident(resident) => Ok(resident.sync_disk(limit).await?),
+            Self::Agent(agent) => sync_disk(agent, limit).await,
+        }
+    }
+}
+
+impl From<ResidentError> for GuestError {
+    fn from(error: ResidentError) -> Self {
+        match error {
+            ResidentError::Refused {
+                question: "rotate",
+                code,
+                reason,
+            } => Self::Rotation {
+                status: describe(Outcome::Code(code.into())),
+                output: reason,
+            },
+            error => Self::Resident(error),
+        }
+    }
+}
+
+async fn set_clock(agent: &mut GuestAgent) -> Result<Off, GuestError> {
     let failed = |action| move |source| GuestError::Agent { action, source };
-    let mut off_ms = 0;
+    let mut off = Off { nanoseconds: 0 };
     for _ in 0..4 {
         agent
             .set_time(SystemTime::now(), COMMAND_LIMIT)
@@ -103,17 +213,12 @@ pub(crate) async fn set_clock(agent: &mut GuestAgent) -> Result<Option<i128>, Gu
         let answered = SystemTime::now();
         // The guest read its clock somewhere between question and answer.
         let middle = difference_ns(answered, asked) / 2;
-        let off_ns = difference_ns(guest, asked) - middle;
-        off_ms = off_ns / 1_000_000;
-        if off_ns.unsigned_abs() < CLOCK_TOLERANCE.as_nanos() / 2 {
-            return Ok(None);
+        off.nanoseconds = difference_ns(guest, asked) - middle;
+        if off.nanoseconds.unsigned_abs() < CLOCK_TOLERANCE.as_nanos() / 2 {
+            break;
         }
     }
-    match off_ms.unsigned_abs() {
-        off if off < CLOCK_TOLERANCE.as_millis() => Ok(None),
-        off if off < CLOCK_LIMIT.as_millis() => Ok(Some(off_ms)),
-        _ => Err(GuestError::Clock { off_ms }),
-    }
+    Ok(off)
 }
 
 fn difference_ns(left: SystemTime, right: SystemTime) -> i128 {
@@ -124,10 +229,8 @@ fn difference_ns(left: SystemTime, right: SystemTime) -> i128 {
     }
 }
 
-/// Has the guest replace its secrets by `set`.
-///
-/// Success is the guest's word alone; see [`crate::readiness`] for the proof.
-pub(crate) async fn rotate(
+/// The contract's way: the guest agent runs the contract's program.
+async fn rotate(
     agent: &mut GuestAgent,
     set: &SecretSet,
     limit: Duration,
@@ -157,7 +260,7 @@ pub(crate) async fn rotate(
     };
     Err(GuestError::Rotation {
         status: describe(result.outcome),
-        output: presentable(said, set),
+        output: presentable(said, Some(set)),
     })
 }
 
@@ -197,10 +300,12 @@ fn describe(outcome: Outcome) -> String {
 
 /// The guest's words, fit for a terminal and a log: one line, no control
 /// characters, and none of the values, whatever the guest echoes.
-fn presentable(bytes: &[u8], set: &SecretSet) -> String {
+fn presentable(bytes: &[u8], set: Option<&SecretSet>) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
-    for name in SecretName::ALL {
-        text = text.replace(set.get(name).expose(), "[redacted]");
+    if let Some(set) = set {
+        for name in SecretName::ALL {
+            text = text.replace(set.get(name).expose(), "[redacted]");
+        }
     }
     let text: String = text
         .chars()
@@ -218,7 +323,7 @@ mod tests {
     fn what_a_guest_echoes_is_redacted() {
         let set = SecretSet::generate().unwrap();
         let ssk = set.get(SecretName::Ssk).expose();
-        let shown = presentable(format!("bad\n\x1b[31m value {ssk}!").as_bytes(), &set);
+        let shown = presentable(format!("bad\n\x1b[31m value {ssk}!").as_bytes(), Some(&set));
         assert_eq!(shown, "bad [31m value [redacted]!");
     }
 

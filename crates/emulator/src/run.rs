@@ -43,6 +43,9 @@ pub(crate) struct RunningVm {
     pub snapshot: Option<String>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// Whether the image has a process on the rotation port.
+    #[serde(default)]
+    pub rotation_port: bool,
     /// What the session's memory will fit, once saved.
     pub fingerprint: Fingerprint,
 }

@@ -337,8 +337,8 @@ impl Held<'_> {
                 // memory no longer fits it.
                 session::consume(&session)?;
             }
-            let mut agent = self.wake(&running, &ground.origin, watch).await?;
-            self.rotate_and_prove(prepared, &ground.origin, &mut agent, watch)
+            let mut guest = self.wake(prepared, &running, &ground.origin, watch).await?;
+            self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
                 .await
         };
         self.while_alive(&process, work).await?;
@@ -353,6 +353,7 @@ impl Held<'_> {
             accelerator: prepared.accelerator.to_string(),
             snapshot: ground.snapshot.clone(),
             rotated: !self.emulator.settings.no_rotation,
+            rotation_port: prepared.image.has_rotation_port(),
             fingerprint: prepared.fingerprint.clone(),
         };
         self.write_run(&RunRecord {

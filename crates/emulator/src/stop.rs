@@ -8,7 +8,7 @@ use qemu::{Monitor, Sockets};
 use serde::Serialize;
 
 use crate::error::{Error, chain};
-use crate::guest;
+use crate::guest::{self, Resident};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
 use crate::policy::{self, Admission, Request};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
@@ -151,8 +151,16 @@ impl Held<'_> {
         // memory. A guest that cannot be asked is saved all the same: its
         // memory holds what its disk lacks.
         let sync = async {
-            let mut agent = guest::connect(&sockets.agent(), AGENT_LIMIT).await?;
-            guest::sync_disk(&mut agent, SYNC_LIMIT).await
+            let greeted = if vm.rotation_port {
+                Some(Resident::greet(&sockets.rotate()).await)
+            } else {
+                None
+            };
+            let mut guest = guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?;
+            guest.sync_disk(SYNC_LIMIT).await?;
+            // Kept until QEMU has ended: who waits in the guest is saved in the
+            // middle of a conversation, and is at once there when continued.
+            Ok::<_, guest::GuestError>(guest)
         };
         let warm = self.warm_memory_file(vm);
         let synced = watch

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qemu::{Disk, Launch, Machine, ProcessIdentity, Ram, Running, Spawn};
 
 use crate::error::Error;
-use crate::guest;
+use crate::guest::{self, Guest, Resident};
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
 use crate::progress::{Event, Phase, Stopwatch};
 use crate::readiness::Prober;
@@ -121,36 +121,57 @@ impl Held<'_> {
     /// Lets a loaded machine run, then sets its clock.
     pub(crate) async fn wake(
         &self,
+        prepared: &Prepared,
         running: &Running,
         origin: &Origin,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<qemu::GuestAgent, Error> {
+    ) -> Result<Guest, Error> {
         let ready = self.emulator.settings.ready_timeout;
-        let (phase, limit) = match origin {
-            Origin::Boot(_) => (Phase::Boot, ready),
+        let mut guest = match origin {
+            Origin::Boot(_) => {
+                let agent = running.sockets.agent();
+                let agent = watch
+                    .phase(Phase::Boot, guest::connect(&agent, ready))
+                    .await?;
+                Guest::Agent(agent)
+            }
             Origin::Snapshot { .. } | Origin::Session { .. } => {
-                running
-                    .monitor
-                    .cont(MONITOR_LIMIT)
-                    .await
-                    .map_err(|source| Error::Monitor {
-                        action: "let the guest run",
-                        source,
-                    })?;
-                (Phase::Agent, ready.min(RESUMED_AGENT_LIMIT))
+                let resumed = self.resume(prepared, running, ready.min(RESUMED_AGENT_LIMIT));
+                watch.phase(Phase::Agent, resumed).await?
             }
         };
-        let agent = running.sockets.agent();
-        let mut agent = watch.phase(phase, guest::connect(&agent, limit)).await?;
-        let clock = watch
-            .phase(Phase::Clock, guest::set_clock(&mut agent))
-            .await?;
+        let clock = watch.phase(Phase::Clock, guest.set_clock()).await?;
         if let Some(off_ms) = clock {
             watch.reporter().report(Event::Warning(&format!(
                 "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
             )));
         }
-        Ok(agent)
+        Ok(guest)
+    }
+
+    /// Lets a machine with loaded state run and waits for its first answer, by
+    /// the fastest way that the image offers.
+    async fn resume(
+        &self,
+        prepared: &Prepared,
+        running: &Running,
+        limit: Duration,
+    ) -> Result<Guest, Error> {
+        // Before the guest runs: it then need not be told that somebody is there.
+        let resident = if prepared.image.has_rotation_port() {
+            Some(Resident::greet(&running.sockets.rotate()).await)
+        } else {
+            None
+        };
+        running
+            .monitor
+            .cont(MONITOR_LIMIT)
+            .await
+            .map_err(|source| Error::Monitor {
+                action: "let the guest run",
+                source,
+            })?;
+        Ok(guest::reach(resident, &running.sockets.agent(), limit).await?)
     }
 
     /// Gives the guest fresh secrets and proves them, with all services healthy.
@@ -162,7 +183,7 @@ impl Held<'_> {
         &self,
         prepared: &Prepared,
         origin: &Origin,
-        agent: &mut qemu::GuestAgent,
+        guest: &mut Guest,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
         let limit = self.emulator.settings.ready_timeout;
@@ -183,7 +204,7 @@ impl Held<'_> {
         let previous = self.store.load(Slot::Current)?;
         self.store.save(Slot::Pending, &fresh)?;
         watch
-            .phase(Phase::Rotate, guest::rotate(agent, &fresh, limit))
+            .phase(Phase::Rotate, guest.rotate(&fresh, limit))
             .await?;
         let placeholder = SecretName::Pck.placeholder();
         let mut old = vec![&placeholder];

@@ -125,6 +125,13 @@ impl Image {
         })
     }
 
+    /// Whether a process inside answers on the rotation port.
+    pub fn has_rotation_port(&self) -> bool {
+        self.manifest
+            .as_ref()
+            .is_some_and(|manifest| manifest.rotation_port)
+    }
+
     /// The services inside, by the manifest or, without one, by the contract.
     pub fn services(&self, prefix: u16) -> Vec<Service> {
         match &self.manifest {

@@ -43,6 +43,10 @@ pub struct Manifest {
     pub min_vcpus: u16,
     /// The services inside, in the order in which they are shown.
     pub services: Vec<Service>,
+    /// True if a process inside answers on the virtio-serial port
+    /// `org.stack-emulator.rotate.0`, which is faster than the guest agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rotation_port: bool,
     /// Digests of what the image was built from.
     #[serde(default)]
     pub inputs: Vec<Input>,
@@ -349,6 +353,7 @@ mod tests {
             min_ram_mib: 1024,
             min_vcpus: 1,
             services: published_services(81),
+            rotation_port: false,
             inputs: vec![],
             packages: vec![],
         }

@@ -6,6 +6,7 @@
 //! | `stack-backend` | answers the API on `<P>02` and applies rotations over its control socket |
 //! | `stack-dashboard` | serves the built dashboard on `<P>01` |
 //! | `stack-cron` | calls the cron endpoints with the secret of the moment |
+//! | `stack-resident` | sets the clock and rotates when the host asks on its port |
 //! | `trigger-fast-rotate` | replaces the four secrets, or changes nothing |
 //!
 //! Two rules hold everywhere in here. **All randomness comes from the kernel at the moment of use**
@@ -24,6 +25,7 @@ pub mod key;
 pub mod notify;
 pub mod random;
 pub mod report;
+pub mod resident;
 pub mod rotation;
 pub mod secrets;
 pub mod settings;

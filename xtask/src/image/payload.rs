@@ -25,6 +25,8 @@ pub(crate) struct Manifest {
     pub(crate) packages: Vec<String>,
     #[serde(default)]
     pub(crate) executables: Vec<String>,
+    #[serde(default)]
+    rotation_port: bool,
     services: Vec<ListedService>,
 }
 
@@ -167,6 +169,7 @@ impl Manifest {
             min_ram_mib: self.min_ram_mib,
             min_vcpus: self.min_vcpus,
             services: services.collect(),
+            rotation_port: self.rotation_port,
             inputs: vec![],
             packages: vec![],
         }

@@ -16,7 +16,12 @@ use crate::command::{OnOurDeath, output_of, run_logged, tied};
 use crate::workspace;
 
 /// Programs that go to `files/opt/stack/bin`.
-const PROGRAMS: [&str; 3] = ["stack-backend", "stack-dashboard", "stack-cron"];
+const PROGRAMS: [&str; 4] = [
+    "stack-backend",
+    "stack-cron",
+    "stack-dashboard",
+    "stack-resident",
+];
 /// The program that becomes `rotate`.
 const ROTATE: &str = "trigger-fast-rotate";
 

@@ -1,12 +1,14 @@
 //! Everything in the starter stack that reads bytes from elsewhere: the input of a rotation, the host's
-//! `runtime.env`, an app's config file and the control socket. The first byte says which.
+//! `runtime.env`, an app's config file, the control socket and the rotation port. The first byte says which.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use starter::{
     control::{MAX_LINE, Reply, Request},
-    env_file, rotation,
+    env_file,
+    resident::protocol::Input,
+    rotation,
     settings::Ports,
     stack_config,
 };
@@ -28,9 +30,26 @@ fuzz_target!(|data: &[u8]| {
                 control_line(line);
             }
         }
+        b'h' => resident_port(bytes),
         _ => {}
     }
 });
+
+/// All is taken, and what is refused is not repeated.
+fn resident_port(bytes: &[u8]) {
+    let mut input = Input::default();
+    let mut rest = bytes;
+    while let Some(request) = input.next_request(&mut rest) {
+        if let Err(error) = request {
+            let message = error.to_string();
+            for word in bytes.split(|byte| !byte.is_ascii_hexdigit()) {
+                let word = std::str::from_utf8(word).expect("hex digits are text");
+                assert!(word.len() < 16 || !message.contains(word));
+            }
+        }
+    }
+    assert!(rest.is_empty());
+}
 
 /// What is accepted is in the input, and what is refused is not repeated.
 fn rotation_input(bytes: &[u8]) {
