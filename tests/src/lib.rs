@@ -81,6 +81,7 @@ pub struct World {
     pub emulator_home: PathBuf,
     image: PathBuf,
     variables: Vec<(String, String)>,
+    disk: Option<SmallDisk>,
 }
 
 /// What a run of the command line gave.
@@ -174,7 +175,34 @@ impl World {
             emulator_home,
             image,
             variables: Vec::new(),
+            disk: None,
         }
+    }
+
+    /// A copy of this home on a file system of its own with `free_mib` to spare.
+    pub fn copy_to_small_disk(&self, free_mib: u64) -> Self {
+        let mut copy = Self::with_image(self.image.clone());
+        let used_mib = if self.emulator_home.exists() {
+            blocks_in(&self.emulator_home) >> 20
+        } else {
+            0
+        };
+        std::fs::create_dir(&copy.emulator_home).expect("a mount point");
+        let disk = SmallDisk::mount(&copy.emulator_home, used_mib + free_mib);
+        if used_mib > 0 {
+            let mut inside = disk.command("cp");
+            inside.args(["-a", "--sparse=always"]);
+            inside.arg(self.emulator_home.join("."));
+            let status = inside.arg(&copy.emulator_home).status();
+            assert!(status.expect("cp is there").success());
+        }
+        copy.disk = Some(disk);
+        copy
+    }
+
+    /// The disk of [`Self::copy_to_small_disk`].
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("a world on a disk of its own")
     }
 
     /// A home with a snapshot of the starter image, captured once and copied.
@@ -225,7 +253,11 @@ impl World {
 
     /// The command line with `arguments`, not yet run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(from_environment(PROGRAM));
+        let program = from_environment(PROGRAM);
+        let mut command = match &self.disk {
+            Some(disk) => disk.command(program),
+            None => Command::new(program),
+        };
         command
             .arg("--image")
             .arg(&self.image)
@@ -318,7 +350,12 @@ impl World {
 
     /// The guest agent's socket, from QEMU's command line.
     pub fn agent_socket(&self) -> PathBuf {
-        let record = std::fs::read_to_string(self.instance().join("run.json")).expect("it runs");
+        let path = self.instance().join("run.json");
+        let path = self
+            .disk
+            .as_ref()
+            .map_or(path.clone(), |disk| disk.seen_from_outside(&path));
+        let record = std::fs::read_to_string(path).expect("it runs");
         let record: Value = serde_json::from_str(&record).expect("a record");
         let folder = record["body"]["runtime_folder"]
             .as_str()
@@ -332,6 +369,103 @@ impl World {
                 path.to_string_lossy().contains("agent") || path.to_string_lossy().contains("qga")
             })
             .expect("an agent socket")
+    }
+}
+
+/// What the files below `folder` take on the disk, in bytes.
+fn blocks_in(folder: &Path) -> u64 {
+    let output = Command::new("du")
+        .args(["--summarize", "--block-size=1"])
+        .arg(folder)
+        .output()
+        .expect("du is there");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let bytes = text
+        .split_ascii_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    bytes.unwrap_or_else(|| panic!("du said {text:?}"))
+}
+
+/// A file system in memory, seen by the programs that are started on it alone:
+/// in a mount namespace, which every user may have.
+#[derive(Debug)]
+pub struct SmallDisk {
+    keeper: Child,
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(folder: &Path, mib: u64) -> Self {
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--mount");
+        if !Self::is_root() {
+            unshare.args(["--user", "--map-root-user"]);
+        }
+        // Lives until its input ends, which is when the test does, however that is.
+        let script =
+            r#"mount -t tmpfs -o "size=$2m,mode=0700" none "$1" && echo ready && exec cat"#;
+        let mut keeper = unshare
+            .args(["sh", "-c", script, "sh"])
+            .arg(folder)
+            .arg(mib.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is there");
+        let mut line = String::new();
+        let said = std::io::BufReader::new(keeper.stdout.as_mut().expect("a pipe"));
+        std::io::BufRead::read_line(&mut { said }, &mut line).expect("it says something");
+        assert_eq!(line, "ready\n", "the file system could not be mounted");
+        Self {
+            keeper,
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn is_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    /// A program that sees the disk.
+    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", self.keeper.id()));
+        command.arg("--mount");
+        if !Self::is_root() {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg("--").arg(program);
+        command
+    }
+
+    /// Changes its size.
+    pub fn resize(&self, mib: u64) {
+        let option = format!("remount,size={mib}m");
+        let status = self
+            .command("mount")
+            .args(["-o", &option])
+            .arg(&self.folder)
+            .status();
+        assert!(status.expect("mount is there").success());
+    }
+
+    /// What takes room on it, in bytes.
+    pub fn used(&self) -> u64 {
+        blocks_in(&self.seen_from_outside(&self.folder))
+    }
+
+    /// Where a file on it is found by this process.
+    pub fn seen_from_outside(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));
+        root.join(path.strip_prefix("/").expect("an absolute path"))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.keeper.kill().ok();
+        self.keeper.wait().ok();
     }
 }
 

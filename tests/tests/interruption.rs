@@ -7,8 +7,8 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Child;
-use std::time::{Duration, Instant};
 
 use e2e::{PLACEHOLDER_PCK, World, try_client_key};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,14 +19,34 @@ fn kill(pid: u32) {
     kill_process(pid, Signal::KILL).ok();
 }
 
-/// Kills the command `after` it was started, unless it ended before.
-fn kill_after(mut child: Child, after: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < after && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// Starts the command and waits until it says `moment`, as `Begin(Rotate)`;
+/// false if it ended before that.
+fn reach(world: &World, arguments: &[&str], moment: &str) -> (Child, bool) {
+    let mut child = world.spawn(arguments.iter().chain(&["--json", "--verbose"]));
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = said.lines().map(Result::unwrap);
+    let reached = lines.any(|line| line.contains(moment));
+    // Somebody has to go on reading, or the command would stand still.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, reached)
+}
+
+/// Kills the command at `moment`, which must come.
+#[track_caller]
+fn kill_at(world: &World, arguments: &[&str], moment: &str) {
+    let (mut child, reached) = reach(world, arguments, moment);
     child.kill().ok();
     child.wait().unwrap();
+    assert!(reached, "{arguments:?} never came to {moment}");
+}
+
+/// Kills QEMU at `moment` of the command, which must come, and waits for the command.
+#[track_caller]
+fn kill_qemu_at(world: &World, arguments: &[&str], moment: &str) {
+    let (mut child, reached) = reach(world, arguments, moment);
+    world.qemu_processes().into_iter().for_each(kill);
+    child.wait().unwrap();
+    assert!(reached, "{arguments:?} never came to {moment}");
 }
 
 /// Whatever happened: a start works, has fresh secrets, and is alone.
@@ -39,82 +59,132 @@ fn recovers(world: &World) -> String {
     started["start"]["kind"].as_str().unwrap().to_owned()
 }
 
+fn leave_a_note(world: &World) {
+    let script = "echo kept > /var/tmp/note; sync";
+    assert_eq!(world.in_guest("/bin/sh", &["-c", script]).0, 0);
+}
+
+fn read_the_note(world: &World) -> String {
+    world.in_guest("/bin/cat", &["/var/tmp/note"]).1
+}
+
 #[test]
-fn our_process_killed_during_a_start() {
+fn our_process_killed_in_each_phase_of_a_start() {
     let world = World::captured();
-    for ms in [5, 40, 90, 150, 250, 400, 600] {
-        kill_after(world.spawn(["start", "--json"]), Duration::from_millis(ms));
-        // A command that was not cut short has started the emulator.
+    for moment in [
+        "Begin(Prepare)",
+        "Begin(Qemu)",
+        "Begin(Load)",
+        "Begin(Agent)",
+        "Begin(Clock)",
+        "Begin(Rotate)",
+        "End(Rotate",
+        "Begin(Ready)",
+        "End(Ready",
+    ] {
+        kill_at(&world, &["start"], moment);
+        // A command that was killed in its last microseconds has started the emulator.
         recovers(&world);
         world.discard();
-        assert!(world.qemu_processes().is_empty(), "after {ms} ms");
+        assert!(world.qemu_processes().is_empty(), "{moment}");
     }
 }
 
 #[test]
-fn our_process_killed_during_a_stop_loses_nothing() {
+fn our_process_killed_in_each_phase_of_a_stop_loses_nothing() {
     let world = World::captured();
     world.start();
-    assert_eq!(
-        world
-            .in_guest("/bin/sh", &["-c", "echo kept > /var/tmp/note; sync"])
-            .0,
-        0
-    );
-    for ms in [10, 60, 150, 300, 700, 1500] {
-        kill_after(world.spawn(["stop", "--json"]), Duration::from_millis(ms));
+    leave_a_note(&world);
+    for moment in [
+        "Begin(Sync)",
+        "Begin(Save)",
+        "End(Save",
+        "Begin(Quit)",
+        "Begin(Commit)",
+        "End(Commit",
+    ] {
+        kill_at(&world, &["stop"], moment);
         recovers(&world);
-        assert_eq!(
-            world.in_guest("/bin/cat", &["/var/tmp/note"]).1,
-            "kept\n",
-            "after {ms} ms"
-        );
+        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
     }
     world.discard();
 }
 
 #[test]
-fn our_process_killed_during_a_capture_keeps_the_snapshot_before() {
+fn our_process_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
     let world = World::captured();
     let before = world.snapshot();
-    for seconds in [1, 8] {
-        kill_after(
-            world.spawn(["capture", "--json"]),
-            Duration::from_secs(seconds),
-        );
-        assert_eq!(recovers(&world), "resumed");
-        assert_eq!(world.snapshot(), before);
+    for moment in [
+        "Begin(Qemu)",
+        "Begin(Boot)",
+        "Begin(Settle)",
+        "Begin(Sync)",
+        "Begin(Save)",
+        "Begin(Quit)",
+        "Begin(Commit)",
+    ] {
+        kill_at(&world, &["capture"], moment);
+        assert_eq!(recovers(&world), "resumed", "{moment}");
+        assert_eq!(world.snapshot(), before, "{moment}");
         world.discard();
     }
+    kill_at(&world, &["capture"], "End(Commit");
+    assert_eq!(recovers(&world), "resumed");
+    assert_ne!(world.snapshot(), before, "it was committed");
+    world.discard();
     assert!(!world.instance().join("snapshots/.capturing").exists());
+}
+
+#[test]
+fn qemu_killed_in_each_phase_of_a_stop_loses_nothing() {
+    let world = World::captured();
+    world.start();
+    leave_a_note(&world);
+    for moment in ["Begin(Sync)", "Begin(Save)", "Begin(Quit)"] {
+        kill_qemu_at(&world, &["stop"], moment);
+        recovers(&world);
+        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
+    }
+    world.discard();
+}
+
+#[test]
+fn qemu_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
+    let world = World::captured();
+    let before = world.snapshot();
+    for moment in ["Begin(Boot)", "Begin(Settle)", "Begin(Save)"] {
+        kill_qemu_at(&world, &["capture"], moment);
+        assert!(world.qemu_processes().is_empty(), "{moment}");
+        assert_eq!(recovers(&world), "resumed", "{moment}");
+        assert_eq!(world.snapshot(), before, "{moment}");
+        world.discard();
+    }
 }
 
 #[test]
 fn qemu_killed_while_it_runs_is_a_power_cut() {
     let world = World::captured();
     world.start();
-    assert_eq!(
-        world
-            .in_guest("/bin/sh", &["-c", "echo kept > /var/tmp/note; sync"])
-            .0,
-        0
-    );
+    leave_a_note(&world);
     world.qemu_processes().into_iter().for_each(kill);
     let status = world.run(["status", "--json"]).json();
     assert_eq!(status["state"], "died", "{status}");
     assert_eq!(recovers(&world), "cold", "the session's disk is booted");
-    assert_eq!(world.in_guest("/bin/cat", &["/var/tmp/note"]).1, "kept\n");
+    assert_eq!(read_the_note(&world), "kept\n");
     world.discard();
 }
 
 #[test]
-fn qemu_killed_during_a_start_falls_back_or_fails_cleanly() {
+fn qemu_killed_in_each_phase_of_a_start_falls_back_or_fails_cleanly() {
     let world = World::captured();
-    for ms in [60, 160, 320] {
-        let mut child = world.spawn(["start", "--json"]);
-        std::thread::sleep(Duration::from_millis(ms));
-        world.qemu_processes().into_iter().for_each(kill);
-        child.wait().unwrap();
+    for moment in [
+        "Begin(Load)",
+        "Begin(Agent)",
+        "Begin(Clock)",
+        "Begin(Rotate)",
+        "Begin(Ready)",
+    ] {
+        kill_qemu_at(&world, &["start"], moment);
         recovers(&world);
         world.discard();
     }
@@ -138,19 +208,17 @@ fn two_starts_at_once_make_one_emulator() {
 #[test]
 fn ctrl_c_leaves_no_qemu() {
     let world = World::captured();
-    for ms in [60, 200] {
-        let mut child = world.spawn(["start", "--json"]);
-        std::thread::sleep(Duration::from_millis(ms));
+    for moment in ["Begin(Qemu)", "Begin(Load)", "Begin(Rotate)"] {
+        let (mut child, reached) = reach(&world, &["start"], moment);
+        assert!(reached, "{moment}");
         let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
         let status = child.wait().unwrap();
-        if status.code() == Some(130) {
-            assert!(world.qemu_processes().is_empty());
-        } else {
-            assert!(status.success(), "a start that was done already: {status}");
-        }
-        world.discard();
+        assert_eq!(status.code(), Some(130), "{moment}");
+        assert!(world.qemu_processes().is_empty(), "{moment}");
     }
+    recovers(&world);
+    world.discard();
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Held<'_> {
             };
             Ok((cold_boot_ms, resident))
         };
-        let (cold_boot_ms, resident) = self.while_alive(&process, work).await?;
+        let (cold_boot_ms, resident) = self.while_alive(&running, work).await?;
 
         let stopped_at = std::time::Instant::now();
         let failed = |action| move |source| Error::Monitor { action, source };

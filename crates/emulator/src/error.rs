@@ -103,6 +103,12 @@ pub enum Error {
         /// QEMU's log.
         log: PathBuf,
     },
+    /// The host has no room for what the guest writes.
+    #[error("the disk that {} is on is full", folder.display())]
+    DiskFull {
+        /// The instance's folder.
+        folder: PathBuf,
+    },
     /// A command to QEMU failed.
     #[error("QEMU could not {action}")]
     Monitor {
@@ -199,6 +205,7 @@ impl Error {
             Self::Random(_) => "random",
             Self::Spawn(_) => "qemu_start",
             Self::QemuDied { .. } => "qemu_died",
+            Self::DiskFull { .. } => "disk_full",
             Self::Monitor { .. } => "qemu",
             Self::Migration { .. } => "migration",
             Self::Guest(crate::guest::GuestError::Rotation { .. }) => "rotation",
@@ -247,6 +254,10 @@ impl Error {
             Self::NotReady(_) => format!(
                 "See `stack-emulator logs`; if the machine is slow, give it more time with {}.",
                 crate::variables::READY_TIMEOUT
+            ),
+            Self::DiskFull { .. } => format!(
+                "Make room there, or keep the emulator elsewhere with {}; then run the command again.",
+                crate::variables::HOME
             ),
             Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()

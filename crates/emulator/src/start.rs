@@ -7,7 +7,7 @@ use qemu::Ram;
 use serde::Serialize;
 
 use crate::error::{Error, chain};
-use crate::instance::{Emulator, Held, Prepared, kill, now_ms};
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
 use crate::paths::make_private_folder;
 use crate::policy::{self, Admission, Request, SnapshotOnDisk, StartPlan, StartWishes};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
@@ -68,7 +68,7 @@ impl Emulator {
         let held = self.hold("start", reporter).await?;
         let mut watch = Stopwatch::new(reporter);
         match policy::admit(held.life(), Request::Start) {
-            Admission::Already => return self.already_running(&held).await,
+            Admission::Already => return self.already_running(&held, &mut watch).await,
             Admission::Accept | Admission::RefuseRunning => {}
         }
         if self.settings.no_rotation {
@@ -85,12 +85,66 @@ impl Emulator {
         held.start_on(&prepared, ground, watch).await
     }
 
-    async fn already_running(&self, held: &Held<'_>) -> Result<StartReport, Error> {
-        let Some((_, vm)) = &held.running else {
+    async fn already_running(
+        &self,
+        held: &Held<'_>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<StartReport, Error> {
+        let Some((record, vm)) = &held.running else {
             return Err(Error::NoSnapshot);
         };
+        self.unpause(record, vm, watch).await?;
         let services = crate::status::probe(&vm.endpoints).await?;
         Ok(report(self, vm, services, true))
+    }
+}
+
+impl Emulator {
+    /// Lets a guest go on that QEMU stopped because the host's disk was full.
+    async fn unpause(
+        &self,
+        record: &RunRecord,
+        vm: &RunningVm,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let failed = |action| move |source| Error::Monitor { action, source };
+        let sockets = qemu::Sockets::in_dir(&record.runtime_folder)?;
+        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT)
+            .await
+            .map_err(failed("answer"))?;
+        let status = monitor
+            .status(MONITOR_LIMIT)
+            .await
+            .map_err(failed("say how it is"))?;
+        if !status.running {
+            watch.reporter().report(Event::Notice(
+                "The guest stood still, because its disk could not be written. Letting it go on.",
+            ));
+            let mut events = monitor.subscribe();
+            monitor
+                .cont(MONITOR_LIMIT)
+                .await
+                .map_err(failed("let the guest run"))?;
+            let prober = crate::readiness::Prober::new()?;
+            let limit = self.settings.ready_timeout;
+            let healthy = prober.all_healthy(&vm.endpoints, limit);
+            // The write that failed is tried again at once.
+            let stopped_again = async {
+                events
+                    .wait_for("STOP", limit, |event| event.name == "STOP")
+                    .await
+            };
+            let ready = async {
+                tokio::select! {
+                    biased;
+                    Ok(_) = stopped_again => Err(Error::DiskFull { folder: self.paths.root().to_owned() }),
+                    healthy = healthy => Ok(healthy?),
+                }
+            };
+            watch.phase(Phase::Ready, ready).await?;
+        }
+        monitor.close().await;
+        Ok(())
     }
 }
 
@@ -329,7 +383,6 @@ impl Held<'_> {
         let (running, record) = self
             .spawn(prepared, &machine, &ground.origin, purpose, watch)
             .await?;
-        let process = running.identity.clone();
         let work = async {
             self.load(&running, &ground.origin, watch).await?;
             if !ground.fresh_disk {
@@ -341,7 +394,7 @@ impl Held<'_> {
             self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
                 .await
         };
-        self.while_alive(&process, work).await?;
+        self.while_alive(&running, work).await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,

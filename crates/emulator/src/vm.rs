@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qemu::{Disk, Launch, Machine, ProcessIdentity, Ram, Running, Spawn};
+use qemu::{Disk, Launch, Machine, Ram, Running, Spawn};
 
 use crate::error::Error;
 use crate::guest::{self, Guest, Resident};
@@ -22,6 +22,8 @@ pub(crate) const MIGRATION_LIMIT: Duration = Duration::from_secs(330);
 /// How long a resumed guest's agent may take for its first answer. It was
 /// running when the snapshot was taken, so silence means that the resume failed.
 const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
+/// How long a process that dies may take to be gone once its sockets are.
+const DEATH_LIMIT: Duration = Duration::from_millis(200);
 /// Parallel streams for saved memory; more than the cores of a laptop gains nothing.
 pub(crate) const CHANNELS: u8 = 4;
 
@@ -235,17 +237,57 @@ impl Held<'_> {
         Ok(())
     }
 
-    /// Runs `work`, but not past the end of the QEMU process.
+    /// Runs `work`, but not past the end of the QEMU process, nor past the
+    /// moment at which the host has no room for what the guest writes.
     pub(crate) async fn while_alive<T>(
         &self,
-        process: &ProcessIdentity,
+        running: &Running,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-        tokio::select! {
+        let mut events = running.monitor.subscribe();
+        let no_room =
+            |event: &qemu::Event| event.name == "BLOCK_IO_ERROR" && event.data["nospace"] == true;
+        let stalled = async {
+            match events.wait_for("BLOCK_IO_ERROR", FOREVER, no_room).await {
+                Ok(_) => {}
+                // The end of the events is the end of QEMU, which is seen below.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let process = &running.identity;
+        let result = tokio::select! {
             biased;
             result = work => result,
-            _ = process.wait_gone(FOREVER) => Err(Error::QemuDied { log: self.emulator.paths.qemu_log() }),
+            () = stalled => return Err(self.disk_full()),
+            _ = process.wait_gone(FOREVER) => return Err(self.why_qemu_died()),
+        };
+        match result {
+            Ok(value) => Ok(value),
+            // A connection that broke is seen before the end of the process
+            // that broke it.
+            Err(error) => match process.wait_gone(DEATH_LIMIT).await {
+                Ok(()) => Err(self.why_qemu_died()),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    fn disk_full(&self) -> Error {
+        Error::DiskFull {
+            folder: self.emulator.paths.root().to_owned(),
+        }
+    }
+
+    /// A write to a mapped memory file that finds no room kills QEMU without
+    /// a word.
+    fn why_qemu_died(&self) -> Error {
+        const NO_ROOM: u64 = 1 << 20;
+        match rustix::fs::statvfs(self.emulator.paths.root()) {
+            Ok(system) if system.f_bavail * system.f_frsize < NO_ROOM => self.disk_full(),
+            Ok(_) | Err(_) => Error::QemuDied {
+                log: self.emulator.paths.qemu_log(),
+            },
         }
     }
 

@@ -76,6 +76,8 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["xorriso"]), "xorriso"),
     item(Need::Test, Probe::Program(&["isoinfo"]), "genisoimage"),
     item(Need::Test, Probe::Program(&["bsdtar"]), "libarchive-tools"),
+    item(Need::Test, Probe::Program(&["faketime"]), "faketime"),
+    item(Need::Test, Probe::Program(&["python3"]), "python3"),
     item(
         Need::Test,
         Probe::File("/usr/share/OVMF/OVMF_CODE_4M.fd"),

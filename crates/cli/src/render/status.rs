@@ -105,7 +105,7 @@ const fn describe(state: State) -> (Style, &'static str) {
         State::Capturing => (CAUTION, "Taking a snapshot"),
         State::Paused => (
             BAD,
-            "Paused: the guest's disk could not be written; is this host's disk full?",
+            "Paused: the guest's disk could not be written. Make room on this host, then `start` lets it go on",
         ),
         State::Interrupted => (
             CAUTION,

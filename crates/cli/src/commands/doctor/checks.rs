@@ -246,7 +246,7 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
         State::Capturing => subject.ok(said("taking a snapshot")),
         State::Paused => subject.failed(
             said("paused: the guest's disk could not be written"),
-            Some("Make room on this host's disk, then stop and start it.".to_owned()),
+            Some("Make room on this host's disk, then run `stack-emulator start`: it goes on where it was.".to_owned()),
         ),
         State::Interrupted => subject
             .warning(said("a command was killed in its middle"), "Nothing: the next command cleans up after it."),

@@ -1,0 +1,170 @@
+//! A host that lacks something: room on its disk, a QEMU that is new enough, an
+//! accelerator that works, a clock that only goes forward.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use e2e::{PLACEHOLDER_PCK, World, guest, try_client_key};
+
+/// A program in place of QEMU, in the world's home.
+fn instead_of_qemu(world: &mut World, script: &str) {
+    let path = world.user_home().join("qemu-system-x86_64");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    world.set("STACK_EMULATOR_QEMU", path.to_str().unwrap());
+}
+
+#[test]
+fn a_full_disk_ends_a_capture_and_leaves_nothing() {
+    // Too little for the memory that a booted guest has touched.
+    let world = World::empty().copy_to_small_disk(150);
+    let run = world.run(["capture", "--json"]);
+    assert_eq!(run.error_code(), "disk_full", "{}", run.stdout);
+    assert!(
+        run.stdout.contains(world.emulator_home.to_str().unwrap()),
+        "the folder is named: {}",
+        run.stdout
+    );
+    assert!(world.qemu_processes().is_empty());
+    let used = world.disk().used();
+    assert!(used < 16 << 20, "{used} bytes are left behind");
+    // The remedy works.
+    world.disk().resize(2048);
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    world.discard();
+}
+
+#[test]
+fn a_full_disk_pauses_a_session_which_goes_on_once_there_is_room() {
+    let world = World::captured().copy_to_small_disk(60);
+    world.start();
+    let script =
+        "dd if=/dev/zero of=/var/tmp/large bs=1M count=200 oflag=direct && touch /var/tmp/done";
+    let background = format!("({script}) >/dev/null 2>&1 &");
+    assert_eq!(world.in_guest("/bin/sh", &["-c", &background]).0, 0);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let status = world.run(["status", "--json"]).json();
+        if status["state"] == "paused" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let run = world.run(["start", "--json"]);
+    assert_eq!(run.error_code(), "disk_full", "still full: {}", run.stdout);
+
+    world.disk().resize(2048);
+    let run = world.run(["start", "--json"]).ok();
+    assert_eq!(run.json()["already_running"], true);
+    assert!(run.stderr.contains("stood still"), "{}", run.stderr);
+    let wait = "until test -e /var/tmp/done; do sleep 0.1; done; stat -c %s /var/tmp/large";
+    let (code, size) = world.in_guest("/bin/sh", &["-c", wait]);
+    assert_eq!((code, size.trim()), (0, "209715200"));
+    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
+    world.discard();
+}
+
+#[test]
+fn a_qemu_that_is_too_old_is_named_with_a_remedy() {
+    let mut world = World::captured();
+    // Answers as QEMU 7.2 does to the three questions it is asked, over the socket it is given.
+    instead_of_qemu(&mut world, OLD_QEMU);
+    let run = world.run(["start", "--json"]);
+    assert_eq!(run.error_code(), "qemu_missing");
+    for text in ["7.2.17", "9.0", "qemu-system-x86_64", "backports"] {
+        assert!(run.stdout.contains(text), "{text}: {}", run.stdout);
+    }
+    assert!(world.qemu_processes().is_empty());
+}
+
+/// Speaks QMP on the socket that it inherits. The real one is of no use here:
+/// the machine has a newer.
+const OLD_QEMU: &str = r#"#!/usr/bin/env python3
+import json, re, socket, sys
+number = int(re.search(r"fd=(\d+)", " ".join(sys.argv)).group(1))
+peer = socket.socket(fileno=number)
+if peer.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    peer = peer.accept()[0]
+version = {"qemu": {"micro": 17, "minor": 2, "major": 7}, "package": "Debian 1:7.2"}
+lines = peer.makefile("rw")
+def say(value):
+    lines.write(json.dumps(value) + "\n")
+    lines.flush()
+say({"QMP": {"version": version, "capabilities": []}})
+for line in lines:
+    request = json.loads(line)
+    many = request["execute"].startswith("query-")
+    say({"return": [] if many else {}, "id": request.get("id")})
+    if request["execute"] == "quit":
+        break
+"#;
+
+#[test]
+fn no_accelerator_that_works_is_said_and_not_waited_for() {
+    let mut world = World::captured();
+    let real = std::env::var_os("STACK_EMULATOR_QEMU")
+        .map_or_else(|| PathBuf::from("qemu-system-x86_64"), PathBuf::from);
+    // QEMU itself, save that no probe of an accelerator ends as it should.
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *isa-debug-exit*) exit 1 ;; esac\nexec {} \"$@\"\n",
+        real.display()
+    );
+    instead_of_qemu(&mut world, &script);
+    let run = world.run(["start", "--json"]);
+    assert_eq!(run.error_code(), "accelerator", "{}", run.stdout);
+    assert!(run.stdout.contains("tcg"), "{}", run.stdout);
+    assert!(world.qemu_processes().is_empty());
+}
+
+/// The guest's clock, in seconds since 1970.
+fn guest_time(world: &World) -> i64 {
+    let (code, text) = guest::exec(&world.agent_socket(), "/bin/date", &["+%s"]);
+    assert_eq!(code, 0);
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn a_host_clock_that_jumped_is_followed_in_both_directions() {
+    const DAY: i64 = 24 * 3600;
+    let now = || {
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        i64::try_from(since.as_secs()).unwrap()
+    };
+    let library = fs::read_dir("/usr/lib")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path().join("faketime/libfaketime.so.1"))
+        .find(|path| path.exists())
+        .expect("libfaketime is installed");
+    // A snapshot of today, started tomorrow.
+    let mut world = World::captured();
+    let jump = |world: &mut World, shift: &str| {
+        world.set("LD_PRELOAD", library.to_str().unwrap());
+        world.set("FAKETIME", shift);
+        world.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    };
+    jump(&mut world, "+1d");
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    let off = guest_time(&world) - (now() + DAY);
+    assert!(off.abs() < 120, "{off} s off");
+    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
+    assert_eq!(world.stop()["session"], "saved");
+    // A session of tomorrow, continued yesterday.
+    jump(&mut world, "-1d");
+    assert_eq!(world.start()["start"]["kind"], "continued");
+    let off = guest_time(&world) - (now() - DAY);
+    assert!(off.abs() < 120, "{off} s off");
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["state"], "running", "{status}");
+    world.discard();
+}
