@@ -348,8 +348,13 @@ impl World {
         guest::exec(&self.agent_socket(), program, arguments)
     }
 
-    /// The guest agent's socket, from QEMU's command line.
+    /// The guest agent's socket.
     pub fn agent_socket(&self) -> PathBuf {
+        self.runtime_folder().join("agent.sock")
+    }
+
+    /// Where the sockets of the running emulator are.
+    pub fn runtime_folder(&self) -> PathBuf {
         let path = self.instance().join("run.json");
         let path = self
             .disk
@@ -357,18 +362,8 @@ impl World {
             .map_or(path.clone(), |disk| disk.seen_from_outside(&path));
         let record = std::fs::read_to_string(path).expect("it runs");
         let record: Value = serde_json::from_str(&record).expect("a record");
-        let folder = record["body"]["runtime_folder"]
-            .as_str()
-            .expect("the record names its folder")
-            .to_owned();
-        let entries = std::fs::read_dir(&folder).expect("a runtime folder");
-        entries
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| {
-                path.to_string_lossy().contains("agent") || path.to_string_lossy().contains("qga")
-            })
-            .expect("an agent socket")
+        let folder = record["body"]["runtime_folder"].as_str();
+        PathBuf::from(folder.expect("the record names its folder"))
     }
 }
 
@@ -566,9 +561,23 @@ pub mod guest {
 
     /// Runs a program and returns its exit code and standard output.
     pub fn exec(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
+        exec_within(socket, program, arguments, Duration::from_secs(60))
+    }
+
+    /// The same in a guest that is booting.
+    pub fn exec_when_up(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
+        exec_within(socket, program, arguments, Duration::from_secs(300))
+    }
+
+    fn exec_within(
+        socket: &Path,
+        program: &str,
+        arguments: &[&str],
+        patience: Duration,
+    ) -> (i64, String) {
         let stream = UnixStream::connect(socket).expect("the agent's socket is there");
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(patience))
             .expect("a time limit");
         let mut stream = BufReader::new(stream);
         synchronize(&mut stream);
@@ -612,5 +621,52 @@ pub mod guest {
             }
         }
         String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+pub mod qmp {
+    //! A QMP client that is not the one under test.
+
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    /// A connection to QEMU's monitor.
+    #[derive(Debug)]
+    pub struct Client(BufReader<UnixStream>);
+
+    impl Client {
+        /// Connects to the monitor at `socket`.
+        pub fn connect(socket: &Path) -> Self {
+            let stream = UnixStream::connect(socket).expect("the monitor's socket is there");
+            let mut client = Self(BufReader::new(stream));
+            client.receive();
+            client.call("qmp_capabilities", &json!({}));
+            client
+        }
+
+        /// Runs a command, which must succeed.
+        pub fn call(&mut self, command: &str, arguments: &Value) -> Value {
+            let request = json!({"execute": command, "arguments": arguments});
+            self.0
+                .get_mut()
+                .write_all(format!("{request}\n").as_bytes())
+                .expect("QEMU listens");
+            loop {
+                let answer = self.receive();
+                assert!(answer.get("error").is_none(), "{request}: {answer}");
+                if let Some(result) = answer.get("return") {
+                    return result.clone();
+                }
+            }
+        }
+
+        fn receive(&mut self) -> Value {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("QEMU answers");
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        }
     }
 }
