@@ -37,6 +37,22 @@ pub(crate) fn tied(program: impl AsRef<OsStr>, signal: OnOurDeath) -> Command {
     }
 }
 
+/// Like [`tied`], for a program that starts others and waits for them even after a signal:
+/// all of them get it, in a process group of their own.
+pub(crate) fn tied_with_children(program: impl AsRef<OsStr>) -> Command {
+    use std::os::unix::process::CommandExt as _;
+
+    let mut command = tied("sh", OnOurDeath::Terminate);
+    command
+        .args(["-c", GROUP_GUARD, "sh"])
+        .arg(program)
+        .process_group(0);
+    command
+}
+
+/// Runs its arguments; when told to end, tells its whole process group.
+const GROUP_GUARD: &str = "trap 'trap - TERM; kill -TERM 0' TERM INT HUP; \"$@\" & wait \"$!\"";
+
 /// Runs `command` with its output in the file `log`, and fails with the last
 /// lines of that file.
 pub(crate) fn run_logged(command: &mut Command, what: &str, log: &Path) -> Result<()> {
@@ -106,6 +122,42 @@ mod tests {
         assert!(text.contains("the thing failed (exit status: 3)"), "{text}");
         assert!(text.ends_with("100\nbroken"), "{text}");
         assert!(!text.contains("\n50\n"), "{text}");
+    }
+
+    #[test]
+    fn children_of_a_program_end_with_it() {
+        use std::io::BufRead as _;
+
+        // Like mmdebstrap, the program itself only waits for its child after a signal.
+        let script =
+            "trap : TERM; sleep 300 & echo $!; while kill -0 $! 2>/dev/null; do wait $!; done";
+        let mut command = tied_with_children("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        let mut guard = command.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(guard.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let pid = i32::try_from(guard.id()).unwrap();
+        let guard_pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(guard_pid, rustix::process::Signal::TERM).unwrap();
+        assert!(!guard.wait().unwrap().success());
+        let child = format!("/proc/{}", line.trim());
+        let gone = (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            !Path::new(&child).exists()
+        });
+        assert!(gone, "the child {child} lives on");
+    }
+
+    #[test]
+    fn the_guard_passes_the_status_on() {
+        let status = |code: &str| {
+            let mut command = tied_with_children("sh");
+            command.args(["-c", code]).status().unwrap().code()
+        };
+        assert_eq!(status("exit 0"), Some(0));
+        assert_eq!(status("exit 7"), Some(7));
     }
 
     #[test]

@@ -70,11 +70,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
     stages.run("end to end", || {
+        // What the tests leave, such as snapshots that all tests of a program share, goes with it.
+        let scratch = tempfile::Builder::new().prefix("emulator-e2e-").tempdir()?;
         run_command(
             end_to_end(&root)
                 .env(IMAGE, image)
                 .env(SLOW_IMAGE, slow)
                 .env(PROGRAM, program)
+                .env("TMPDIR", scratch.path())
                 // Each test has virtual machines of its own, and what several of them take
                 // from each other is time, which is what many of them measure.
                 .args(["--", "--test-threads=1"])

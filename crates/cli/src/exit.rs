@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Busy = 4,
     /// This host cannot run the emulator as it is.
     HostUnfit = 5,
+    /// Ended by SIGHUP: 128 and its number.
+    HungUp = 129,
     /// Ended by Ctrl-C: 128 and the number of SIGINT, as shells count.
     Interrupted = 130,
     /// Ended by SIGTERM: 128 and its number.
@@ -35,6 +37,7 @@ impl Exit {
         Self::NotRunning,
         Self::Busy,
         Self::HostUnfit,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -56,6 +59,7 @@ impl Exit {
                 "this host cannot run it: QEMU missing or too old, no accelerator, \
                  or `doctor` found a failure"
             }
+            Self::HungUp => "ended because its terminal was closed; nothing is left half-done",
             Self::Interrupted => "interrupted by Ctrl-C; nothing is left half-done",
             Self::Terminated => "ended by SIGTERM; nothing is left half-done",
         }
@@ -76,6 +80,10 @@ mod tests {
     fn codes_are_listed_once_and_in_order() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
         assert!(codes.is_sorted_by(|one, next| one < next), "{codes:?}");
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 130, 143], "scripts rely on them");
+        assert_eq!(
+            codes,
+            [0, 1, 2, 3, 4, 5, 129, 130, 143],
+            "scripts rely on them"
+        );
     }
 }

@@ -163,6 +163,7 @@ impl Failure {
             Self::Engine(error) => engine_exit(error),
             Self::Interrupted(Signal::Interrupt) => Exit::Interrupted,
             Self::Interrupted(Signal::Terminate) => Exit::Terminated,
+            Self::Interrupted(Signal::Hangup) => Exit::HungUp,
             Self::Declined
             | Self::Ask(_)
             | Self::NoLog { .. }

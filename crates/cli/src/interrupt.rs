@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: stop where the operation is, clean up, and go.
+//! Ctrl-C, SIGTERM and SIGHUP: stop where the operation is, clean up, and go.
 //!
 //! QEMU runs in a process group of its own, so the terminal's Ctrl-C reaches
 //! this program alone. The operation's future is dropped, and the engine then
@@ -21,6 +21,8 @@ pub(crate) enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed.
+    Hangup,
 }
 
 impl Signal {
@@ -29,6 +31,7 @@ impl Signal {
         match self {
             Self::Interrupt => "interrupted by Ctrl-C",
             Self::Terminate => "ended by SIGTERM",
+            Self::Hangup => "ended because its terminal was closed",
         }
     }
 
@@ -36,6 +39,7 @@ impl Signal {
         match self {
             Self::Interrupt => Exit::Interrupted,
             Self::Terminate => Exit::Terminated,
+            Self::Hangup => Exit::HungUp,
         }
     }
 }
@@ -54,12 +58,14 @@ impl Interrupts {
     pub(crate) fn listen() -> Result<Self, Failure> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
         let (tell, first) = watch::channel(None);
         tokio::spawn(async move {
             loop {
                 let signal = tokio::select! {
                     Some(()) = interrupt.recv() => Signal::Interrupt,
                     Some(()) = terminate.recv() => Signal::Terminate,
+                    Some(()) = hangup.recv() => Signal::Hangup,
                     else => return,
                 };
                 if tell.borrow().is_some() {

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use images::qcow2;
-use qemu::stop::StopLimits;
 use qemu::{Disk, Ram};
 use serde::Serialize;
 
@@ -24,12 +23,11 @@ use crate::session::SessionRecord;
 use crate::settle::{Settled, settle};
 use crate::snapshot::{Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::status::SnapshotInfo;
+use crate::stop::QUIT;
 use crate::vm::{MIGRATION_LIMIT, Origin};
 
 /// How long a guest may take to become quiet once it is healthy.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
-/// How long QEMU may take to end once told to.
-const QUIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What a capture reports.
 #[derive(Clone, Debug, Serialize)]
@@ -126,7 +124,6 @@ impl Held<'_> {
         let (running, _) = self
             .spawn(prepared, &machine, &origin, Purpose::Capturing, &mut watch)
             .await?;
-        let process = running.identity.clone();
         let prober = Prober::new()?;
         let work = async {
             let mut guest = self.wake(prepared, &running, &origin, &mut watch).await?;
@@ -177,17 +174,8 @@ impl Held<'_> {
                 })
         };
         watch.phase(Phase::Save, save).await?;
-        let limits = StopLimits {
-            powerdown: None,
-            quit: Some(QUIT_LIMIT),
-            kill: QUIT_LIMIT,
-        };
-        watch
-            .phase(
-                Phase::Quit,
-                qemu::stop::stop(Some(monitor), &process, &limits),
-            )
-            .await?;
+        let quit = qemu::stop::stop(Some(monitor), &running.identity, &QUIT);
+        watch.phase(Phase::Quit, quit).await?;
         drop(resident);
         let commit = async {
             let manifest = seal(prepared, cold_boot_ms, &folder)?;

@@ -25,8 +25,12 @@ const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
 /// How long a guest may take to power down, where its memory cannot be saved.
 const POWERDOWN_LIMIT: Duration = Duration::from_secs(60);
-/// How long QEMU may take to end once told to.
-const QUIT_LIMIT: Duration = Duration::from_secs(20);
+/// How a QEMU is ended whose guest stands still.
+pub(crate) const QUIT: StopLimits = StopLimits {
+    powerdown: None,
+    quit: Some(Duration::from_secs(20)),
+    kill: Duration::from_secs(20),
+};
 
 /// What became of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -177,17 +181,8 @@ impl Held<'_> {
         let saved = self.save_memory(&monitor, watch).await;
         let (fate, reason) = match saved {
             Ok(()) => {
-                let limits = StopLimits {
-                    powerdown: None,
-                    quit: Some(QUIT_LIMIT),
-                    kill: QUIT_LIMIT,
-                };
-                watch
-                    .phase(
-                        Phase::Quit,
-                        qemu::stop::stop(Some(&monitor), &process, &limits),
-                    )
-                    .await?;
+                let quit = qemu::stop::stop(Some(&monitor), &process, &QUIT);
+                watch.phase(Phase::Quit, quit).await?;
                 let commit = async { self.commit_session(vm) };
                 match watch.phase(Phase::Commit, commit).await {
                     Ok(()) => (SessionFate::Saved, None),
@@ -294,17 +289,29 @@ impl Held<'_> {
         process: &qemu::ProcessIdentity,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
+        let reporter = watch.reporter();
         let quiet = async {
-            // A guest that stands still cannot power down.
-            qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
-                .await
-                .ok();
-            monitor.cont(MONITOR_LIMIT).await.ok();
-            let limits = StopLimits {
-                powerdown: Some(POWERDOWN_LIMIT),
-                quit: Some(QUIT_LIMIT),
-                kill: QUIT_LIMIT,
+            // A guest that stands still cannot power down, and one whose save
+            // is still under way cannot go on.
+            let goes_on = async {
+                let failed = |action| move |source| Error::Monitor { action, source };
+                qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
+                    .await
+                    .map_err(failed("say whether it still saves"))?;
+                monitor
+                    .cont(MONITOR_LIMIT)
+                    .await
+                    .map_err(failed("let the guest run"))
             };
+            let powerdown = match goes_on.await {
+                Ok(()) => Some(POWERDOWN_LIMIT),
+                Err(error) => {
+                    let text = format!("The guest cannot be powered down: {}.", chain(&error));
+                    reporter.report(Event::Warning(&text));
+                    None
+                }
+            };
+            let limits = StopLimits { powerdown, ..QUIT };
             qemu::stop::stop(Some(monitor), process, &limits).await
         };
         watch.phase(Phase::Quit, quiet).await?;

@@ -14,7 +14,7 @@ use super::disk::{self, Layout, Parts};
 use super::key::Inputs;
 use super::recipe::{Platform, Recipe};
 use super::{licences, tree};
-use crate::command::{OnOurDeath, output_of, run_logged, tied};
+use crate::command::{OnOurDeath, output_of, run_logged, tied, tied_with_children};
 
 /// The raw disk in a base's folder.
 pub(crate) const DISK: &str = "disk.raw";
@@ -83,7 +83,7 @@ impl Base<'_> {
             set_mode(folder, mode)?;
         }
 
-        let mut command = tied("mmdebstrap", OnOurDeath::Terminate);
+        let mut command = tied_with_children("mmdebstrap");
         command
             .args(["--mode=unshare", "--variant=minbase", "--format=null"])
             .arg(format!("--architectures={}", self.arch))
