@@ -342,6 +342,22 @@ impl World {
         found
     }
 
+    /// Kills QEMU, and waits until it is gone.
+    pub fn kill_qemu(&self) {
+        for pid in self.qemu_processes() {
+            let pid = i32::try_from(pid)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            // It may have ended by itself in the meantime.
+            rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL).ok();
+        }
+        let patience = Instant::now() + Duration::from_secs(30);
+        while !self.qemu_processes().is_empty() {
+            assert!(Instant::now() < patience, "QEMU does not die");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Runs a program in the guest by its agent; the answer's exit code and
     /// standard output.
     pub fn in_guest(&self, program: &str, arguments: &[&str]) -> (i64, String) {
@@ -468,10 +484,10 @@ impl Drop for World {
     /// A test that failed must not leave a VM for the next one to trip over.
     fn drop(&mut self) {
         for pid in self.qemu_processes() {
-            if let Some(pid) = i32::try_from(pid)
+            let pid = i32::try_from(pid)
                 .ok()
-                .and_then(rustix::process::Pid::from_raw)
-            {
+                .and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid {
                 // Gone already is fine.
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
             }

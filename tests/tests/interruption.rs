@@ -13,12 +13,6 @@ use std::process::Child;
 use e2e::{PLACEHOLDER_PCK, World, try_client_key};
 use rustix::process::{Pid, Signal, kill_process};
 
-fn kill(pid: u32) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may have ended by itself in the meantime.
-    kill_process(pid, Signal::KILL).ok();
-}
-
 /// Starts the command and waits until it says `moment`, as `Begin(Rotate)`;
 /// false if it ended before that.
 fn reach(world: &World, arguments: &[&str], moment: &str) -> (Child, bool) {
@@ -44,7 +38,7 @@ fn kill_at(world: &World, arguments: &[&str], moment: &str) {
 #[track_caller]
 fn kill_qemu_at(world: &World, arguments: &[&str], moment: &str) {
     let (mut child, reached) = reach(world, arguments, moment);
-    world.qemu_processes().into_iter().for_each(kill);
+    world.kill_qemu();
     child.wait().unwrap();
     assert!(reached, "{arguments:?} never came to {moment}");
 }
@@ -166,7 +160,7 @@ fn qemu_killed_while_it_runs_is_a_power_cut() {
     let world = World::captured();
     world.start();
     leave_a_note(&world);
-    world.qemu_processes().into_iter().for_each(kill);
+    world.kill_qemu();
     let status = world.run(["status", "--json"]).json();
     assert_eq!(status["state"], "died", "{status}");
     assert_eq!(recovers(&world), "cold", "the session's disk is booted");

@@ -30,7 +30,7 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// All of them, in ascending order.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Success,
         Self::Failed,
         Self::Usage,

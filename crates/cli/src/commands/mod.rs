@@ -191,6 +191,6 @@ impl Context<'_> {
 const fn heading(signal: Signal) -> &'static str {
     match signal {
         Signal::Interrupt => "Interrupted:",
-        Signal::Terminate => "Ending:",
+        Signal::Terminate | Signal::Hangup => "Ending:",
     }
 }
