@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::error::{Error, chain};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
 use crate::paths::make_private_folder;
-use crate::policy::{self, Admission, Request, SnapshotOnDisk, StartPlan, StartWishes};
+use crate::policy::{
+    self, Admission, Request, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes,
+};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
@@ -66,7 +68,6 @@ impl Emulator {
     /// Has the emulator run, by the fastest way that works.
     pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
         let held = self.hold("start", reporter).await?;
-        let mut watch = Stopwatch::new(reporter);
         match policy::admit(held.life(), Request::Start) {
             Admission::Already => return self.already_running(&held, &mut watch).await,
             Admission::Accept | Admission::RefuseRunning => {}
@@ -77,6 +78,8 @@ impl Emulator {
                  Anything on this machine can use them.",
             ));
         }
+        held.pull_if_none(reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
         let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
@@ -157,7 +160,19 @@ async fn plan<'a>(
     let emulator = held.emulator;
     let session = emulator.paths.session();
     let on_disk = session::look(&session, &prepared.fingerprint, &prepared.boot_id);
-    let found = Snapshot::current(&emulator.paths);
+    let image = prepared.image_content.sha256;
+    let mut found = Snapshot::choose(&emulator.paths, &image)?;
+    let wishes = StartWishes {
+        no_snapshot: emulator.settings.no_snapshot,
+        force_capture: emulator.settings.force_capture,
+    };
+    let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
+    if wanted
+        && matches!(found, Found::None)
+        && let Some(snapshot) = held.unshelve(prepared, watch.reporter()).await?
+    {
+        found = Found::Whole(Box::new(snapshot));
+    }
     let snapshot_on_disk = match &found {
         Found::None => SnapshotOnDisk::None,
         Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
@@ -170,10 +185,6 @@ async fn plan<'a>(
             }
         }
     };
-    let wishes = StartWishes {
-        no_snapshot: emulator.settings.no_snapshot,
-        force_capture: emulator.settings.force_capture,
-    };
     let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
     tracing::debug!(?plan, "planned the start");
     let ground = match (plan, found) {
@@ -182,6 +193,7 @@ async fn plan<'a>(
         (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
         (StartPlan::Resume, Found::Whole(mut snapshot)) => {
             snapshot.restamp()?;
+            snapshot.touch()?;
             resume(&snapshot)
         }
         // Planned from `found` just above, so it is whole; taking a new one is

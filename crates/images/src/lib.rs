@@ -32,6 +32,7 @@ pub mod progress;
 pub mod qcow2;
 pub mod source;
 mod stamp;
+pub mod store;
 mod token;
 
 pub use digest::{Sha256Digest, sha256_file};
