@@ -389,7 +389,9 @@ impl Emulator {
         let session: Option<SessionRecord> = record::read_optional(&paths.session().record())?;
         let session = session.and_then(|session| session.snapshot);
         let current = Snapshot::current_id(paths);
-        let installed = digests(&self.home.image_store())?;
+        let mut installed = digests(&self.home.image_store())?;
+        // One that was put there by hand is in no store.
+        installed.extend(Ties::of(&self.home, &self.name)?.chosen);
         let kept: Vec<Kept> = list(Snapshot::ids(paths))?
             .into_iter()
             .map(|id| {
