@@ -191,7 +191,7 @@ impl World {
 
     /// A copy of this home on a file system of its own with `free_mib` to spare.
     pub fn copy_to_small_disk(&self, free_mib: u64) -> Self {
-        let mut copy = Self::with_image(self.image.clone());
+        let mut copy = Self::new(self.image.clone(), "home");
         let used_mib = if self.emulator_home.exists() {
             blocks_in(&self.emulator_home) >> 20
         } else {

@@ -45,7 +45,7 @@ pub struct StartDetails {
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
     /// From the call to the proof of readiness, in milliseconds. Does not
-    /// count a capture that had to come first.
+    /// count a pull or a capture that had to come first.
     pub total_ms: f64,
     /// The phases, in order.
     pub phases: Vec<PhaseTime>,
@@ -69,7 +69,11 @@ impl Emulator {
     pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
         let held = self.hold("start", reporter).await?;
         match policy::admit(held.life(), Request::Start) {
-            Admission::Already => return self.already_running(&held, &mut watch).await,
+            Admission::Already => {
+                return self
+                    .already_running(&held, &mut Stopwatch::new(reporter))
+                    .await;
+            }
             Admission::Accept | Admission::RefuseRunning => {}
         }
         if self.settings.no_rotation {
@@ -79,6 +83,7 @@ impl Emulator {
             ));
         }
         held.pull_if_none(reporter).await?;
+        // Only what follows counts as the start.
         let mut watch = Stopwatch::new(reporter);
         let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
         // Before a snapshot is taken, which takes a while and is of no use

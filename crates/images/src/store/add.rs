@@ -58,12 +58,11 @@ impl Store {
             // What cannot be read is replaced.
             .unwrap_or_default()
             .filter(|known| known.arch == incoming.arch && known.is_intact());
-        match &intact {
-            Some(known) => self.complete(&changing, known, &image, incoming)?,
-            None => {
-                self.retire(&changing, incoming.digest)?;
-                self.install(&changing, &image, incoming)?;
-            }
+        if let Some(known) = &intact {
+            self.complete(&changing, known, &image, incoming)?;
+        } else {
+            self.retire(&changing, incoming.digest)?;
+            self.install(&changing, &image, incoming)?;
         }
         let image = self.refer(&changing, incoming)?;
         self.tidy(&changing)?;

@@ -352,7 +352,7 @@ impl Store {
         let folder = self.folder.join("references");
         let mut references = Vec::new();
         for name in names_in(&folder).map_err(StoreError::file("list", &folder))? {
-            if name.ends_with(".json")
+            if name.strip_suffix(".json").is_some()
                 && let Ok(reference) = record::read(&folder.join(name))
             {
                 references.push(reference);

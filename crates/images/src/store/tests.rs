@@ -91,6 +91,7 @@ fn manifest(disk: &Disk, arch: &str) -> Manifest {
         min_ram_mib: 512,
         min_vcpus: 1,
         services: published_services(81),
+        rotation_port: false,
         inputs: vec![],
         packages: vec![],
     }
