@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// An image cannot be got.
     #[error(transparent)]
-    Pull(#[from] crate::pull::PullError),
+    Pull(Box<crate::pull::PullError>),
     /// A setting cannot have that value.
     #[error(transparent)]
     Preference(#[from] crate::preferences::InvalidPreference),
@@ -351,6 +351,13 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+impl From<crate::pull::PullError> for Error {
+    /// Boxed: it holds what a server said, and would make every result large.
+    fn from(error: crate::pull::PullError) -> Self {
+        Self::Pull(Box::new(error))
     }
 }
 

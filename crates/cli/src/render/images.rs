@@ -73,11 +73,12 @@ fn kind(release: &Release) -> String {
         (release.prerelease, FAINT, "pre-release"),
         (release.latest, GOOD, "latest"),
     ];
-    kinds
-        .iter()
-        .filter(|(is, ..)| *is)
-        .map(|(_, style, name)| format!("  {}", paint(*style, name)))
-        .collect()
+    let mut text = String::new();
+    for (_, style, name) in kinds.iter().filter(|(is, ..)| *is) {
+        text.push_str("  ");
+        text.push_str(&paint(*style, name));
+    }
+    text
 }
 
 impl Render for PullReport {
@@ -395,5 +396,124 @@ impl Render for PruneReport {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use images::github::Repo;
+    use images::source::Arch;
+    use images::store::Reference;
+    use images::{FileStamp, Sha256Digest};
+
+    use super::super::text::plain;
+    use super::*;
+
+    fn release(tag: &str) -> Origin {
+        Origin::Release {
+            repository: Repo::default(),
+            tag: tag.to_owned(),
+            branch: None,
+            asset: 1,
+            updated_at: None,
+            commit: Some("4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned()),
+        }
+    }
+
+    fn installed(tags: &[&str]) -> Installed {
+        let digest = Sha256Digest::of(b"image");
+        let reference = |tag: &&str| Reference {
+            name: (*tag).to_owned(),
+            arch: Arch::Amd64,
+            digest,
+            origin: release(tag),
+            verified: Verification::Release,
+            updated_at_ms: 0,
+        };
+        Installed {
+            digest,
+            arch: Arch::Amd64,
+            path: "/images/a.qcow2".into(),
+            bytes: 7,
+            bytes_on_disk: 205_000_000,
+            origin: release("t-0"),
+            verified: Verification::Release,
+            references: tags.iter().map(reference).collect(),
+            added_at_ms: 0,
+            last_used_at_ms: None,
+            stamp: FileStamp {
+                device: 0,
+                inode: 0,
+                bytes: 7,
+                modified_ns: 0,
+            },
+        }
+    }
+
+    fn entry(tags: &[&str]) -> ImageEntry {
+        ImageEntry {
+            image: installed(tags),
+            chosen: true,
+            uses: vec![],
+            snapshots: vec![],
+        }
+    }
+
+    fn list(images: Vec<ImageEntry>) -> ImageList {
+        ImageList {
+            images,
+            damaged: vec![],
+            placed: None,
+            interrupted_bytes: 0,
+            bytes_on_disk: 205_000_000,
+            cache_limit_bytes: Some(20_000_000_000),
+        }
+    }
+
+    #[test]
+    fn an_image_shows_where_it_came_from_and_what_it_takes() {
+        let digest = Sha256Digest::of(b"image").short();
+        assert_eq!(
+            plain(&list(vec![entry(&["t-1", "t-2"])]).render(Detail::Brief)),
+            format!(
+                "t-1  in use\n  \
+                 Digest    {digest}, as the release states\n  \
+                 From      release t-1 of stack-auth/stack-auth, commit 4b825dc64\n  \
+                           release t-2 of stack-auth/stack-auth, commit 4b825dc64\n  \
+                 On disk   205 MB, amd64\n  \
+                 Last use  never\n\n\
+                 205 MB on disk in all, limit 20.0 GB.\n"
+            )
+            .replace("release t-2", "          release t-2")
+        );
+        let superseded = plain(&list(vec![entry(&[])]).render(Detail::Brief));
+        assert!(
+            superseded.starts_with("t-0 (superseded)  in use\n"),
+            "{superseded}"
+        );
+    }
+
+    #[test]
+    fn an_empty_store_says_how_to_fill_it() {
+        let text = plain(&list(vec![]).render(Detail::Brief));
+        assert!(text.contains("`stack-emulator pull`"), "{text}");
+    }
+
+    #[test]
+    fn what_came_from_elsewhere_cannot_steer_the_terminal() {
+        let text = list(vec![entry(&["evil\u{1b}[2J"])]).render(Detail::Brief);
+        assert!(!text.contains("\u{1b}[2J"), "{text:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_freed_is_said() {
+        let report = PruneReport {
+            over_limit_bytes: 1_000_000,
+            ..PruneReport::default()
+        };
+        assert_eq!(
+            plain(&report.render(Detail::Brief)),
+            "There is nothing to remove.\nStill 1.00 MB above the limit: all that is left is in use.\n"
+        );
     }
 }
