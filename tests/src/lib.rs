@@ -79,7 +79,8 @@ pub struct World {
     home: tempfile::TempDir,
     /// Emulator home, below the temporary folder.
     pub emulator_home: PathBuf,
-    image: PathBuf,
+    /// What `--image` names; without one, the emulator has to find an image itself.
+    image: Option<PathBuf>,
     variables: Vec<(String, String)>,
     disk: Option<SmallDisk>,
 }
@@ -163,8 +164,17 @@ impl World {
         Self::at(image, "home")
     }
 
+    /// An empty home, and no image for it.
+    pub fn without_image() -> Self {
+        Self::new(None, "home")
+    }
+
     /// An empty home for `image` in a folder called `name`.
     pub fn at(image: PathBuf, name: &str) -> Self {
+        Self::new(Some(image), name)
+    }
+
+    fn new(image: Option<PathBuf>, name: &str) -> Self {
         let home = tempfile::Builder::new()
             .prefix("emulator-test-")
             .tempdir()
@@ -181,7 +191,7 @@ impl World {
 
     /// A copy of this home on a file system of its own with `free_mib` to spare.
     pub fn copy_to_small_disk(&self, free_mib: u64) -> Self {
-        let mut copy = Self::with_image(self.image.clone());
+        let mut copy = Self::new(self.image.clone(), "home");
         let used_mib = if self.emulator_home.exists() {
             blocks_in(&self.emulator_home) >> 20
         } else {
@@ -218,7 +228,7 @@ impl World {
 
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
-        let copy = Self::with_image(self.image.clone());
+        let copy = Self::new(self.image.clone(), "home");
         let status = Command::new("cp")
             .args(["-a", "--sparse=always"])
             .args([&self.emulator_home, &copy.emulator_home])
@@ -258,15 +268,19 @@ impl World {
             Some(disk) => disk.command(program),
             None => Command::new(program),
         };
+        if let Some(image) = &self.image {
+            command.arg("--image").arg(image);
+        }
         command
-            .arg("--image")
-            .arg(&self.image)
             .args(arguments)
             .env("HOME", self.home.path())
             .env("STACK_EMULATOR_HOME", &self.emulator_home)
             .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
             .env("EMULATOR_BACKEND_PORT", ports().1.to_string())
             .env_remove("XDG_RUNTIME_DIR")
+            // What the machine has of these is not for tests.
+            .env_remove("GITHUB_TOKEN")
+            .env("NO_PROXY", "127.0.0.1,::1,localhost")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);
@@ -498,6 +512,7 @@ impl Drop for World {
 /// `GET` of a path on the backend with the given headers: status and body.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let client = reqwest::blocking::Client::builder()
+        .tls_backend_preconfigured(images::http::no_tls().expect("a TLS configuration"))
         .no_proxy()
         .build()
         .expect("a client");

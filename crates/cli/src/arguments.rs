@@ -6,7 +6,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
+use emulator::preferences::{Preference, parse_size};
 use emulator::secret::SecretName;
+use images::github::Repo;
+use images::source::Arch;
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -104,6 +107,37 @@ pub(crate) enum CommandArguments {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Show which images there are to pull
+    #[command(long_about = "Show which images there are to pull.\n\n\
+            Lists the releases of the repository that have images, newest first.")]
+    Releases {
+        /// Repository, in place of the one in the settings
+        #[arg(long, value_name = "OWNER/NAME")]
+        repo: Option<Repo>,
+    },
+    /// Get an image, use it, and take a snapshot of it
+    #[command(long_about = "Get an image, use it, and take a snapshot of it.\n\n\
+            Without options, the newest image of the usual branch. What is here already is not downloaded again, \
+            and what Ctrl-C interrupted goes on where it stopped. Every byte is compared with the digest that the \
+            release states. Builds of pull requests and runs need a token for GitHub: GITHUB_TOKEN, or what \
+            `gh auth login` keeps.")]
+    Pull(PullArguments),
+    /// List the images that are installed; use, remove or prune them
+    Images {
+        #[command(subcommand)]
+        command: Option<ImagesArguments>,
+    },
+    /// Show or change the settings that are kept
+    #[command(long_about = "Show or change the settings that are kept.\n\n\
+            cache-limit     most that images and snapshots may take on disk, such as 20GB\n\
+            archive-after   days after which a snapshot that nobody used is compressed\n\
+            repository      where images come from, as OWNER/NAME\n\
+            branch          whose newest image is pulled\n\n\
+            Limits are looked after at the end of each `pull` and by `images prune`.")]
+    Settings {
+        #[command(subcommand)]
+        command: Option<SettingsArguments>,
+    },
     /// Check this host, and say what to do about what is wrong
     Doctor {
         /// Try the accelerators again instead of trusting the last verdict
@@ -150,6 +184,101 @@ pub(crate) enum CommandArguments {
     },
 }
 
+/// Which image to get.
+#[derive(Debug, Args)]
+pub(crate) struct PullArguments {
+    #[command(flatten)]
+    pub source: PullSource,
+    /// Repository, in place of the one in the settings
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub repo: Option<Repo>,
+    /// Architecture, in place of this emulator's
+    #[arg(long, value_name = "ARCH", value_parser = arch())]
+    pub arch: Option<Arch>,
+    /// Do not boot the image to take a snapshot of it
+    #[arg(long)]
+    pub skip_snapshot: bool,
+}
+
+/// Where it comes from: one of these, or none for the usual branch.
+#[derive(Debug, Args)]
+#[group(required = false, multiple = false)]
+pub(crate) struct PullSource {
+    /// The newest image of a branch
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
+    /// The image of one release
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+    /// The newest build of a pull request
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pr: Option<u64>,
+    /// The build of one workflow run
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
+    pub run: Option<u64>,
+    /// An image on this machine, or an artifact's zip file
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
+
+/// What is wanted of the images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImagesArguments {
+    /// List the images that are installed, and what they take on disk
+    List,
+    /// Have the next starts use another image
+    Use {
+        /// A tag, pr-NUMBER, run-ID, or the beginning of a digest
+        #[arg(value_name = "IMAGE", required_unless_present = "none")]
+        name: Option<String>,
+        /// No image in particular: the one used last, or a pull if there is none
+        #[arg(long, conflicts_with = "name")]
+        none: bool,
+    },
+    /// Remove an image and its snapshots
+    Remove {
+        /// A tag, pr-NUMBER, run-ID, or the beginning of a digest
+        #[arg(value_name = "IMAGE")]
+        name: String,
+    },
+    /// Make room: remove what is of no use any more
+    #[command(long_about = "Make room: remove what is of no use any more.\n\n\
+            Removes what interrupted pulls have left and images that no tag stands for any more. What an \
+            emulator runs, keeps a session on or has chosen is never removed.")]
+    Prune {
+        /// Remove every image that no emulator uses
+        #[arg(short, long)]
+        all: bool,
+        /// Then remove what was not used for longest until no more than this is left, such as 20GB
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        limit: Option<u64>,
+        /// Compress snapshots that were not used for so many days; 0 for all that can be
+        #[arg(long, value_name = "DAYS")]
+        archive_after: Option<u32>,
+    },
+}
+
+/// What is wanted of the settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingsArguments {
+    /// Show all settings
+    List,
+    /// Change a setting
+    Set {
+        /// Which
+        #[arg(value_parser = preference())]
+        name: Preference,
+        /// Its new value
+        value: String,
+    },
+    /// Go back to a setting's default
+    Unset {
+        /// Which
+        #[arg(value_parser = preference())]
+        name: Preference,
+    },
+}
+
 /// What is wanted of the secrets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsArguments {
@@ -163,6 +292,23 @@ pub(crate) enum SecretsArguments {
         #[arg(value_parser = secret_name())]
         name: SecretName,
     },
+}
+
+fn arch() -> impl TypedValueParser<Value = Arch> {
+    PossibleValuesParser::new(["amd64", "arm64"]).try_map(|typed| typed.parse::<Arch>())
+}
+
+fn preference() -> impl TypedValueParser<Value = Preference> {
+    PossibleValuesParser::new(Preference::ALL.map(Preference::name)).try_map(|typed| {
+        Preference::ALL
+            .into_iter()
+            .find(|name| name.name() == typed)
+            .ok_or("no such setting")
+    })
+}
+
+fn size(typed: &str) -> Result<u64, &'static str> {
+    parse_size(typed).ok_or("a size has a unit, such as 20GB or 500MiB")
 }
 
 fn secret_name() -> impl TypedValueParser<Value = SecretName> {

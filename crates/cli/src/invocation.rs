@@ -7,9 +7,17 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
+use emulator::preferences::Preference;
+use emulator::prune::PruneRequest;
+use emulator::pull::PullRequest;
 use emulator::secret::SecretName;
+use images::github::Repo;
+use images::source::Source;
 
-use crate::arguments::{Arguments, CommandArguments, SecretsArguments};
+use crate::arguments::{
+    Arguments, CommandArguments, ImagesArguments, PullArguments, PullSource, SecretsArguments,
+    SettingsArguments,
+};
 use crate::exit::Exit;
 use crate::manual;
 use crate::output::{self, Format, Output};
@@ -72,6 +80,25 @@ pub(crate) enum Operation {
     },
     Bench {
         runs: u16,
+    },
+    Releases {
+        repository: Option<Repo>,
+    },
+    Pull(PullRequest),
+    ImagesList,
+    /// `None`: no image in particular.
+    ImagesUse {
+        image: Option<String>,
+    },
+    ImagesRemove {
+        image: String,
+    },
+    ImagesPrune(PruneRequest),
+    SettingsList,
+    /// `None` goes back to the default.
+    SettingsSet {
+        name: Preference,
+        value: Option<String>,
     },
     SecretsList,
     SecretsShow {
@@ -219,6 +246,10 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
                 lines,
             }
         }
+        CommandArguments::Releases { repo } => Operation::Releases { repository: repo },
+        CommandArguments::Pull(arguments) => Operation::Pull(pull(arguments)?),
+        CommandArguments::Images { command } => images(command),
+        CommandArguments::Settings { command } => settings(command),
         CommandArguments::Bench { runs } => Operation::Bench { runs },
         CommandArguments::Secrets(SecretsArguments::List) => Operation::SecretsList,
         CommandArguments::Secrets(SecretsArguments::Show { name }) => {
@@ -234,7 +265,10 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
             return Ok(document(Document::Manual { folder: dir }, global.verbose));
         }
     };
-    let image = global.image.as_deref().map(absolute).transpose()?;
+    let image = global.image.as_deref();
+    let image = image
+        .map(|path| absolute(path, "--image <FILE>"))
+        .transpose()?;
     Ok(Invocation {
         request: Request::Operate {
             target: Target {
@@ -272,11 +306,72 @@ fn refuse_json(json: bool, name: &str) -> Result<(), clap::Error> {
     }
 }
 
-/// The image is remembered, so its path must hold wherever the next command is run.
-fn absolute(path: &Path) -> Result<PathBuf, clap::Error> {
+fn pull(arguments: PullArguments) -> Result<PullRequest, clap::Error> {
+    let PullArguments {
+        source,
+        repo,
+        arch,
+        skip_snapshot,
+    } = arguments;
+    let PullSource {
+        branch,
+        tag,
+        pr,
+        run,
+        file,
+    } = source;
+    let file = file.as_deref();
+    let file = file
+        .map(|path| absolute(path, "--file <PATH>"))
+        .transpose()?;
+    // At most one of them: the parser sees to that.
+    let source = branch
+        .map(|branch| Source::Rolling { branch })
+        .or_else(|| tag.map(Source::Tag))
+        .or_else(|| pr.map(Source::PullRequest))
+        .or_else(|| run.map(Source::Run))
+        .or_else(|| file.map(Source::File));
+    Ok(PullRequest {
+        source,
+        repository: repo,
+        arch,
+        skip_snapshot,
+    })
+}
+
+fn images(command: Option<ImagesArguments>) -> Operation {
+    match command {
+        None | Some(ImagesArguments::List) => Operation::ImagesList,
+        Some(ImagesArguments::Use { name, .. }) => Operation::ImagesUse { image: name },
+        Some(ImagesArguments::Remove { name }) => Operation::ImagesRemove { image: name },
+        Some(ImagesArguments::Prune {
+            all,
+            limit,
+            archive_after,
+        }) => Operation::ImagesPrune(PruneRequest {
+            all,
+            limit_bytes: limit,
+            archive_after_days: archive_after,
+        }),
+    }
+}
+
+fn settings(command: Option<SettingsArguments>) -> Operation {
+    match command {
+        None | Some(SettingsArguments::List) => Operation::SettingsList,
+        Some(SettingsArguments::Set { name, value }) => Operation::SettingsSet {
+            name,
+            value: Some(value),
+        },
+        Some(SettingsArguments::Unset { name }) => Operation::SettingsSet { name, value: None },
+    }
+}
+
+/// A path is remembered, so it must hold wherever the next command is run.
+fn absolute(path: &Path, argument: &str) -> Result<PathBuf, clap::Error> {
     std::path::absolute(path).map_err(|error| {
         let text = format!(
-            "invalid value '{}' for '--image <FILE>': {error}",
+            "invalid value '{}' for '{argument}': {error}",
             path.display()
         );
         command().error(ErrorKind::ValueValidation, text)
@@ -370,6 +465,66 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_has_one_source_at_most() {
+        let source = |line: &str| match operation(line) {
+            Operation::Pull(request) => request.source,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(source("x pull"), None);
+        let rolling = |branch: &str| Source::Rolling {
+            branch: branch.to_owned(),
+        };
+        assert_eq!(source("x pull --branch main"), Some(rolling("main")));
+        assert_eq!(source("x pull --tag t-1"), Some(Source::Tag("t-1".into())));
+        assert_eq!(source("x pull --pr 12"), Some(Source::PullRequest(12)));
+        assert_eq!(source("x pull --run 99"), Some(Source::Run(99)));
+        let here = std::env::current_dir().unwrap().join("a.qcow2");
+        assert_eq!(source("x pull --file a.qcow2"), Some(Source::File(here)));
+    }
+
+    #[test]
+    fn images_and_settings_are_listed_unless_something_else_is_asked() {
+        assert_eq!(operation("x images"), Operation::ImagesList);
+        assert_eq!(operation("x images list"), Operation::ImagesList);
+        assert_eq!(operation("x settings"), Operation::SettingsList);
+        assert_eq!(
+            operation("x images use --none"),
+            Operation::ImagesUse { image: None }
+        );
+        let (image, used) = ("t-1".to_owned(), Some("t-1".to_owned()));
+        assert_eq!(
+            operation("x images use t-1"),
+            Operation::ImagesUse { image: used }
+        );
+        assert_eq!(
+            operation("x images remove t-1"),
+            Operation::ImagesRemove { image }
+        );
+        assert_eq!(
+            operation("x images prune --all --limit 20GB --archive-after 0"),
+            Operation::ImagesPrune(PruneRequest {
+                all: true,
+                limit_bytes: Some(20_000_000_000),
+                archive_after_days: Some(0),
+            })
+        );
+        assert_eq!(
+            operation("x settings set archive-after 14"),
+            Operation::SettingsSet {
+                name: Preference::ArchiveAfter,
+                value: Some("14".into())
+            }
+        );
+        assert_eq!(
+            operation("x settings unset branch"),
+            Operation::SettingsSet {
+                name: Preference::Branch,
+                value: None
+            }
+        );
+    }
+
+    #[test]
     fn global_options_stand_before_and_after_the_command() {
         for line in [
             "x --json --instance ci status",
@@ -413,6 +568,16 @@ mod tests {
             "x secrets show --json pck",
             "x start --color sometimes",
             "x start --image",
+            "x pull --tag a --branch b",
+            "x pull --pr 0",
+            "x pull --pr many",
+            "x pull --arch mips",
+            "x pull --repo nothing",
+            "x images use",
+            "x images use a --none",
+            "x images remove",
+            "x images prune --limit 20",
+            "x settings set colour red",
         ] {
             assert!(meant(line).unwrap_err().error.use_stderr(), "{line}");
         }

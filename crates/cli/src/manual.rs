@@ -85,6 +85,16 @@ pub(crate) const VARIABLES: &[Variable] = &[
     ),
     variable(env::QEMU, "the one on the PATH", "QEMU program to use"),
     variable(env::ACCELERATOR, "the best that works", "kvm, hvf or tcg"),
+    variable(
+        env::GITHUB_TOKEN,
+        "what `gh` keeps",
+        "token for GitHub; builds of pull requests and runs need one",
+    ),
+    variable(
+        env::GITHUB_API,
+        "https://api.github.com",
+        "base of GitHub's REST API, for mirrors",
+    ),
     variable("NO_COLOR", "unset", "anything switches colours off"),
 ];
 

@@ -59,6 +59,8 @@ struct Picture {
     /// What the present phase is a part of, for instance `run 3 of 10`.
     step: Option<String>,
     bar: Option<ProgressBar>,
+    /// The phase whose bytes the bar shows.
+    counted: Option<Phase>,
 }
 
 impl Progress {
@@ -139,6 +141,19 @@ impl Progress {
     }
 }
 
+/// What the line holds: for what the network brings, also how fast, and how
+/// long it will take.
+const fn template(phase: Phase, total: u64) -> &'static str {
+    match (phase, total) {
+        (Phase::Download, 0) => "{spinner} {msg} {decimal_bytes}, {decimal_bytes_per_sec}",
+        (_, 0) => "{spinner} {msg} {decimal_bytes} ({elapsed})",
+        (Phase::Download, _) => {
+            "{spinner} {msg} {bar:24} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left"
+        }
+        _ => "{spinner} {msg} {bar:24} {decimal_bytes} of {decimal_total_bytes} ({elapsed})",
+    }
+}
+
 impl Picture {
     fn message(&self) -> String {
         match (&self.step, self.phase) {
@@ -165,20 +180,28 @@ impl Picture {
         self.bar = Some(bar);
     }
 
-    fn advance(&mut self, done: u64, total: u64) {
+    fn advance(&mut self, phase: Phase, done: u64, total: u64) {
         let Some(bar) = &self.bar else { return };
-        if bar.length() != Some(total) {
-            let template =
-                "{spinner} {msg} {bar:24} {decimal_bytes} of {decimal_total_bytes} ({elapsed})";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+        let begins = self.counted != Some(phase);
+        if begins || bar.length() != (total > 0).then_some(total) {
+            if let Ok(style) = ProgressStyle::with_template(template(phase, total)) {
                 bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
             }
-            bar.set_length(total);
+            match total {
+                0 => bar.unset_length(),
+                total => bar.set_length(total),
+            }
         }
         bar.set_position(done);
+        if begins {
+            // What was done before says nothing of how fast it goes now.
+            bar.reset_eta();
+            self.counted = Some(phase);
+        }
     }
 
     fn clear(&mut self) {
+        self.counted = None;
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -192,7 +215,9 @@ impl Reporter for Progress {
             (Event::Notice(text), _) => self.write("note:", FAINT, text),
             (Event::Warning(text), _) => self.write("warning:", CAUTION, text),
             (Event::Begin(phase), Drawing::On) => self.begin(phase),
-            (Event::Bytes { done, total, .. }, Drawing::On) => self.picture().advance(done, total),
+            (Event::Bytes { phase, done, total }, Drawing::On) => {
+                self.picture().advance(phase, done, total);
+            }
             (Event::End(..), Drawing::On) => self.end(),
             (Event::Begin(_) | Event::Bytes { .. } | Event::End(..), Drawing::Off) => {}
         }
@@ -254,6 +279,22 @@ mod tests {
         });
         let bar = progress.picture().bar.clone().unwrap();
         assert_eq!((bar.position(), bar.length()), (5, Some(10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_of_unknown_length_has_no_end_and_gets_one() {
+        let progress = Progress::new(Drawing::On);
+        progress.report(Event::Begin(Phase::Download));
+        tokio::time::sleep(PATIENCE * 2).await;
+        let at = |done, total| {
+            let phase = Phase::Download;
+            progress.report(Event::Bytes { phase, done, total });
+            let bar = progress.picture().bar.clone().unwrap();
+            (bar.position(), bar.length())
+        };
+        assert_eq!(at(7, 0), (7, None));
+        assert_eq!(at(8, 20), (8, Some(20)));
+        assert_eq!(at(20, 20), (20, Some(20)));
     }
 
     #[tokio::test(start_paused = true)]

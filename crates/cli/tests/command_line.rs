@@ -502,3 +502,73 @@ fn a_signal_while_waiting_for_another_command_ends_at_once() {
         assert_eq!(ended.error().0, "interrupted");
     }
 }
+
+#[test]
+fn settings_are_kept_shown_and_checked() {
+    let cli = Cli::new();
+    let shown = cli.run(&["settings"]);
+    assert!(
+        shown.stdout.contains("cache-limit    no limit (not set)"),
+        "{}",
+        shown.stdout
+    );
+    assert_eq!(cli.run(&["settings", "set", "cache-limit", "20GB"]).code, 0);
+    let json = cli.run(&["settings", "--json"]).json();
+    assert_eq!(json["settings"][0]["name"], "cache-limit");
+    assert_eq!(json["settings"][0]["value"], "20GB");
+    let refused = cli.run(&["settings", "set", "archive-after", "soon", "--json"]);
+    assert_eq!(refused.code, 1);
+    let (code, message, hint) = refused.error();
+    assert_eq!(code, "setting");
+    assert!(
+        message.contains("archive-after") && message.contains("soon"),
+        "{message}"
+    );
+    assert!(hint.is_some());
+    assert_eq!(cli.run(&["settings", "unset", "cache-limit"]).code, 0);
+    assert!(cli.run(&["settings", "--json"]).json()["settings"][0]["value"].is_null());
+}
+
+#[test]
+fn an_empty_store_is_listed_pruned_and_has_nothing_to_use() {
+    let cli = Cli::new();
+    let list = cli.run(&["images", "--json"]);
+    assert_eq!(
+        (list.code, list.json()["bytes_on_disk"].as_u64()),
+        (0, Some(0))
+    );
+    assert_eq!(cli.run(&["images", "prune", "--all"]).code, 0);
+    for command in ["use", "remove"] {
+        let (code, message, hint) = cli.run(&["images", command, "t-1", "--json"]).error();
+        assert_eq!(code, "image_unknown");
+        assert!(message.contains("t-1"), "{message}");
+        assert!(hint.unwrap().contains("stack-emulator images"));
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_and_a_token_is_not() {
+    let cli = Cli::new();
+    // A port that was free a moment ago: nobody listens.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let api = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let token = "ghp_sesame";
+    for arguments in [
+        &["releases", "--json"][..],
+        &["pull", "--verbose", "--json"],
+        &["pull", "--run", "7", "--json"],
+    ] {
+        let mut command = cli.command(arguments);
+        let command = command
+            .env("STACK_EMULATOR_GITHUB_API", &api)
+            .env("GITHUB_TOKEN", token);
+        let ended = ended(command.output().unwrap());
+        assert_eq!(ended.code, 1);
+        let (_, message, _) = ended.error();
+        assert!(message.contains("127.0.0.1"), "{message}");
+        assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("sesame"));
+    }
+    let refused = cli.run_with(&["images"], "STACK_EMULATOR_GITHUB_API", "mirror");
+    assert_eq!(refused.code, 2);
+}

@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod job;
 mod partial;
 mod read;
+pub(crate) mod shelf;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -38,7 +39,6 @@ use crate::paths::{InstancePaths, SnapshotPaths, make_private_folder};
 use crate::policy::{self, Admission, Request};
 use crate::progress::{Phase, Reporter, Stopwatch};
 use crate::record::{self, sync_folder};
-use crate::session::SessionRecord;
 use crate::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::status::SnapshotInfo;
 
@@ -151,10 +151,7 @@ impl Emulator {
             restore_snapshot(&archive, manifest, prepared.fingerprint, &paths, job)
         });
         let snapshot = watch.phase(Phase::Archive, work).await?;
-        let session: Option<SessionRecord> = record::read_optional(&self.paths.session().record())?;
-        let keep = session.and_then(|session| session.snapshot);
-        Snapshot::collect_garbage(&self.paths, keep.as_deref())
-            .map_err(Error::file("tidy up", &self.paths.snapshots()))?;
+        self.tidy_snapshots()?;
         Ok(RestoreReport {
             snapshot: SnapshotInfo::new(&snapshot),
             data_bytes,

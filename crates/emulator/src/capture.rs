@@ -19,7 +19,6 @@ use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::record::{self, sync_folder};
 use crate::run::Purpose;
-use crate::session::SessionRecord;
 use crate::settle::{Settled, settle};
 use crate::snapshot::{Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::status::SnapshotInfo;
@@ -193,10 +192,7 @@ impl Held<'_> {
         let snapshot = watch.phase(Phase::Commit, commit).await?;
         let stop_to_committed_ms = crate::progress::milliseconds(stopped_at.elapsed());
         self.emulator.forget_run()?;
-        let session: Option<SessionRecord> = record::read_optional(&paths.session().record())?;
-        let keep = session.and_then(|session| session.snapshot);
-        Snapshot::collect_garbage(paths, keep.as_deref())
-            .map_err(Error::file("tidy up", &paths.snapshots()))?;
+        self.emulator.tidy_snapshots()?;
         let report = CaptureReport {
             snapshot: SnapshotInfo::new(&snapshot),
             total_ms: watch.total_ms(),

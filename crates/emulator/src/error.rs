@@ -33,6 +33,42 @@ pub enum Error {
     /// The image cannot be used.
     #[error(transparent)]
     Image(#[from] images::ImageError),
+    /// An image that was pulled is not what it was.
+    #[error("the image {} has SHA-256 {found}, and had {expected} when it was pulled: it is damaged", path.display())]
+    ImageChanged {
+        /// The image.
+        path: PathBuf,
+        /// What it was.
+        expected: images::Sha256Digest,
+        /// What it is.
+        found: images::Sha256Digest,
+    },
+    /// The store of images cannot be read or changed.
+    #[error(transparent)]
+    ImageStore(#[from] images::store::StoreError),
+    /// No image, or more than one, is meant.
+    #[error(transparent)]
+    ImageName(#[from] images::store::NameError),
+    /// The image is in use.
+    #[error("the image {} is in use: {}", digest.short(), uses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    ImageInUse {
+        /// The image.
+        digest: images::Sha256Digest,
+        /// By whom.
+        uses: Vec<crate::installed::ImageUse>,
+    },
+    /// The session that is kept belongs to another image than the one chosen.
+    #[error("a session is kept that belongs to the image {}", image.display())]
+    SessionKept {
+        /// The session's image.
+        image: PathBuf,
+    },
+    /// An image cannot be got.
+    #[error(transparent)]
+    Pull(Box<crate::pull::PullError>),
+    /// A setting cannot have that value.
+    #[error(transparent)]
+    Preference(#[from] crate::preferences::InvalidPreference),
     /// The image needs more than the settings give it.
     #[error("the image needs at least {needed}, and {variable} gives it {given}")]
     TooSmall {
@@ -196,6 +232,14 @@ impl Error {
             Self::Accelerator(_) => "accelerator",
             Self::NoImage { .. } => "image_missing",
             Self::Image(_) => "image",
+            Self::ImageChanged { .. } => "image_damaged",
+            Self::ImageStore(_) => "image_store",
+            Self::ImageName(images::store::NameError::Unknown(_)) => "image_unknown",
+            Self::ImageName(images::store::NameError::Ambiguous { .. }) => "image_ambiguous",
+            Self::ImageInUse { .. } => "image_in_use",
+            Self::SessionKept { .. } => "session_kept",
+            Self::Pull(error) => error.code(),
+            Self::Preference(_) => "setting",
             Self::TooSmall { .. } => "too_small",
             Self::GuestPort { .. } | Self::PortTwice { .. } => "port_setting",
             Self::PortsTaken { .. } => "port_taken",
@@ -229,7 +273,16 @@ impl Error {
         Some(match self {
             Self::Lock(LockError::Busy { .. }) => "Wait for it, or end that process.".to_owned(),
             Self::NoImage { .. } => {
-                "Build one with `cargo xtask image`, or name one with --image FILE.".to_owned()
+                "Get one with `stack-emulator pull`, or name one with --image FILE.".to_owned()
+            }
+            Self::ImageChanged { .. } => {
+                "Get it again with `stack-emulator pull`, which replaces it.".to_owned()
+            }
+            Self::ImageName(_) => "See what there is with `stack-emulator images`.".to_owned(),
+            Self::ImageInUse { uses, .. } => release(uses),
+            Self::SessionKept { .. } => {
+                "Go on with it by `stack-emulator start`, or drop it with `stack-emulator reset`."
+                    .to_owned()
             }
             Self::TooSmall { variable, .. } => format!("Raise {variable} or unset it."),
             Self::GuestPort { .. } => "Set PORT_PREFIX to a smaller number or unset it.".to_owned(),
@@ -263,11 +316,17 @@ impl Error {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
             Self::ColdFailed { source, .. } => return source.hint(),
+            Self::Pull(error) => return error.hint(),
+            Self::Preference(_) => {
+                "`stack-emulator settings` shows what is set, and `stack-emulator settings --help` what can be."
+                    .to_owned()
+            }
             Self::Folder(_)
             | Self::Lock(LockError::File { .. })
             | Self::Qemu(_)
             | Self::Accelerator(_)
             | Self::Image(_)
+            | Self::ImageStore(_)
             | Self::Record(_)
             | Self::File { .. }
             | Self::ConfigDisk(_)
@@ -293,6 +352,34 @@ impl Error {
             source,
         }
     }
+}
+
+impl From<crate::pull::PullError> for Error {
+    /// Boxed: it holds what a server said, and would make every result large.
+    fn from(error: crate::pull::PullError) -> Self {
+        Self::Pull(Box::new(error))
+    }
+}
+
+/// How to have an image in use no more.
+fn release(uses: &[crate::installed::ImageUse]) -> String {
+    use crate::installed::Tie;
+    let way = |used: &crate::installed::ImageUse| {
+        let option = if used.instance.is_default() {
+            String::new()
+        } else {
+            format!(" --instance {}", used.instance)
+        };
+        let reset = match used.tie {
+            Tie::Running | Tie::Session => {
+                format!("`stack-emulator stop --discard{option}`, then ")
+            }
+            Tie::Chosen => String::new(),
+        };
+        format!("{reset}`stack-emulator images use OTHER{option}` (or `--none`)")
+    };
+    let ways: Vec<_> = uses.iter().map(way).collect();
+    format!("To let go of it: {}.", ways.join("; "))
 }
 
 /// An error and its causes in one line: `a: b: c`.

@@ -89,6 +89,11 @@ impl Emulator {
         }
     }
 
+    /// The home folder that it is in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// The instance's files.
     pub fn paths(&self) -> &InstancePaths {
         &self.paths
@@ -105,6 +110,27 @@ impl Emulator {
         command: &str,
         reporter: &dyn Reporter,
     ) -> Result<Held<'_>, Error> {
+        self.make_folders()?;
+        // Whoever holds it may be booting a guest, so allow for that.
+        let limit = self.settings.ready_timeout + Duration::from_secs(60);
+        let lock = Lock::acquire(&self.paths.lock(), command, limit, reporter).await?;
+        self.held(lock, reporter).await
+    }
+
+    /// The same if nobody has the lock; `None` if somebody has.
+    pub(crate) async fn try_hold(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Held<'_>>, Error> {
+        self.make_folders()?;
+        match Lock::try_acquire(&self.paths.lock(), command)? {
+            Some(lock) => self.held(lock, reporter).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn make_folders(&self) -> Result<(), Error> {
         for folder in [
             self.paths.root().to_owned(),
             self.paths.snapshots(),
@@ -113,10 +139,11 @@ impl Emulator {
         ] {
             make_private_folder(&folder)?;
         }
+        Ok(())
+    }
+
+    async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<Held<'_>, Error> {
         let runtime_folder = self.paths.runtime_folder()?;
-        // Whoever holds it may be booting a guest, so allow for that.
-        let limit = self.settings.ready_timeout + Duration::from_secs(60);
-        let lock = Lock::acquire(&self.paths.lock(), command, limit, reporter).await?;
         let store = store::open(self.home.path(), &self.name, &runtime_folder);
         let token = self.paths.token()?;
         let running = self.recover(&token, reporter).await?;
@@ -244,15 +271,6 @@ impl Emulator {
         record::remove_file(&path).map_err(Error::file("remove", &path))
     }
 
-    /// The image to use: the one named, else the one used last, else the default.
-    pub(crate) fn image_to_use(&self, remembered: &InstanceRecord) -> PathBuf {
-        let default = || self.home.default_image(self.settings.arch);
-        self.image
-            .clone()
-            .or_else(|| remembered.image.clone())
-            .unwrap_or_else(default)
-    }
-
     /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let arch = self.settings.arch;
@@ -274,21 +292,14 @@ impl Emulator {
         }
         let image = Image::open(&path)?;
         self.check_size(&image)?;
-        let image_content = match &remembered.image_content {
-            Some(known) if known.stamp == image.stamp => known.clone(),
-            // The digest is compared with the manifest's on the way.
-            _ => Content {
-                stamp: image.stamp,
-                sha256: image.digest()?,
-            },
-        };
+        let image_content = self.image_content(&image, remembered.image_content.as_ref())?;
         let qemu = Content::of(&binary.path, remembered.qemu_content.as_ref())
             .map_err(Error::file("read", &binary.path))?;
         let (endpoints, guest_ports) = self.endpoints(&image, remembered.port_offset)?;
         let ports: BTreeMap<_, _> = endpoints.iter().map(|e| (e.id.clone(), e.port)).collect();
         let config = ConfigDisk::new(&image.path, self.settings.port_prefix, &ports)?;
         let updated = InstanceRecord {
-            image: Some(image.path.clone()),
+            image: Some(self.home.relative(&image.path)),
             image_content: Some(image_content.clone()),
             qemu_content: Some(qemu.clone()),
             port_offset: remembered.port_offset,
@@ -477,6 +488,13 @@ impl Held<'_> {
     /// [`Emulator::prepare`], and keeps what is worth remembering.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let prepared = self.emulator.prepare().await?;
+        let home = &self.emulator.home;
+        if let Some(digest) = home.image_store().digest_at(&prepared.image.path)
+            && let Err(error) = home.image_store().touch(digest)
+        {
+            // It only says which image was not used for longest.
+            tracing::debug!(%error, "the use of the image could not be noted");
+        }
         if let Some(record) = &prepared.to_remember {
             record::write(
                 &self.emulator.paths.instance_record(),

@@ -9,31 +9,40 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
-//! | `start`, `stop`, `capture`, `status`, `verify`, `archive` | the operations |
+//! | `start`, `stop`, `capture`, `status`, `verify`, `archive` | the operations on an instance |
+//! | [`pull`], [`installed`], [`prune`] | the operations on images |
+//! | [`retention`] | what is kept and what goes: pure functions |
 //! | `vm` | bringing a machine up, rotating, proving |
 //! | `snapshot`, `session` | saved state, and what makes it safe to load |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`readiness`] | proof, by the ports that users use |
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
+//! | [`token`] | where a GitHub token comes from |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
+//! | [`preferences`] | the settings that are kept in a file |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod archive;
 mod capture;
+mod choice;
 pub mod config_disk;
 mod error;
 pub mod fingerprint;
 pub mod guest;
 mod inspect;
+pub mod installed;
 mod instance;
 pub mod lock;
 pub mod paths;
 pub mod policy;
 pub mod ports;
+pub mod preferences;
 pub mod progress;
+pub mod prune;
+pub mod pull;
 pub mod readiness;
-pub mod record;
+pub mod retention;
 mod run;
 pub mod secret;
 mod session;
@@ -44,13 +53,16 @@ mod start;
 mod status;
 mod stop;
 pub mod store;
+pub mod token;
 pub mod variables;
 mod verify;
 mod vm;
 
 pub use capture::CaptureReport;
+pub use choice::UseReport;
 pub use error::{Error, chain};
 pub use instance::Emulator;
+pub use record;
 pub use run::StartKind;
 pub use start::{StartDetails, StartReport};
 pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};

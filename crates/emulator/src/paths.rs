@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! <home>/                              STACK_EMULATOR_HOME
-//!   images/stack-emulator-<arch>.qcow2   the image to use by default, manifest beside it
+//!   settings.json                      choices that outlive a shell
+//!   images/                            see [`images::store`]
+//!   images/stack-emulator-<arch>.qcow2   an image put there by hand, manifest beside it
 //!   cache/                               QEMU's version, the accelerator's verdict
 //!   instances/<name>/
 //!     lock                               held by the one command that acts
@@ -10,6 +12,7 @@
 //!     instance.json                      the image in use, the port offset
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
 //!     snapshots/current -> <id>
+//!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
 //!     logs/                              serial.log qemu.log
 //! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
@@ -25,6 +28,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+/// Ends the name of every snapshot archive.
+pub(crate) const ARCHIVE_SUFFIX: &str = ".savevm.zst";
 
 /// The name of an instance: 1 to 32 characters of `a-z`, `0-9`, `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,7 +155,21 @@ impl Home {
         &self.0
     }
 
-    /// The image that is used unless another one is named.
+    /// `path` from the home folder on, if it is below it: what is written down
+    /// so holds wherever the home is moved to. Joined to the home it is `path` again.
+    pub(crate) fn relative(&self, path: &Path) -> PathBuf {
+        let below = |home: &Path| path.strip_prefix(home).map(Path::to_owned).ok();
+        below(&self.0)
+            .or_else(|| below(&self.0.canonicalize().ok()?))
+            .unwrap_or_else(|| path.to_owned())
+    }
+
+    /// The images that were pulled.
+    pub fn image_store(&self) -> images::store::Store {
+        images::store::Store::at(self.0.join("images"))
+    }
+
+    /// An image that was put there by hand: used if no other was chosen.
     pub fn default_image(&self, arch: qemu::Arch) -> PathBuf {
         self.0.join(format!("images/stack-emulator-{arch}.qcow2"))
     }
@@ -157,6 +177,21 @@ impl Home {
     /// Answers that are dear to get and cheap to check.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")
+    }
+
+    /// Names of the instances that there are, in order.
+    pub fn instance_names(&self) -> std::io::Result<Vec<InstanceName>> {
+        let entries = match std::fs::read_dir(self.instances()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            names.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// The folder that holds one folder an instance.
@@ -214,6 +249,11 @@ impl InstancePaths {
         SnapshotPaths {
             root: self.snapshots().join(id),
         }
+    }
+
+    /// The archive that takes the place of a snapshot that was not used for long.
+    pub fn snapshot_archive(&self, id: &str) -> PathBuf {
+        self.snapshots().join(format!("{id}{ARCHIVE_SUFFIX}"))
     }
 
     /// Where a capture works before it is committed.
@@ -315,6 +355,11 @@ impl SnapshotPaths {
     /// The config disk that the guest has mounted.
     pub fn config_iso(&self) -> PathBuf {
         self.root.join("config.iso")
+    }
+
+    /// When the snapshot was used last.
+    pub fn used(&self) -> PathBuf {
+        self.root.join("used.json")
     }
 
     /// Written last: a folder without it is no snapshot.

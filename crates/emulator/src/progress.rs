@@ -40,6 +40,16 @@ pub enum Phase {
     Verify,
     /// Compressing or decompressing.
     Archive,
+    /// Asking which image there is to get.
+    Resolve,
+    /// Reading again what an interrupted download has left.
+    Reread,
+    /// Receiving an image.
+    Download,
+    /// Taking an image out of an artifact.
+    Extract,
+    /// Copying an image from this machine.
+    Copy,
 }
 
 impl Phase {
@@ -62,6 +72,11 @@ impl Phase {
             Self::Quit => "Stopping QEMU",
             Self::Verify => "Verifying",
             Self::Archive => "Archiving",
+            Self::Resolve => "Looking for the image",
+            Self::Reread => "Reading what is there already",
+            Self::Download => "Downloading",
+            Self::Extract => "Extracting",
+            Self::Copy => "Copying",
         }
     }
 
@@ -84,6 +99,11 @@ impl Phase {
             Self::Quit => "quit",
             Self::Verify => "verify",
             Self::Archive => "archive",
+            Self::Resolve => "resolve",
+            Self::Reread => "reread",
+            Self::Download => "download",
+            Self::Extract => "extract",
+            Self::Copy => "copy",
         }
     }
 }
@@ -93,13 +113,14 @@ impl Phase {
 pub enum Event<'a> {
     /// A phase begins.
     Begin(Phase),
-    /// A phase has come this far; bytes, of a total that may grow.
+    /// A phase has come this far; bytes, of a total that may grow. What the
+    /// first of these has done already was done before the phase began.
     Bytes {
         /// The phase.
         phase: Phase,
         /// Bytes done.
         done: u64,
-        /// Bytes in all, as far as known.
+        /// Bytes in all, as far as known; 0 if that is not known at all.
         total: u64,
     },
     /// A phase has ended, well or not.

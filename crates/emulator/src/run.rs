@@ -101,7 +101,7 @@ impl RunRecord {
 /// What an instance remembers between runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InstanceRecord {
-    /// The image that was used last.
+    /// The image that was chosen or used last; below the home folder, from there on.
     pub image: Option<PathBuf>,
     /// Digest of that image, with its stamp.
     pub image_content: Option<crate::fingerprint::Content>,

@@ -5,14 +5,17 @@
 //! always an old one or a new one and never half of either. The folder's files
 //! are never written to again: starts map the memory privately and put a fresh
 //! overlay on the disk.
+//!
+//! A snapshot belongs to one image. An instance that changes images keeps one
+//! snapshot of each; [`crate::retention`] decides which go.
 
 use std::path::PathBuf;
 
-use images::FileStamp;
+use images::{FileStamp, Sha256Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Mismatch};
-use crate::paths::{InstancePaths, SnapshotPaths};
+use crate::paths::{ARCHIVE_SUFFIX, InstancePaths, SnapshotPaths};
 use crate::record::{self, Durability, Record, RecordError};
 use crate::sparse;
 
@@ -81,6 +84,18 @@ pub(crate) struct SnapshotManifest {
 
 impl Record for SnapshotManifest {
     const FORMAT: &'static str = "stack-emulator-snapshot";
+    const VERSION: u32 = 1;
+}
+
+/// `used.json`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct LastUse {
+    /// Milliseconds since the Unix epoch.
+    at_ms: u64,
+}
+
+impl Record for LastUse {
+    const FORMAT: &'static str = "stack-emulator-snapshot-use";
     const VERSION: u32 = 1;
 }
 
@@ -198,31 +213,134 @@ impl Snapshot {
         })
     }
 
-    /// Removes every snapshot that is neither current nor in `keep`.
-    pub(crate) fn collect_garbage(
+    /// The snapshot of `image`, made the one in use: that of another image
+    /// gives way, and waits for the instance to go back to its own.
+    pub(crate) fn choose(
         instance: &InstancePaths,
-        keep: Option<&str>,
-    ) -> std::io::Result<()> {
-        let current = std::fs::read_link(instance.current_snapshot()).ok();
-        let entries = match std::fs::read_dir(instance.snapshots()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
+        image: &Sha256Digest,
+    ) -> Result<Found, RecordError> {
+        let current = Self::current_id(instance);
+        let of_image = |id: &str| {
+            Self::open(instance, id)
+                .ok()
+                .filter(|snapshot| snapshot.manifest.fingerprint.image.sha256 == *image)
         };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let used = current
-                .as_ref()
-                .is_some_and(|current| current.as_os_str() == name)
-                || keep.is_some_and(|keep| name == *keep);
-            // Only folders of ours: what else lies here is not for us to remove.
-            let ours = name.to_str().is_some_and(is_id) && entry.file_type()?.is_dir();
-            if ours && !used {
-                record::remove_folder(&entry.path())?;
+        let readable = |id: &String| Self::open(instance, id).is_ok();
+        match &current {
+            Some(id) if of_image(id).is_some() || !readable(id) => {
+                return Ok(Self::current(instance));
+            }
+            Some(_) | None => {}
+        }
+        let ids = Self::ids(instance).map_err(|source| RecordError::Read {
+            path: instance.snapshots(),
+            source,
+        })?;
+        let newest = ids
+            .iter()
+            .filter_map(|id| of_image(id))
+            .max_by_key(|snapshot| snapshot.manifest.captured_at_ms);
+        match newest {
+            Some(snapshot) => Self::make_current(instance, &snapshot.manifest.id)?,
+            None => Self::forget_current(instance)?,
+        }
+        Ok(Self::current(instance))
+    }
+
+    /// The identifier that the link `current` names, whatever became of it.
+    pub(crate) fn current_id(instance: &InstancePaths) -> Option<String> {
+        let target = std::fs::read_link(instance.current_snapshot()).ok()?;
+        target
+            .to_str()
+            .filter(|id| is_id(id))
+            .map(ToOwned::to_owned)
+    }
+
+    /// Leaves the instance without a snapshot in use. Durable when it returns.
+    pub(crate) fn forget_current(instance: &InstancePaths) -> Result<(), RecordError> {
+        let link = instance.current_snapshot();
+        let forget = || -> std::io::Result<()> {
+            if std::fs::symlink_metadata(&link).is_err() {
+                return Ok(());
+            }
+            record::remove_file(&link)?;
+            record::sync_folder(&instance.snapshots())
+        };
+        forget().map_err(|source| RecordError::Write {
+            path: link.clone(),
+            source,
+        })
+    }
+
+    /// Identifiers of all snapshots' folders, whole or not. What else lies
+    /// there is not ours.
+    pub(crate) fn ids(instance: &InstancePaths) -> std::io::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for (name, is_folder) in entries(instance)? {
+            if is_folder && is_id(&name) {
+                ids.push(name);
             }
         }
-        Ok(())
+        Ok(ids)
     }
+
+    /// Identifiers of all archives that took a snapshot's place.
+    pub(crate) fn archived_ids(instance: &InstancePaths) -> std::io::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for (name, is_folder) in entries(instance)? {
+            if let Some(id) = name.strip_suffix(ARCHIVE_SUFFIX)
+                && !is_folder
+                && is_id(id)
+            {
+                ids.push(id.to_owned());
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Removes the snapshot called `id`: it is in use no more, then gone.
+    pub(crate) fn remove(instance: &InstancePaths, id: &str) -> Result<(), RecordError> {
+        if Self::current_id(instance).as_deref() == Some(id) {
+            Self::forget_current(instance)?;
+        }
+        let path = instance.snapshot(id).root().to_owned();
+        record::remove_folder(&path).map_err(|source| RecordError::Write { path, source })
+    }
+
+    /// Notes that it is used now. Lost in a power cut, this makes it look older
+    /// than it is; no more.
+    pub(crate) fn touch(&self) -> Result<(), RecordError> {
+        let used = LastUse {
+            at_ms: crate::instance::now_ms(),
+        };
+        record::write(&self.paths.used(), &used, Durability::ThisBoot)
+    }
+
+    /// When it was used last, or captured if it never was, in milliseconds
+    /// since the Unix epoch.
+    pub(crate) fn last_used_at_ms(&self) -> u64 {
+        let used: Option<LastUse> = record::read_optional(&self.paths.used()).unwrap_or_default();
+        used.map_or(0, |used| used.at_ms)
+            .max(self.manifest.captured_at_ms)
+    }
+}
+
+/// Names in the folder of snapshots, as far as they are text, and whether each
+/// is a folder; in order.
+fn entries(instance: &InstancePaths) -> std::io::Result<Vec<(String, bool)>> {
+    let entries = match std::fs::read_dir(instance.snapshots()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string() {
+            names.push((name, entry.file_type()?.is_dir()));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Whether `text` is a snapshot's identifier: 16 hex characters.

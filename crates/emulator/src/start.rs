@@ -9,7 +9,9 @@ use serde::Serialize;
 use crate::error::{Error, chain};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
 use crate::paths::make_private_folder;
-use crate::policy::{self, Admission, Request, SnapshotOnDisk, StartPlan, StartWishes};
+use crate::policy::{
+    self, Admission, Request, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes,
+};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
@@ -43,7 +45,7 @@ pub struct StartDetails {
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
     /// From the call to the proof of readiness, in milliseconds. Does not
-    /// count a capture that had to come first.
+    /// count a pull or a capture that had to come first.
     pub total_ms: f64,
     /// The phases, in order.
     pub phases: Vec<PhaseTime>,
@@ -66,9 +68,12 @@ impl Emulator {
     /// Has the emulator run, by the fastest way that works.
     pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
         let held = self.hold("start", reporter).await?;
-        let mut watch = Stopwatch::new(reporter);
         match policy::admit(held.life(), Request::Start) {
-            Admission::Already => return self.already_running(&held, &mut watch).await,
+            Admission::Already => {
+                return self
+                    .already_running(&held, &mut Stopwatch::new(reporter))
+                    .await;
+            }
             Admission::Accept | Admission::RefuseRunning => {}
         }
         if self.settings.no_rotation {
@@ -77,6 +82,9 @@ impl Emulator {
                  Anything on this machine can use them.",
             ));
         }
+        held.pull_if_none(reporter).await?;
+        // Only what follows counts as the start.
+        let mut watch = Stopwatch::new(reporter);
         let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
@@ -157,7 +165,19 @@ async fn plan<'a>(
     let emulator = held.emulator;
     let session = emulator.paths.session();
     let on_disk = session::look(&session, &prepared.fingerprint, &prepared.boot_id);
-    let found = Snapshot::current(&emulator.paths);
+    let image = prepared.image_content.sha256;
+    let mut found = Snapshot::choose(&emulator.paths, &image)?;
+    let wishes = StartWishes {
+        no_snapshot: emulator.settings.no_snapshot,
+        force_capture: emulator.settings.force_capture,
+    };
+    let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
+    if wanted
+        && matches!(found, Found::None)
+        && let Some(snapshot) = held.unshelve(prepared, watch.reporter()).await?
+    {
+        found = Found::Whole(Box::new(snapshot));
+    }
     let snapshot_on_disk = match &found {
         Found::None => SnapshotOnDisk::None,
         Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
@@ -170,10 +190,6 @@ async fn plan<'a>(
             }
         }
     };
-    let wishes = StartWishes {
-        no_snapshot: emulator.settings.no_snapshot,
-        force_capture: emulator.settings.force_capture,
-    };
     let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
     tracing::debug!(?plan, "planned the start");
     let ground = match (plan, found) {
@@ -182,6 +198,7 @@ async fn plan<'a>(
         (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
         (StartPlan::Resume, Found::Whole(mut snapshot)) => {
             snapshot.restamp()?;
+            snapshot.touch()?;
             resume(&snapshot)
         }
         // Planned from `found` just above, so it is whole; taking a new one is

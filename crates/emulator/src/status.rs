@@ -186,7 +186,10 @@ impl Emulator {
             snapshot,
             snapshot_damage,
             session_kept: paths.session().disk().exists(),
-            image: self.image.clone().or(instance.image),
+            image: self
+                .image
+                .clone()
+                .or_else(|| Some(self.home.path().join(instance.image?))),
             secret_store: None,
             memory: None,
         };

@@ -15,7 +15,7 @@ use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record::{self, Durability};
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SavedRecord};
-use crate::snapshot::{Sealed, Snapshot};
+use crate::snapshot::Sealed;
 use crate::store::Slot;
 use crate::vm::{CHANNELS, MIGRATION_LIMIT};
 
@@ -120,8 +120,7 @@ impl Emulator {
             self.forget_run()?;
             held.store.forget(Slot::Pending)?;
             held.store.forget(Slot::Current)?;
-            Snapshot::collect_garbage(&self.paths, None)
-                .map_err(Error::file("tidy up", &self.paths.snapshots()))
+            self.tidy_snapshots()
         };
         watch.phase(Phase::Commit, drop).await?;
         let session = had_session.then_some(SessionFate::Discarded);

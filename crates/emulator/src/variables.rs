@@ -32,6 +32,10 @@ pub const PUBLIC_PORT_PREFIX: &str = "NEXT_PUBLIC_STACK_PORT_PREFIX";
 pub const QEMU: &str = "STACK_EMULATOR_QEMU";
 /// Accelerator to use instead of the one that the probe finds.
 pub const ACCELERATOR: &str = "STACK_EMULATOR_ACCELERATOR";
+/// Token for GitHub, which a workflow's artifacts need.
+pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// Base of GitHub's REST API, for mirrors.
+pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
 
 const DEFAULT_RAM_MIB: u32 = 4096;
 const DEFAULT_PORT_PREFIX: u16 = 81;
@@ -68,6 +72,10 @@ pub struct Settings {
     pub qemu: Option<PathBuf>,
     /// The accelerator to use instead of the one that the probe finds.
     pub accelerator: Option<qemu::Accelerator>,
+    /// Token for GitHub.
+    pub github_token: Option<images::Token>,
+    /// Base of GitHub's REST API, if it is not GitHub's own.
+    pub github_api: Option<images::Url>,
 }
 
 /// A variable whose value cannot be used.
@@ -82,6 +90,12 @@ pub enum SettingsError {
         value: String,
         /// What would be valid.
         expected: &'static str,
+    },
+    /// A secret is none; its value is not repeated here.
+    #[error("{variable} is set to something that cannot be a token; set it right or unset it")]
+    InvalidSecret {
+        /// The variable.
+        variable: &'static str,
     },
     /// No home folder to put the emulator's folder in.
     #[error("neither {HOME} nor HOME is set; set {HOME} to a folder of yours")]
@@ -170,6 +184,25 @@ impl Settings {
                     text.to_str()
                         .and_then(|text| text.parse().ok())
                         .ok_or_else(|| source.invalid(ACCELERATOR, "kvm, hvf or tcg"))?,
+                ),
+            },
+            github_token: match source.raw(GITHUB_TOKEN) {
+                None => None,
+                Some(text) => {
+                    let token = text.to_str().map(ToOwned::to_owned);
+                    let token = token.and_then(images::Token::new);
+                    Some(token.ok_or(SettingsError::InvalidSecret {
+                        variable: GITHUB_TOKEN,
+                    })?)
+                }
+            },
+            github_api: match source.raw(GITHUB_API) {
+                None => None,
+                Some(text) => Some(
+                    text.to_str()
+                        .and_then(|text| images::Url::parse(text).ok())
+                        .filter(|url| matches!(url.scheme(), "http" | "https"))
+                        .ok_or_else(|| source.invalid(GITHUB_API, "an http or https address"))?,
                 ),
             },
         })
@@ -264,10 +297,22 @@ mod tests {
             ("EMULATOR_DASHBOARD_PORT", "65536"),
             (HOME, "relative"),
             (ACCELERATOR, "warp"),
+            (GITHUB_API, "ftp://mirror"),
+            (GITHUB_API, "mirror"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
         }
+    }
+
+    #[test]
+    fn a_token_is_in_no_message() {
+        let error = read(&[(GITHUB_TOKEN, "sesame open")]).unwrap_err();
+        assert!(error.to_string().contains(GITHUB_TOKEN), "{error}");
+        assert!(!format!("{error} {error:?}").contains("sesame"));
+        let settings = read(&[(GITHUB_TOKEN, "sesame")]).unwrap();
+        assert!(settings.github_token.is_some());
+        assert!(!format!("{settings:?}").contains("sesame"));
     }
 
     #[test]

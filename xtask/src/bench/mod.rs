@@ -9,8 +9,9 @@
 mod guest;
 mod picture;
 mod program;
+mod transfer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -22,8 +23,22 @@ use program::{Program, Sample};
 /// Guest memory in use at a measured stop, in MiB.
 const MEMORY_IN_USE_MIB: u64 = 512;
 
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Starts, stops and captures
+    Start,
+    /// A pull against `curl`
+    Pull,
+    /// Archiving and restoring a snapshot against `tar` and `zstd`
+    Archive,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// How often each thing is done; the median counts
     #[arg(long, default_value_t = 10)]
     runs: usize,
@@ -44,7 +59,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let home = workspace::target_dir(&root).join("bench-home");
     let program = Program::build(&root, &home, &image)?;
     let runs = args.runs.max(1);
+    let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
+    if wanted(Part::Start) {
+        starts(args, &root, &program, &image, runs)?;
+    }
+    if wanted(Part::Pull) {
+        transfer::pull(&root, &program, &image, runs)?;
+    }
+    if wanted(Part::Archive) {
+        transfer::archive(&root, &program, runs)?;
+    }
+    Ok(())
+}
 
+fn starts(args: &Args, root: &Path, program: &Program, image: &Path, runs: usize) -> Result<()> {
     println!("capture");
     let captures = program.repeat(runs.min(3), &["capture"], &[])?;
     let to_committed = median(
@@ -79,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("stop, continue");
     let (mut saved, mut continued) = (Vec::new(), Vec::new());
     program.run(&["start"], &[])?;
-    guest::use_memory(&program, MEMORY_IN_USE_MIB)?;
+    guest::use_memory(program, MEMORY_IN_USE_MIB)?;
     for _ in 0..runs {
         saved.push(program.run(&["stop"], &[])?);
         continued.push(program.run(&["start"], &[])?);
@@ -92,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     check_kind(&continued, "continued")?;
     check_kind(&cold, "cold")?;
 
-    let size = std::fs::metadata(&image)
+    let size = std::fs::metadata(image)
         .with_context(|| format!("cannot look at {}", image.display()))?
         .len();
     let wall = |samples: &[Sample]| median(samples.iter().map(|sample| sample.wall_ms));

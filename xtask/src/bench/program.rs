@@ -95,6 +95,16 @@ impl Program {
         (0..runs).map(|_| self.run(arguments, variables)).collect()
     }
 
+    /// The program itself.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Folder of the current snapshot.
+    pub(super) fn snapshot_folder(&self) -> PathBuf {
+        self.instance().join("snapshots/current")
+    }
+
     /// Folder of the instance.
     pub(super) fn instance(&self) -> PathBuf {
         self.home.join("instances/default")

@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660 → record.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -16,13 +16,19 @@ use crate::command::output_of;
 const LAYERS: &[(&str, &[&str])] = &[
     ("iso9660", &[]),
     ("qemu", &[]),
-    ("images", &[]),
-    ("emulator", &["images", "iso9660", "qemu"]),
+    ("record", &[]),
+    ("images", &["record", "release-server"]),
+    ("emulator", &["images", "iso9660", "qemu", "record"]),
     ("stack-emulator", &["emulator", "images", "qemu"]),
     ("stack-emulator-desktop", &["emulator", "images", "qemu"]),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
-    ("e2e", &["emulator", "images", "iso9660", "qemu"]),
+    (
+        "e2e",
+        &["emulator", "images", "iso9660", "qemu", "release-server"],
+    ),
+    // What tests talk to over a socket knows nothing of what talks to it.
+    ("release-server", &[]),
     ("xtask", &["emulator", "images", "iso9660", "qemu"]),
 ];
 
@@ -31,7 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
-        &["iso9660", "qemu", "images", "emulator"],
+        &["iso9660", "qemu", "record", "images", "emulator"],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),
     // A command line that needs no web view.

@@ -73,6 +73,7 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["c++"]), "g++"),
     item(Need::Test, Probe::Program(&["shellcheck"]), "shellcheck"),
     item(Need::Test, Probe::Program(&["zstd"]), "zstd"),
+    item(Need::Test, Probe::Program(&["curl"]), "curl"),
     item(Need::Test, Probe::Program(&["xorriso"]), "xorriso"),
     item(Need::Test, Probe::Program(&["isoinfo"]), "genisoimage"),
     item(Need::Test, Probe::Program(&["bsdtar"]), "libarchive-tools"),

@@ -3,9 +3,11 @@
 mod bench;
 mod doctor;
 mod documents;
+mod images;
 mod lifecycle;
 mod logs;
 mod secrets;
+mod settings;
 
 use std::io::IsTerminal as _;
 
@@ -81,6 +83,10 @@ async fn operate(
         // These hold nothing, so a signal may end them as it ends any program.
         Operation::Logs { .. }
         | Operation::Status
+        | Operation::Releases { .. }
+        | Operation::ImagesList
+        | Operation::SettingsList
+        | Operation::SettingsSet { .. }
         | Operation::SecretsList
         | Operation::SecretsShow { .. } => None,
         Operation::Start
@@ -90,6 +96,10 @@ async fn operate(
         | Operation::Verify
         | Operation::Archive { .. }
         | Operation::Restore { .. }
+        | Operation::Pull(_)
+        | Operation::ImagesUse { .. }
+        | Operation::ImagesRemove { .. }
+        | Operation::ImagesPrune(_)
         | Operation::Doctor { .. }
         | Operation::Bench { .. } => Some(Interrupts::listen()?),
     };
@@ -114,6 +124,14 @@ async fn operate(
         Operation::Verify => lifecycle::verify(&context).await,
         Operation::Archive { to } => lifecycle::archive(&context, &to).await,
         Operation::Restore { from } => lifecycle::restore(&context, &from).await,
+        Operation::Releases { repository } => images::releases(&context, repository.as_ref()).await,
+        Operation::Pull(request) => images::pull(&context, &request).await,
+        Operation::ImagesList => images::list(&context),
+        Operation::ImagesUse { image } => images::choose(&context, image.as_deref()).await,
+        Operation::ImagesRemove { image } => images::remove(&context, &image).await,
+        Operation::ImagesPrune(request) => images::prune(&context, request).await,
+        Operation::SettingsList => settings::list(&context),
+        Operation::SettingsSet { name, value } => settings::set(&context, name, value.as_deref()),
         Operation::Doctor { probe } => doctor::examine(&context, probe).await,
         Operation::Logs {
             source,

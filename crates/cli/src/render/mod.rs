@@ -1,5 +1,6 @@
 //! Reports as text: calm, aligned, and the same units everywhere.
 
+pub(crate) mod images;
 pub(crate) mod phases;
 pub(crate) mod quantity;
 pub(crate) mod reports;

@@ -5,6 +5,8 @@
 //! read without the body, the digest covers the body's bytes as written, and
 //! files above a size cap are refused unread.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +17,7 @@ use serde_json::value::RawValue;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A type that is kept as a sealed record.
-pub(crate) trait Record: Serialize + DeserializeOwned {
+pub trait Record: Serialize + DeserializeOwned {
     /// Names the format; stable for ever.
     const FORMAT: &'static str;
     /// Raised when the body changes shape.
@@ -111,7 +113,7 @@ struct Declaration {
 
 /// Whether a write must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub enum Durability {
     /// It only has to be whole for the processes of this boot.
     ThisBoot,
     /// Synced, and the folder too.
@@ -119,7 +121,7 @@ pub(crate) enum Durability {
 }
 
 /// Reads the sealed record at `path`.
-pub(crate) fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
+pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
     let read = |source| RecordError::Read {
         path: path.to_owned(),
         source,
@@ -135,7 +137,7 @@ pub(crate) fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
 }
 
 /// Takes a sealed record from its text; `path` is for the messages alone.
-pub(crate) fn parse<R: Record>(path: &Path, text: &[u8]) -> Result<R, RecordError> {
+pub fn parse<R: Record>(path: &Path, text: &[u8]) -> Result<R, RecordError> {
     let parse = |source| RecordError::Parse {
         path: path.to_owned(),
         source,
@@ -173,7 +175,7 @@ pub(crate) fn parse<R: Record>(path: &Path, text: &[u8]) -> Result<R, RecordErro
 }
 
 /// Reads the record at `path`, or `None` if there is none.
-pub(crate) fn read_optional<R: Record>(path: &Path) -> Result<Option<R>, RecordError> {
+pub fn read_optional<R: Record>(path: &Path) -> Result<Option<R>, RecordError> {
     match read(path) {
         Ok(record) => Ok(Some(record)),
         Err(error) if error.is_missing() => Ok(None),
@@ -182,7 +184,7 @@ pub(crate) fn read_optional<R: Record>(path: &Path) -> Result<Option<R>, RecordE
 }
 
 /// Writes `record` at `path` by way of a temporary file and a rename.
-pub(crate) fn write<R: Record>(
+pub fn write<R: Record>(
     path: &Path,
     record: &R,
     durability: Durability,
@@ -207,7 +209,7 @@ pub(crate) fn write<R: Record>(
 }
 
 /// Puts `bytes` at `path`, whole or not at all, readable by the user alone.
-pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
+pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -224,12 +226,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> std:
 }
 
 /// Makes renames and removals in `folder` survive a power cut.
-pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
 /// Removes the file at `path`; a file that is not there is fine.
-pub(crate) fn remove_file(path: &Path) -> std::io::Result<()> {
+pub fn remove_file(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -237,7 +239,7 @@ pub(crate) fn remove_file(path: &Path) -> std::io::Result<()> {
 }
 
 /// Removes the folder at `path` and all in it; one that is not there is fine.
-pub(crate) fn remove_folder(path: &Path) -> std::io::Result<()> {
+pub fn remove_folder(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
