@@ -487,6 +487,7 @@ impl Drop for World {
 /// `GET` of a path on the backend with the given headers: status and body.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let client = reqwest::blocking::Client::builder()
+        .tls_backend_preconfigured(images::http::no_tls().expect("a TLS configuration"))
         .no_proxy()
         .build()
         .expect("a client");

@@ -70,6 +70,9 @@ pub enum NotReady {
     /// The HTTP client could not be made.
     #[error("cannot make an HTTP client")]
     Client(#[source] reqwest::Error),
+    /// The cryptography that comes with the HTTP client could not be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[source] images::http::TlsError),
 }
 
 /// Asks services on 127.0.0.1 whether they are ready.
@@ -89,6 +92,7 @@ enum KeyVerdict {
 impl Prober {
     pub(crate) fn new() -> Result<Self, NotReady> {
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(images::http::no_tls().map_err(NotReady::Tls)?)
             // A proxy has no business between the host and its own loopback.
             .no_proxy()
             // An idle connection would be frozen into a snapshot.

@@ -1,0 +1,550 @@
+//! Bringing an image here: from [`Resolved`] to verified files in a folder.
+//!
+//! ```text
+//! claim ──> fetch ──> (the caller takes the files into its store) ──> finish
+//!   │          │
+//!   │          └─ release: manifest, disk, settings, snapshot archive
+//!   │             artifact: zip, then what is in it, then settings
+//!   │             file: reflinked or copied, with what lies beside it
+//!   └─ waits while another process fetches the same; then the caller looks
+//!      into its store again, and finds it there
+//! ```
+//!
+//! A process that dies anywhere leaves a folder that the next call continues.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Sha256Digest;
+use crate::artifact::{ArtifactError, Expected, Unpacked, unpack};
+use crate::base_env::{BACKEND_PATH, BaseEnvError, DASHBOARD_PATH, compose};
+pub use crate::claim::{Claim, ClaimError, Leftover, leftovers};
+pub use crate::download::DownloadError;
+use crate::download::{Downloaded, StopOnDrop, Wanted, download};
+use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
+use crate::manifest::{Manifest, ManifestError};
+use crate::progress::{Event, Phase, Progress, Running};
+use crate::source::{Arch, Files, Origin, Resolved};
+
+mod local;
+
+/// The largest disk image that is taken, in bytes. The published ones have 3 GB.
+const MAX_DISK: u64 = 64 << 30;
+/// The largest snapshot archive that is taken, in bytes.
+const MAX_SNAPSHOT: u64 = 64 << 30;
+/// The largest manifest or settings file that is taken, in bytes.
+const MAX_SMALL: u64 = 4 << 20;
+/// How a file is asked for, rather than a description of it.
+const FILE_ITSELF: &str = "application/octet-stream";
+
+/// What to fetch beside the disk image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// Also the snapshot archive, if there is one.
+    pub snapshot_archive: bool,
+}
+
+/// By what the disk image was found to be the one that was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// The digest that the release states for it.
+    Release,
+    /// The digest that GitHub states for the artifact it came in.
+    Artifact,
+    /// The digest in the manifest that came with it: it is whole, but whoever
+    /// could replace the one could replace the other.
+    Manifest,
+    /// Nothing states its digest.
+    Unverified,
+}
+
+/// An image that is here; all files are in one folder, synced.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The disk image.
+    pub disk: PathBuf,
+    /// The manifest, beside it.
+    pub manifest: Option<PathBuf>,
+    /// The settings for the guest, beside it.
+    pub base_env: Option<PathBuf>,
+    /// The snapshot archive.
+    pub snapshot_archive: Option<PathBuf>,
+    /// Digest of the disk image.
+    pub digest: Sha256Digest,
+    /// Length of the disk image in bytes.
+    pub bytes: u64,
+    /// What the digest was compared with.
+    pub verified: Verification,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Bytes that came over the network in this call.
+    pub received: u64,
+}
+
+/// An image could not be brought here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The staging folder cannot be used.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// A file could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// The artifact could not be unpacked.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The artifact has no image for this processor.
+    #[error("the archive {} holds no {name}", path.display())]
+    NoDisk {
+        /// The archive.
+        path: PathBuf,
+        /// What was looked for.
+        name: String,
+    },
+    /// The manifest that came with it cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The manifest speaks of another image.
+    #[error(
+        "the manifest that came with {name} is of an image with SHA-256 {expected}; this one has {found}"
+    )]
+    ManifestDigest {
+        /// The disk image.
+        name: String,
+        /// The digest in the manifest.
+        expected: Sha256Digest,
+        /// The digest of the content.
+        found: Sha256Digest,
+    },
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl FetchError {
+    fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Claim(_) | Self::File { .. } => "file",
+            Self::Download(error) => error.code(),
+            Self::Artifact(error) => error.code(),
+            Self::NoDisk { .. } => "no-disk",
+            Self::Manifest(_) => "manifest",
+            Self::ManifestDigest { .. } => "manifest-digest",
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Download(error) => error.hint(),
+            Self::Artifact(error) => error.hint(),
+            Self::NoDisk { .. } => {
+                Some("Take another --arch, or check that this is the right archive.")
+            }
+            Self::Manifest(_) => Some("Update Stack Emulator, or take another image."),
+            Self::ManifestDigest { .. } => Some(
+                "The release is inconsistent, or in the middle of being published; run the command again later.",
+            ),
+            Self::Claim(_) | Self::File { .. } => None,
+        }
+    }
+}
+
+/// Takes the exclusive right, across processes, to fetch what `resolved` means;
+/// waits while another has it.
+///
+/// `staging` should be on the file system of the store, so that what was
+/// fetched can be renamed into it.
+pub async fn claim(
+    resolved: &Resolved,
+    staging: &Path,
+    progress: &dyn Progress,
+) -> Result<Claim, FetchError> {
+    let label = resolved.origin.label();
+    Ok(Claim::acquire(staging, &resolved.key, &label, progress).await?)
+}
+
+/// Brings the files of `resolved` into the folder of `claim`, which must be the
+/// claim on it, and continues what is there.
+pub async fn fetch(
+    github: &GitHub,
+    resolved: &Resolved,
+    claim: &Claim,
+    options: FetchOptions,
+    progress: &dyn Progress,
+) -> Result<Fetched, FetchError> {
+    let fetch = Fetch {
+        github,
+        resolved,
+        claim,
+        progress,
+    };
+    let mut fetched = match &resolved.files {
+        Files::Release {
+            repository,
+            disk,
+            manifest,
+            base_env,
+            snapshot,
+        } => {
+            let extras = Extras {
+                manifest: manifest.as_ref(),
+                base_env: base_env.as_ref(),
+                snapshot: snapshot.as_ref().filter(|_| options.snapshot_archive),
+            };
+            fetch.release(repository, disk, extras).await?
+        }
+        Files::Artifact {
+            repository,
+            artifact,
+        } => fetch.artifact(repository, artifact, options).await?,
+        Files::Local { path } => fetch.local(path).await?,
+    };
+    if fetched.verified == Verification::Unverified {
+        fetched.warnings.push(format!(
+            "Nothing states the digest of {}, so it could not be verified.",
+            resolved.arch.disk_name()
+        ));
+    }
+    fetched
+        .warnings
+        .splice(0..0, resolved.warnings.iter().cloned());
+    Ok(fetched)
+}
+
+/// Files of a release beside the disk image.
+struct Extras<'a> {
+    manifest: Option<&'a Asset>,
+    base_env: Option<&'a Asset>,
+    snapshot: Option<&'a Asset>,
+}
+
+/// One call of [`fetch()`].
+struct Fetch<'a> {
+    github: &'a GitHub,
+    resolved: &'a Resolved,
+    claim: &'a Claim,
+    progress: &'a dyn Progress,
+}
+
+impl Fetch<'_> {
+    async fn release(
+        &self,
+        repo: &Repo,
+        disk: &Asset,
+        extras: Extras<'_>,
+    ) -> Result<Fetched, FetchError> {
+        // The small one first: if it cannot be used, gigabytes are spared.
+        let (manifest, announced) = match extras.manifest {
+            Some(asset) => {
+                let file = self.asset(repo, asset, MAX_SMALL).await?;
+                let manifest = Manifest::read(&file.path)?;
+                (Some(file), Some(manifest.image.sha256))
+            }
+            None => (None, None),
+        };
+        if let (Some(expected), Some(found)) = (announced, disk.digest)
+            && expected != found
+        {
+            return Err(self.manifest_digest(expected, found));
+        }
+        let disk_file = self
+            .asset(
+                repo,
+                &Asset {
+                    digest: disk.digest.or(announced),
+                    ..disk.clone()
+                },
+                MAX_DISK,
+            )
+            .await?;
+        let snapshot = match extras.snapshot {
+            Some(asset) => Some(self.asset(repo, asset, MAX_SNAPSHOT).await?),
+            None => None,
+        };
+        let (base_env, warnings) = match extras.base_env {
+            Some(asset) => {
+                let file = self.asset(repo, asset, MAX_SMALL).await?;
+                (Some(file.path), vec![])
+            }
+            None => self.make_base_env(repo).await?,
+        };
+        let received = [manifest.as_ref(), Some(&disk_file), snapshot.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|file| file.received)
+            .sum();
+        Ok(Fetched {
+            disk: disk_file.path,
+            manifest: manifest.map(|file| file.path),
+            base_env,
+            snapshot_archive: snapshot.map(|file| file.path),
+            digest: disk_file.sha256,
+            bytes: disk_file.bytes,
+            verified: match (disk.digest, announced) {
+                (Some(_), _) => Verification::Release,
+                (None, Some(_)) => Verification::Manifest,
+                (None, None) => Verification::Unverified,
+            },
+            origin: self.resolved.origin.clone(),
+            warnings,
+            received,
+        })
+    }
+
+    async fn asset(
+        &self,
+        repo: &Repo,
+        asset: &Asset,
+        limit: u64,
+    ) -> Result<Downloaded, DownloadError> {
+        let wanted = Wanted {
+            url: self.github.asset_url(repo, asset.id),
+            accept: FILE_ITSELF,
+            name: asset.name.clone(),
+            identity: format!("{repo} asset {}", asset.id),
+            bytes: Some(asset.bytes),
+            sha256: asset.digest,
+            limit,
+        };
+        download(self.github.http(), &wanted, self.claim, self.progress).await
+    }
+
+    async fn artifact(
+        &self,
+        repo: &Repo,
+        artifact: &Artifact,
+        options: FetchOptions,
+    ) -> Result<Fetched, FetchError> {
+        let wanted = Wanted {
+            url: self.github.artifact_url(repo, artifact.id),
+            // GitHub refuses anything but its own type here, and redirects to the zip.
+            accept: "application/vnd.github+json",
+            name: self.resolved.name.clone(),
+            identity: format!("{repo} artifact {}", artifact.id),
+            // What the API says is not always the length of the zip.
+            bytes: None,
+            sha256: artifact.digest,
+            limit: MAX_DISK + MAX_SNAPSHOT,
+        };
+        let zip = download(self.github.http(), &wanted, self.claim, self.progress).await?;
+        let mut fetched = self.unpacked(&zip.path, options.snapshot_archive).await?;
+        fetched.received = zip.received;
+        if artifact.digest.is_some() {
+            fetched.verified = Verification::Artifact;
+        }
+        if fetched.base_env.is_none() {
+            let (base_env, warnings) = self.make_base_env(repo).await?;
+            fetched.base_env = base_env;
+            fetched.warnings.extend(warnings);
+        }
+        Ok(fetched)
+    }
+
+    /// What is in an artifact's zip. The zip stays until the claim is finished:
+    /// a process that dies from here on need not download it again.
+    async fn unpacked(&self, zip: &Path, with_snapshot: bool) -> Result<Fetched, FetchError> {
+        let arch = self.resolved.arch;
+        let running = Running::begin(self.progress, Phase::Extract, &self.resolved.name);
+        let files = self
+            .unpack(zip, expected(arch, with_snapshot), &running)
+            .await?;
+        drop(running);
+        let folder = self.claim.folder();
+        let find = |name: String| {
+            files
+                .iter()
+                .find(|file| file.name == name)
+                .map(|file| (folder.join(&file.name), file))
+        };
+        let (disk, file) = find(arch.disk_name()).ok_or_else(|| FetchError::NoDisk {
+            path: zip.to_owned(),
+            name: arch.disk_name(),
+        })?;
+        let manifest = find(arch.manifest_name()).map(|(path, _)| path);
+        let verified = self.check_manifest(manifest.as_deref(), file.sha256)?;
+        Ok(Fetched {
+            disk,
+            manifest,
+            base_env: find(arch.base_env_name()).map(|(path, _)| path),
+            snapshot_archive: find(arch.snapshot_name()).map(|(path, _)| path),
+            digest: file.sha256,
+            bytes: file.bytes,
+            verified,
+            origin: self.resolved.origin.clone(),
+            warnings: vec![],
+            received: 0,
+        })
+    }
+
+    async fn unpack(
+        &self,
+        zip: &Path,
+        expected: Vec<Expected>,
+        running: &Running<'_>,
+    ) -> Result<Vec<Unpacked>, FetchError> {
+        let (zip, folder) = (zip.to_owned(), self.claim.folder().to_owned());
+        let shown = zip.clone();
+        let lease = self.claim.lease();
+        // Dropped together with this future; the thread then ends by itself.
+        let wanted_still = StopOnDrop::default();
+        let stop = wanted_still.0.clone();
+        let (reports, mut reported) = tokio::sync::watch::channel((0, 0));
+        let thread = tokio::task::spawn_blocking(move || {
+            let _lease = lease;
+            unpack(&zip, &folder, &expected, &stop, &mut |done, total| {
+                reports.send_replace((done, total));
+            })
+        });
+        // Ends when the thread drops the sender.
+        while reported.changed().await.is_ok() {
+            let (done, total) = *reported.borrow_and_update();
+            running.bytes(done, Some(total), 0);
+        }
+        match thread.await {
+            Ok(unpacked) => Ok(unpacked?),
+            Err(_) => Err(ArtifactError::Stopped { path: shown }.into()),
+        }
+    }
+
+    /// Reads the manifest that came along, and compares its digest.
+    fn check_manifest(
+        &self,
+        manifest: Option<&Path>,
+        found: Sha256Digest,
+    ) -> Result<Verification, FetchError> {
+        let Some(path) = manifest else {
+            return Ok(Verification::Unverified);
+        };
+        let expected = Manifest::read(path)?.image.sha256;
+        if expected == found {
+            Ok(Verification::Manifest)
+        } else {
+            Err(self.manifest_digest(expected, found))
+        }
+    }
+
+    fn manifest_digest(&self, expected: Sha256Digest, found: Sha256Digest) -> FetchError {
+        FetchError::ManifestDigest {
+            name: self.resolved.arch.disk_name(),
+            expected,
+            found,
+        }
+    }
+
+    /// Makes `base.env` from the commit that the image was built from. An image
+    /// without it is still an image, so what is missing is a warning.
+    async fn make_base_env(
+        &self,
+        repo: &Repo,
+    ) -> Result<(Option<PathBuf>, Vec<String>), FetchError> {
+        let name = self.resolved.arch.base_env_name();
+        let _running = Running::begin(self.progress, Phase::Resolve, &name);
+        let composed = match self.resolved.commit() {
+            Some(commit) => self.compose_base_env(repo, commit).await,
+            None => Err(BaseEnvMissing::NoCommit),
+        };
+        let (text, warnings) = match composed {
+            Ok(composed) => composed,
+            Err(missing) => {
+                let warning = format!(
+                    "The image's development settings could not be made: {missing}. Sign-in with \
+                     mock providers, e-mail, storage and other services inside the emulator may not work."
+                );
+                self.progress.report(Event::Notice(&warning));
+                return Ok((None, vec![warning]));
+            }
+        };
+        let path = self.claim.folder().join(name);
+        write_synced(&path, text.as_bytes()).map_err(FetchError::file("write", &path))?;
+        Ok((Some(path), warnings))
+    }
+
+    async fn compose_base_env(
+        &self,
+        repo: &Repo,
+        commit: &str,
+    ) -> Result<(String, Vec<String>), BaseEnvMissing> {
+        let backend = self.github.content(repo, BACKEND_PATH, commit).await?;
+        let dashboard = self.github.content(repo, DASHBOARD_PATH, commit).await?;
+        let composed = compose(&backend, &dashboard)?;
+        let warnings = if composed.left_out.is_empty() {
+            vec![]
+        } else {
+            vec![format!(
+                "These development settings refer to what is not known here, and were left out: {}.",
+                composed.left_out.join(", ")
+            )]
+        };
+        Ok((composed.text, warnings))
+    }
+}
+
+/// Why there is no `base.env`; told to the user in a warning.
+#[derive(Debug, thiserror::Error)]
+enum BaseEnvMissing {
+    #[error("it is not known which commit the image was built from")]
+    NoCommit,
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Content(#[from] BaseEnvError),
+}
+
+fn expected(arch: Arch, with_snapshot: bool) -> Vec<Expected> {
+    let mut expected = vec![
+        Expected {
+            name: arch.disk_name(),
+            limit: MAX_DISK,
+        },
+        Expected {
+            name: arch.manifest_name(),
+            limit: MAX_SMALL,
+        },
+        Expected {
+            name: arch.base_env_name(),
+            limit: MAX_SMALL,
+        },
+    ];
+    if with_snapshot {
+        expected.push(Expected {
+            name: arch.snapshot_name(),
+            limit: MAX_SNAPSHOT,
+        });
+    }
+    expected
+}
+
+/// Writes a small file beside its name, syncs it, and names it.
+fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    std::fs::File::open(folder)?.sync_all()
+}

@@ -1,0 +1,37 @@
+//! Entry points for the fuzz targets in `crates/images/fuzz`, which reach what
+//! is not public. Not for use by anybody else.
+
+use crate::artifact::{Expected, unpack_bytes};
+use crate::base_env::compose;
+use crate::github;
+
+/// Unpacks `bytes` as an artifact: never more than the limits allow.
+pub fn artifact(bytes: &[u8]) {
+    const LIMIT: u64 = 1 << 20;
+    let expected = ["disk.qcow2", "disk.json"].map(|name| Expected {
+        name: name.to_owned(),
+        limit: LIMIT,
+    });
+    if let Ok(bytes) = unpack_bytes(bytes, &expected) {
+        assert!(bytes <= 2 * LIMIT, "{bytes} bytes came out");
+    }
+}
+
+/// Makes settings of two files: every line is a setting.
+pub fn base_env(backend: &[u8], dashboard: &[u8]) {
+    if let Ok(made) = compose(backend, dashboard) {
+        for line in made.text.lines() {
+            assert!(
+                line.split_once('=')
+                    .is_some_and(|(name, _)| !name.is_empty()),
+                "{line:?}"
+            );
+        }
+        assert!(!made.text.contains('\0'));
+    }
+}
+
+/// Reads `bytes` as each of GitHub's answers.
+pub fn answers(bytes: &[u8]) {
+    github::read_any_answer(bytes);
+}

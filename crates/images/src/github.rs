@@ -1,0 +1,618 @@
+//! The few questions that GitHub's REST API is asked.
+//!
+//! Answers are typed, sized and paged; listings are kept with their `ETag`, so
+//! that asking again costs no rate limit. Addresses of files are built from
+//! their numbers and never taken from an answer, so that a mirror needs to
+//! rewrite nothing and no answer can send the token elsewhere.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::http::{Http, HttpError, Retry, connection, host_of};
+use crate::progress::{Progress, Silent};
+use crate::token::Token;
+
+mod cache;
+mod types;
+mod wire;
+
+use cache::Cache;
+pub use types::{Artifact, Asset, ParseRepoError, PullRequest, Release, Repo, Run, RunState};
+use wire::{ArtifactsWire, PullRequestWire, ReleaseWire, RunWire, RunsWire};
+
+/// The public API.
+pub const PUBLIC_API: &str = "https://api.github.com/";
+/// Answers above this many bytes are refused; a page of 100 releases has about 1 MB.
+const MAX_ANSWER: usize = 32 << 20;
+/// Files read by [`GitHub::content`] above this many bytes are refused.
+const MAX_CONTENT: usize = 1 << 20;
+/// Pages of 100 that are read of one list.
+const MAX_PAGES: u32 = 10;
+const PER_PAGE: &str = "100";
+
+/// How to reach GitHub.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Base of the REST API, [`PUBLIC_API`] if `None`.
+    pub api: Option<Url>,
+    /// Who asks; sent to the API's origin alone.
+    pub token: Option<Token>,
+    /// Folder for answers; without one, none are kept.
+    pub cache: Option<PathBuf>,
+    /// Patience with a server that stumbles.
+    pub retry: Retry,
+    /// A connection on which nothing arrives for this long is given up.
+    pub idle: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            api: None,
+            token: None,
+            cache: None,
+            retry: Retry::default(),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A question to GitHub failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// No usable answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The base of the API cannot be one.
+    #[error("{url} cannot be the address of a REST API")]
+    Base {
+        /// The address.
+        url: String,
+    },
+    /// The answer is larger than any should be.
+    #[error("{host} answered with more than {limit} bytes when asked for {what}")]
+    TooLarge {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The most that is read.
+        limit: usize,
+    },
+    /// The answer is not of the expected shape.
+    #[error("the answer of {host} about {what} cannot be understood")]
+    Parse {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// Where and why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The answer is not a commit.
+    #[error("the answer of {host} about {what} is not the name of a commit")]
+    NotACommit {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+    },
+}
+
+impl ApiError {
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Http(error) => error.code(),
+            Self::Base { .. } => "github-api-address",
+            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => "github-answer",
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Http(error) => error.hint(),
+            Self::Base { .. } => Some("Correct STACK_EMULATOR_GITHUB_API, or unset it."),
+            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => Some(
+                "Check that STACK_EMULATOR_GITHUB_API, if it is set, is a GitHub REST API and not a web page.",
+            ),
+        }
+    }
+
+    /// Whether what was asked for is not there (and nothing else is wrong).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Http(HttpError::NotFound { .. }))
+    }
+}
+
+/// A client for the REST API.
+#[derive(Clone, Debug)]
+pub struct GitHub {
+    http: Http,
+    cache: Option<Cache>,
+}
+
+/// Which runs of a workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsOf<'a> {
+    /// Those that built this commit, however they ended.
+    Commit(&'a str),
+    /// Those on a branch of this name, in whichever repository, that succeeded.
+    SucceededOnBranch(&'a str),
+}
+
+impl GitHub {
+    /// A client; connects to nothing yet.
+    pub fn new(options: Options) -> Result<Self, ApiError> {
+        let api = match options.api {
+            Some(url) => url,
+            None => Url::parse(PUBLIC_API).map_err(|_| ApiError::Base {
+                url: PUBLIC_API.into(),
+            })?,
+        };
+        let plain = api.username().is_empty()
+            && api.password().is_none()
+            && api.query().is_none()
+            && api.fragment().is_none();
+        if !matches!(api.scheme(), "http" | "https") || !api.has_host() || !plain {
+            // Without what may be a password.
+            return Err(ApiError::Base {
+                url: format!("{}://{}{}", api.scheme(), host_of(&api), api.path()),
+            });
+        }
+        Ok(Self {
+            http: Http::new(api, options.token, options.retry, options.idle)?,
+            cache: options.cache.map(Cache::new),
+        })
+    }
+
+    /// Whether a token goes along.
+    pub fn is_authenticated(&self) -> bool {
+        self.http.is_authenticated()
+    }
+
+    pub(crate) fn api(&self) -> &Url {
+        self.http.api()
+    }
+
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// The releases that have to do with the emulator, as GitHub orders them:
+    /// newest first.
+    pub async fn emulator_releases(&self, repo: &Repo) -> Result<Vec<Release>, ApiError> {
+        let what = format!("releases of {repo}");
+        let url = self.url(repo, &["releases"]);
+        let releases: Vec<ReleaseWire> = self.pages(&url, &what, |page: Vec<_>| page).await?;
+        let latest = self.latest_release(repo).await?;
+        Ok(releases
+            .into_iter()
+            .map(Release::from)
+            .filter(|release| {
+                release.tag.contains("emulator") || release.name.to_lowercase().contains("emulator")
+            })
+            .map(|release| Release {
+                latest: latest == Some(release.id),
+                ..release
+            })
+            .collect())
+    }
+
+    /// The number of the release that GitHub shows as the latest.
+    async fn latest_release(&self, repo: &Repo) -> Result<Option<u64>, ApiError> {
+        let url = self.url(repo, &["releases", "latest"]);
+        let what = format!("latest release of {repo}");
+        match self.json::<ReleaseWire>(&url, &what).await {
+            Ok((wire, _)) => Ok(Some(Release::from(wire).id)),
+            // A repository with nothing but pre-releases has no latest one.
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The release with the tag `tag`.
+    pub async fn release_by_tag(&self, repo: &Repo, tag: &str) -> Result<Release, ApiError> {
+        let url = self.url(repo, &["releases", "tags", tag]);
+        let what = format!("release {tag} of {repo}");
+        let (wire, _) = self.json::<ReleaseWire>(&url, &what).await?;
+        Ok(wire.into())
+    }
+
+    /// The pull request `number`.
+    pub async fn pull_request(&self, repo: &Repo, number: u64) -> Result<PullRequest, ApiError> {
+        let url = self.url(repo, &["pulls", &number.to_string()]);
+        let what = format!("pull request {number} of {repo}");
+        let (wire, _) = self.json::<PullRequestWire>(&url, &what).await?;
+        Ok(wire.into())
+    }
+
+    /// Runs of the workflow in the file `workflow`, newest first.
+    pub async fn runs(
+        &self,
+        repo: &Repo,
+        workflow: &str,
+        of: RunsOf<'_>,
+    ) -> Result<Vec<Run>, ApiError> {
+        let mut url = self.url(repo, &["actions", "workflows", workflow, "runs"]);
+        match of {
+            RunsOf::Commit(sha) => url.query_pairs_mut().append_pair("head_sha", sha),
+            RunsOf::SucceededOnBranch(branch) => url
+                .query_pairs_mut()
+                .append_pair("branch", branch)
+                .append_pair("status", "success"),
+        };
+        let what = format!("runs of the workflow {workflow} of {repo}");
+        let mut runs: Vec<Run> = self
+            .pages(&url, &what, |page: RunsWire| page.workflow_runs)
+            .await?
+            .into_iter()
+            .map(Run::from)
+            .collect();
+        runs.sort_by(|a, b| (&b.created_at, b.id).cmp(&(&a.created_at, a.id)));
+        Ok(runs)
+    }
+
+    /// The run `id`.
+    pub async fn run(&self, repo: &Repo, id: u64) -> Result<Run, ApiError> {
+        let url = self.url(repo, &["actions", "runs", &id.to_string()]);
+        let what = format!("workflow run {id} of {repo}");
+        let (wire, _) = self.json::<RunWire>(&url, &what).await?;
+        Ok(wire.into())
+    }
+
+    /// What the run `id` has left, newest first.
+    pub async fn artifacts(&self, repo: &Repo, id: u64) -> Result<Vec<Artifact>, ApiError> {
+        let url = self.url(repo, &["actions", "runs", &id.to_string(), "artifacts"]);
+        let what = format!("artifacts of the workflow run {id} of {repo}");
+        let mut artifacts: Vec<Artifact> = self
+            .pages(&url, &what, |page: ArtifactsWire| page.artifacts)
+            .await?
+            .into_iter()
+            .map(Artifact::from)
+            .collect();
+        artifacts.sort_by_key(|artifact| std::cmp::Reverse(artifact.id));
+        Ok(artifacts)
+    }
+
+    /// The full name of the commit that the tag or branch `reference` is at.
+    pub async fn commit(&self, repo: &Repo, reference: &str) -> Result<String, ApiError> {
+        let url = self.url(repo, &["commits", reference]);
+        let what = format!("commit {reference} of {repo}");
+        let accept = HeaderValue::from_static("application/vnd.github.sha");
+        let body = self.bytes(&url, &what, accept, MAX_CONTENT).await?;
+        std::str::from_utf8(&body)
+            .ok()
+            .map(str::trim)
+            .filter(|text| is_commit(text))
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| ApiError::NotACommit {
+                host: host_of(&url),
+                what,
+            })
+    }
+
+    /// The file at `path` (with `/` between its parts) as of `commit`.
+    pub async fn content(
+        &self,
+        repo: &Repo,
+        path: &str,
+        commit: &str,
+    ) -> Result<Vec<u8>, ApiError> {
+        let mut parts = vec!["contents"];
+        parts.extend(path.split('/'));
+        let mut url = self.url(repo, &parts);
+        url.query_pairs_mut().append_pair("ref", commit);
+        let what = format!("file {path} in {repo} at {commit}");
+        let accept = HeaderValue::from_static("application/vnd.github.raw+json");
+        self.bytes(&url, &what, accept, MAX_CONTENT).await
+    }
+
+    /// Where the asset `id` is downloaded from.
+    pub(crate) fn asset_url(&self, repo: &Repo, id: u64) -> Url {
+        self.url(repo, &["releases", "assets", &id.to_string()])
+    }
+
+    /// Where the artifact `id` is downloaded from.
+    pub(crate) fn artifact_url(&self, repo: &Repo, id: u64) -> Url {
+        self.url(repo, &["actions", "artifacts", &id.to_string(), "zip"])
+    }
+
+    fn url(&self, repo: &Repo, parts: &[&str]) -> Url {
+        let mut url = self.http.api().clone();
+        // Only addresses that cannot be a base have no segments, and `new` refuses those.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments
+                .pop_if_empty()
+                .extend(["repos", repo.owner(), repo.name()])
+                .extend(parts);
+        }
+        url
+    }
+
+    async fn pages<P: DeserializeOwned, T>(
+        &self,
+        url: &Url,
+        what: &str,
+        items: impl Fn(P) -> Vec<T>,
+    ) -> Result<Vec<T>, ApiError> {
+        let mut all = Vec::new();
+        for page in 1..=MAX_PAGES {
+            let mut url = url.clone();
+            url.query_pairs_mut()
+                .append_pair("per_page", PER_PAGE)
+                .append_pair("page", &page.to_string());
+            let (answer, has_next) = self.json(&url, what).await?;
+            all.extend(items(answer));
+            if !has_next {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// A JSON answer, and whether another page follows it.
+    async fn json<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        what: &str,
+    ) -> Result<(T, bool), ApiError> {
+        let kept = self.cache.as_ref().and_then(|cache| cache.get(url));
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/vnd.github+json"),
+        );
+        if let Some(kept) = &kept
+            && let Ok(etag) = HeaderValue::from_str(&kept.etag)
+        {
+            headers.insert(IF_NONE_MATCH, etag);
+        }
+        let answer = self.answer(url, what, headers, MAX_ANSWER).await?;
+        let parse = |body: &[u8]| {
+            serde_json::from_slice(body).map_err(|source| ApiError::Parse {
+                host: host_of(url),
+                what: what.to_owned(),
+                source,
+            })
+        };
+        match (answer, kept) {
+            (Answer::NotModified, Some(kept)) => Ok((parse(kept.body.as_bytes())?, kept.has_next)),
+            (Answer::NotModified, None) => Err(HttpError::Status {
+                host: host_of(url),
+                what: what.to_owned(),
+                status: 304,
+                message: "although nothing was kept".into(),
+            }
+            .into()),
+            (
+                Answer::Body {
+                    bytes,
+                    etag,
+                    has_next,
+                },
+                _,
+            ) => {
+                let value = parse(&bytes)?;
+                if let (Some(cache), Some(etag), Ok(body)) =
+                    (&self.cache, etag, std::str::from_utf8(&bytes))
+                {
+                    // Not to be able to keep it costs a request later, no more.
+                    cache.put(url, &etag, has_next, body).ok();
+                }
+                Ok((value, has_next))
+            }
+        }
+    }
+
+    async fn bytes(
+        &self,
+        url: &Url,
+        what: &str,
+        accept: HeaderValue,
+        limit: usize,
+    ) -> Result<Vec<u8>, ApiError> {
+        let headers = HeaderMap::from_iter([(ACCEPT, accept)]);
+        match self.answer(url, what, headers, limit).await? {
+            Answer::Body { bytes, .. } => Ok(bytes),
+            Answer::NotModified => Err(HttpError::Status {
+                host: host_of(url),
+                what: what.to_owned(),
+                status: 304,
+                message: String::new(),
+            }
+            .into()),
+        }
+    }
+
+    /// Asks, and asks again while that may help.
+    async fn answer(
+        &self,
+        url: &Url,
+        what: &str,
+        mut headers: HeaderMap,
+        limit: usize,
+    ) -> Result<Answer, ApiError> {
+        headers.insert(
+            "x-github-api-version",
+            HeaderValue::from_static("2022-11-28"),
+        );
+        // A question takes a moment; who waits for it sees that it is being resolved.
+        let progress: &dyn Progress = &Silent;
+        let mut attempt = 0;
+        loop {
+            match self.answer_once(url, what, &headers, limit).await {
+                Err(ApiError::Http(error)) => {
+                    attempt += 1;
+                    self.http.retry.pause(error, attempt, progress).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn answer_once(
+        &self,
+        url: &Url,
+        what: &str,
+        headers: &HeaderMap,
+        limit: usize,
+    ) -> Result<Answer, ApiError> {
+        let mut response = self.http.get(url, headers).await?;
+        match response.status() {
+            StatusCode::NOT_MODIFIED => return Ok(Answer::NotModified),
+            status if status.is_success() => {}
+            _ => return Err(self.http.refusal(response, what).await.into()),
+        }
+        let etag = response
+            .headers()
+            .get(ETAG)
+            .and_then(|value| value.to_str().ok())
+            .map(ToOwned::to_owned);
+        let has_next = response
+            .headers()
+            .get_all(LINK)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(links_to_next);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| connection(url, error))?
+        {
+            if bytes.len() + chunk.len() > limit {
+                return Err(ApiError::TooLarge {
+                    host: host_of(url),
+                    what: what.to_owned(),
+                    limit,
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Answer::Body {
+            bytes,
+            etag,
+            has_next,
+        })
+    }
+}
+
+/// Reads `bytes` as each kind of answer, for fuzzing.
+pub(crate) fn read_any_answer(bytes: &[u8]) {
+    use serde_json::from_slice;
+    drop(
+        from_slice::<Vec<ReleaseWire>>(bytes).map(|all| all.into_iter().map(Release::from).count()),
+    );
+    drop(from_slice::<PullRequestWire>(bytes).map(PullRequest::from));
+    drop(
+        from_slice::<RunsWire>(bytes)
+            .map(|all| all.workflow_runs.into_iter().map(Run::from).count()),
+    );
+    drop(
+        from_slice::<ArtifactsWire>(bytes)
+            .map(|all| all.artifacts.into_iter().map(Artifact::from).count()),
+    );
+}
+
+enum Answer {
+    NotModified,
+    Body {
+        bytes: Vec<u8>,
+        etag: Option<String>,
+        has_next: bool,
+    },
+}
+
+/// Whether a `Link` header has a target with the relation `next`.
+fn links_to_next(header: &str) -> bool {
+    header.split(',').any(|link| {
+        link.split(';').skip(1).any(|parameter| {
+            parameter
+                .trim()
+                .strip_prefix("rel=")
+                .is_some_and(|relation| relation.trim_matches('"') == "next")
+        })
+    })
+}
+
+/// Whether `text` is the full name of a commit.
+pub(crate) fn is_commit(text: &str) -> bool {
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_seen_among_others() {
+        let header = "<https://a/?page=1>; rel=\"prev\", <https://a/?page=3>; rel=\"next\"";
+        assert!(links_to_next(header));
+        assert!(!links_to_next("<https://a/?page=1>; rel=\"prev\""));
+        assert!(!links_to_next(""));
+    }
+
+    #[test]
+    fn addresses_are_under_the_base_and_escaped() {
+        let github = |api: &str| {
+            GitHub::new(Options {
+                api: Some(Url::parse(api).unwrap()),
+                ..Options::default()
+            })
+            .unwrap()
+        };
+        let repo: Repo = "o/r".parse().unwrap();
+        assert_eq!(
+            github("https://ghe.example/api/v3/")
+                .url(&repo, &["releases", "tags", "a/../b?c"])
+                .as_str(),
+            "https://ghe.example/api/v3/repos/o/r/releases/tags/a%2F..%2Fb%3Fc"
+        );
+        assert_eq!(
+            github("https://api.example").asset_url(&repo, 7).as_str(),
+            "https://api.example/repos/o/r/releases/assets/7"
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_no_api_is_refused_without_its_password() {
+        for api in ["ftp://a/", "https://u:hunter2@a/", "https://a/?x=1"] {
+            let error = GitHub::new(Options {
+                api: Some(Url::parse(api).unwrap()),
+                ..Options::default()
+            })
+            .unwrap_err();
+            assert_eq!(error.code(), "github-api-address");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_travel_unencrypted() {
+        let github = |api: &str| {
+            GitHub::new(Options {
+                api: Some(Url::parse(api).unwrap()),
+                token: Token::new("t".into()),
+                ..Options::default()
+            })
+        };
+        assert_eq!(
+            github("http://mirror.example/").unwrap_err().code(),
+            "token-in-clear"
+        );
+        github("http://127.0.0.1:1/").unwrap();
+        github("https://mirror.example/").unwrap();
+    }
+}

@@ -1,0 +1,279 @@
+//! HTTP as fetching needs it: one client, a token that stays with its host, and
+//! patience with servers that stumble.
+//!
+//! Redirects are followed here and not by the client library, because what may
+//! travel along is our decision: the token goes to the origin (scheme, host and
+//! port) of the API and nowhere else, once it was left behind it stays behind,
+//! and nothing follows a redirect from HTTPS to HTTP.
+//!
+//! TLS is rustls with the *ring* provider and the operating system's trust
+//! store. The provider is given to each client by hand ([`no_tls`] for those
+//! that never speak TLS), since a process-wide default would be a side effect
+//! of a library.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Response, StatusCode};
+use rustls_platform_verifier::BuilderVerifierExt;
+use url::{Host, Url};
+
+use crate::token::Token;
+
+mod error;
+mod retry;
+
+pub use error::HttpError;
+/// What is wrong with a TLS configuration.
+pub use rustls::Error as TlsError;
+pub use retry::Retry;
+
+/// Redirects followed for one request; GitHub needs one, storage may add one.
+const MAX_REDIRECTS: usize = 5;
+/// How long a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+/// Window of an HTTP/2 stream in bytes. The default of 64 KiB allows 64 KiB a
+/// round trip: 1.3 MB/s at 50 ms.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Bytes of an error's body that are looked at for its message.
+const MESSAGE_BYTES: usize = 16 << 10;
+
+/// The client with its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: reqwest::Client,
+    api: Url,
+    token: Option<Token>,
+    pub(crate) retry: Retry,
+}
+
+impl Http {
+    /// A client for `api`, whose connections are given up when nothing
+    /// arrives for `idle`.
+    pub(crate) fn new(
+        api: Url,
+        token: Option<Token>,
+        retry: Retry,
+        idle: Duration,
+    ) -> Result<Self, HttpError> {
+        if token.is_some() && api.scheme() != "https" && !is_loopback(&api) {
+            return Err(HttpError::TokenInClear {
+                host: host_of(&api),
+            });
+        }
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .user_agent(concat!("stack-emulator/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_LIMIT)
+            .read_timeout(idle)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_adaptive_window(false)
+            .build()
+            .map_err(HttpError::Client)?;
+        Ok(Self {
+            client,
+            api,
+            token,
+            retry,
+        })
+    }
+
+    pub(crate) fn api(&self) -> &Url {
+        &self.api
+    }
+
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// `GET`, once, redirects followed. Any status but a redirect is an answer.
+    pub(crate) async fn get(&self, url: &Url, headers: &HeaderMap) -> Result<Response, HttpError> {
+        let mut url = url.clone();
+        let mut trusted = true;
+        for _ in 0..=MAX_REDIRECTS {
+            trusted = trusted && url.origin() == self.api.origin();
+            let mut request = self
+                .client
+                .get(url.clone())
+                .headers(headers.clone())
+                // Lengths and digests are of the file, not of a compressed form.
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            if let Some(token) = self.token.as_ref().filter(|_| trusted) {
+                request = request.header(AUTHORIZATION, token.bearer());
+            }
+            let response = request
+                .send()
+                .await
+                .map_err(|error| connection(&url, error))?;
+            if !is_redirect(response.status()) {
+                return Ok(response);
+            }
+            url = follow(&url, response.headers())?;
+        }
+        Err(HttpError::RedirectLoop {
+            host: host_of(&url),
+        })
+    }
+
+    /// What an answer that is no success means.
+    pub(crate) async fn refusal(&self, mut response: Response, what: &str) -> HttpError {
+        let (url, status) = (response.url().clone(), response.status());
+        let host = host_of(&url);
+        let authenticated = self.token.is_some() && url.origin() == self.api.origin();
+        if let Some(limited) = rate_limit(&host, status, response.headers(), authenticated) {
+            return limited;
+        }
+        let what = what.to_owned();
+        match status {
+            StatusCode::UNAUTHORIZED if authenticated => HttpError::Unauthorized { host },
+            StatusCode::NOT_FOUND => HttpError::NotFound {
+                host,
+                what,
+                authenticated,
+            },
+            StatusCode::GONE => HttpError::Gone { host, what },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => HttpError::Forbidden {
+                host,
+                what,
+                message: message(&mut response).await,
+            },
+            _ => HttpError::Status {
+                host,
+                what,
+                status: status.as_u16(),
+                message: message(&mut response).await,
+            },
+        }
+    }
+}
+
+/// A failed connection or body, without the address.
+pub(crate) fn connection(url: &Url, error: reqwest::Error) -> HttpError {
+    HttpError::Connection {
+        host: host_of(url),
+        source: error.without_url(),
+    }
+}
+
+pub(crate) fn host_of(url: &Url) -> String {
+    url.host_str()
+        .unwrap_or("an address without a host")
+        .to_owned()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn follow(url: &Url, headers: &HeaderMap) -> Result<Url, HttpError> {
+    let next = headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|location| url.join(location).ok())
+        .filter(|next| matches!(next.scheme(), "http" | "https") && next.has_host())
+        .ok_or_else(|| HttpError::RedirectAddress { host: host_of(url) })?;
+    if url.scheme() == "https" && next.scheme() == "http" {
+        return Err(HttpError::RedirectDowngrade {
+            from: host_of(url),
+            to: host_of(&next),
+        });
+    }
+    Ok(next)
+}
+
+/// A 403 or 429 that means "later"; GitHub uses both.
+fn rate_limit(
+    host: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    authenticated: bool,
+) -> Option<HttpError> {
+    let number =
+        |name: &str| -> Option<u64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
+    let remaining = number("x-ratelimit-remaining");
+    let retry_after = number("retry-after");
+    let refused = match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::FORBIDDEN => remaining == Some(0) || retry_after.is_some(),
+        _ => false,
+    };
+    let reset_at = number("x-ratelimit-reset");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
+    refused.then(|| HttpError::RateLimited {
+        host: host.to_owned(),
+        limit: number("x-ratelimit-limit"),
+        remaining,
+        reset_at: reset_at.or_else(|| Some(now.saturating_add(retry_after?))),
+        wait: retry_after
+            .or_else(|| reset_at.map(|at| at.saturating_sub(now)))
+            .map(Duration::from_secs),
+        authenticated,
+    })
+}
+
+/// GitHub's `message`, or the beginning of the text; one printable line of it.
+async fn message(response: &mut Response) -> String {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let mut body = Vec::new();
+    // A body that breaks off is still better than none.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() >= MESSAGE_BYTES {
+            break;
+        }
+    }
+    let text = match serde_json::from_slice::<Said>(&body) {
+        Ok(said) => said.message,
+        Err(_) => String::from_utf8_lossy(&body).into_owned(),
+    };
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect()
+}
+
+fn tls() -> Result<rustls::ClientConfig, HttpError> {
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .and_then(BuilderVerifierExt::with_platform_verifier)
+    .map_err(HttpError::Tls)?
+    .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A TLS configuration that trusts nobody, for clients that speak plain HTTP to
+/// 127.0.0.1 only.
+///
+/// Cargo gives every user of `reqwest` in a build the TLS that this crate asks
+/// for, and a client that is not told its provider then panics. With this it
+/// is told, and spares reading the system's certificates (5 to 20 ms).
+pub fn no_tls() -> Result<rustls::ClientConfig, TlsError> {
+    Ok(rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()?
+    .with_root_certificates(rustls::RootCertStore::empty())
+    .with_no_client_auth())
+}

@@ -1,0 +1,201 @@
+//! Why a request got no usable answer, and what to do about it.
+
+use std::time::Duration;
+
+use super::MAX_REDIRECTS;
+
+/// A request that got no usable answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The client could not be made.
+    #[error("cannot set up HTTPS")]
+    Client(#[source] reqwest::Error),
+    /// TLS could not be set up, for instance without any trusted certificate.
+    #[error("cannot set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// A token would travel unencrypted.
+    #[error(
+        "the GitHub token would travel unencrypted to {host}; use an https address for the API, or no token"
+    )]
+    TokenInClear {
+        /// The API's host.
+        host: String,
+    },
+    /// No connection, or it broke.
+    #[error("the connection to {host} failed")]
+    Connection {
+        /// The host.
+        host: String,
+        /// What happened. The address is left out of it: it may hold a signature.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Redirects that lead nowhere.
+    #[error("{host} redirected more than {MAX_REDIRECTS} times")]
+    RedirectLoop {
+        /// The last host.
+        host: String,
+    },
+    /// A redirect without a usable address.
+    #[error("{host} redirected to an address that cannot be used")]
+    RedirectAddress {
+        /// The host.
+        host: String,
+    },
+    /// A redirect from HTTPS to HTTP.
+    #[error("{from} redirected from https to http, at {to}: refused")]
+    RedirectDowngrade {
+        /// The host that redirected.
+        from: String,
+        /// Where to.
+        to: String,
+    },
+    /// The host answers no more requests for a while.
+    #[error("{host} allows no more requests for now{}", describe_limit(*limit, *wait))]
+    RateLimited {
+        /// The host.
+        host: String,
+        /// Requests allowed an hour, where told.
+        limit: Option<u64>,
+        /// Requests left, where told.
+        remaining: Option<u64>,
+        /// When it will allow more, in seconds since the Unix epoch, where told.
+        reset_at: Option<u64>,
+        /// How long that was away when it was told.
+        wait: Option<Duration>,
+        /// Whether a token was sent.
+        authenticated: bool,
+    },
+    /// 401: the token is not accepted.
+    #[error("{host} does not accept the GitHub token")]
+    Unauthorized {
+        /// The host.
+        host: String,
+    },
+    /// 403 that is no rate limit.
+    #[error("{host} refuses {what}: {message}")]
+    Forbidden {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// What it said.
+        message: String,
+    },
+    /// 404.
+    #[error("there is no {what} at {host}")]
+    NotFound {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// Whether a token was sent; private repositories look absent without.
+        authenticated: bool,
+    },
+    /// 410: it was there and has expired.
+    #[error("{what} has expired and is gone from {host}")]
+    Gone {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+    },
+    /// Another status.
+    #[error("{host} answered {status} when asked for {what}{}", if message.is_empty() { String::new() } else { format!(": {message}") })]
+    Status {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it said.
+        message: String,
+    },
+}
+
+fn describe_limit(limit: Option<u64>, wait: Option<Duration>) -> String {
+    let mut text = String::new();
+    if let Some(limit) = limit {
+        text += &format!(" ({limit} an hour)");
+    }
+    if let Some(wait) = wait {
+        text += &match wait.as_secs() {
+            seconds @ 0..=90 => format!("; again in {seconds} s"),
+            seconds => format!("; again in {} min", seconds.div_ceil(60)),
+        };
+    }
+    text
+}
+
+impl HttpError {
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Client(_) | Self::Tls(_) => "tls-setup",
+            Self::TokenInClear { .. } => "token-in-clear",
+            Self::Connection { .. } => "network",
+            Self::RedirectLoop { .. }
+            | Self::RedirectAddress { .. }
+            | Self::RedirectDowngrade { .. } => "redirect",
+            Self::RateLimited { .. } => "rate-limited",
+            Self::Unauthorized { .. } => "github-token-refused",
+            Self::Forbidden { .. } => "github-forbidden",
+            Self::NotFound { .. } => "github-not-found",
+            Self::Gone { .. } => "github-expired",
+            Self::Status { .. } => "github-status",
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Client(_) | Self::Tls(_) => Some(
+                "Check that the system's certificates are installed (package ca-certificates).",
+            ),
+            Self::TokenInClear { .. } => {
+                Some("Give STACK_EMULATOR_GITHUB_API an https address, or unset the token.")
+            }
+            Self::Connection { .. } => Some(
+                "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then run the command again: it continues where it stopped.",
+            ),
+            Self::RedirectLoop { .. }
+            | Self::RedirectAddress { .. }
+            | Self::RedirectDowngrade { .. } => Some(
+                "A proxy or mirror may be in the way; check HTTPS_PROXY and STACK_EMULATOR_GITHUB_API.",
+            ),
+            Self::RateLimited {
+                authenticated: false,
+                ..
+            } => Some(
+                "Set GITHUB_TOKEN, or log in with `gh auth login`: with a token the limit is 5000 an hour.",
+            ),
+            Self::RateLimited { .. } => Some("Wait, then run the command again."),
+            Self::Unauthorized { .. } => Some(
+                "Replace the token: it may have expired. Without any, public releases can still be had.",
+            ),
+            Self::Forbidden { .. } => {
+                Some("The token needs to read this repository's contents and actions.")
+            }
+            Self::NotFound {
+                authenticated: false,
+                ..
+            } => Some("Check the name. If the repository is private, set GITHUB_TOKEN."),
+            Self::NotFound { .. } => {
+                Some("Check the name, and that the token may read this repository.")
+            }
+            Self::Gone { .. } => Some("Build it again, or take another release."),
+            Self::Status { .. } => Some("Run the command again later."),
+        }
+    }
+
+    /// Whether the same request may well succeed in a moment.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection { .. } => true,
+            Self::Status { status, .. } => (500..600).contains(status),
+            _ => false,
+        }
+    }
+}

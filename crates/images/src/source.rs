@@ -1,0 +1,306 @@
+//! Which file is meant: from a user's words to an asset or an artifact.
+//!
+//! ```text
+//! Rolling, Tag ──> release ──> asset stack-emulator-<arch>.qcow2
+//! PullRequest ───> head SHA ─> newest successful run of that SHA,
+//!                              else of its branch (a warning) ──┐
+//! Run ──────────────────────────────────────────────────────────┴─> artifact qemu-emulator-<arch>
+//! File ──────────────────────────────────────────────────────────> itself
+//! ```
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Sha256Digest;
+use crate::github::{Artifact, Asset, Repo};
+
+mod error;
+mod resolve;
+
+pub use error::ResolveError;
+pub use resolve::{resolve, rolling_tag};
+
+/// The workflow that builds images.
+pub const WORKFLOW: &str = "qemu-emulator-build.yaml";
+/// The branch whose rolling release is the default.
+pub const DEFAULT_BRANCH: &str = "dev";
+
+/// The guest's processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 64-bit x86.
+    Amd64,
+    /// 64-bit Arm.
+    Arm64,
+}
+
+impl Arch {
+    /// This computer's, if there are images for it.
+    pub fn host() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::Amd64),
+            "aarch64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+
+    /// `amd64` or `arm64`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// The disk image's file name.
+    pub fn disk_name(self) -> String {
+        format!("stack-emulator-{}.qcow2", self.name())
+    }
+
+    /// The manifest's file name.
+    pub fn manifest_name(self) -> String {
+        format!("stack-emulator-{}.json", self.name())
+    }
+
+    /// The file name of the settings for the guest.
+    pub fn base_env_name(self) -> String {
+        format!("stack-emulator-{}.base.env", self.name())
+    }
+
+    /// The snapshot archive's file name.
+    pub fn snapshot_name(self) -> String {
+        format!("stack-emulator-{}.savevm.zst", self.name())
+    }
+
+    /// The name of a workflow run's artifact.
+    pub fn artifact_name(self) -> String {
+        format!("qemu-emulator-{}", self.name())
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text was no architecture.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("there are images for amd64 and arm64, not for {0:?}")]
+pub struct ParseArchError(String);
+
+impl FromStr for Arch {
+    type Err = ParseArchError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "amd64" => Ok(Self::Amd64),
+            "arm64" => Ok(Self::Arm64),
+            _ => Err(ParseArchError(text.chars().take(40).collect())),
+        }
+    }
+}
+
+/// What a user asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The newest release of a branch, by its rolling tag.
+    Rolling {
+        /// The branch.
+        branch: String,
+    },
+    /// The release with this tag.
+    Tag(String),
+    /// The build of a pull request.
+    PullRequest(u64),
+    /// What a workflow run has left.
+    Run(u64),
+    /// A file on this computer: a qcow2, or an artifact's zip saved by hand.
+    File(PathBuf),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Rolling {
+            branch: DEFAULT_BRANCH.into(),
+        }
+    }
+}
+
+/// Where an image came from; kept with it.
+///
+/// Equal origins of the kinds from GitHub have equal content, for numbers of
+/// assets and artifacts are never used again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Origin {
+    /// A release's asset.
+    Release {
+        /// The repository.
+        repository: Repo,
+        /// The release's tag.
+        tag: String,
+        /// The branch, if it was asked for by its rolling tag.
+        #[serde(default)]
+        branch: Option<String>,
+        /// GitHub's number for the asset.
+        asset: u64,
+        /// When the asset was uploaded, RFC 3339.
+        #[serde(default)]
+        updated_at: Option<String>,
+        /// The commit it was built from, where that is known.
+        #[serde(default)]
+        commit: Option<String>,
+    },
+    /// A pull request's build.
+    PullRequest {
+        /// The repository.
+        repository: Repo,
+        /// The pull request's number.
+        number: u64,
+        /// Its title.
+        title: String,
+        /// The workflow run.
+        run: u64,
+        /// Its branch.
+        branch: String,
+        /// The commit it was built from.
+        commit: String,
+        /// GitHub's number for the artifact.
+        artifact: u64,
+    },
+    /// A workflow run's build.
+    Run {
+        /// The repository.
+        repository: Repo,
+        /// The workflow run.
+        run: u64,
+        /// Its branch.
+        branch: String,
+        /// The commit it was built from.
+        commit: String,
+        /// GitHub's number for the artifact.
+        artifact: u64,
+    },
+    /// A file.
+    File {
+        /// Its absolute path.
+        path: PathBuf,
+    },
+}
+
+impl Origin {
+    /// A short name: `emulator-dev-latest`, `pr-12`, `run-99`, a file's name.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Release { tag, .. } => tag.clone(),
+            Self::PullRequest { number, .. } => format!("pr-{number}"),
+            Self::Run { run, .. } => format!("run-{run}"),
+            Self::File { path } => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+
+    /// The commit it was built from, where that is known.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Self::Release { commit, .. } => commit.as_deref(),
+            Self::PullRequest { commit, .. } | Self::Run { commit, .. } => Some(commit),
+            Self::File { .. } => None,
+        }
+    }
+
+    /// The repository it came from.
+    pub fn repository(&self) -> Option<&Repo> {
+        match self {
+            Self::Release { repository, .. }
+            | Self::PullRequest { repository, .. }
+            | Self::Run { repository, .. } => Some(repository),
+            Self::File { .. } => None,
+        }
+    }
+}
+
+/// The one file that is meant.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The guest's processor.
+    pub arch: Arch,
+    /// The name of the file that will be transferred.
+    pub name: String,
+    /// Its length in bytes, where known beforehand.
+    pub bytes: Option<u64>,
+    /// The digest of the disk image, where the release states it.
+    pub digest: Option<Sha256Digest>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Tells this file from every other one; a claim goes by it.
+    pub(crate) key: String,
+    pub(crate) files: Files,
+}
+
+impl Resolved {
+    /// The commit it was built from, where that is known.
+    pub fn commit(&self) -> Option<&str> {
+        self.origin.commit()
+    }
+}
+
+/// What there is to transfer.
+#[derive(Clone, Debug)]
+pub(crate) enum Files {
+    Release {
+        repository: Repo,
+        disk: Asset,
+        manifest: Option<Asset>,
+        base_env: Option<Asset>,
+        snapshot: Option<Asset>,
+    },
+    Artifact {
+        repository: Repo,
+        artifact: Artifact,
+    },
+    Local {
+        path: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_contract_s() {
+        let arch: Arch = "arm64".parse().unwrap();
+        assert_eq!(arch.disk_name(), "stack-emulator-arm64.qcow2");
+        assert_eq!(arch.snapshot_name(), "stack-emulator-arm64.savevm.zst");
+        assert_eq!(arch.artifact_name(), "qemu-emulator-arm64");
+        assert_eq!(rolling_tag("dev"), "emulator-dev-latest");
+        assert!("x86".parse::<Arch>().is_err());
+    }
+
+    #[test]
+    fn an_origin_survives_its_json() {
+        let origin = Origin::Release {
+            repository: Repo::default(),
+            tag: "emulator-dev-latest".into(),
+            branch: Some("dev".into()),
+            asset: 7,
+            updated_at: None,
+            commit: None,
+        };
+        let json = serde_json::to_value(&origin).unwrap();
+        assert_eq!(json["kind"], "release");
+        assert_eq!(json["repository"], "stack-auth/stack-auth");
+        assert_eq!(serde_json::from_value::<Origin>(json).unwrap(), origin);
+    }
+}

@@ -1,0 +1,1 @@
+//! A release server for tests.
