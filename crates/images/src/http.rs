@@ -25,9 +25,9 @@ mod error;
 mod retry;
 
 pub use error::HttpError;
+pub use retry::Retry;
 /// What is wrong with a TLS configuration.
 pub use rustls::Error as TlsError;
-pub use retry::Retry;
 
 /// Redirects followed for one request; GitHub needs one, storage may add one.
 const MAX_REDIRECTS: usize = 5;

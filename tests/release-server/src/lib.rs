@@ -1,1 +1,143 @@
-//! A release server for tests.
+//! A release server for tests: as much of GitHub's REST API as the emulator
+//! uses, over real HTTP/1.1 on the loopback, with faults on demand.
+//!
+//! Downloads redirect from the API's host to another one, as GitHub's do: the
+//! API listens on 127.0.0.1, the storage on `[::1]` (or, without IPv6, under the
+//! name `localhost`). What was asked is recorded with all headers, so that a
+//! test can say which bytes were sent and where a token arrived.
+//!
+//! ```no_run
+//! # use release_server::{Asset, Fault, FaultKind, Release, Scenario, Server};
+//! let server = Server::start(Scenario {
+//!     repository: "owner/name".into(),
+//!     releases: vec![Release {
+//!         tag: "v1".into(),
+//!         assets: vec![Asset { id: 1, name: "disk".into(), file: "/tmp/disk".into(), ..Asset::default() }],
+//!         ..Release::default()
+//!     }],
+//!     ..Scenario::default()
+//! })?;
+//! server.set_faults(vec![Fault::times(1, "/storage/asset/1", FaultKind::Cut { after: 100 })]);
+//! println!("{}", server.api());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+#![allow(
+    clippy::expect_used,
+    reason = "a poisoned lock is the end of a test in any case"
+)]
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+mod fault;
+mod files;
+mod rest;
+mod scenario;
+mod state;
+mod zip;
+
+pub use fault::{Fault, FaultKind};
+pub use scenario::{Artifact, Asset, Content, Pull, Release, Run, Scenario};
+pub use state::Recorded;
+use state::{Site, State};
+
+/// A server; ends when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<State>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Begins to serve `scenario` on ports of the system's choice.
+    pub fn start(scenario: Scenario) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        let (api, storage, storage_host) = runtime.block_on(listen())?;
+        let state = Arc::new(State::new(
+            scenario,
+            format!("http://{}/", api.local_addr()?),
+            format!("http://{storage_host}:{}/", storage.local_addr()?.port()),
+        ));
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let serving = state.clone();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async move {
+                let sites = [(api, Site::Api), (storage, Site::Storage)];
+                for (listener, site) in sites {
+                    let router = rest::router(serving.clone(), site);
+                    tokio::spawn(async move { axum::serve(listener, router).await });
+                }
+                // Dropped or sent: both mean the end.
+                drop(stopped.await);
+            });
+            // Connections that stall on purpose would keep it for ever.
+            runtime.shutdown_background();
+        });
+        Ok(Self {
+            state,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Base of the REST API: `http://127.0.0.1:<port>/`.
+    pub fn api(&self) -> &str {
+        &self.state.api
+    }
+
+    /// Base of the storage that downloads redirect to.
+    pub fn storage(&self) -> &str {
+        &self.state.storage
+    }
+
+    /// From now on serves something else.
+    pub fn set_scenario(&self, scenario: Scenario) {
+        self.state.set_scenario(scenario);
+    }
+
+    /// From now on these go wrong, and nothing else.
+    pub fn set_faults(&self, faults: Vec<Fault>) {
+        self.state.set_faults(faults);
+    }
+
+    /// What was asked so far, in the order of arrival.
+    pub fn requests(&self) -> Vec<Recorded> {
+        self.state.requests()
+    }
+
+    /// Forgets what was asked so far.
+    pub fn forget_requests(&self) {
+        self.state.forget_requests();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed; there is nothing to add.
+            drop(thread.join());
+        }
+    }
+}
+
+async fn listen() -> io::Result<(TcpListener, TcpListener, &'static str)> {
+    let api = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let six = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).await;
+    let (storage, host) = match six {
+        Ok(listener) => (listener, "[::1]"),
+        Err(_) => (
+            TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?,
+            "localhost",
+        ),
+    };
+    Ok((api, storage, host))
+}

@@ -22,7 +22,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stack-emulator-desktop", &["emulator", "images", "qemu"]),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
-    ("e2e", &["emulator", "images", "iso9660", "qemu", "release-server"]),
+    (
+        "e2e",
+        &["emulator", "images", "iso9660", "qemu", "release-server"],
+    ),
     // What tests talk to over a socket knows nothing of what talks to it.
     ("release-server", &[]),
     ("xtask", &["emulator", "images", "iso9660", "qemu"]),

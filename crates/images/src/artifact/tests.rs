@@ -29,7 +29,7 @@ fn zip(entries: &[Given<'_>]) -> Vec<u8> {
     let mut archive = ZipArchiveWriter::new(&mut bytes);
     for entry in entries {
         let (mut out, config) = archive
-            .new_file(rawzip::EntryPath::from_raw(entry.name.as_bytes()))
+            .new_file(rawzip::path::EntryPath::verbatim(entry.name.as_bytes()))
             .compression_method(entry.method)
             .unix_permissions(entry.mode)
             .start()
@@ -111,7 +111,7 @@ fn only_what_is_expected_comes_out() {
 }
 
 #[test]
-fn what_infozip_makes_is_read() {
+fn what_another_tool_makes_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let disk: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
     let script = "import sys, zipfile\n\
