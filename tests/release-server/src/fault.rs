@@ -38,7 +38,7 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// The connection breaks after this many bytes of the body.
+    /// The connection breaks after this many bytes that follow the head; exact.
     Cut {
         /// Bytes.
         after: u64,

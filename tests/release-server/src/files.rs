@@ -88,7 +88,6 @@ struct Content {
     total: u64,
     first: u64,
     end: u64,
-    cut: Option<u64>,
     stall: Option<u64>,
     rate: Option<u64>,
     corrupt: Option<u64>,
@@ -100,7 +99,6 @@ impl Content {
             total: served.bytes,
             first: 0,
             end: 0,
-            cut: None,
             stall: None,
             rate: None,
             corrupt: None,
@@ -108,13 +106,13 @@ impl Content {
         };
         for fault in faults {
             match fault {
-                FaultKind::Cut { after } => content.cut = Some(*after),
                 FaultKind::Stall { after } => content.stall = Some(*after),
                 FaultKind::Slow { rate } => content.rate = Some((*rate).max(1)),
                 FaultKind::Corrupt { at } => content.corrupt = Some(*at),
                 FaultKind::Shorter { by } => content.total = content.total.saturating_sub(*by),
                 FaultKind::Longer { by } => content.total += by,
-                FaultKind::Status { .. }
+                FaultKind::Cut { .. }
+                | FaultKind::Status { .. }
                 | FaultKind::RateLimited { .. }
                 | FaultKind::Redirect { .. }
                 | FaultKind::RedirectLoop
@@ -139,8 +137,8 @@ impl Content {
         let (mut at, mut sent) = (self.first, 0);
         while at < self.end {
             let mut piece = PIECE.min(self.end - at);
-            for limit in [self.cut, self.stall].into_iter().flatten() {
-                piece = piece.min(limit.saturating_sub(sent));
+            if let Some(stall) = self.stall {
+                piece = piece.min(stall.saturating_sub(sent));
             }
             if let Some(rate) = self.rate {
                 // The rate is the point here: there is no event to wait for.
@@ -148,11 +146,9 @@ impl Content {
                 tokio::time::sleep(Duration::from_secs_f64(piece as f64 / rate as f64)).await;
             }
             if piece == 0 {
-                if self.stall.is_some_and(|stall| sent >= stall) {
-                    // For as long as somebody is there.
-                    chunks.closed().await;
-                }
-                return Err(io::ErrorKind::ConnectionReset.into());
+                // For as long as somebody is there.
+                chunks.closed().await;
+                return Ok(());
             }
             let mut chunk = self.read(&mut file, piece).await?;
             if let Some(corrupt) = self

@@ -28,7 +28,7 @@
 )]
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -38,6 +38,7 @@ mod files;
 mod rest;
 mod scenario;
 mod state;
+mod wire;
 mod zip;
 
 pub use fault::{Fault, FaultKind};
@@ -56,11 +57,7 @@ pub struct Server {
 impl Server {
     /// Begins to serve `scenario` on ports of the system's choice.
     pub fn start(scenario: Scenario) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        let (api, storage, storage_host) = runtime.block_on(listen())?;
+        let (api, storage, storage_host) = listen()?;
         let state = Arc::new(State::new(
             scenario,
             format!("http://{}/", api.local_addr()?),
@@ -68,19 +65,39 @@ impl Server {
         ));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = state.clone();
+        let (began, beginning) = std::sync::mpsc::sync_channel(1);
+        // A thread and a runtime of its own, for whoever starts it may be in one.
         let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(began.send(Err(error))),
+            };
             runtime.block_on(async move {
                 let sites = [(api, Site::Api), (storage, Site::Storage)];
                 for (listener, site) in sites {
-                    let router = rest::router(serving.clone(), site);
-                    tokio::spawn(async move { axum::serve(listener, router).await });
+                    let router = rest::router(serving.clone(), site)
+                        .into_make_service_with_connect_info::<wire::Scissors>();
+                    match TcpListener::from_std(listener) {
+                        Ok(listener) => drop(tokio::spawn(async move {
+                            axum::serve(wire::Tap(listener), router).await
+                        })),
+                        Err(error) => return drop(began.send(Err(error))),
+                    }
                 }
+                drop(began.send(Ok(())));
                 // Dropped or sent: both mean the end.
                 drop(stopped.await);
             });
             // Connections that stall on purpose would keep it for ever.
             runtime.shutdown_background();
         });
+        beginning
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the server's thread ended")))?;
         Ok(Self {
             state,
             stop: Some(stop),
@@ -129,15 +146,15 @@ impl Drop for Server {
     }
 }
 
-async fn listen() -> io::Result<(TcpListener, TcpListener, &'static str)> {
-    let api = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let six = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).await;
-    let (storage, host) = match six {
-        Ok(listener) => (listener, "[::1]"),
-        Err(_) => (
-            TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?,
-            "localhost",
-        ),
+fn listen() -> io::Result<(StdListener, StdListener, &'static str)> {
+    let bind = |address: IpAddr| -> io::Result<StdListener> {
+        let listener = StdListener::bind((address, 0))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
     };
-    Ok((api, storage, host))
+    let api = bind(Ipv4Addr::LOCALHOST.into())?;
+    Ok(match bind(Ipv6Addr::LOCALHOST.into()) {
+        Ok(storage) => (api, storage, "[::1]"),
+        Err(_) => (api, bind(Ipv4Addr::LOCALHOST.into())?, "localhost"),
+    })
 }

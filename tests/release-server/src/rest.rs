@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
@@ -18,6 +18,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::scenario::{Artifact, Asset, Release, Run, Scenario};
 use crate::state::{Site, State, hex};
+use crate::wire::Scissors;
 
 /// What answers the requests to `site`.
 pub(crate) fn router(state: Arc<State>, site: Site) -> Router {
@@ -63,6 +64,15 @@ async fn answer(state: Arc<State>, site: Site, request: Parts) -> io::Result<Res
     let query = request.uri.query().unwrap_or_default();
     let number = state.record(site, path, query, &request.headers);
     let faults = state.take_faults(path);
+    let cut = faults.iter().find_map(|fault| match fault {
+        FaultKind::Cut { after } => Some(*after),
+        _ => None,
+    });
+    if let (Some(after), Some(ConnectInfo(scissors))) =
+        (cut, request.extensions.get::<ConnectInfo<Scissors>>())
+    {
+        scissors.cut(after);
+    }
     let response = match instead(&faults, &request)? {
         Some(response) => response,
         None => {
