@@ -398,11 +398,16 @@ async fn no_error_shows_the_token_or_a_signed_address() {
         FaultKind::RedirectLoop,
     ];
     for path in [DISK_PATH, "/releases/tags/", "/releases/assets/1"] {
-        for kind in &kinds {
+        // A redirect has no body that could be cut.
+        for kind in kinds.iter().skip(usize::from(path != DISK_PATH)) {
+            // What a broken download has left would be continued.
+            drop(std::fs::remove_dir_all(world.staging()));
             world
                 .server
                 .set_faults(vec![Fault::always(path, kind.clone())]);
-            let error = world.pull(&tag()).await.unwrap_err();
+            let Err(error) = world.pull(&tag()).await else {
+                panic!("{kind:?} at {path} does no harm");
+            };
             let text = format!("{} {error:?}", error.text());
             assert!(
                 !text.contains(TOKEN) && !text.contains("signature"),

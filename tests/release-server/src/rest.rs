@@ -84,7 +84,13 @@ async fn answer(state: Arc<State>, site: Site, request: Parts) -> io::Result<Res
                 // Only to have path and query taken apart.
                 url: Url::parse(&format!("http://host{path}?{query}")).map_err(io::Error::other)?,
             };
-            match site {
+            // Asked as a proxy, it answers for whichever host is meant.
+            let meant = match request.uri.authority() {
+                Some(host) if asked.state.storage.contains(host.as_str()) => Site::Storage,
+                Some(_) => Site::Api,
+                None => site,
+            };
+            match meant {
                 Site::Api => asked.api().await?,
                 Site::Storage => asked.storage().await?,
             }

@@ -34,18 +34,26 @@ pub fn tag() -> Source {
     Source::Tag("emulator-dev-latest".into())
 }
 
-/// Bytes that repeat nowhere near, so that a misplaced piece shows.
+/// Bytes of which no two pieces of 64 KiB are the same, so that a misplaced one
+/// shows.
 pub fn content(bytes: usize, seed: u64) -> Vec<u8> {
+    const PIECE: usize = 64 << 10;
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    std::iter::repeat_with(|| {
+    let piece: Vec<u8> = std::iter::repeat_with(|| {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33).to_le_bytes()
     })
     .flatten()
-    .take(bytes)
-    .collect()
+    .take(PIECE)
+    .collect();
+    let mut all = piece.repeat(bytes.div_ceil(PIECE));
+    for (number, piece) in all.chunks_mut(PIECE).enumerate() {
+        piece[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    }
+    all.truncate(bytes);
+    all
 }
 
 pub struct World {
