@@ -25,7 +25,7 @@ use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
 use crate::manifest::{Manifest, ManifestError};
 use crate::progress::{Event, Phase, Progress, Running};
-use crate::source::{Arch, Files, Origin, Resolved};
+use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved};
 
 mod local;
 
@@ -203,20 +203,7 @@ pub async fn fetch(
         progress,
     };
     let mut fetched = match &resolved.files {
-        Files::Release {
-            repository,
-            disk,
-            manifest,
-            base_env,
-            snapshot,
-        } => {
-            let extras = Extras {
-                manifest: manifest.as_ref(),
-                base_env: base_env.as_ref(),
-                snapshot: snapshot.as_ref().filter(|_| options.snapshot_archive),
-            };
-            fetch.release(repository, disk, extras).await?
-        }
+        Files::Release(files) => fetch.release(files, options).await?,
         Files::Artifact {
             repository,
             artifact,
@@ -235,13 +222,6 @@ pub async fn fetch(
     Ok(fetched)
 }
 
-/// Files of a release beside the disk image.
-struct Extras<'a> {
-    manifest: Option<&'a Asset>,
-    base_env: Option<&'a Asset>,
-    snapshot: Option<&'a Asset>,
-}
-
 /// One call of [`fetch()`].
 struct Fetch<'a> {
     github: &'a GitHub,
@@ -253,12 +233,12 @@ struct Fetch<'a> {
 impl Fetch<'_> {
     async fn release(
         &self,
-        repo: &Repo,
-        disk: &Asset,
-        extras: Extras<'_>,
+        files: &ReleaseFiles,
+        options: FetchOptions,
     ) -> Result<Fetched, FetchError> {
+        let (repo, disk) = (&files.repository, &files.disk);
         // The small one first: if it cannot be used, gigabytes are spared.
-        let (manifest, announced) = match extras.manifest {
+        let (manifest, announced) = match &files.manifest {
             Some(asset) => {
                 let file = self.asset(repo, asset, MAX_SMALL).await?;
                 let manifest = Manifest::read(&file.path)?;
@@ -281,11 +261,11 @@ impl Fetch<'_> {
                 MAX_DISK,
             )
             .await?;
-        let snapshot = match extras.snapshot {
+        let snapshot = match files.snapshot.as_ref().filter(|_| options.snapshot_archive) {
             Some(asset) => Some(self.asset(repo, asset, MAX_SNAPSHOT).await?),
             None => None,
         };
-        let (base_env, warnings) = match extras.base_env {
+        let (base_env, warnings) = match &files.base_env {
             Some(asset) => {
                 let file = self.asset(repo, asset, MAX_SMALL).await?;
                 (Some(file.path), vec![])

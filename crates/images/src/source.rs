@@ -258,13 +258,7 @@ impl Resolved {
 /// What there is to transfer.
 #[derive(Clone, Debug)]
 pub(crate) enum Files {
-    Release {
-        repository: Repo,
-        disk: Asset,
-        manifest: Option<Asset>,
-        base_env: Option<Asset>,
-        snapshot: Option<Asset>,
-    },
+    Release(Box<ReleaseFiles>),
     Artifact {
         repository: Repo,
         artifact: Artifact,
@@ -272,6 +266,16 @@ pub(crate) enum Files {
     Local {
         path: PathBuf,
     },
+}
+
+/// The files of a release that matter here.
+#[derive(Clone, Debug)]
+pub(crate) struct ReleaseFiles {
+    pub(crate) repository: Repo,
+    pub(crate) disk: Asset,
+    pub(crate) manifest: Option<Asset>,
+    pub(crate) base_env: Option<Asset>,
+    pub(crate) snapshot: Option<Asset>,
 }
 
 #[cfg(test)]

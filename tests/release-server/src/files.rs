@@ -23,7 +23,7 @@ use crate::state::{Served, State};
 const PIECE: u64 = 256 << 10;
 
 /// Answers with the content of `served`, or the part of it that is asked for.
-pub(crate) async fn serve(
+pub(crate) fn serve(
     state: Arc<State>,
     number: usize,
     served: Served,
@@ -143,7 +143,10 @@ impl Content {
             if let Some(rate) = self.rate {
                 // The rate is the point here: there is no event to wait for.
                 piece = piece.min(rate.div_ceil(20));
-                tokio::time::sleep(Duration::from_secs_f64(piece as f64 / rate as f64)).await;
+                tokio::time::sleep(Duration::from_micros(
+                    piece.saturating_mul(1_000_000) / rate,
+                ))
+                .await;
             }
             if piece == 0 {
                 // For as long as somebody is there.

@@ -1,4 +1,4 @@
-//! The REST API: paths, pages, ETags, redirects to the storage.
+//! The REST API: paths, pages, `ETag`s, redirects to the storage.
 
 use std::io;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) fn router(state: Arc<State>, site: Site) -> Router {
             let answer = if request.uri().path().starts_with("/_control/") {
                 control(&state, request).await
             } else {
-                answer(state, site, request.into_parts().0).await
+                answer(&state, site, &request.into_parts().0)
             };
             answer.unwrap_or_else(|error| {
                 let mut response = Response::new(Body::from(error.to_string()));
@@ -59,7 +59,7 @@ async fn control(state: &State, request: Request) -> io::Result<Response<Body>> 
     Ok(Response::new(Body::empty()))
 }
 
-async fn answer(state: Arc<State>, site: Site, request: Parts) -> io::Result<Response<Body>> {
+fn answer(state: &Arc<State>, site: Site, request: &Parts) -> io::Result<Response<Body>> {
     let path = request.uri.path();
     let query = request.uri.query().unwrap_or_default();
     let number = state.record(site, path, query, &request.headers);
@@ -73,27 +73,26 @@ async fn answer(state: Arc<State>, site: Site, request: Parts) -> io::Result<Res
     {
         scissors.cut(after);
     }
-    let response = match instead(&faults, &request)? {
-        Some(response) => response,
-        None => {
-            let asked = Asked {
-                state: state.clone(),
-                number,
-                headers: &request.headers,
-                faults: &faults,
-                // Only to have path and query taken apart.
-                url: Url::parse(&format!("http://host{path}?{query}")).map_err(io::Error::other)?,
-            };
-            // Asked as a proxy, it answers for whichever host is meant.
-            let meant = match request.uri.authority() {
-                Some(host) if asked.state.storage.contains(host.as_str()) => Site::Storage,
-                Some(_) => Site::Api,
-                None => site,
-            };
-            match meant {
-                Site::Api => asked.api().await?,
-                Site::Storage => asked.storage().await?,
-            }
+    let response = if let Some(response) = instead(&faults, request)? {
+        response
+    } else {
+        let asked = Asked {
+            state: state.clone(),
+            number,
+            headers: &request.headers,
+            faults: &faults,
+            // Only to have path and query taken apart.
+            url: Url::parse(&format!("http://host{path}?{query}")).map_err(io::Error::other)?,
+        };
+        // Asked as a proxy, it answers for whichever host is meant.
+        let meant = match request.uri.authority() {
+            Some(host) if asked.state.storage.contains(host.as_str()) => Site::Storage,
+            Some(_) => Site::Api,
+            None => site,
+        };
+        match meant {
+            Site::Api => asked.api()?,
+            Site::Storage => asked.storage()?,
         }
     };
     let status = response.status().as_u16();
@@ -186,7 +185,7 @@ impl Asked<'_> {
             .is_some_and(|accept| accept.as_bytes() == kind.as_bytes())
     }
 
-    async fn storage(self) -> io::Result<Response<Body>> {
+    fn storage(self) -> io::Result<Response<Body>> {
         let scenario = self.state.scenario();
         let segments = self.segments();
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -208,10 +207,9 @@ impl Asked<'_> {
             self.headers,
             self.faults,
         )
-        .await
     }
 
-    async fn api(self) -> io::Result<Response<Body>> {
+    fn api(self) -> io::Result<Response<Body>> {
         let scenario = self.state.scenario();
         let token = self
             .headers

@@ -163,14 +163,13 @@ impl State {
             .expect("not poisoned")
             .get(&key)
             .cloned();
-        let sha256 = match known {
-            Some(sha256) => sha256,
-            None => {
-                let sha256 = sha256(path)?;
-                let mut digests = self.digests.lock().expect("not poisoned");
-                digests.insert(key, sha256.clone());
-                sha256
-            }
+        let sha256 = if let Some(sha256) = known {
+            sha256
+        } else {
+            let sha256 = sha256(path)?;
+            let mut digests = self.digests.lock().expect("not poisoned");
+            digests.insert(key, sha256.clone());
+            sha256
         };
         Ok(Served {
             path: path.to_owned(),
@@ -207,5 +206,9 @@ fn sha256(path: &Path) -> io::Result<String> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }

@@ -116,7 +116,6 @@ impl DownloadError {
             Self::Length { .. } | Self::Digest { .. } => Some(
                 "Nothing of it was kept. Run the command again; if it stays, tell whoever published the image.",
             ),
-            Self::TooLarge { .. } => None,
             Self::Unstable { .. } => {
                 Some("It may be in the middle of being published; run the command again later.")
             }
@@ -126,7 +125,7 @@ impl DownloadError {
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("Free some space, then run the command again: it continues where it stopped.")
             }
-            Self::File { .. } => None,
+            Self::TooLarge { .. } | Self::File { .. } => None,
         }
     }
 }

@@ -116,17 +116,13 @@ pub enum HttpError {
 }
 
 fn describe_limit(limit: Option<u64>, wait: Option<Duration>) -> String {
-    let mut text = String::new();
-    if let Some(limit) = limit {
-        text += &format!(" ({limit} an hour)");
-    }
-    if let Some(wait) = wait {
-        text += &match wait.as_secs() {
-            seconds @ 0..=90 => format!("; again in {seconds} s"),
-            seconds => format!("; again in {} min", seconds.div_ceil(60)),
-        };
-    }
-    text
+    let limit = limit.map_or(String::new(), |limit| format!(" ({limit} an hour)"));
+    let wait = match wait.map(|wait| wait.as_secs()) {
+        None => String::new(),
+        Some(seconds @ 0..=90) => format!("; again in {seconds} s"),
+        Some(seconds) => format!("; again in {} min", seconds.div_ceil(60)),
+    };
+    limit + &wait
 }
 
 impl HttpError {

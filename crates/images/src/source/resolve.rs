@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Arch, Files, Origin, ResolveError, Resolved, Source, WORKFLOW};
+use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW};
 use crate::Sha256Digest;
 use crate::github::{ApiError, Artifact, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit};
 use crate::http::HttpError;
@@ -101,13 +101,13 @@ async fn resolve_release(
         bytes: Some(disk.bytes),
         digest: disk.digest,
         warnings,
-        files: Files::Release {
+        files: Files::Release(Box::new(ReleaseFiles {
             repository: repo.clone(),
             manifest: extra(arch.manifest_name()),
             base_env: extra(arch.base_env_name()),
             snapshot: extra(arch.snapshot_name()),
             disk,
-        },
+        })),
     })
 }
 

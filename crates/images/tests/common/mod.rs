@@ -249,18 +249,21 @@ impl Failure {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            text += &format!(": {error}");
+            text = format!("{text}: {error}");
             cause = error.source();
         }
         text + " " + hint.unwrap_or_default()
     }
 }
 
+/// Phase, bytes done, bytes in all, bytes there at the beginning.
+pub type Bytes = (Phase, u64, Option<u64>, u64);
+
 /// Keeps what was reported.
 #[derive(Default)]
 pub struct Notes {
     pub lines: Mutex<Vec<String>>,
-    pub bytes: Mutex<Vec<(Phase, u64, Option<u64>, u64)>>,
+    pub bytes: Mutex<Vec<Bytes>>,
 }
 
 impl Notes {
