@@ -29,13 +29,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let claim = fetch::claim(&resolved, Path::new(staging), &Silent).await?;
         let options = fetch::FetchOptions::default();
         let fetched = fetch::fetch(&github, &resolved, &claim, options, &Silent).await?;
-        println!(
-            "{{\"disk\":{:?},\"digest\":\"{}\",\"received\":{},\"peak_kib\":{}}}",
-            fetched.disk,
-            fetched.digest,
-            fetched.received,
-            peak_kib()
-        );
+        let said = serde_json::json!({
+            "disk": fetched.disk,
+            "digest": fetched.digest,
+            "received": fetched.received,
+            "peak_kib": peak_kib(),
+        });
+        println!("{said}");
         Ok(())
     })
 }

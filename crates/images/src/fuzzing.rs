@@ -1,9 +1,12 @@
 //! Entry points for the fuzz targets in `crates/images/fuzz`, which reach what
 //! is not public. Not for use by anybody else.
 
+use std::path::Path;
+
 use crate::artifact::{Expected, unpack_bytes};
 use crate::base_env::compose;
 use crate::github;
+use crate::manifest::Manifest;
 
 /// Unpacks `bytes` as an artifact: never more than the limits allow.
 pub fn artifact(bytes: &[u8]) {
@@ -34,4 +37,14 @@ pub fn base_env(backend: &[u8], dashboard: &[u8]) {
 /// Reads `bytes` as each of GitHub's answers.
 pub fn answers(bytes: &[u8]) {
     github::read_any_answer(bytes);
+}
+
+/// Reads `bytes` as a manifest: one that is accepted has ports for its services.
+pub fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(Path::new("fuzz.json"), bytes) {
+        assert_eq!(manifest.problem(), None);
+        for service in &manifest.services {
+            assert!(service.resolve_guest_port(81).is_some(), "{service:?}");
+        }
+    }
 }

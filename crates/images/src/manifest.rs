@@ -199,7 +199,7 @@ impl Manifest {
         Self::parse(path, &std::fs::read(path).map_err(read)?)
     }
 
-    fn parse(path: &Path, text: &[u8]) -> Result<Self, ManifestError> {
+    pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self, ManifestError> {
         let parse = |source| ManifestError::Parse {
             path: path.to_owned(),
             source,

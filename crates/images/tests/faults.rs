@@ -455,6 +455,22 @@ async fn a_slow_server_is_waited_for() {
     assert_eq!(world.transfers().len(), 1);
 }
 
+/// Tells when the bytes before the stall have arrived.
+struct Watch<'a>(&'a tokio::sync::Notify);
+impl images::progress::Progress for Watch<'_> {
+    fn report(&self, event: images::progress::Event<'_>) {
+        if matches!(
+            event,
+            images::progress::Event::Bytes {
+                done: 2_000_000,
+                ..
+            }
+        ) {
+            self.0.notify_one();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_pull_that_is_dropped_can_be_continued() {
     let world = World::new();
@@ -464,20 +480,6 @@ async fn a_pull_that_is_dropped_can_be_continued() {
         FaultKind::Stall { after: 2_000_000 },
     )]);
     let arrived = tokio::sync::Notify::new();
-    struct Watch<'a>(&'a tokio::sync::Notify);
-    impl images::progress::Progress for Watch<'_> {
-        fn report(&self, event: images::progress::Event<'_>) {
-            if matches!(
-                event,
-                images::progress::Event::Bytes {
-                    done: 2_000_000,
-                    ..
-                }
-            ) {
-                self.0.notify_one();
-            }
-        }
-    }
     let github = world.github();
     let watch = Watch(&arrived);
     let source = tag();
