@@ -5,56 +5,87 @@
 
 mod common;
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
-use common::{DISK_PATH, World, content};
+use common::{DISK_PATH, World, content, repo, tag};
+use images::Url;
+use images::fetch::{FetchOptions, claim, fetch};
+use images::github::{GitHub, Options};
+use images::progress::Silent;
+use images::source::{Arch, resolve};
 use release_server::{Fault, FaultKind};
 
 const LENGTH: usize = 24 << 20;
 const KILLS: usize = 10;
 
-/// The example `pull`. Cargo builds it for a test run of the whole package, but
-/// not for one of this file alone.
-fn program() -> &'static PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--example",
-                "pull",
-                "--message-format",
-                "json",
-            ])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
+/// Set for a process that is to pull: API, and staging folder.
+const CHILD: [&str; 2] = ["IMAGES_TEST_PULL_API", "IMAGES_TEST_PULL_STAGING"];
+
+/// Not a test but the other process of the tests: this very program, told by its
+/// environment to pull. Says what came of it in one line of JSON.
+#[test]
+fn the_process_that_pulls() {
+    let [Ok(api), Ok(staging)] = CHILD.map(std::env::var) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let fetched = runtime.block_on(async {
+        let github = GitHub::new(Options {
+            api: Some(Url::parse(&api).unwrap()),
+            ..Options::default()
+        })
+        .unwrap();
+        let resolved = resolve(&github, &repo(), &tag(), Arch::Amd64, &Silent)
+            .await
             .unwrap();
-        assert!(
-            built.status.success(),
-            "{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        String::from_utf8(built.stdout)
+        let claim = claim(&resolved, staging.as_ref(), &Silent).await.unwrap();
+        let options = FetchOptions::default();
+        fetch(&github, &resolved, &claim, options, &Silent)
+            .await
             .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-            .find(|message| message["target"]["name"] == "pull")
-            .and_then(|message| Some(message["executable"].as_str()?.into()))
-            .unwrap()
-    })
+    });
+    let peak = std::fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
+    let peak: u64 = peak.unwrap();
+    println!(
+        "\n{}",
+        serde_json::json!({ "digest": fetched.digest, "peak_kib": peak })
+    );
+}
+
+fn command(api: &str, world: &World) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "the_process_that_pulls", "--nocapture"])
+        .env(CHILD[0], api)
+        .env(CHILD[1], world.staging())
+        .stdout(Stdio::piped());
+    command
 }
 
 fn pull(world: &World) -> Child {
-    Command::new(program())
-        .args([world.server.api(), "owner/name", "emulator-dev-latest"])
-        .arg(world.staging())
-        .env("NO_PROXY", "*")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let mut command = command(world.server.api(), world);
+    command.env("NO_PROXY", "*").spawn().unwrap()
+}
+
+/// What a process that has ended well has said.
+fn said(child: Child) -> serde_json::Value {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.unwrap()).unwrap()
 }
 
 #[test]
@@ -88,8 +119,7 @@ fn killed_at_ten_random_points_no_byte_comes_twice() {
         child.wait().unwrap();
         left.push(length(&world));
     }
-    let mut child = pull(&world);
-    assert!(child.wait().unwrap().success());
+    assert_eq!(said(pull(&world))["digest"], world.digest().to_string());
 
     let starts: Vec<u64> = world.transfers().iter().map(|(from, _)| *from).collect();
     // One that was killed before it asked has no request; it then has left nothing either.
@@ -116,7 +146,7 @@ fn killed_at_ten_random_points_no_byte_comes_twice() {
     assert!(std::fs::read(disk).unwrap() == world.disk);
     // And a pull that has nothing left to do transfers nothing.
     world.server.forget_requests();
-    assert!(pull(&world).wait().unwrap().success());
+    said(pull(&world));
     assert_eq!(world.transfers(), []);
 }
 
@@ -135,14 +165,9 @@ fn the_second_process_waits_for_the_first_and_downloads_nothing() {
         FaultKind::Slow { rate: 8 << 20 },
     )]);
     let children = [pull(&world), pull(&world), pull(&world)];
-    let mut digests = Vec::new();
     for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        digests.push(said["digest"].as_str().unwrap().to_owned());
+        assert_eq!(said(child)["digest"], world.digest().to_string());
     }
-    assert_eq!(digests, vec![world.digest().to_string(); 3]);
     assert_eq!(world.transfers().len(), 1);
 }
 
@@ -152,10 +177,7 @@ fn memory_is_flat_at_any_size() {
         .into_iter()
         .map(|mib| {
             let world = World::with(content(mib << 20, 7));
-            let output = pull(&world).wait_with_output().unwrap();
-            assert!(output.status.success());
-            let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-            said["peak_kib"].as_u64().unwrap()
+            said(pull(&world))["peak_kib"].as_u64().unwrap()
         })
         .collect();
     // What is under way at most: 16 chunks of 400 KiB, and buffers.
@@ -169,20 +191,14 @@ fn memory_is_flat_at_any_size() {
 fn the_system_s_proxy_is_asked() {
     let world = World::with(content(10_000, 8));
     // As a proxy it gets whole addresses, of which it only looks at the path.
-    let status = Command::new(program())
-        .args([
-            "http://127.0.0.1.example.invalid/",
-            "owner/name",
-            "emulator-dev-latest",
-        ])
-        .arg(world.staging())
+    let child = command("http://api.example.invalid/", &world)
         .env("HTTP_PROXY", world.server.api())
         .env("http_proxy", world.server.api())
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
-        .status()
+        .spawn()
         .unwrap();
-    assert!(status.success());
+    assert_eq!(said(child)["digest"], world.digest().to_string());
     assert!(
         world
             .server

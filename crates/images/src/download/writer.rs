@@ -1,10 +1,12 @@
-//! The thread that writes and digests while bytes arrive.
+//! The threads that write, digest and sync while bytes arrive.
 //!
 //! Chunks come through a channel of bounded length: memory stays flat, the
 //! network is read while the disk is written, and a future that is dropped
-//! closes the channel, which ends the thread.
+//! closes the channel, which ends the thread. A second thread has the disk take
+//! what is written in the meantime; else all of it would be waited for at the end.
 
 use std::io;
+use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -16,6 +18,9 @@ use crate::claim::Lease;
 /// Chunks under way. A chunk is what the connection had ready, 400 KiB at most.
 const QUEUE: usize = 16;
 
+/// Bytes written between two syncs.
+const SYNC_EVERY: u64 = 16 << 20;
+
 /// The sending end.
 pub(super) struct Writer {
     chunks: mpsc::Sender<Bytes>,
@@ -24,15 +29,11 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn start(mut partial: Partial, lease: Lease) -> Self {
-        let (chunks, mut arriving) = mpsc::channel::<Bytes>(QUEUE);
+        let (chunks, arriving) = mpsc::channel(QUEUE);
         let thread = tokio::task::spawn_blocking(move || {
             let _lease = lease;
-            while let Some(chunk) = arriving.blocking_recv() {
-                if let Err(error) = partial.append(&chunk) {
-                    return (partial, Err(error));
-                }
-            }
-            (partial, Ok(()))
+            let written = write_all(&mut partial, arriving);
+            (partial, written)
         });
         Self { chunks, thread }
     }
@@ -49,4 +50,31 @@ impl Writer {
             .await
             .map_err(|_| io::Error::other("the writing thread ended"))
     }
+}
+
+fn write_all(partial: &mut Partial, mut arriving: mpsc::Receiver<Bytes>) -> io::Result<()> {
+    let file = partial.file()?;
+    std::thread::scope(|scope| {
+        let (due, dues) = sync_channel(1);
+        // Its errors count: the kernel tells each of them once, so that the
+        // sync at the end would not hear of them.
+        let syncing = scope.spawn(move || dues.into_iter().try_for_each(|()| file.sync_data()));
+        let mut synced = partial.length();
+        let mut written = Ok(());
+        while let Some(chunk) = arriving.blocking_recv() {
+            written = partial.append(&chunk);
+            if written.is_err() {
+                break;
+            }
+            // If the last one is still under way, the next one takes this along.
+            if partial.length() - synced >= SYNC_EVERY && due.try_send(()).is_ok() {
+                synced = partial.length();
+            }
+        }
+        drop((due, arriving));
+        let synced = syncing
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the syncing thread ended")));
+        written.and(synced)
+    })
 }
