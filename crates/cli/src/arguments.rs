@@ -132,7 +132,7 @@ pub(crate) enum CommandArguments {
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
         runs: u16,
     },
-    /// Show the keys that are in force
+    /// Show, replace or forget the keys that are in force
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(SecretsArguments),
     /// Print a completion script for a shell
@@ -163,6 +163,13 @@ pub(crate) enum SecretsArguments {
         #[arg(value_parser = secret_name())]
         name: SecretName,
     },
+    /// Replace all of them in the running emulator
+    #[command(long_about = "Replace all of them in the running emulator.\n\n\
+            Returns once the new ones are accepted and the old ones refused. Apps that hold old ones have to \
+            get new ones: see `stack-emulator credentials`.")]
+    Rotate,
+    /// Remove them from where they are kept; the emulator must be stopped
+    Forget,
 }
 
 fn secret_name() -> impl TypedValueParser<Value = SecretName> {

@@ -13,8 +13,9 @@ pub(crate) enum Exit {
     /// The arguments or the environment cannot be understood. The number is
     /// the one that clap gives to arguments it refuses.
     Usage = 2,
-    /// `status` found no running emulator. The number is the one that the
-    /// Linux Standard Base gives to the `status` of a service.
+    /// The emulator does not run, and `status` was asked for or what was asked
+    /// needs it to. The number is the one that the Linux Standard Base gives to
+    /// the `status` of a service.
     NotRunning = 3,
     /// Another command holds the instance.
     Busy = 4,
@@ -50,7 +51,7 @@ impl Exit {
             Self::Success => "done, or it was so already; `status`: the emulator runs",
             Self::Failed => "the operation failed; the message says why and what to do",
             Self::Usage => "an argument or an environment variable is invalid",
-            Self::NotRunning => "`status`: the emulator does not run",
+            Self::NotRunning => "the emulator does not run",
             Self::Busy => "another command holds the instance and did not end in time",
             Self::HostUnfit => {
                 "this host cannot run it: QEMU missing or too old, no accelerator, \

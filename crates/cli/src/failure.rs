@@ -183,6 +183,7 @@ fn engine_exit(error: &emulator::Error) -> Exit {
     match error {
         emulator::Error::Lock(LockError::Busy { .. }) => Exit::Busy,
         emulator::Error::Qemu(_) | emulator::Error::Accelerator(_) => Exit::HostUnfit,
+        emulator::Error::NotRunning { .. } => Exit::NotRunning,
         emulator::Error::ColdFailed { source, .. } => engine_exit(source),
         // The engine's errors grow; what needs no code of its own has failed.
         _ => Exit::Failed,

@@ -77,6 +77,8 @@ pub(crate) enum Operation {
     SecretsShow {
         name: SecretName,
     },
+    SecretsRotate,
+    SecretsForget,
 }
 
 /// What a stop does with the session.
@@ -225,6 +227,8 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
             refuse_json(global.json, "secrets show")?;
             Operation::SecretsShow { name }
         }
+        CommandArguments::Secrets(SecretsArguments::Rotate) => Operation::SecretsRotate,
+        CommandArguments::Secrets(SecretsArguments::Forget) => Operation::SecretsForget,
         CommandArguments::Completions { shell } => {
             refuse_json(global.json, "completions")?;
             return Ok(document(Document::Completions(shell), global.verbose));

@@ -148,6 +148,12 @@ pub enum Error {
         /// What was asked for.
         request: &'static str,
     },
+    /// It can only be done while the emulator runs.
+    #[error("{request} can only be done while the emulator runs")]
+    NotRunning {
+        /// What was asked for.
+        request: &'static str,
+    },
     /// The session lies on another image than the one asked for.
     #[error("the kept session belongs to the image {}, not to {}", session.display(), asked.display())]
     OtherImage {
@@ -215,6 +221,7 @@ impl Error {
             Self::Process(_) => "process",
             Self::Stop(_) => "stop",
             Self::Running { .. } => "running",
+            Self::NotRunning { .. } => "not_running",
             Self::OtherImage { .. } => "other_image",
             Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
@@ -241,6 +248,8 @@ impl Error {
                     variables.join(" and ")
                 )
             }
+            Self::NotRunning { .. } => "Run `stack-emulator start` first.".to_owned(),
+            Self::Store(error) => return error.hint().map(str::to_owned),
             Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
             Self::OtherImage { .. } => {
                 "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
@@ -275,7 +284,6 @@ impl Error {
             | Self::Random(_)
             | Self::Monitor { .. }
             | Self::Migration { .. }
-            | Self::Store(_)
             | Self::Archive(_)
             | Self::Process(_)
             | Self::Stop(_) => return None,

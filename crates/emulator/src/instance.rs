@@ -1,7 +1,8 @@
 //! An instance: opened, locked, recovered, and looked over before it is acted on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use images::Image;
@@ -19,7 +20,7 @@ use crate::progress::{Event, Reporter};
 use crate::readiness::Endpoint;
 use crate::record::{self, Durability};
 use crate::run::{InstanceRecord, Purpose, RunRecord, RunningVm};
-use crate::store::{self, SecretStore};
+use crate::store::vault::{self, Vault};
 use crate::variables::Settings;
 use crate::vm::MIGRATION_LIMIT;
 use crate::{ports, session};
@@ -55,8 +56,8 @@ pub(crate) struct Held<'a> {
     /// Marks the instance's QEMU in the process list.
     pub token: String,
     pub runtime_folder: PathBuf,
-    pub store: Box<dyn SecretStore>,
     pub running: Option<(RunRecord, RunningVm)>,
+    vault: OnceLock<Vault>,
     _lock: Lock,
 }
 
@@ -117,15 +118,14 @@ impl Emulator {
         // Whoever holds it may be booting a guest, so allow for that.
         let limit = self.settings.ready_timeout + Duration::from_secs(60);
         let lock = Lock::acquire(&self.paths.lock(), command, limit, reporter).await?;
-        let store = store::open(self.home.path(), &self.name, &runtime_folder);
         let token = self.paths.token()?;
         let running = self.recover(&token, reporter).await?;
         Ok(Held {
             emulator: self,
             token,
             runtime_folder,
-            store,
             running,
+            vault: OnceLock::new(),
             _lock: lock,
         })
     }
@@ -172,8 +172,12 @@ impl Emulator {
         };
         let alive = record.live_processes(token)?;
         match record.purpose.clone() {
-            Purpose::Running(vm) if !alive.is_empty() => return Ok(Some((record, *vm))),
-            Purpose::Running(_) => {
+            // What an interrupted rotation left is settled by whoever asks for
+            // the secrets: the machine runs with one set or the other.
+            Purpose::Running(vm) | Purpose::Rotating(vm) if !alive.is_empty() => {
+                return Ok(Some((record, *vm)));
+            }
+            Purpose::Running(_) | Purpose::Rotating(_) => {
                 reporter.report(Event::Notice(
                     "The virtual machine ended without being stopped; its disk is kept.",
                 ));
@@ -242,6 +246,11 @@ impl Emulator {
     pub(crate) fn forget_run(&self) -> Result<(), Error> {
         let path = self.paths.run_record();
         record::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+
+    /// The places of this host for the instance's secrets, best first.
+    pub(crate) fn places(&self, runtime_folder: &Path) -> Vec<vault::Candidate> {
+        vault::candidates(self.home.path(), &self.name, runtime_folder)
     }
 
     /// The image to use: the one named, else the one used last, else the default.
@@ -465,6 +474,17 @@ impl Emulator {
 }
 
 impl Held<'_> {
+    /// The place for new values. It begins to be opened at the first call, so
+    /// an early one saves time later.
+    pub(crate) fn vault(&self) -> Result<&Vault, Error> {
+        if let Some(vault) = self.vault.get() {
+            return Ok(vault);
+        }
+        let record = self.emulator.paths.secret_place();
+        let vault = Vault::best(record, self.emulator.places(&self.runtime_folder))?;
+        Ok(self.vault.get_or_init(|| vault))
+    }
+
     /// Stopped or running; nothing in between is left once the lock is held.
     pub(crate) fn life(&self) -> Life {
         if self.running.is_some() {

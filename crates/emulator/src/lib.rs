@@ -9,7 +9,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
-//! | `start`, `stop`, `capture`, `status`, `verify`, `archive` | the operations |
+//! | `start`, `stop`, `capture`, `rotate`, `status`, `verify`, `archive` | the operations |
 //! | `vm` | bringing a machine up, rotating, proving |
 //! | `snapshot`, `session` | saved state, and what makes it safe to load |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
@@ -34,8 +34,10 @@ pub mod ports;
 pub mod progress;
 pub mod readiness;
 pub mod record;
+mod rotate;
 mod run;
 pub mod secret;
+pub mod secret_text;
 mod session;
 mod settle;
 mod snapshot;
@@ -51,6 +53,7 @@ mod vm;
 pub use capture::CaptureReport;
 pub use error::{Error, chain};
 pub use instance::Emulator;
+pub use rotate::{RotateReport, SecretPlace};
 pub use run::StartKind;
 pub use start::{StartDetails, StartReport};
 pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};

@@ -8,6 +8,7 @@
 //!     lock                               held by the one command that acts
 //!     run.json                           what QEMU process there is, and why
 //!     instance.json                      the image in use, the port offset
+//!     secrets.json                       where the secrets are, but never a value
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
 //!     snapshots/current -> <id>
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
@@ -197,6 +198,11 @@ impl InstancePaths {
     /// The image in use and the port offset.
     pub fn instance_record(&self) -> PathBuf {
         self.root.join("instance.json")
+    }
+
+    /// Where the secrets are; never a value.
+    pub fn secret_place(&self) -> PathBuf {
+        self.root.join("secrets.json")
     }
 
     /// The folder of all snapshots.

@@ -81,6 +81,10 @@ impl Emulator {
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
         Held::check_ports(&prepared.endpoints)?;
+        if !self.settings.no_rotation {
+            // A keychain takes its time to be opened, while QEMU loads.
+            held.vault()?;
+        }
         let (ground, watch) = plan(&held, &prepared, watch).await?;
         held.start_on(&prepared, ground, watch).await
     }

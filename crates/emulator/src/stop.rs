@@ -16,7 +16,6 @@ use crate::record::{self, Durability};
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SavedRecord};
 use crate::snapshot::{Sealed, Snapshot};
-use crate::store::Slot;
 use crate::vm::{CHANNELS, MIGRATION_LIMIT};
 
 /// How long the agent may take to be reached at a stop: it runs already.
@@ -114,8 +113,7 @@ impl Emulator {
         let drop = async {
             self.drop_session()?;
             self.forget_run()?;
-            held.store.forget(Slot::Pending)?;
-            held.store.forget(Slot::Current)?;
+            self.remove_secrets(&held.runtime_folder, reporter).await?;
             Snapshot::collect_garbage(&self.paths, None)
                 .map_err(Error::file("tidy up", &self.paths.snapshots()))
         };

@@ -79,10 +79,7 @@ async fn operate(
 ) -> Result<Exit, Failure> {
     let interrupts = match operation {
         // These hold nothing, so a signal may end them as it ends any program.
-        Operation::Logs { .. }
-        | Operation::Status
-        | Operation::SecretsList
-        | Operation::SecretsShow { .. } => None,
+        Operation::Logs { .. } | Operation::Status | Operation::SecretsList => None,
         Operation::Start
         | Operation::Stop { .. }
         | Operation::Reset { .. }
@@ -91,6 +88,9 @@ async fn operate(
         | Operation::Archive { .. }
         | Operation::Restore { .. }
         | Operation::Doctor { .. }
+        | Operation::SecretsShow { .. }
+        | Operation::SecretsRotate
+        | Operation::SecretsForget
         | Operation::Bench { .. } => Some(Interrupts::listen()?),
     };
     let progress = Progress::new(Drawing::wanted(verbose));
@@ -122,7 +122,9 @@ async fn operate(
         } => logs::show(&context, source, follow, lines).await,
         Operation::Bench { runs } => bench::run(&context, runs).await,
         Operation::SecretsList => secrets::list(&context),
-        Operation::SecretsShow { name } => secrets::show(&context, name),
+        Operation::SecretsShow { name } => secrets::show(&context, name).await,
+        Operation::SecretsRotate => secrets::rotate(&context).await,
+        Operation::SecretsForget => secrets::forget(&context).await,
     }
 }
 

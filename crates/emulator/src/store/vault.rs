@@ -1,0 +1,638 @@
+//! An instance's values, wherever they can be kept at the moment.
+//!
+//! A start asks the places in the order of [`super`]'s table and stays with the
+//! first that answers. One that fails in the middle is left for the next, with
+//! the reason, so that the emulator runs whatever a keychain does. Which place
+//! it is, and why, stands in the instance's `secrets.json`, never a value: other
+//! commands read there where to look, and `status` and `doctor` what to warn of.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::entries::{Entries, keychain};
+use super::runtime_file::RuntimeFile;
+use super::worker::Worker;
+use super::{SecretStore, Slot, StoreError, StoreKind};
+use crate::error::chain;
+use crate::paths::InstanceName;
+use crate::progress::{Event, Reporter};
+use crate::record::{self, Durability, Record};
+use crate::secret::SecretSet;
+
+/// How long a place may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// For its first answer. A keychain may have to be started, and may ask its
+    /// user to unlock it.
+    first: Duration,
+    /// For each further one, which should be milliseconds.
+    further: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    first: Duration::from_secs(10),
+    further: Duration::from_secs(5),
+};
+
+/// `secrets.json`: where the values of an instance are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub store: StoreKind,
+    /// Why it is not the keychain, where there is one that failed.
+    pub instead_of_keychain: Option<String>,
+}
+
+impl Record for Place {
+    const FORMAT: &'static str = "stack-emulator-secret-place";
+    const VERSION: u32 = 1;
+}
+
+impl Place {
+    /// What the user should know about it; `None` if all is well.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let place = self.store.describe();
+        match (&self.instead_of_keychain, self.store) {
+            (Some(reason), _) => Some(format!(
+                "{reason}; the secrets of this start are held in {place} until the next one"
+            )),
+            (None, StoreKind::RuntimeFile) => Some(format!(
+                "this host offers neither a keychain nor a kernel keyring; the secrets are in {place}, \
+                 readable by you alone and gone when the host is shut down"
+            )),
+            (None, StoreKind::Keychain | StoreKind::KernelKeyring) => None,
+        }
+    }
+}
+
+type Store = Box<dyn SecretStore>;
+
+/// A place that may be used, not yet asked.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    kind: StoreKind,
+    open: Arc<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
+    limits: Limits,
+}
+
+impl Candidate {
+    pub(crate) fn new(
+        kind: StoreKind,
+        open: impl Fn() -> Result<Store, StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            open: Arc::new(open),
+            limits: LIMITS,
+        }
+    }
+
+    fn begin(&self) -> Result<Opened, StoreError> {
+        let open = self.open.clone();
+        Ok(Opened {
+            kind: self.kind,
+            worker: Worker::begin(self.kind, move || open())?,
+            limits: self.limits,
+            answered: false,
+        })
+    }
+}
+
+/// The places of this host for an instance, best first.
+pub(crate) fn candidates(
+    home: &Path,
+    instance: &InstanceName,
+    runtime_folder: &Path,
+) -> Vec<Candidate> {
+    let mut places = Vec::with_capacity(3);
+    let mut entries = |kind, open: fn() -> Result<_, StoreError>| {
+        let (home, instance) = (home.to_owned(), instance.clone());
+        places.push(Candidate::new(kind, move || {
+            Ok(Box::new(Entries::new(kind, open()?, &home, &instance)))
+        }));
+    };
+    entries(StoreKind::Keychain, keychain);
+    #[cfg(target_os = "linux")]
+    entries(StoreKind::KernelKeyring, super::entries::kernel_keyring);
+    let folder = runtime_folder.to_owned();
+    places.push(Candidate::new(StoreKind::RuntimeFile, move || {
+        Ok(Box::new(RuntimeFile::new(&in_memory(&folder)?)))
+    }));
+    places
+}
+
+/// `folder` itself if it is in memory, else one like it that is.
+///
+/// Without `XDG_RUNTIME_DIR` the runtime folder is below `/tmp`, which may be on
+/// a disk; what is written there may be read from that disk years later.
+fn in_memory(folder: &Path) -> Result<PathBuf, StoreError> {
+    #[cfg(target_os = "linux")]
+    {
+        /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `statfs(2)`.
+        const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+        let backed = |path: &Path| {
+            rustix::fs::statfs(path).is_ok_and(|found| {
+                u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind))
+            })
+        };
+        let shared = Path::new("/dev/shm");
+        if !backed(folder) && backed(shared) {
+            let name = folder.file_name().unwrap_or_default();
+            let user = rustix::process::getuid().as_raw();
+            let base = shared.join(format!("stack-emulator-{user}"));
+            let other = base.join(name);
+            crate::paths::make_private_folder(&base)?;
+            crate::paths::make_private_folder(&other)?;
+            return Ok(other);
+        }
+    }
+    Ok(folder.to_owned())
+}
+
+/// A place that has been asked, or is about to be.
+struct Opened {
+    kind: StoreKind,
+    worker: Worker<Store>,
+    limits: Limits,
+    answered: bool,
+}
+
+impl Opened {
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let limit = if self.answered {
+            self.limits.further
+        } else {
+            self.limits.first
+        };
+        let answer = self
+            .worker
+            .ask(action, limit, move |store| work(store.as_ref()))
+            .await;
+        self.answered |= answer.is_ok();
+        answer
+    }
+
+    /// Empties `slots`. Where that fails, what stays is of no use to anybody
+    /// once the guest holds other values or is gone, so it is a warning.
+    async fn forget_in(&mut self, slots: &'static [Slot], reporter: &dyn Reporter) {
+        let forgotten = self
+            .ask("remove", |store| {
+                slots.iter().try_for_each(|slot| store.forget(*slot))
+            })
+            .await;
+        match forgotten {
+            // A place that is gone has taken its values along.
+            Ok(()) | Err(StoreError::Absent { .. }) => {}
+            Err(error) => {
+                let text = format!("Old secrets could not be removed: {}.", chain(&error));
+                reporter.report(Event::Warning(&text));
+            }
+        }
+    }
+}
+
+/// Where an instance's values are put and found.
+pub(crate) struct Vault {
+    record: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    opened: Opened,
+    /// Best first.
+    next: std::vec::IntoIter<Candidate>,
+    instead_of_keychain: Option<String>,
+    /// Where the last values are, if they are not where new ones are going.
+    former: Option<Opened>,
+    /// What the record says, as far as known.
+    recorded: Option<Place>,
+}
+
+impl Vault {
+    /// The best of `candidates`, with the others to fall back on.
+    ///
+    /// Begins to open it in the background. `record` is the path of the
+    /// instance's `secrets.json`.
+    pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, StoreError> {
+        let recorded = recorded(&record)?;
+        Self::of(record, recorded, candidates)
+    }
+
+    /// The place where the instance's values were put last, and no other;
+    /// `None` if there are none.
+    pub(crate) fn recorded(
+        record: PathBuf,
+        candidates: Vec<Candidate>,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(place) = recorded(&record)? else {
+            return Ok(None);
+        };
+        let wanted = |candidate: &Candidate| candidate.kind == place.store;
+        let only: Vec<_> = candidates.into_iter().filter(wanted).collect();
+        Self::of(record, Some(place), only).map(Some)
+    }
+
+    fn of(
+        record: PathBuf,
+        recorded: Option<Place>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Self, StoreError> {
+        let former = recorded
+            .as_ref()
+            .and_then(|place| candidates.iter().find(|other| other.kind == place.store))
+            .filter(|former| {
+                candidates
+                    .first()
+                    .is_some_and(|first| first.kind != former.kind)
+            })
+            .map(Candidate::begin)
+            .transpose()?;
+        let mut next = candidates.into_iter();
+        let Some(first) = next.next() else {
+            return Err(StoreError::Absent {
+                kind: recorded.map_or(StoreKind::RuntimeFile, |place| place.store),
+                source: keyring_core::Error::NoDefaultStore,
+            });
+        };
+        Ok(Self {
+            record,
+            state: Mutex::new(State {
+                opened: first.begin()?,
+                next,
+                instead_of_keychain: None,
+                former,
+                recorded,
+            }),
+        })
+    }
+
+    /// The set in `slot`, from the present place alone.
+    pub(crate) async fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+        let mut state = self.state.lock().await;
+        state
+            .opened
+            .ask("read", move |store| store.load(slot))
+            .await
+    }
+
+    /// Every set that the guest may hold, as far as is known. A place that fails
+    /// here is not used for what follows either.
+    pub(crate) async fn known(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<SecretSet>, StoreError> {
+        let load = |store: &dyn SecretStore| {
+            let sets = [store.load(Slot::Current)?, store.load(Slot::Pending)?];
+            Ok(sets.into_iter().flatten().collect::<Vec<_>>())
+        };
+        let mut state = self.state.lock().await;
+        let mut sets = state.lasting("read", reporter, load).await?;
+        if let Some(former) = &mut state.former {
+            match former.ask("read", load).await {
+                Ok(more) => sets.extend(more),
+                // Only used to prove that they are refused.
+                Err(error) => tracing::debug!(%error, "the last values cannot be read"),
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Puts `set` into `slot` of the first place that takes it, and writes down
+    /// which one that is.
+    pub(crate) async fn save(
+        &self,
+        slot: Slot,
+        set: &SecretSet,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        loop {
+            // First the record: a crash in between leaves a record of a place
+            // without values, which is harmless, and not values that nobody finds.
+            state.write_down(&self.record)?;
+            let set = set.clone();
+            let answer = state
+                .opened
+                .ask("store", move |store| store.save(slot, &set))
+                .await;
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(error) => state.fall_back(error, reporter)?,
+            }
+        }
+    }
+
+    /// Makes the pending values the ones in force: they are proved.
+    pub(crate) async fn promote(
+        &self,
+        set: &SecretSet,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StoreError> {
+        self.save(Slot::Current, set, reporter).await?;
+        let mut state = self.state.lock().await;
+        state.opened.forget_in(&[Slot::Pending], reporter).await;
+        if let Some(mut former) = state.former.take() {
+            former
+                .forget_in(&[Slot::Pending, Slot::Current], reporter)
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Removes all values, and then the word of where they are.
+    pub(crate) async fn forget(&self, reporter: &dyn Reporter) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        state
+            .opened
+            .forget_in(&[Slot::Pending, Slot::Current], reporter)
+            .await;
+        record::remove_file(&self.record).map_err(|source| StoreError::File {
+            action: "remove the record of",
+            path: self.record.clone(),
+            source,
+        })
+    }
+
+    /// Where the values are, and why there.
+    pub(crate) async fn place(&self) -> Place {
+        self.state.lock().await.place()
+    }
+}
+
+impl State {
+    fn place(&self) -> Place {
+        Place {
+            store: self.opened.kind,
+            instead_of_keychain: self.instead_of_keychain.clone(),
+        }
+    }
+
+    fn write_down(&mut self, record: &Path) -> Result<(), StoreError> {
+        let place = self.place();
+        if self.recorded.as_ref() != Some(&place) {
+            record::write(record, &place, Durability::PowerCut)?;
+            self.recorded = Some(place);
+        }
+        Ok(())
+    }
+
+    /// Asks until a place answers.
+    async fn lasting<T: Send + 'static>(
+        &mut self,
+        action: &'static str,
+        reporter: &dyn Reporter,
+        work: impl Fn(&dyn SecretStore) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        loop {
+            match self.opened.ask(action, work.clone()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => self.fall_back(error, reporter)?,
+            }
+        }
+    }
+
+    /// Goes on with the next place, or gives up with `error`.
+    fn fall_back(&mut self, error: StoreError, reporter: &dyn Reporter) -> Result<(), StoreError> {
+        let Some(next) = self.next.next() else {
+            return Err(error);
+        };
+        let reason = chain(&error);
+        tracing::debug!(
+            reason,
+            next = next.kind.describe(),
+            "the next place for the secrets"
+        );
+        let next = match self.former.take() {
+            Some(former) if former.kind == next.kind => former,
+            former => {
+                self.former = former;
+                next.begin()?
+            }
+        };
+        // That a host has no keychain is as it is; that one fails is news.
+        if self.opened.kind == StoreKind::Keychain && !matches!(error, StoreError::Absent { .. }) {
+            reporter.report(Event::Warning(&format!(
+                "{}; the secrets of this start are held in {}. {}",
+                capitalized(&reason),
+                next.kind.describe(),
+                error.hint().unwrap_or_default()
+            )));
+            self.instead_of_keychain = Some(reason);
+        }
+        self.opened = next;
+        Ok(())
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+/// What `secrets.json` at `path` says, if it is there.
+pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, StoreError> {
+    Ok(record::read_optional(path)?)
+}
+
+/// Whether a keychain answers, for `doctor`: what `load` of it says.
+pub(crate) async fn examine(
+    record: PathBuf,
+    candidates: Vec<Candidate>,
+) -> Result<Place, StoreError> {
+    let vault = Vault::best(record, candidates)?;
+    vault.known(&crate::progress::Silent).await?;
+    Ok(vault.place().await)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::progress::Silent;
+
+    /// A store that answers a number of questions and then fails in its way.
+    struct Scripted {
+        kind: StoreKind,
+        inner: RuntimeFile,
+        answers: Arc<AtomicUsize>,
+        failure: Failure,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Failure {
+        Locked,
+        Hangs,
+    }
+
+    impl Scripted {
+        fn admit(&self) -> Result<(), StoreError> {
+            let left = self
+                .answers
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            match (left, self.failure) {
+                (Ok(_), _) => Ok(()),
+                (Err(_), Failure::Locked) => Err(StoreError::Locked {
+                    kind: self.kind,
+                    source: keyring_core::Error::NoStorageAccess("no prompt".into()),
+                }),
+                (Err(_), Failure::Hangs) => loop {
+                    std::thread::park();
+                },
+            }
+        }
+    }
+
+    impl SecretStore for Scripted {
+        fn kind(&self) -> StoreKind {
+            self.kind
+        }
+        fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+            self.admit()?;
+            self.inner.load(slot)
+        }
+        fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
+            self.admit()?;
+            self.inner.save(slot, set)
+        }
+        fn forget(&self, slot: Slot) -> Result<(), StoreError> {
+            self.admit()?;
+            self.inner.forget(slot)
+        }
+    }
+
+    /// A keychain that fails after `answers` questions, and a file to fall back on.
+    fn places(dir: &Path, answers: usize, failure: Failure) -> Vec<Candidate> {
+        let (keychain, file) = (dir.join("keychain"), dir.join("file"));
+        for folder in [&keychain, &file] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let kind = StoreKind::Keychain;
+        vec![
+            Candidate {
+                // Long enough for a busy machine's file system, where it answers.
+                limits: Limits {
+                    first: Duration::from_secs(2),
+                    further: Duration::from_secs(2),
+                },
+                ..Candidate::new(kind, move || {
+                    Ok(Box::new(Scripted {
+                        kind,
+                        inner: RuntimeFile::new(&keychain),
+                        answers: Arc::new(AtomicUsize::new(answers)),
+                        failure,
+                    }))
+                })
+            },
+            Candidate::new(StoreKind::RuntimeFile, move || {
+                Ok(Box::new(RuntimeFile::new(&file)))
+            }),
+        ]
+    }
+
+    /// What a start does with its values.
+    async fn start(vault: &Vault) -> SecretSet {
+        let set = SecretSet::generate().unwrap();
+        vault.known(&Silent).await.unwrap();
+        vault.save(Slot::Pending, &set, &Silent).await.unwrap();
+        vault.promote(&set, &Silent).await.unwrap();
+        set
+    }
+
+    #[tokio::test]
+    async fn wherever_it_fails_the_values_are_found_again() {
+        let cases = [
+            (Failure::Locked, 0..5),
+            // Each of these waits for a limit.
+            (Failure::Hangs, 0..3),
+        ];
+        for (failure, counts) in cases {
+            for answers in counts {
+                let dir = tempfile::tempdir().unwrap();
+                let record = dir.path().join("secrets.json");
+                let vault =
+                    Vault::best(record.clone(), places(dir.path(), answers, failure)).unwrap();
+                let set = start(&vault).await;
+                // The one command after it finds a keychain that works.
+                let all = places(dir.path(), usize::MAX, failure);
+                let again = Vault::recorded(record.clone(), all).unwrap().unwrap();
+                assert_eq!(again.load(Slot::Current).await.unwrap(), Some(set));
+                let place = recorded(&record).unwrap().unwrap();
+                assert_eq!(
+                    place.store == StoreKind::Keychain,
+                    answers >= 3,
+                    "{place:?}"
+                );
+                assert_eq!(place.warning().is_some(), answers < 3, "{place:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_keychain_that_works_again_is_used_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("secrets.json");
+        for (answers, kind) in [(0, StoreKind::RuntimeFile), (9, StoreKind::Keychain)] {
+            let places = places(dir.path(), answers, Failure::Locked);
+            let vault = Vault::best(record.clone(), places).unwrap();
+            start(&vault).await;
+            assert_eq!(recorded(&record).unwrap().unwrap().store, kind);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_values_are_known_wherever_they_are_and_go_with_the_new_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("secrets.json");
+        let places = |answers| places(dir.path(), answers, Failure::Locked);
+        let old = start(&Vault::best(record.clone(), places(0)).unwrap()).await;
+        let vault = Vault::best(record.clone(), places(9)).unwrap();
+        assert_eq!(vault.known(&Silent).await.unwrap(), [old]);
+        start(&vault).await;
+        let left = std::fs::read_dir(dir.path().join("file")).unwrap().count();
+        assert_eq!(left, 0, "the fallback is empty again");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_gone_with_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("secrets.json");
+        let places = || places(dir.path(), 99, Failure::Locked);
+        start(&Vault::best(record.clone(), places()).unwrap()).await;
+        let vault = Vault::recorded(record.clone(), places()).unwrap().unwrap();
+        vault.forget(&Silent).await.unwrap();
+        assert!(!record.exists());
+        let left = std::fs::read_dir(dir.path().join("keychain")).unwrap();
+        assert_eq!(left.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_a_record_there_are_no_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("secrets.json");
+        let places = places(dir.path(), 9, Failure::Locked);
+        assert!(Vault::recorded(record, places).unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_place_s_error_is_the_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut places = places(dir.path(), 0, Failure::Locked);
+        places.truncate(1);
+        let vault = Vault::best(dir.path().join("secrets.json"), places).unwrap();
+        let set = SecretSet::placeholders();
+        let error = vault.save(Slot::Pending, &set, &Silent).await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+    }
+}
