@@ -15,6 +15,7 @@
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`readiness`] | proof, by the ports that users use |
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
+//! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -22,6 +23,7 @@
 pub mod archive;
 mod capture;
 pub mod config_disk;
+pub mod dotenv;
 mod error;
 pub mod fingerprint;
 pub mod guest;
