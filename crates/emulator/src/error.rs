@@ -142,6 +142,12 @@ pub enum Error {
     /// QEMU could not be ended.
     #[error(transparent)]
     Stop(#[from] qemu::StopError),
+    /// A folder cannot be shared or taken back.
+    #[error(transparent)]
+    Share(#[from] crate::folders::ShareError),
+    /// The backend gave no project keys.
+    #[error(transparent)]
+    Credentials(#[from] crate::credentials::CredentialsError),
     /// It cannot be done while the emulator runs.
     #[error("{request} cannot be done while the emulator runs")]
     Running {
@@ -222,6 +228,8 @@ impl Error {
             Self::Stop(_) => "stop",
             Self::Running { .. } => "running",
             Self::NotRunning { .. } => "not_running",
+            Self::Share(error) => error.code(),
+            Self::Credentials(error) => error.code(),
             Self::OtherImage { .. } => "other_image",
             Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
@@ -249,6 +257,8 @@ impl Error {
                 )
             }
             Self::NotRunning { .. } => "Run `stack-emulator start` first.".to_owned(),
+            Self::Share(error) => return error.hint().map(str::to_owned),
+            Self::Credentials(error) => return error.hint().map(str::to_owned),
             Self::Store(error) => return error.hint().map(str::to_owned),
             Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
             Self::OtherImage { .. } => {

@@ -23,10 +23,10 @@ use crate::run::{InstanceRecord, Purpose, RunRecord, RunningVm};
 use crate::store::vault::{self, Vault};
 use crate::variables::Settings;
 use crate::vm::MIGRATION_LIMIT;
-use crate::{ports, session};
+use crate::{folders, ports, session};
 
 /// Root ports kept free for folders that are shared with a running VM.
-const SHARED_SLOTS: u8 = 8;
+pub(crate) const SHARED_SLOTS: u8 = 8;
 /// Distance between the ports of one instance and the next.
 const PORT_STRIDE: u16 = 20;
 /// Instances that get ports of their own; further ones need the variables.
@@ -186,7 +186,7 @@ impl Emulator {
                 reporter.report(Event::Notice(
                     "A stop was interrupted; the virtual machine runs on.",
                 ));
-                self.undo_saving(&record).await?;
+                self.undo_saving(&record, reporter).await?;
                 let record = RunRecord {
                     purpose: Purpose::Running(vm.clone()),
                     ..record
@@ -213,7 +213,11 @@ impl Emulator {
     }
 
     /// Lets a VM run on whose stop was cut short.
-    async fn undo_saving(&self, record: &RunRecord) -> Result<(), Error> {
+    async fn undo_saving(
+        &self,
+        record: &RunRecord,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
         let failed = |action| move |source| Error::Monitor { action, source };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
@@ -229,6 +233,7 @@ impl Emulator {
             .await
             .map_err(failed("let the guest run on"))?;
         session::drop_memory(&self.paths.session())?;
+        folders::attach_all(&self.paths, &monitor, &sockets, reporter).await?;
         monitor.close().await;
         Ok(())
     }

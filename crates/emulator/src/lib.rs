@@ -15,6 +15,7 @@
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`readiness`] | proof, by the ports that users use |
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
+//! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 
@@ -23,9 +24,11 @@
 pub mod archive;
 mod capture;
 pub mod config_disk;
+pub mod credentials;
 pub mod dotenv;
 mod error;
 pub mod fingerprint;
+pub mod folders;
 pub mod guest;
 mod inspect;
 mod instance;

@@ -9,6 +9,8 @@
 //!     run.json                           what QEMU process there is, and why
 //!     instance.json                      the image in use, the port offset
 //!     secrets.json                       where the secrets are, but never a value
+//!     projects.json                      the config files that were used last
+//!     shares/<slot>                      link to a folder while it is plugged in
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
 //!     snapshots/current -> <id>
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
@@ -205,6 +207,17 @@ impl InstancePaths {
         self.root.join("secrets.json")
     }
 
+    /// The config files that were used last.
+    pub fn projects(&self) -> PathBuf {
+        self.root.join("projects.json")
+    }
+
+    /// Leads to the folder that is being plugged into slot `slot`, for as long as
+    /// that takes.
+    pub fn share_link(&self, slot: u8) -> PathBuf {
+        self.root.join("shares").join(slot.to_string())
+    }
+
     /// The folder of all snapshots.
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")
@@ -339,6 +352,11 @@ impl SessionPaths {
     /// The session's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folders of the host that the guest sees.
+    pub fn folders(&self) -> PathBuf {
+        self.root.join("folders.json")
     }
 
     /// The disk: an overlay on a snapshot's disk or on the image.

@@ -13,7 +13,7 @@ use qemu::Sockets;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::guest;
+use crate::guest::{self, Resident};
 use crate::instance::{Emulator, Held};
 use crate::policy::Life;
 use crate::progress::{PhaseTime, Reporter, Stopwatch};
@@ -135,7 +135,7 @@ impl Emulator {
             .into())
     }
 
-    fn recorded_vault(&self) -> Result<Option<Vault>, Error> {
+    pub(crate) fn recorded_vault(&self) -> Result<Option<Vault>, Error> {
         let places = self.places(&self.paths.runtime_folder()?);
         Ok(Vault::recorded(self.paths.secret_place(), places)?)
     }
@@ -166,8 +166,13 @@ impl Held<'_> {
         };
         self.write_run(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let mut agent = guest::connect(&sockets.agent(), AGENT_LIMIT).await?;
-        self.rotate_now(&vm.endpoints, &mut agent, watch).await?;
+        let greeted = if vm.rotation_port {
+            Some(Resident::greet(&sockets.rotate()).await)
+        } else {
+            None
+        };
+        let mut guest = guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?;
+        self.rotate_now(&vm.endpoints, &mut guest, watch).await?;
         self.write_run(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
             ..vm.clone()
@@ -175,7 +180,7 @@ impl Held<'_> {
     }
 
     /// Finds out what became of a rotation that was cut short.
-    async fn settle_rotation(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+    pub(crate) async fn settle_rotation(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let Some((record, vm)) = &self.running else {
             return Ok(());
         };

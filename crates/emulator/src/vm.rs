@@ -199,7 +199,7 @@ impl Held<'_> {
                 .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
                 .await?;
         }
-        self.rotate_now(&prepared.endpoints, agent, watch).await
+        self.rotate_now(&prepared.endpoints, guest, watch).await
     }
 
     /// Gives a running guest fresh secrets and proves them, with all services healthy.
@@ -210,7 +210,7 @@ impl Held<'_> {
     pub(crate) async fn rotate_now(
         &self,
         endpoints: &[Endpoint],
-        agent: &mut qemu::GuestAgent,
+        guest: &mut Guest,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
         let limit = self.emulator.settings.ready_timeout;
@@ -317,7 +317,11 @@ impl Held<'_> {
             path: paths.session().disk(),
             backing,
         };
-        self.emulator
-            .machine(prepared, disk, config_iso, &prepared.endpoints)
+        Machine {
+            shares: crate::folders::shares(paths),
+            ..self
+                .emulator
+                .machine(prepared, disk, config_iso, &prepared.endpoints)
+        }
     }
 }
