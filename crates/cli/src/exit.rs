@@ -4,45 +4,60 @@ use std::process::ExitCode;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// What was asked for is so.
-    Success = 0,
+    Success,
     /// The operation failed.
-    Failed = 1,
+    Failed,
     /// The arguments or the environment cannot be understood. The number is
     /// the one that clap gives to arguments it refuses.
-    Usage = 2,
+    Usage,
     /// The emulator does not run, and `status` was asked for or what was asked
     /// needs it to. The number is the one that the Linux Standard Base gives to
     /// the `status` of a service.
-    NotRunning = 3,
+    NotRunning,
     /// Another command holds the instance.
-    Busy = 4,
+    Busy,
     /// This host cannot run the emulator as it is.
-    HostUnfit = 5,
+    HostUnfit,
+    /// `run` could not start the program. The number is the shells'.
+    NoProgram,
     /// Ended by Ctrl-C: 128 and the number of SIGINT, as shells count.
-    Interrupted = 130,
+    Interrupted,
     /// Ended by SIGTERM: 128 and its number.
-    Terminated = 143,
+    Terminated,
+    /// `run`: the program's own.
+    Child(u8),
 }
 
 impl Exit {
-    /// All of them, in ascending order.
-    pub(crate) const ALL: [Self; 8] = [
+    /// All that are this program's own, in ascending order.
+    pub(crate) const ALL: [Self; 9] = [
         Self::Success,
         Self::Failed,
         Self::Usage,
         Self::NotRunning,
         Self::Busy,
         Self::HostUnfit,
+        Self::NoProgram,
         Self::Interrupted,
         Self::Terminated,
     ];
 
     /// The number that the shell sees.
     pub(crate) const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotRunning => 3,
+            Self::Busy => 4,
+            Self::HostUnfit => 5,
+            Self::NoProgram => 127,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+            Self::Child(code) => code,
+        }
     }
 
     /// When it is given, for people.
@@ -57,6 +72,8 @@ impl Exit {
                 "this host cannot run it: QEMU missing or too old, no accelerator, \
                  or `doctor` found a failure"
             }
+            Self::NoProgram => "`run`: the program cannot be started",
+            Self::Child(_) => "`run`: the exit code of the program",
             Self::Interrupted => "interrupted by Ctrl-C; nothing is left half-done",
             Self::Terminated => "ended by SIGTERM; nothing is left half-done",
         }
@@ -77,6 +94,10 @@ mod tests {
     fn codes_are_listed_once_and_in_order() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
         assert!(codes.is_sorted_by(|one, next| one < next), "{codes:?}");
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 130, 143], "scripts rely on them");
+        assert_eq!(
+            codes,
+            [0, 1, 2, 3, 4, 5, 127, 130, 143],
+            "scripts rely on them"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::guest::presentable;
 use crate::instance::{Emulator, Held, now_ms};
 use crate::progress::Reporter;
 use crate::record::{self, Durability, Record};
-use crate::run::RunningVm;
+use crate::run::{Purpose, RunningVm};
 use crate::secret::{Secret, SecretName};
 use crate::secret_text::SecretText;
 use crate::store::Slot;
@@ -142,8 +142,8 @@ struct Answer {
 
 fn validate(body: &[u8], api_url: String) -> Result<ProjectCredentials, CredentialsError> {
     let invalid = |problem| CredentialsError::Invalid { problem };
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|_| invalid("it is no JSON object with text in it"))?;
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|_| invalid("it is no JSON object with text in it"))?;
     let secret = |field: Option<String>, problem| {
         field
             .and_then(SecretText::from_text)
@@ -215,9 +215,10 @@ impl Emulator {
                 request: "asking for credentials",
             });
         };
+        let rotating = matches!(record.purpose, Purpose::Rotating(_));
         held.settle_rotation(reporter).await?;
         held.share(record, file.folder()).await?;
-        let key = held.client_key(vm).await?;
+        let key = held.client_key(vm.rotated || rotating).await?;
         let credentials = ask(vm, &key, file.path()).await?;
         held.remember(&file)?;
         Ok(credentials)
@@ -231,8 +232,8 @@ impl Emulator {
 }
 
 impl Held<'_> {
-    async fn client_key(&self, vm: &RunningVm) -> Result<Secret, Error> {
-        if !vm.rotated {
+    async fn client_key(&self, rotated: bool) -> Result<Secret, Error> {
+        if !rotated {
             return Ok(SecretName::Pck.placeholder());
         }
         let set = match self.emulator.recorded_vault()? {
@@ -290,9 +291,7 @@ async fn ask_at(
         .map_err(CredentialsError::Client)?;
     let body = serde_json::json!({ "absolute_file_path": path }).to_string();
     let mut answer = client
-        .post(format!(
-            "{api_url}/api/v1/internal/local-emulator/project"
-        ))
+        .post(format!("{api_url}/api/v1/internal/local-emulator/project"))
         .header("content-type", "application/json")
         .header("x-stack-project-id", "internal")
         .header("x-stack-access-type", "client")

@@ -13,6 +13,7 @@
 //! `#`. Bytes that are not UTF-8 are fine.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// A variable to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,67 @@ pub struct Assignment {
     pub name: Range<usize>,
     /// Where the value stands, without its quotes.
     pub value: Range<usize>,
+}
+
+/// A `.env` file could not be changed; it is as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}", path.display())]
+pub struct DotenvError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+/// Sets `variables` in the file at `path`, which is made if it is not there.
+///
+/// The file is replaced by a whole one or not at all, and keeps its mode and
+/// owner; a new one is the user's alone. A link is followed.
+///
+/// # Errors
+///
+/// [`DotenvError`].
+pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<(), DotenvError> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let failed = |action| {
+        let path = path.to_owned();
+        move |source| DotenvError {
+            action,
+            path,
+            source,
+        }
+    };
+    let path = match path.canonicalize() {
+        Ok(real) => real,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(failed("find")(error)),
+    };
+    let (text, data) = match std::fs::read(&path) {
+        Ok(text) => (text, Some(path.metadata().map_err(failed("look at"))?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Vec::new(), None),
+        Err(error) => return Err(failed("read")(error)),
+    };
+    let write = || {
+        let folder = path.parent().filter(|parent| *parent != Path::new(""));
+        let mut file = tempfile::Builder::new()
+            .prefix(".env-")
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        std::io::Write::write_all(&mut file, &set(&text, variables))?;
+        if let Some(data) = data {
+            let mine = file.as_file().metadata()?;
+            if (mine.uid(), mine.gid()) != (data.uid(), data.gid()) {
+                let user = rustix::fs::Uid::from_raw(data.uid());
+                let group = rustix::fs::Gid::from_raw(data.gid());
+                rustix::fs::fchown(file.as_file(), Some(user), Some(group))?;
+            }
+            let mode = std::fs::Permissions::from_mode(data.mode() & 0o7777);
+            file.as_file().set_permissions(mode)?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(failed("write"))
 }
 
 /// `text` with `variables` set.
@@ -291,6 +353,30 @@ mod tests {
             }],
         );
         assert_eq!(out, b"A=\xff\xfe\nK=2\n\xff");
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode_and_a_new_one_is_the_user_s_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join(".env"), dir.path().join("link"));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let variables = [Variable {
+            name: "K",
+            value: "v",
+        }];
+        set_in_file(&file, &variables).unwrap();
+        assert_eq!(mode(&file), 0o600);
+        std::fs::write(&file, "A=1\nK=2").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        set_in_file(&link, &variables).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "A=1\nK=v");
+        assert_eq!(mode(&file), 0o640);
+        assert!(link.is_symlink());
+        let nowhere = dir.path().join("no/.env");
+        let error = set_in_file(&nowhere, &variables).unwrap_err().to_string();
+        assert!(error.contains("no/.env"), "{error}");
     }
 
     /// Lines as people write them, and worse.

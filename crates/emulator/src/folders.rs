@@ -333,7 +333,6 @@ impl Held<'_> {
             }
         }
     }
-
 }
 
 async fn monitor(sockets: &Sockets) -> Result<Monitor, Error> {

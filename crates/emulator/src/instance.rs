@@ -213,11 +213,7 @@ impl Emulator {
     }
 
     /// Lets a VM run on whose stop was cut short.
-    async fn undo_saving(
-        &self,
-        record: &RunRecord,
-        reporter: &dyn Reporter,
-    ) -> Result<(), Error> {
+    async fn undo_saving(&self, record: &RunRecord, reporter: &dyn Reporter) -> Result<(), Error> {
         let failed = |action| move |source| Error::Monitor { action, source };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)

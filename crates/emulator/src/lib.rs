@@ -32,6 +32,7 @@ pub mod folders;
 pub mod guest;
 mod inspect;
 mod instance;
+pub mod lease;
 pub mod lock;
 pub mod paths;
 pub mod policy;

@@ -10,6 +10,7 @@
 //!     instance.json                      the image in use, the port offset
 //!     secrets.json                       where the secrets are, but never a value
 //!     projects.json                      the config files that were used last
+//!     users                              locked by each `run`: the last one stops what they started
 //!     shares/<slot>                      link to a folder while it is plugged in
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
 //!     snapshots/current -> <id>
@@ -205,6 +206,11 @@ impl InstancePaths {
     /// Where the secrets are; never a value.
     pub fn secret_place(&self) -> PathBuf {
         self.root.join("secrets.json")
+    }
+
+    /// Locked by those who use the emulator and may have it stopped afterwards.
+    pub fn users(&self) -> PathBuf {
+        self.root.join("users")
     }
 
     /// The config files that were used last.

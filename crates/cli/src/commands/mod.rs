@@ -1,10 +1,13 @@
 //! The commands: each calls the engine and hands over what it reports.
 
 mod bench;
+mod credentials;
 mod doctor;
 mod documents;
+mod folders;
 mod lifecycle;
 mod logs;
+mod run;
 mod secrets;
 
 use std::io::IsTerminal as _;
@@ -79,7 +82,10 @@ async fn operate(
 ) -> Result<Exit, Failure> {
     let interrupts = match operation {
         // These hold nothing, so a signal may end them as it ends any program.
-        Operation::Logs { .. } | Operation::Status | Operation::SecretsList => None,
+        Operation::Logs { .. }
+        | Operation::Status
+        | Operation::FoldersList
+        | Operation::SecretsList => None,
         Operation::Start
         | Operation::Stop { .. }
         | Operation::Reset { .. }
@@ -88,6 +94,9 @@ async fn operate(
         | Operation::Archive { .. }
         | Operation::Restore { .. }
         | Operation::Doctor { .. }
+        | Operation::Credentials { .. }
+        | Operation::Run { .. }
+        | Operation::FoldersRemove { .. }
         | Operation::SecretsShow { .. }
         | Operation::SecretsRotate
         | Operation::SecretsForget
@@ -121,6 +130,16 @@ async fn operate(
             lines,
         } => logs::show(&context, source, follow, lines).await,
         Operation::Bench { runs } => bench::run(&context, runs).await,
+        Operation::Credentials { config_file, form } => {
+            credentials::give(&context, &config_file, &form).await
+        }
+        Operation::Run {
+            config_file,
+            program,
+            arguments,
+        } => run::run(&context, &config_file, &program, &arguments).await,
+        Operation::FoldersList => folders::list(&context),
+        Operation::FoldersRemove { folder } => folders::remove(&context, &folder).await,
         Operation::SecretsList => secrets::list(&context),
         Operation::SecretsShow { name } => secrets::show(&context, name).await,
         Operation::SecretsRotate => secrets::rotate(&context).await,

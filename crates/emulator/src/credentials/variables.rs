@@ -52,7 +52,10 @@ impl ProjectCredentials {
     /// bundlers put what has one into pages.
     pub fn variables(&self, kind: AppKind) -> Vec<AppVariable> {
         let mut variables = self.public(kind.public_prefix());
-        variables.extend(variable("STACK_SECRET_SERVER_KEY", self.secret_server_key.expose()));
+        variables.extend(variable(
+            "STACK_SECRET_SERVER_KEY",
+            self.secret_server_key.expose(),
+        ));
         variables
     }
 
@@ -123,7 +126,11 @@ mod tests {
         );
         let all = lines(&credentials().all_variables());
         assert_eq!(all.len(), 13);
-        for name in ["STACK_API_URL", "VITE_STACK_PROJECT_ID", "EXPO_PUBLIC_STACK_API_URL"] {
+        for name in [
+            "STACK_API_URL",
+            "VITE_STACK_PROJECT_ID",
+            "EXPO_PUBLIC_STACK_API_URL",
+        ] {
             assert!(all.iter().any(|line| line.starts_with(&format!("{name}="))));
         }
     }
@@ -132,7 +139,10 @@ mod tests {
     fn no_secret_gets_a_prefix_and_the_admin_key_goes_nowhere() {
         for line in lines(&credentials().all_variables()) {
             assert!(!line.ends_with("=sak_1"), "{line}");
-            assert!(!line.ends_with("=ssk_1") || line.starts_with("STACK_"), "{line}");
+            assert!(
+                !line.ends_with("=ssk_1") || line.starts_with("STACK_"),
+                "{line}"
+            );
         }
     }
 

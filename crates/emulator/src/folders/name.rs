@@ -75,13 +75,11 @@ impl ConfigFile {
 impl NamedFolder {
     /// Looks at the folder at `path`, and whether it may be shared.
     fn name(path: &Path, settings: &Settings) -> Result<Self, ShareError> {
-        let folder = path
-            .canonicalize()
-            .map_err(|source| ShareError::NotThere {
-                what: "folder",
-                path: path.to_owned(),
-                source,
-            })?;
+        let folder = path.canonicalize().map_err(|source| ShareError::NotThere {
+            what: "folder",
+            path: path.to_owned(),
+            source,
+        })?;
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let user_home = settings.user_home.as_deref().map(canonical);
         if let Some(reason) = refusal(&folder, user_home.as_deref(), &canonical(&settings.home)) {
@@ -131,8 +129,8 @@ fn text(path: &Path) -> Result<String, ShareError> {
 fn refusal(folder: &Path, user_home: Option<&Path>, emulator_home: &Path) -> Option<String> {
     /// Not a project's folder on any system, and with secrets of all programs in it.
     const SYSTEM: [&str; 12] = [
-        "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr", "/System",
-        "/Library",
+        "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr",
+        "/System", "/Library",
     ];
     let around = |inner: &Path| inner.starts_with(folder);
     if folder == Path::new("/") {
@@ -160,7 +158,9 @@ fn refusal(folder: &Path, user_home: Option<&Path>, emulator_home: &Path) -> Opt
         return Some("the emulator keeps its own files there".to_owned());
     }
     let system = SYSTEM.into_iter().find(|system| {
-        folder.starts_with(system) && !emulator_home.starts_with(system) && !folder.starts_with("/run/media")
+        folder.starts_with(system)
+            && !emulator_home.starts_with(system)
+            && !folder.starts_with("/run/media")
     });
     system.map(|system| format!("{system} belongs to the system"))
 }
@@ -174,7 +174,10 @@ mod tests {
     fn settings(home: &Path) -> Settings {
         let variables = [
             ("HOME", home.as_os_str()),
-            ("STACK_EMULATOR_HOME", home.join(".stack/emulator").as_os_str()),
+            (
+                "STACK_EMULATOR_HOME",
+                home.join(".stack/emulator").as_os_str(),
+            ),
         ]
         .map(|(name, value)| (name.into(), value.to_owned()));
         Settings::from_variables(variables).unwrap()
@@ -204,7 +207,12 @@ mod tests {
             let said = refused(folder).unwrap_or_default();
             assert!(said.contains(reason), "{folder}: {said}");
         }
-        for folder in ["/home/ada/app", "/home/ada/a/.hidden", "/srv/app", "/run/media/ada/usb"] {
+        for folder in [
+            "/home/ada/app",
+            "/home/ada/a/.hidden",
+            "/srv/app",
+            "/run/media/ada/usb",
+        ] {
             assert_eq!(refused(folder), None, "{folder}");
         }
     }
@@ -236,7 +244,8 @@ mod tests {
         std::fs::write(root.join("outside.ts"), "").unwrap();
         symlink("../outside.ts", project.join("out.ts")).unwrap();
         symlink("nowhere", project.join("dangling.ts")).unwrap();
-        let name = |file: &str| ConfigFile::name(&project.join(file), &settings(&root)).unwrap_err();
+        let name =
+            |file: &str| ConfigFile::name(&project.join(file), &settings(&root)).unwrap_err();
         assert!(matches!(name("out.ts"), ShareError::LeadsOut { .. }));
         assert!(matches!(name("dangling.ts"), ShareError::NotThere { .. }));
         assert!(matches!(name("gone.ts"), ShareError::NotThere { .. }));
