@@ -17,6 +17,9 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+pub mod keychain;
+pub mod leaks;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -267,6 +270,8 @@ impl World {
             .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
             .env("EMULATOR_BACKEND_PORT", ports().1.to_string())
             .env_remove("XDG_RUNTIME_DIR")
+            // Not the keychain of whoever runs the tests.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::entries::{Entries, keychain};
 use super::runtime_file::RuntimeFile;
-use super::worker::Worker;
+use super::worker::{Answer, Worker};
 use super::{SecretStore, Slot, StoreError, StoreKind};
 use crate::error::chain;
 use crate::paths::InstanceName;
@@ -97,6 +97,7 @@ impl Candidate {
             worker: Worker::begin(self.kind, move || open())?,
             limits: self.limits,
             answered: false,
+            early: None,
         })
     }
 }
@@ -158,9 +159,31 @@ struct Opened {
     worker: Worker<Store>,
     limits: Limits,
     answered: bool,
+    /// The sets, asked for ahead of time.
+    early: Option<Answer<Vec<SecretSet>>>,
+}
+
+/// Both sets of a place, as far as they are there.
+fn both(store: &dyn SecretStore) -> Result<Vec<SecretSet>, StoreError> {
+    let sets = [store.load(Slot::Current)?, store.load(Slot::Pending)?];
+    Ok(sets.into_iter().flatten().collect())
 }
 
 impl Opened {
+    /// Asks for both sets, so that they are there when they are needed.
+    fn read_ahead(&mut self) {
+        self.early = Some(self.worker.submit(|store| both(store.as_ref())));
+    }
+
+    async fn known(&mut self) -> Result<Vec<SecretSet>, StoreError> {
+        let Some(early) = self.early.take() else {
+            return self.ask("read", both).await;
+        };
+        let sets = self.worker.wait(early, "read", self.limits.first).await;
+        self.answered |= sets.is_ok();
+        sets
+    }
+
     async fn ask<T: Send + 'static>(
         &mut self,
         action: &'static str,
@@ -218,11 +241,17 @@ struct State {
 impl Vault {
     /// The best of `candidates`, with the others to fall back on.
     ///
-    /// Begins to open it in the background. `record` is the path of the
+    /// Begins to open and read it in the background. `record` is the path of the
     /// instance's `secrets.json`.
     pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, StoreError> {
         let recorded = recorded(&record)?;
-        Self::of(record, recorded, candidates)
+        let mut vault = Self::of(record, recorded, candidates)?;
+        let state = vault.state.get_mut();
+        state.opened.read_ahead();
+        if let Some(former) = &mut state.former {
+            former.read_ahead();
+        }
+        Ok(vault)
     }
 
     /// The place where the instance's values were put last, and no other;
@@ -288,14 +317,15 @@ impl Vault {
         &self,
         reporter: &dyn Reporter,
     ) -> Result<Vec<SecretSet>, StoreError> {
-        let load = |store: &dyn SecretStore| {
-            let sets = [store.load(Slot::Current)?, store.load(Slot::Pending)?];
-            Ok(sets.into_iter().flatten().collect::<Vec<_>>())
-        };
         let mut state = self.state.lock().await;
-        let mut sets = state.lasting("read", reporter, load).await?;
+        let mut sets = loop {
+            match state.opened.known().await {
+                Ok(sets) => break sets,
+                Err(error) => state.fall_back(error, reporter)?,
+            }
+        };
         if let Some(former) = &mut state.former {
-            match former.ask("read", load).await {
+            match former.known().await {
                 Ok(more) => sets.extend(more),
                 // Only used to prove that they are refused.
                 Err(error) => tracing::debug!(%error, "the last values cannot be read"),
@@ -381,21 +411,6 @@ impl State {
             self.recorded = Some(place);
         }
         Ok(())
-    }
-
-    /// Asks until a place answers.
-    async fn lasting<T: Send + 'static>(
-        &mut self,
-        action: &'static str,
-        reporter: &dyn Reporter,
-        work: impl Fn(&dyn SecretStore) -> Result<T, StoreError> + Clone + Send + 'static,
-    ) -> Result<T, StoreError> {
-        loop {
-            match self.opened.ask(action, work.clone()).await {
-                Ok(value) => return Ok(value),
-                Err(error) => self.fall_back(error, reporter)?,
-            }
-        }
     }
 
     /// Goes on with the next place, or gives up with `error`.

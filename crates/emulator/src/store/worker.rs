@@ -12,6 +12,9 @@ use tokio::time::timeout;
 
 use super::{StoreError, StoreKind};
 
+/// An answer that may still be on its way.
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
 type Job<S> = Box<dyn FnOnce(Result<&S, StoreError>) + Send>;
 
 /// A store of type `S`, which need not be `Send`: it never leaves its thread.
@@ -43,6 +46,22 @@ impl<S: 'static> Worker<S> {
         Ok(Self { kind, jobs })
     }
 
+    /// Has the store do `work`, without waiting for it. What comes is the answer,
+    /// or nothing if the thread has ended.
+    pub(super) fn submit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&S) -> Result<T, StoreError> + Send + 'static,
+    ) -> Answer<T> {
+        let (send, answer) = oneshot::channel();
+        let job: Job<S> = Box::new(move |store| {
+            // Nobody waits any more if the limit has passed.
+            drop(send.send(store.and_then(work)));
+        });
+        // If nobody takes it, it is dropped here, and the answer never comes.
+        drop(self.jobs.send(job));
+        answer
+    }
+
     /// Has the store do `work`, and waits for at most `limit`.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
@@ -50,22 +69,23 @@ impl<S: 'static> Worker<S> {
         limit: Duration,
         work: impl FnOnce(&S) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (send, answer) = oneshot::channel();
-        let job: Job<S> = Box::new(move |store| {
-            // Nobody waits any more if the limit has passed.
-            drop(send.send(store.and_then(work)));
-        });
-        let no_answer = StoreError::NoAnswer {
-            kind: self.kind,
-            action,
-            limit,
-        };
-        if self.jobs.send(job).is_err() {
-            return Err(no_answer);
-        }
+        self.wait(self.submit(work), action, limit).await
+    }
+
+    /// Waits for an answer for at most `limit`.
+    pub(super) async fn wait<T>(
+        &self,
+        answer: Answer<T>,
+        action: &'static str,
+        limit: Duration,
+    ) -> Result<T, StoreError> {
         match timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(no_answer),
+            Ok(Err(_)) | Err(_) => Err(StoreError::NoAnswer {
+                kind: self.kind,
+                action,
+                limit,
+            }),
         }
     }
 }
