@@ -97,7 +97,7 @@ fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
     let world = with(&keychain);
     let started = world.run(["start"]).ok();
     assert!(
-        started.stderr.contains("your keychain is locked"),
+        started.stderr.contains("keychain is locked"),
         "{}",
         started.stderr
     );
