@@ -132,14 +132,26 @@ impl Keychain {
             .output()
             .expect("secret-tool is there");
         let text = String::from_utf8(output.stdout).expect("text");
-        let field = |name: &'static str| {
-            let text = text.lines();
-            text.filter_map(move |line| line.strip_prefix(name).map(str::to_owned))
-        };
-        let mut entries: Vec<_> = field("label = ")
-            .zip(field("secret = "))
-            .map(|(label, value)| Entry { label, value })
-            .collect();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut in_value = false;
+        for line in text.lines() {
+            if let Some(label) = line.strip_prefix("label = ") {
+                let (label, value) = (label.to_owned(), String::new());
+                entries.push(Entry { label, value });
+            } else if let Some(entry) = entries.last_mut() {
+                // A value may have several lines; the field after it ends them.
+                in_value &= !line.starts_with("created = ");
+                let first = line.strip_prefix("secret = ");
+                if let Some(more) = first.or(in_value.then_some(line)) {
+                    in_value = true;
+                    entry.value.push_str(more);
+                    entry.value.push('\n');
+                }
+            }
+        }
+        for entry in &mut entries {
+            entry.value.truncate(entry.value.trim_end().len());
+        }
         entries.sort_by(|one, other| one.label.cmp(&other.label));
         entries
     }

@@ -150,6 +150,36 @@ fn a_keychain_that_stops_answering_is_left_and_used_again_once_it_answers() {
 }
 
 #[test]
+fn a_start_that_is_killed_leaves_its_values_in_the_keychain_alone() {
+    let keychain = Keychain::start();
+    let world = with(&keychain);
+    for _ in 0..2 {
+        let mut start = world.spawn(["start"]);
+        let pending = loop {
+            let entries = keychain.entries().into_iter();
+            let mut pending = entries.filter(|entry| entry.label.contains("under way"));
+            if let Some(pending) = pending.next() {
+                break pending.value;
+            }
+            assert!(
+                start.try_wait().unwrap().is_none(),
+                "it ended before it was seen"
+            );
+        };
+        start.kill().unwrap();
+        start.wait().unwrap();
+        let values: Vec<String> = pending.lines().map(str::to_owned).collect();
+        assert_eq!(values.len(), 4);
+        nowhere(world.user_home(), &values);
+    }
+    world.start();
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    assert_eq!(keychain.entries().len(), 4, "nothing is under way any more");
+    world.discard();
+    assert!(keychain.entries().is_empty());
+}
+
+#[test]
 fn a_rotation_that_is_killed_leaves_values_that_the_guest_takes() {
     let keychain = Keychain::start();
     let world = with(&keychain);
