@@ -17,6 +17,9 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+pub mod keychain;
+pub mod leaks;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -281,6 +284,8 @@ impl World {
             // What the machine has of these is not for tests.
             .env_remove("GITHUB_TOKEN")
             .env("NO_PROXY", "127.0.0.1,::1,localhost")
+            // Not the keychain of whoever runs the tests.
+            .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);

@@ -1,9 +1,10 @@
 //! Arguments as typed; [`crate::invocation`] says what they mean.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
@@ -166,7 +167,41 @@ pub(crate) enum CommandArguments {
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
         runs: u16,
     },
-    /// Show the keys that are in force
+    /// Print the keys of an app's project, or put them into its `.env` file
+    #[command(
+        long_about = "Print the keys of an app's project, or put them into its `.env` file.\n\n\
+            The project is the one that belongs to the path of the config file; it is made when it is asked \
+            for the first time. The folder of the config file is shared with the emulator, and nothing else."
+    )]
+    Credentials {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The form of the output; `next`, `vite` and `expo` are `dotenv` with the names that those read
+        #[arg(long, value_enum, value_name = "FORMAT", default_value_t = CredentialsFormat::Dotenv)]
+        format: CredentialsFormat,
+        /// Set the variables in this file, which otherwise stays as it is byte for byte
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        write: Option<PathBuf>,
+    },
+    /// Run a program with the keys of its project, starting the emulator if needed
+    #[command(
+        long_about = "Run a program with the keys of its project, starting the emulator if needed.\n\n\
+            The program gets the variables of `credentials` in every form, and the signals that this one gets. \
+            Afterwards the emulator is stopped if it was started for it and nobody else uses it, and the session \
+            is kept. The exit code is the program's; 128 and the number of the signal if one ended it; 127 if \
+            it could not be started."
+    )]
+    Run {
+        #[command(flatten)]
+        config: ConfigArguments,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
+        command: Vec<OsString>,
+    },
+    /// Show or take back the folders that the emulator sees
+    #[command(subcommand)]
+    Folders(FoldersArguments),
+    /// Show, replace or forget the keys that are in force
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(SecretsArguments),
     /// Print a completion script for a shell
@@ -279,6 +314,44 @@ pub(crate) enum SettingsArguments {
     },
 }
 
+/// Which app.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// The app's config file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "stack.config.ts")]
+    pub config_file: PathBuf,
+}
+
+/// How credentials are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CredentialsFormat {
+    /// Lines for a shell: `export NAME='value'`
+    Env,
+    /// Lines of a `.env` file: `NAME=value`
+    Dotenv,
+    /// The same, with the prefix `NEXT_PUBLIC_` but for the secret
+    Next,
+    /// The same, with the prefix `VITE_`
+    Vite,
+    /// The same, with the prefix `EXPO_PUBLIC_`
+    Expo,
+    /// One JSON object, with the super secret admin key and the config file's settings
+    Json,
+}
+
+/// What is wanted of the shared folders.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FoldersArguments {
+    /// List them
+    List,
+    /// Take one back from the emulator
+    Remove {
+        /// The folder
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
 /// What is wanted of the secrets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsArguments {
@@ -292,6 +365,13 @@ pub(crate) enum SecretsArguments {
         #[arg(value_parser = secret_name())]
         name: SecretName,
     },
+    /// Replace all of them in the running emulator
+    #[command(long_about = "Replace all of them in the running emulator.\n\n\
+            Returns once the new ones are accepted and the old ones refused. Apps that hold old ones have to \
+            get new ones: see `stack-emulator credentials`.")]
+    Rotate,
+    /// Remove them from where they are kept; the emulator must be stopped
+    Forget,
 }
 
 fn arch() -> impl TypedValueParser<Value = Arch> {

@@ -4,39 +4,44 @@ use std::process::ExitCode;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// What was asked for is so.
-    Success = 0,
+    Success,
     /// The operation failed.
-    Failed = 1,
+    Failed,
     /// The arguments or the environment cannot be understood. The number is
     /// the one that clap gives to arguments it refuses.
-    Usage = 2,
-    /// `status` found no running emulator. The number is the one that the
-    /// Linux Standard Base gives to the `status` of a service.
-    NotRunning = 3,
+    Usage,
+    /// The emulator does not run, and `status` was asked for or what was asked
+    /// needs it to. The number is the one that the Linux Standard Base gives to
+    /// the `status` of a service.
+    NotRunning,
     /// Another command holds the instance.
-    Busy = 4,
+    Busy,
     /// This host cannot run the emulator as it is.
-    HostUnfit = 5,
+    HostUnfit,
+    /// `run` could not start the program. The number is the shells'.
+    NoProgram,
     /// Ended by SIGHUP: 128 and its number.
-    HungUp = 129,
+    HungUp,
     /// Ended by Ctrl-C: 128 and the number of SIGINT, as shells count.
-    Interrupted = 130,
+    Interrupted,
     /// Ended by SIGTERM: 128 and its number.
-    Terminated = 143,
+    Terminated,
+    /// `run`: the program's own.
+    Child(u8),
 }
 
 impl Exit {
-    /// All of them, in ascending order.
-    pub(crate) const ALL: [Self; 9] = [
+    /// All that are this program's own, in ascending order.
+    pub(crate) const ALL: [Self; 10] = [
         Self::Success,
         Self::Failed,
         Self::Usage,
         Self::NotRunning,
         Self::Busy,
         Self::HostUnfit,
+        Self::NoProgram,
         Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
@@ -44,7 +49,19 @@ impl Exit {
 
     /// The number that the shell sees.
     pub(crate) const fn code(self) -> u8 {
-        self as u8
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotRunning => 3,
+            Self::Busy => 4,
+            Self::HostUnfit => 5,
+            Self::NoProgram => 127,
+            Self::HungUp => 129,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+            Self::Child(code) => code,
+        }
     }
 
     /// When it is given, for people.
@@ -53,13 +70,15 @@ impl Exit {
             Self::Success => "done, or it was so already; `status`: the emulator runs",
             Self::Failed => "the operation failed; the message says why and what to do",
             Self::Usage => "an argument or an environment variable is invalid",
-            Self::NotRunning => "`status`: the emulator does not run",
+            Self::NotRunning => "the emulator does not run",
             Self::Busy => "another command holds the instance and did not end in time",
             Self::HostUnfit => {
                 "this host cannot run it: QEMU missing or too old, no accelerator, \
                  or `doctor` found a failure"
             }
             Self::HungUp => "ended because its terminal was closed; nothing is left half-done",
+            Self::NoProgram => "`run`: the program cannot be started",
+            Self::Child(_) => "`run`: the exit code of the program",
             Self::Interrupted => "interrupted by Ctrl-C; nothing is left half-done",
             Self::Terminated => "ended by SIGTERM; nothing is left half-done",
         }
@@ -82,7 +101,7 @@ mod tests {
         assert!(codes.is_sorted_by(|one, next| one < next), "{codes:?}");
         assert_eq!(
             codes,
-            [0, 1, 2, 3, 4, 5, 129, 130, 143],
+            [0, 1, 2, 3, 4, 5, 127, 129, 130, 143],
             "scripts rely on them"
         );
     }

@@ -58,6 +58,18 @@ pub(crate) enum Failure {
     /// There are no secrets to show.
     #[error("there are no secrets: the emulator has not been started, or they were dropped")]
     NoSecrets,
+    /// The `.env` file cannot be changed.
+    #[error(transparent)]
+    Dotenv(#[from] emulator::dotenv::DotenvError),
+    /// The program to run cannot be started.
+    #[error("cannot start {}", .program.to_string_lossy())]
+    Program {
+        /// As it was typed.
+        program: std::ffi::OsString,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A benchmark would cost the user a session.
     #[error("{}, and a benchmark starts and discards many", .occupied.describe())]
     BenchOccupied {
@@ -119,6 +131,8 @@ impl Failure {
             Self::NoLog { .. } => "log_missing",
             Self::ReadLog { .. } | Self::FollowLog { .. } => "log",
             Self::NoSecrets => "secrets_missing",
+            Self::Dotenv(_) => "file",
+            Self::Program { .. } => "program",
             Self::BenchOccupied { .. } => "occupied",
             Self::Print(_) | Self::Encode(_) => "output",
             Self::WritePage { .. } => "file",
@@ -143,7 +157,9 @@ impl Failure {
                 "Use an instance of its own, `stack-emulator bench --instance bench`, or drop the \
                  session with `stack-emulator reset`."
             }
+            Self::Program { .. } => "Is it installed? It is looked for in PATH, without a shell.",
             Self::Declined
+            | Self::Dotenv(_)
             | Self::ReadLog { .. }
             | Self::FollowLog { .. }
             | Self::Print(_)
@@ -164,7 +180,9 @@ impl Failure {
             Self::Interrupted(Signal::Interrupt) => Exit::Interrupted,
             Self::Interrupted(Signal::Terminate) => Exit::Terminated,
             Self::Interrupted(Signal::Hangup) => Exit::HungUp,
+            Self::Program { .. } => Exit::NoProgram,
             Self::Declined
+            | Self::Dotenv(_)
             | Self::Ask(_)
             | Self::NoLog { .. }
             | Self::ReadLog { .. }
@@ -184,6 +202,7 @@ fn engine_exit(error: &emulator::Error) -> Exit {
     match error {
         emulator::Error::Lock(LockError::Busy { .. }) => Exit::Busy,
         emulator::Error::Qemu(_) | emulator::Error::Accelerator(_) => Exit::HostUnfit,
+        emulator::Error::NotRunning { .. } => Exit::NotRunning,
         emulator::Error::ColdFailed { source, .. } => engine_exit(source),
         // The engine's errors grow; what needs no code of its own has failed.
         _ => Exit::Failed,

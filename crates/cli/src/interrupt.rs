@@ -7,6 +7,8 @@
 //! command cleans up.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -48,6 +50,8 @@ impl Signal {
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     first: watch::Receiver<Option<Signal>>,
+    /// Signals are somebody else's for now.
+    ceded: Arc<AtomicBool>,
 }
 
 impl Interrupts {
@@ -60,6 +64,8 @@ impl Interrupts {
         let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(Failure::Signals)?;
         let (tell, first) = watch::channel(None);
+        let ceded = Arc::new(AtomicBool::new(false));
+        let ignore = ceded.clone();
         tokio::spawn(async move {
             loop {
                 let signal = tokio::select! {
@@ -68,13 +74,24 @@ impl Interrupts {
                     Some(()) = hangup.recv() => Signal::Hangup,
                     else => return,
                 };
+                if ignore.load(Ordering::Relaxed) {
+                    continue;
+                }
                 if tell.borrow().is_some() {
                     std::process::exit(signal.exit().code().into());
                 }
                 tell.send_replace(Some(signal));
             }
         });
-        Ok(Self { first })
+        Ok(Self { first, ceded })
+    }
+
+    /// Does `work`, which sees to signals itself.
+    pub(crate) async fn ceded<T>(&self, work: impl Future<Output = T>) -> T {
+        self.ceded.store(true, Ordering::Relaxed);
+        let result = work.await;
+        self.ceded.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Does `work` unless a signal comes; then drops it and does `clean_up`.
@@ -101,14 +118,12 @@ impl Interrupts {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
     fn interrupts() -> (watch::Sender<Option<Signal>>, Interrupts) {
         let (tell, first) = watch::channel(None);
-        (tell, Interrupts { first })
+        let ceded = Arc::default();
+        (tell, Interrupts { first, ceded })
     }
 
     #[tokio::test]

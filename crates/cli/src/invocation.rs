@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
+use emulator::credentials::AppKind;
 use emulator::paths::InstanceName;
 use emulator::preferences::Preference;
 use emulator::prune::PruneRequest;
@@ -15,8 +16,8 @@ use images::github::Repo;
 use images::source::Source;
 
 use crate::arguments::{
-    Arguments, CommandArguments, ImagesArguments, PullArguments, PullSource, SecretsArguments,
-    SettingsArguments,
+    Arguments, CommandArguments, CredentialsFormat, FoldersArguments, ImagesArguments,
+    PullArguments, PullSource, SecretsArguments, SettingsArguments,
 };
 use crate::exit::Exit;
 use crate::manual;
@@ -104,6 +105,34 @@ pub(crate) enum Operation {
     SecretsShow {
         name: SecretName,
     },
+    Credentials {
+        config_file: PathBuf,
+        form: CredentialsForm,
+    },
+    Run {
+        config_file: PathBuf,
+        program: OsString,
+        arguments: Vec<OsString>,
+    },
+    FoldersList,
+    FoldersRemove {
+        folder: PathBuf,
+    },
+    SecretsRotate,
+    SecretsForget,
+}
+
+/// What becomes of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CredentialsForm {
+    /// Printed as lines for a shell.
+    Shell,
+    /// Printed as lines of a `.env` file.
+    Dotenv(AppKind),
+    /// Printed as one JSON object.
+    Json,
+    /// Set in a `.env` file.
+    Write { file: PathBuf, kind: AppKind },
 }
 
 /// What a stop does with the session.
@@ -256,6 +285,30 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
             refuse_json(global.json, "secrets show")?;
             Operation::SecretsShow { name }
         }
+        CommandArguments::Credentials {
+            config,
+            format,
+            write,
+        } => Operation::Credentials {
+            config_file: config.config_file,
+            form: credentials_form(format, write, global.json)?,
+        },
+        CommandArguments::Run { config, command } => {
+            refuse_json(global.json, "run")?;
+            let mut words = command.into_iter();
+            Operation::Run {
+                config_file: config.config_file,
+                // clap requires at least one.
+                program: words.next().unwrap_or_default(),
+                arguments: words.collect(),
+            }
+        }
+        CommandArguments::Folders(FoldersArguments::List) => Operation::FoldersList,
+        CommandArguments::Folders(FoldersArguments::Remove { folder }) => {
+            Operation::FoldersRemove { folder }
+        }
+        CommandArguments::Secrets(SecretsArguments::Rotate) => Operation::SecretsRotate,
+        CommandArguments::Secrets(SecretsArguments::Forget) => Operation::SecretsForget,
         CommandArguments::Completions { shell } => {
             refuse_json(global.json, "completions")?;
             return Ok(document(Document::Completions(shell), global.verbose));
@@ -283,6 +336,31 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
             Format::Human
         },
         verbose: global.verbose,
+    })
+}
+
+fn credentials_form(
+    format: CredentialsFormat,
+    write: Option<PathBuf>,
+    json: bool,
+) -> Result<CredentialsForm, clap::Error> {
+    let kind = match format {
+        CredentialsFormat::Env | CredentialsFormat::Dotenv => Some(AppKind::Plain),
+        CredentialsFormat::Next => Some(AppKind::Next),
+        CredentialsFormat::Vite => Some(AppKind::Vite),
+        CredentialsFormat::Expo => Some(AppKind::Expo),
+        CredentialsFormat::Json => None,
+    };
+    Ok(match (write, kind) {
+        (Some(file), Some(kind)) => CredentialsForm::Write { file, kind },
+        (Some(_), None) => {
+            let text = "the argument '--write <FILE>' cannot be used with '--format json': the file is a `.env` file";
+            return Err(command().error(ErrorKind::ArgumentConflict, text));
+        }
+        (None, None) => CredentialsForm::Json,
+        (None, Some(_)) if json => CredentialsForm::Json,
+        (None, Some(_)) if format == CredentialsFormat::Env => CredentialsForm::Shell,
+        (None, Some(kind)) => CredentialsForm::Dotenv(kind),
     })
 }
 
@@ -398,6 +476,48 @@ mod tests {
             Request::Operate { operation, .. } => operation,
             Request::Document(document) => panic!("{document:?}"),
         }
+    }
+
+    #[test]
+    fn credentials_have_one_form() {
+        let form = |line: &str| match operation(line) {
+            Operation::Credentials { form, .. } => form,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            form("x credentials"),
+            CredentialsForm::Dotenv(AppKind::Plain)
+        );
+        assert_eq!(
+            form("x credentials --format vite"),
+            CredentialsForm::Dotenv(AppKind::Vite)
+        );
+        assert_eq!(form("x credentials --format env"), CredentialsForm::Shell);
+        assert_eq!(
+            form("x credentials --format next --json"),
+            CredentialsForm::Json
+        );
+        assert_eq!(
+            form("x credentials --format next --write .env.local"),
+            CredentialsForm::Write {
+                file: ".env.local".into(),
+                kind: AppKind::Next
+            }
+        );
+        assert!(meant("x credentials --format json --write .env").is_err());
+    }
+
+    #[test]
+    fn what_follows_two_dashes_is_the_program_s() {
+        assert_eq!(
+            operation("x run --config-file a.ts -- npm run dev -- --json"),
+            Operation::Run {
+                config_file: "a.ts".into(),
+                program: "npm".into(),
+                arguments: ["run", "dev", "--", "--json"].map(Into::into).to_vec(),
+            }
+        );
+        assert!(meant("x run").is_err() && meant("x run npm").is_err());
     }
 
     #[test]

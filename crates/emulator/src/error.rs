@@ -178,9 +178,21 @@ pub enum Error {
     /// QEMU could not be ended.
     #[error(transparent)]
     Stop(#[from] qemu::StopError),
+    /// A folder cannot be shared or taken back.
+    #[error(transparent)]
+    Share(#[from] crate::folders::ShareError),
+    /// The backend gave no project keys.
+    #[error(transparent)]
+    Credentials(#[from] crate::credentials::CredentialsError),
     /// It cannot be done while the emulator runs.
     #[error("{request} cannot be done while the emulator runs")]
     Running {
+        /// What was asked for.
+        request: &'static str,
+    },
+    /// It can only be done while the emulator runs.
+    #[error("{request} can only be done while the emulator runs")]
+    NotRunning {
         /// What was asked for.
         request: &'static str,
     },
@@ -259,6 +271,9 @@ impl Error {
             Self::Process(_) => "process",
             Self::Stop(_) => "stop",
             Self::Running { .. } => "running",
+            Self::NotRunning { .. } => "not_running",
+            Self::Share(error) => error.code(),
+            Self::Credentials(error) => error.code(),
             Self::OtherImage { .. } => "other_image",
             Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
@@ -294,6 +309,10 @@ impl Error {
                     variables.join(" and ")
                 )
             }
+            Self::NotRunning { .. } => "Run `stack-emulator start` first.".to_owned(),
+            Self::Share(error) => return error.hint().map(str::to_owned),
+            Self::Credentials(error) => return error.hint().map(str::to_owned),
+            Self::Store(error) => return error.hint().map(str::to_owned),
             Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
             Self::OtherImage { .. } => {
                 "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
@@ -334,7 +353,6 @@ impl Error {
             | Self::Random(_)
             | Self::Monitor { .. }
             | Self::Migration { .. }
-            | Self::Store(_)
             | Self::Archive(_)
             | Self::Process(_)
             | Self::Stop(_) => return None,

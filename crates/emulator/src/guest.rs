@@ -300,7 +300,7 @@ fn describe(outcome: Outcome) -> String {
 
 /// The guest's words, fit for a terminal and a log: one line, no control
 /// characters, and none of the values, whatever the guest echoes.
-fn presentable(bytes: &[u8], set: Option<&SecretSet>) -> String {
+pub(crate) fn presentable(bytes: &[u8], set: Option<&SecretSet>) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     if let Some(set) = set {
         for name in SecretName::ALL {

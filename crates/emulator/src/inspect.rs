@@ -10,9 +10,7 @@ use crate::fingerprint::Mismatch;
 use crate::instance::Emulator;
 use crate::ports::{self, Taken};
 use crate::readiness::Endpoint;
-use crate::secret::SecretSet;
 use crate::snapshot::{Found, Snapshot};
-use crate::store::{self, SecretStore, Slot, StoreKind};
 
 impl Emulator {
     /// The image that the next start would use: the one named, else the one
@@ -41,24 +39,5 @@ impl Emulator {
         };
         let prepared = self.prepare().await?;
         Ok(Some(snapshot.mismatches(&prepared.fingerprint)))
-    }
-
-    /// What kind of place the secrets are kept in.
-    pub fn secret_store(&self) -> Result<StoreKind, Error> {
-        Ok(self.open_store()?.kind())
-    }
-
-    /// The four values in force, if the store has them. They are the guest's
-    /// once a start has succeeded, until the next one.
-    pub fn secrets(&self) -> Result<Option<SecretSet>, Error> {
-        Ok(self.open_store()?.load(Slot::Current)?)
-    }
-
-    fn open_store(&self) -> Result<Box<dyn SecretStore>, Error> {
-        Ok(store::open(
-            self.home.path(),
-            &self.name,
-            &self.paths.runtime_folder()?,
-        ))
     }
 }

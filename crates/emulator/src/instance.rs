@@ -1,7 +1,8 @@
 //! An instance: opened, locked, recovered, and looked over before it is acted on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use images::Image;
@@ -19,13 +20,13 @@ use crate::progress::{Event, Reporter};
 use crate::readiness::Endpoint;
 use crate::record::{self, Durability};
 use crate::run::{InstanceRecord, Purpose, RunRecord, RunningVm};
-use crate::store::{self, SecretStore};
+use crate::store::vault::{self, Vault};
 use crate::variables::Settings;
 use crate::vm::MIGRATION_LIMIT;
-use crate::{ports, session};
+use crate::{folders, ports, session};
 
 /// Root ports kept free for folders that are shared with a running VM.
-const SHARED_SLOTS: u8 = 8;
+pub(crate) const SHARED_SLOTS: u8 = 8;
 /// Distance between the ports of one instance and the next.
 const PORT_STRIDE: u16 = 20;
 /// Instances that get ports of their own; further ones need the variables.
@@ -55,8 +56,8 @@ pub(crate) struct Held<'a> {
     /// Marks the instance's QEMU in the process list.
     pub token: String,
     pub runtime_folder: PathBuf,
-    pub store: Box<dyn SecretStore>,
     pub running: Option<(RunRecord, RunningVm)>,
+    vault: OnceLock<Vault>,
     _lock: Lock,
 }
 
@@ -144,15 +145,14 @@ impl Emulator {
 
     async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<Held<'_>, Error> {
         let runtime_folder = self.paths.runtime_folder()?;
-        let store = store::open(self.home.path(), &self.name, &runtime_folder);
         let token = self.paths.token()?;
         let running = self.recover(&token, reporter).await?;
         Ok(Held {
             emulator: self,
             token,
             runtime_folder,
-            store,
             running,
+            vault: OnceLock::new(),
             _lock: lock,
         })
     }
@@ -199,8 +199,12 @@ impl Emulator {
         };
         let alive = record.live_processes(token)?;
         match record.purpose.clone() {
-            Purpose::Running(vm) if !alive.is_empty() => return Ok(Some((record, *vm))),
-            Purpose::Running(_) => {
+            // What an interrupted rotation left is settled by whoever asks for
+            // the secrets: the machine runs with one set or the other.
+            Purpose::Running(vm) | Purpose::Rotating(vm) if !alive.is_empty() => {
+                return Ok(Some((record, *vm)));
+            }
+            Purpose::Running(_) | Purpose::Rotating(_) => {
                 reporter.report(Event::Notice(
                     "The virtual machine ended without being stopped; its disk is kept.",
                 ));
@@ -209,7 +213,7 @@ impl Emulator {
                 reporter.report(Event::Notice(
                     "A stop was interrupted; the virtual machine runs on.",
                 ));
-                self.undo_saving(&record).await?;
+                self.undo_saving(&record, reporter).await?;
                 let record = RunRecord {
                     purpose: Purpose::Running(vm.clone()),
                     ..record
@@ -236,7 +240,7 @@ impl Emulator {
     }
 
     /// Lets a VM run on whose stop was cut short.
-    async fn undo_saving(&self, record: &RunRecord) -> Result<(), Error> {
+    async fn undo_saving(&self, record: &RunRecord, reporter: &dyn Reporter) -> Result<(), Error> {
         let failed = |action| move |source| Error::Monitor { action, source };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
@@ -252,6 +256,7 @@ impl Emulator {
             .await
             .map_err(failed("let the guest run on"))?;
         session::drop_memory(&self.paths.session())?;
+        folders::attach_all(&self.paths, &monitor, &sockets, reporter).await?;
         monitor.close().await;
         Ok(())
     }
@@ -269,6 +274,11 @@ impl Emulator {
     pub(crate) fn forget_run(&self) -> Result<(), Error> {
         let path = self.paths.run_record();
         record::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+
+    /// The places of this host for the instance's secrets, best first.
+    pub(crate) fn places(&self, runtime_folder: &Path) -> Vec<vault::Candidate> {
+        vault::candidates(self.home.path(), &self.name, runtime_folder)
     }
 
     /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
@@ -476,6 +486,17 @@ impl Emulator {
 }
 
 impl Held<'_> {
+    /// The place for new values. It begins to be opened at the first call, so
+    /// an early one saves time later.
+    pub(crate) fn vault(&self) -> Result<&Vault, Error> {
+        if let Some(vault) = self.vault.get() {
+            return Ok(vault);
+        }
+        let record = self.emulator.paths.secret_place();
+        let vault = Vault::best(record, self.emulator.places(&self.runtime_folder))?;
+        Ok(self.vault.get_or_init(|| vault))
+    }
+
     /// Stopped or running; nothing in between is left once the lock is held.
     pub(crate) fn life(&self) -> Life {
         if self.running.is_some() {

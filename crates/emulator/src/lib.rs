@@ -9,7 +9,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
-//! | `start`, `stop`, `capture`, `status`, `verify`, `archive` | the operations on an instance |
+//! | `start`, `stop`, `capture`, `rotate`, `status`, `verify`, `archive` | the operations on an instance |
 //! | [`pull`], [`installed`], [`prune`] | the operations on images |
 //! | [`retention`] | what is kept and what goes: pure functions |
 //! | `vm` | bringing a machine up, rotating, proving |
@@ -18,6 +18,8 @@
 //! | [`readiness`] | proof, by the ports that users use |
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
 //! | [`token`] | where a GitHub token comes from |
+//! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
+//! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 //! | [`preferences`] | the settings that are kept in a file |
 
@@ -27,12 +29,16 @@ pub mod archive;
 mod capture;
 mod choice;
 pub mod config_disk;
+pub mod credentials;
+pub mod dotenv;
 mod error;
 pub mod fingerprint;
+pub mod folders;
 pub mod guest;
 mod inspect;
 pub mod installed;
 mod instance;
+pub mod lease;
 pub mod lock;
 pub mod paths;
 pub mod policy;
@@ -43,8 +49,10 @@ pub mod prune;
 pub mod pull;
 pub mod readiness;
 pub mod retention;
+mod rotate;
 mod run;
 pub mod secret;
+pub mod secret_text;
 mod session;
 mod settle;
 mod snapshot;
@@ -63,6 +71,7 @@ pub use choice::UseReport;
 pub use error::{Error, chain};
 pub use instance::Emulator;
 pub use record;
+pub use rotate::{RotateReport, SecretPlace};
 pub use run::StartKind;
 pub use start::{StartDetails, StartReport};
 pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};

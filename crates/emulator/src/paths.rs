@@ -10,6 +10,10 @@
 //!     lock                               held by the one command that acts
 //!     run.json                           what QEMU process there is, and why
 //!     instance.json                      the image in use, the port offset
+//!     secrets.json                       where the secrets are, but never a value
+//!     projects.json                      the config files that were used last
+//!     users                              locked by each `run`: the last one stops what they started
+//!     shares/<slot>                      link to a folder while it is plugged in
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
 //!     snapshots/current -> <id>
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
@@ -234,6 +238,27 @@ impl InstancePaths {
         self.root.join("instance.json")
     }
 
+    /// Where the secrets are; never a value.
+    pub fn secret_place(&self) -> PathBuf {
+        self.root.join("secrets.json")
+    }
+
+    /// Locked by those who use the emulator and may have it stopped afterwards.
+    pub fn users(&self) -> PathBuf {
+        self.root.join("users")
+    }
+
+    /// The config files that were used last.
+    pub fn projects(&self) -> PathBuf {
+        self.root.join("projects.json")
+    }
+
+    /// Leads to the folder that is being plugged into slot `slot`, for as long as
+    /// that takes.
+    pub fn share_link(&self, slot: u8) -> PathBuf {
+        self.root.join("shares").join(slot.to_string())
+    }
+
     /// The folder of all snapshots.
     pub fn snapshots(&self) -> PathBuf {
         self.root.join("snapshots")
@@ -378,6 +403,11 @@ impl SessionPaths {
     /// The session's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folders of the host that the guest sees.
+    pub fn folders(&self) -> PathBuf {
+        self.root.join("folders.json")
     }
 
     /// The disk: an overlay on a snapshot's disk or on the image.

@@ -251,6 +251,16 @@ impl Prober {
         }
     }
 
+    /// Whether the backend at `port` accepts `key`, a publishable client key;
+    /// `None` if it does not say within `limit`.
+    pub(crate) async fn accepts(&self, port: u16, key: &Secret, limit: Duration) -> Option<bool> {
+        match self.key_verdict(port, key, Instant::now() + limit).await {
+            KeyVerdict::Accepted => Some(true),
+            KeyVerdict::Refused => Some(false),
+            KeyVerdict::Unclear(_) => None,
+        }
+    }
+
     /// How long one round of health requests to all endpoints takes; `None` if
     /// any of them is not healthy.
     pub(crate) async fn round_trip(&self, endpoints: &[Endpoint]) -> Option<Duration> {

@@ -61,6 +61,8 @@ pub(crate) enum Purpose {
     },
     /// The emulator runs.
     Running(Box<RunningVm>),
+    /// The emulator runs, and its secrets are being replaced.
+    Rotating(Box<RunningVm>),
     /// A stop is saving the session.
     Saving(Box<RunningVm>),
     /// A snapshot is being taken.

@@ -38,6 +38,16 @@ impl SecretName {
         }
     }
 
+    /// What it is, for people.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Pck => "publishable client key",
+            Self::Ssk => "secret server key",
+            Self::Sak => "super secret admin key",
+            Self::Cron => "cron secret",
+        }
+    }
+
     /// The variable's name inside the guest.
     pub const fn variable(self) -> &'static str {
         match self {
@@ -166,6 +176,28 @@ impl SecretSet {
         }
     }
 
+    /// The four values as lines, for stores that keep them together.
+    pub(crate) fn to_lines(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(4 * (LENGTH + 1)));
+        for name in SecretName::ALL {
+            text.push_str(self.get(name).expose());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Takes back what [`SecretSet::to_lines`] made.
+    pub(crate) fn from_lines(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let set = Self::try_from_fn(|_| {
+            lines
+                .next()
+                .and_then(|line| Secret::from_text(line.to_owned()))
+                .ok_or(())
+        });
+        set.ok().filter(|_| lines.next().is_none())
+    }
+
     /// The `NAME=value` lines that the guest's rotation reads on its standard input.
     pub(crate) fn to_rotation_input(&self) -> Zeroizing<Vec<u8>> {
         let mut lines = Zeroizing::new(Vec::with_capacity(4 * 128));
@@ -213,6 +245,15 @@ mod tests {
         for bad in ["", "xyz", &"A".repeat(64), &"0".repeat(63)] {
             assert!(Secret::from_text(bad.to_owned()).is_none());
         }
+    }
+
+    #[test]
+    fn lines_are_taken_back_whole_or_not_at_all() {
+        let set = SecretSet::generate().unwrap();
+        let text = set.to_lines();
+        assert_eq!(SecretSet::from_lines(&text), Some(set));
+        assert_eq!(SecretSet::from_lines(&text[..text.len() - 2]), None);
+        assert_eq!(SecretSet::from_lines(&format!("{}x\n", *text)), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use qemu::Ram;
 use serde::Serialize;
 
 use crate::error::{Error, chain};
+use crate::folders;
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
 use crate::paths::make_private_folder;
 use crate::policy::{
@@ -89,6 +90,10 @@ impl Emulator {
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
         Held::check_ports(&prepared.endpoints)?;
+        if !self.settings.no_rotation {
+            // A keychain takes its time to be opened, while QEMU loads.
+            held.vault()?;
+        }
         let (ground, watch) = plan(&held, &prepared, watch).await?;
         held.start_on(&prepared, ground, watch).await
     }
@@ -409,7 +414,14 @@ impl Held<'_> {
             }
             let mut guest = self.wake(prepared, &running, &ground.origin, watch).await?;
             self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
-                .await
+                .await?;
+            drop(guest);
+            if ground.fresh_disk {
+                return Ok(());
+            }
+            let attach =
+                folders::attach_all(paths, &running.monitor, &running.sockets, watch.reporter());
+            attach.await
         };
         self.while_alive(&running, work).await?;
         session::drop_memory(&session)?;

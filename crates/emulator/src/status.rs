@@ -13,7 +13,7 @@ use crate::readiness::{Endpoint, Prober};
 use crate::record;
 use crate::run::{InstanceRecord, Purpose, RunRecord, StartKind};
 use crate::snapshot::{Found, Snapshot};
-use crate::store::{self, StoreKind};
+use crate::store::{StoreKind, vault};
 
 /// How long a service may take to answer before it counts as not healthy here.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -132,6 +132,8 @@ pub struct Status {
     pub image: Option<std::path::PathBuf>,
     /// Where the secrets are.
     pub secret_store: Option<StoreKind>,
+    /// What the user should know about that place; `null` if all is well.
+    pub secret_warning: Option<String>,
     /// Memory of the QEMU process in bytes.
     pub memory: Option<Memory>,
 }
@@ -191,6 +193,7 @@ impl Emulator {
                 .clone()
                 .or_else(|| Some(self.home.path().join(instance.image?))),
             secret_store: None,
+            secret_warning: None,
             memory: None,
         };
         let Some(record) = record else {
@@ -198,16 +201,20 @@ impl Emulator {
         };
         let alive = record.live_processes(&paths.token()?)?;
         status.state = match (&record.purpose, alive.first(), &status.busy) {
-            (Purpose::Running(_), Some(_), _) => State::Running,
-            (Purpose::Running(_), None, None) => State::Died,
+            (Purpose::Running(_) | Purpose::Rotating(_), Some(_), _) => State::Running,
+            (Purpose::Running(_) | Purpose::Rotating(_), None, None) => State::Died,
             (Purpose::Starting { .. }, _, Some(_)) => State::Starting,
-            (Purpose::Saving(_) | Purpose::Running(_), _, Some(_)) => State::Stopping,
+            (Purpose::Saving(_) | Purpose::Running(_) | Purpose::Rotating(_), _, Some(_)) => {
+                State::Stopping
+            }
             (Purpose::Capturing, _, Some(_)) => State::Capturing,
             (Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing, _, None) => {
                 State::Interrupted
             }
         };
-        if let (Purpose::Running(vm), Some(process)) = (&record.purpose, alive.first()) {
+        if let (Purpose::Running(vm) | Purpose::Rotating(vm), Some(process)) =
+            (&record.purpose, alive.first())
+        {
             status.start = Some(StartSummary {
                 kind: vm.kind,
                 fallback_reason: vm.fallback_reason.clone(),
@@ -218,8 +225,11 @@ impl Emulator {
             });
             status.accelerator = Some(vm.accelerator.clone());
             status.services = probe(&vm.endpoints).await?;
-            let store = store::open(self.home.path(), &self.name, &record.runtime_folder);
-            status.secret_store = Some(store.kind());
+            // By the record, not by asking: a keychain may hang.
+            if let Some(place) = vault::recorded(&paths.secret_place())? {
+                status.secret_store = Some(place.store);
+                status.secret_warning = place.warning();
+            }
             status.memory = memory(process.pid);
             if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
                 status.state = self.why_unhealthy(&record).await;

@@ -8,6 +8,7 @@ use qemu::{Monitor, Sockets};
 use serde::Serialize;
 
 use crate::error::{Error, chain};
+use crate::folders;
 use crate::guest::{self, Resident};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
 use crate::policy::{self, Admission, Request};
@@ -16,7 +17,6 @@ use crate::record::{self, Durability};
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SavedRecord};
 use crate::snapshot::Sealed;
-use crate::store::Slot;
 use crate::vm::{CHANNELS, MIGRATION_LIMIT};
 
 /// How long the agent may take to be reached at a stop: it runs already.
@@ -118,8 +118,7 @@ impl Emulator {
         let drop = async {
             self.drop_session()?;
             self.forget_run()?;
-            held.store.forget(Slot::Pending)?;
-            held.store.forget(Slot::Current)?;
+            self.remove_secrets(&held.runtime_folder, reporter).await?;
             self.tidy_snapshots()
         };
         watch.phase(Phase::Commit, drop).await?;
@@ -150,6 +149,12 @@ impl Held<'_> {
                 action: "answer",
                 source,
             })?;
+        // Mounted, they would keep the memory from being saved, and the save
+        // says so; the guest is shut down then.
+        if let Err(error) = folders::detach_all(&self.emulator.paths, &monitor, &sockets).await {
+            let text = format!("A folder could not be taken back: {}.", chain(&error));
+            watch.reporter().report(Event::Warning(&text));
+        }
         // The disk must be worth booting by itself, whatever becomes of the
         // memory. A guest that cannot be asked is saved all the same: its
         // memory holds what its disk lacks.

@@ -1,18 +1,34 @@
-//! Where the four values of a running instance are kept on the host.
+//! Where the four values of an instance are kept on the host.
 //!
-//! Never in a file on disk: the kernel's keyring holds them for as long as the
-//! VM can live, and where the kernel refuses keyrings (some containers do), a
-//! file in the user's runtime folder, which is memory-backed, holds them with
-//! a warning. [`SecretStore`] is injectable so that tests can make it fail.
+//! | place | when | how long |
+//! |---|---|---|
+//! | the keychain: Secret Service, Keychain, Credential Manager | wherever there is one that answers | until the session is dropped |
+//! | the kernel's keyring | no keychain here (headless, CI), or one that is locked or dying | as long as the VM can live |
+//! | a file of mode 0600 in a memory-backed folder | the kernel refuses keyrings, as in some containers | until the host is shut down |
+//!
+//! A keychain is another program, which may ask its user for a password, hang
+//! or die. So every store lives in a thread of its own ([`worker`]), each
+//! question has a time limit, and [`vault`] goes on with the next place when one
+//! fails: a start never waits for a keychain for longer than that limit.
 //!
 //! Order matters. New values are put under [`Slot::Pending`] before the guest
 //! holds them, and become [`Slot::Current`] once they are proved; a crash in
 //! between leaves both sets, and one of them is the guest's.
 
-use std::path::{Path, PathBuf};
+mod entries;
+mod runtime_file;
+mod token;
+pub(crate) mod vault;
+mod worker;
 
-use crate::paths::InstanceName;
-use crate::secret::{Secret, SecretName, SecretSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretSet;
+
+pub use token::{forget_github_token, github_token, save_github_token};
 
 /// Which of an instance's two sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,29 +49,69 @@ impl Slot {
 }
 
 /// What kind of place the values are kept in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
+    /// The user's keychain: Secret Service, Keychain or Credential Manager.
+    Keychain,
     /// The kernel's keyring: in memory, gone at reboot.
     KernelKeyring,
     /// A file of mode 0600 in the runtime folder.
     RuntimeFile,
-    /// This process's memory, for tests.
-    Memory,
 }
 
-/// The store refused or failed.
+impl StoreKind {
+    /// The place, as the object of a sentence.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Keychain => "your keychain",
+            Self::KernelKeyring => "the kernel's keyring",
+            Self::RuntimeFile => "a file in memory",
+        }
+    }
+}
+
+/// The store refused or failed. No message and no source holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The kernel's keyring failed.
-    #[cfg(target_os = "linux")]
-    #[error("the kernel keyring cannot {action} {name}")]
-    Keyring {
+    /// There is no such place on this host.
+    #[error("{} is not there", kind.describe())]
+    Absent {
+        /// Which place.
+        kind: StoreKind,
+        /// What came of looking for it.
+        #[source]
+        source: keyring_core::Error,
+    },
+    /// The keychain is locked, and nobody unlocked it.
+    #[error("{} is locked", kind.describe())]
+    Locked {
+        /// Which place.
+        kind: StoreKind,
+        /// What it said.
+        #[source]
+        source: keyring_core::Error,
+    },
+    /// It did not answer in time.
+    #[error("{} did not answer within {} s when asked to {action} the secrets", kind.describe(), limit.as_secs())]
+    NoAnswer {
+        /// Which place.
+        kind: StoreKind,
+        /// What was asked of it.
+        action: &'static str,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// It answered that it cannot.
+    #[error("{} cannot {action} {entry}", kind.describe())]
+    Entry {
+        /// Which place.
+        kind: StoreKind,
         /// What was tried.
         action: &'static str,
-        /// Which value.
-        name: &'static str,
-        /// What the keyring said.
+        /// Which entry.
+        entry: String,
+        /// What it said.
         #[source]
         source: keyring_core::Error,
     },
@@ -71,14 +127,55 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// What came back is no value that this program stored.
-    #[error(
-        "the stored value of {0} is not one that this program stored; `stack-emulator stop` and `start` make new ones"
-    )]
-    NotASecret(&'static str),
+    #[error("what {} keeps as {entry} is not what this program stored", kind.describe())]
+    NotASecret {
+        /// Which place.
+        kind: StoreKind,
+        /// Which entry.
+        entry: String,
+    },
+    /// The record of the place cannot be used.
+    #[error(transparent)]
+    Record(#[from] crate::record::RecordError),
+    /// There is no safe folder for a file.
+    #[error(transparent)]
+    Folder(#[from] crate::paths::FolderError),
+    /// The system gives no thread.
+    #[error("cannot start a thread for {}", kind.describe())]
+    Thread {
+        /// Which place.
+        kind: StoreKind,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
-/// A place for the values of an instance.
-pub trait SecretStore: Send + Sync {
+impl StoreError {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Locked { .. } | Self::NoAnswer { .. } => Some(
+                "Unlock your keychain, or end the program that provides it, and try again; \
+                 `stack-emulator doctor` tells whether it answers.",
+            ),
+            Self::NotASecret { .. } => {
+                Some("`stack-emulator secrets rotate` makes new values, or `stop` and `start` do.")
+            }
+            Self::Absent { .. } => {
+                Some("Start the emulator again: new values go where there is a place for them now.")
+            }
+            Self::Entry { .. }
+            | Self::File { .. }
+            | Self::Record(_)
+            | Self::Folder(_)
+            | Self::Thread { .. } => None,
+        }
+    }
+}
+
+/// A place for the values of an instance. Every call may block.
+pub trait SecretStore {
     /// What kind of place this is.
     fn kind(&self) -> StoreKind;
     /// The set in `slot`, if a whole one is there.
@@ -89,194 +186,13 @@ pub trait SecretStore: Send + Sync {
     fn forget(&self, slot: Slot) -> Result<(), StoreError>;
 }
 
-/// The best store that this host offers for `instance` of the home folder `home`.
-///
-/// `runtime_folder` is where the fallback keeps its file.
-pub fn open(home: &Path, instance: &InstanceName, runtime_folder: &Path) -> Box<dyn SecretStore> {
-    #[cfg(target_os = "linux")]
-    match keyring::KernelKeyring::open(home, instance) {
-        Ok(store) => return Box::new(store),
-        Err(error) => {
-            tracing::debug!(%error, "no kernel keyring; values are kept in the runtime folder");
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (home, instance);
-    Box::new(RuntimeFile {
-        folder: runtime_folder.to_owned(),
-    })
-}
-
-#[cfg(target_os = "linux")]
-mod keyring {
-    //! The kernel keyring of the user.
-
-    use std::sync::Arc;
-
-    use keyring_core::api::CredentialStoreApi as _;
-    use keyring_core::{Entry, Error};
-
-    use super::{
-        InstanceName, Path, Secret, SecretName, SecretSet, SecretStore, Slot, StoreError, StoreKind,
-    };
-
-    /// One entry per instance and value.
-    pub(super) struct KernelKeyring {
-        store: Arc<linux_keyutils_keyring_store::Store>,
-        prefix: String,
-    }
-
-    impl KernelKeyring {
-        pub(super) fn open(home: &Path, instance: &InstanceName) -> Result<Self, Error> {
-            use std::os::unix::ffi::OsStrExt as _;
-            let store = linux_keyutils_keyring_store::Store::new()?;
-            // Two home folders of one user have instances of the same name.
-            let home = images::Sha256Digest::of(home.as_os_str().as_bytes()).short();
-            let prefix = format!("{home}/{instance}");
-            let opened = Self { store, prefix };
-            // The store opens even where the kernel refuses keys; ask for one.
-            match opened.entry(Slot::Current, SecretName::Pck)?.get_password() {
-                Ok(_) | Err(Error::NoEntry) => Ok(opened),
-                Err(error) => Err(error),
-            }
-        }
-
-        fn entry(&self, slot: Slot, name: SecretName) -> Result<Entry, Error> {
-            let user = format!("{}/{}/{}", self.prefix, slot.name(), name.short());
-            self.store.build("stack-emulator", &user, None)
-        }
-    }
-
-    impl SecretStore for KernelKeyring {
-        fn kind(&self) -> StoreKind {
-            StoreKind::KernelKeyring
-        }
-
-        fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
-            let set = SecretSet::try_from_fn(|name| {
-                let error = |source| StoreError::Keyring {
-                    action: "read",
-                    name: name.short(),
-                    source,
-                };
-                match self
-                    .entry(slot, name)
-                    .and_then(|entry| entry.get_password())
-                {
-                    Ok(text) => {
-                        Secret::from_text(text).ok_or(Some(StoreError::NotASecret(name.short())))
-                    }
-                    Err(Error::NoEntry) => Err(None),
-                    Err(source) => Err(Some(error(source))),
-                }
-            });
-            match set {
-                Ok(set) => Ok(Some(set)),
-                Err(None) => Ok(None),
-                Err(Some(error)) => Err(error),
-            }
-        }
-
-        fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
-            SecretName::ALL.into_iter().try_for_each(|name| {
-                self.entry(slot, name)
-                    .and_then(|entry| entry.set_password(set.get(name).expose()))
-                    .map_err(|source| StoreError::Keyring {
-                        action: "store",
-                        name: name.short(),
-                        source,
-                    })
-            })
-        }
-
-        fn forget(&self, slot: Slot) -> Result<(), StoreError> {
-            SecretName::ALL.into_iter().try_for_each(|name| {
-                match self
-                    .entry(slot, name)
-                    .and_then(|entry| entry.delete_credential())
-                {
-                    Ok(()) | Err(Error::NoEntry) => Ok(()),
-                    Err(source) => Err(StoreError::Keyring {
-                        action: "remove",
-                        name: name.short(),
-                        source,
-                    }),
-                }
-            })
-        }
-    }
-}
-
-/// A file of mode 0600 in the runtime folder, which is gone at reboot.
-struct RuntimeFile {
-    folder: PathBuf,
-}
-
-impl RuntimeFile {
-    fn path(&self, slot: Slot) -> PathBuf {
-        self.folder.join(format!("secrets.{}", slot.name()))
-    }
-}
-
-impl SecretStore for RuntimeFile {
-    fn kind(&self) -> StoreKind {
-        StoreKind::RuntimeFile
-    }
-
-    fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
-        let path = self.path(slot);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => zeroize::Zeroizing::new(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => {
-                return Err(StoreError::File {
-                    action: "read",
-                    path,
-                    source,
-                });
-            }
-        };
-        let mut lines = text.lines();
-        SecretSet::try_from_fn(|name| {
-            lines
-                .next()
-                .and_then(|line| Secret::from_text(line.to_owned()))
-                .ok_or(StoreError::NotASecret(name.short()))
-        })
-        .map(Some)
-    }
-
-    fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
-        let path = self.path(slot);
-        let mut text = zeroize::Zeroizing::new(String::with_capacity(4 * 65));
-        for name in SecretName::ALL {
-            text.push_str(set.get(name).expose());
-            text.push('\n');
-        }
-        crate::record::replace(&path, text.as_bytes(), crate::record::Durability::ThisBoot).map_err(
-            |source| StoreError::File {
-                action: "store",
-                path,
-                source,
-            },
-        )
-    }
-
-    fn forget(&self, slot: Slot) -> Result<(), StoreError> {
-        let path = self.path(slot);
-        crate::record::remove_file(&path).map_err(|source| StoreError::File {
-            action: "remove",
-            path,
-            source,
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
+mod testing {
+    //! What every store has to do.
+
     use super::*;
 
-    fn keeps_values_apart(store: &dyn SecretStore) {
+    pub(super) fn keeps_sets_apart(store: &dyn SecretStore) {
         let (one, two) = (
             SecretSet::generate().unwrap(),
             SecretSet::generate().unwrap(),
@@ -286,51 +202,13 @@ mod tests {
         assert_eq!(store.load(Slot::Current).unwrap(), None);
         store.save(Slot::Current, &two).unwrap();
         assert_eq!(store.load(Slot::Pending).unwrap(), Some(one));
+        store.save(Slot::Pending, &two).unwrap();
+        assert_eq!(store.load(Slot::Pending).unwrap().as_ref(), Some(&two));
         store.forget(Slot::Pending).unwrap();
         store.forget(Slot::Pending).unwrap();
         assert_eq!(store.load(Slot::Pending).unwrap(), None);
         assert_eq!(store.load(Slot::Current).unwrap(), Some(two));
         store.forget(Slot::Current).unwrap();
-    }
-
-    #[test]
-    fn a_runtime_file_is_the_user_s_alone() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile::tempdir().unwrap();
-        let store = RuntimeFile {
-            folder: dir.path().to_owned(),
-        };
-        keeps_values_apart(&store);
-        store
-            .save(Slot::Current, &SecretSet::placeholders())
-            .unwrap();
-        let mode = std::fs::metadata(store.path(Slot::Current))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_that_shows_nothing_of_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = RuntimeFile {
-            folder: dir.path().to_owned(),
-        };
-        std::fs::write(store.path(Slot::Current), "sesame\n").unwrap();
-        let error = store.load(Slot::Current).unwrap_err().to_string();
-        assert!(
-            error.contains("pck") && !error.contains("sesame"),
-            "{error}"
-        );
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_kernel_keyring_keeps_values() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = keyring::KernelKeyring::open(dir.path(), &InstanceName::default())
-            .expect("this kernel offers keyrings");
-        keeps_values_apart(&store);
+        assert_eq!(store.load(Slot::Current).unwrap(), None);
     }
 }

@@ -50,6 +50,8 @@ const MOST_DEFAULT_CPUS: usize = 4;
 pub struct Settings {
     /// Folder that holds everything the emulator keeps.
     pub home: PathBuf,
+    /// The user's home folder, if there is one: never shared with the guest.
+    pub user_home: Option<PathBuf>,
     /// Guest memory in MiB.
     pub ram_mib: u32,
     /// Number of virtual CPUs.
@@ -144,6 +146,7 @@ impl Settings {
         }
         Ok(Self {
             home,
+            user_home: source.raw("HOME").map(PathBuf::from),
             ram_mib: source
                 .number(
                     RAM,

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::guest::{self, Guest, Resident};
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
 use crate::progress::{Event, Phase, Stopwatch};
-use crate::readiness::Prober;
+use crate::readiness::{Endpoint, Prober};
 use crate::run::{Purpose, RunRecord};
 use crate::secret::{SecretName, SecretSet};
 use crate::store::Slot;
@@ -176,11 +176,8 @@ impl Held<'_> {
         Ok(guest::reach(resident, &running.sockets.agent(), limit).await?)
     }
 
-    /// Gives the guest fresh secrets and proves them, with all services healthy.
-    ///
-    /// The new values are in the store before the guest holds them, and the
-    /// previous ones stay there until the proof: a crash at any point leaves a
-    /// store that has what the guest has.
+    /// Gives a guest that has just come up fresh secrets and proves them, with
+    /// all services healthy.
     pub(crate) async fn rotate_and_prove(
         &self,
         prepared: &Prepared,
@@ -202,19 +199,34 @@ impl Held<'_> {
                 .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
                 .await?;
         }
+        self.rotate_now(&prepared.endpoints, guest, watch).await
+    }
+
+    /// Gives a running guest fresh secrets and proves them, with all services healthy.
+    ///
+    /// The new values are in the store before the guest holds them, and the
+    /// previous ones stay there until the proof: a crash at any point leaves a
+    /// store that has what the guest has.
+    pub(crate) async fn rotate_now(
+        &self,
+        endpoints: &[Endpoint],
+        guest: &mut Guest,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let limit = self.emulator.settings.ready_timeout;
+        let prober = Prober::new()?;
+        let reporter = watch.reporter();
+        let vault = self.vault()?;
         let fresh = SecretSet::generate().map_err(Error::Random)?;
-        let previous = self.store.load(Slot::Current)?;
-        self.store.save(Slot::Pending, &fresh)?;
+        let known = vault.known(reporter).await?;
+        vault.save(Slot::Pending, &fresh, reporter).await?;
         watch
             .phase(Phase::Rotate, guest.rotate(&fresh, limit))
             .await?;
         let placeholder = SecretName::Pck.placeholder();
         let mut old = vec![&placeholder];
-        old.extend(previous.as_ref().map(|set| set.get(SecretName::Pck)));
-        let backend = prepared
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.id == "backend");
+        old.extend(known.iter().map(|set| set.get(SecretName::Pck)));
+        let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
         let prove = async {
             let keys = async {
                 match backend {
@@ -229,12 +241,10 @@ impl Held<'_> {
             // The keys first: a restarting service must not count as healthy
             // by the answers of its predecessor.
             keys.await?;
-            prober.all_healthy(&prepared.endpoints, limit).await
+            prober.all_healthy(endpoints, limit).await
         };
         watch.phase(Phase::Ready, prove).await?;
-        self.store.save(Slot::Current, &fresh)?;
-        self.store.forget(Slot::Pending)?;
-        Ok(())
+        Ok(vault.promote(&fresh, reporter).await?)
     }
 
     /// Runs `work`, but not past the end of the QEMU process, nor past the
@@ -307,7 +317,11 @@ impl Held<'_> {
             path: paths.session().disk(),
             backing,
         };
-        self.emulator
-            .machine(prepared, disk, config_iso, &prepared.endpoints)
+        Machine {
+            shares: crate::folders::shares(paths),
+            ..self
+                .emulator
+                .machine(prepared, disk, config_iso, &prepared.endpoints)
+        }
     }
 }

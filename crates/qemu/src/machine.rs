@@ -313,13 +313,18 @@ impl Machine {
         Ok(args.into_iter().map(OsString::from).collect())
     }
 
+    /// The id of the device in reserved slot `slot` (from 0).
+    pub fn share_device_id(slot: u8) -> String {
+        format!("share-dev{slot}")
+    }
+
     /// The device to plug into reserved slot `slot` (from 0) that offers the share `share_id` to
-    /// the guest under the mount tag `tag`. Its id is `share-dev<slot>`, for `device_del`.
+    /// the guest under the mount tag `tag`. Its id is [`Machine::share_device_id`].
     pub fn share_device(slot: u8, share_id: &str, tag: &str) -> qapi_qmp::device_add {
         let text = |text: &str| serde_json::Value::from(text);
         qapi_qmp::device_add::new(
             "virtio-9p-pci".to_owned(),
-            format!("share-dev{slot}"),
+            Self::share_device_id(slot),
             format!("share{slot}"),
             [
                 ("fsdev".to_owned(), text(share_id)),

@@ -124,6 +124,17 @@ impl Monitor {
         }
     }
 
+    /// Whether there is a device of that id.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn has_device(&self, device: &str, limit: Duration) -> Result<bool, QmpError> {
+        let path = "/machine/peripheral".to_owned();
+        let devices = self.execute(qapi_qmp::qom_list { path }, limit).await?;
+        Ok(devices.iter().any(|entry| entry.name == device))
+    }
+
     /// Unplugs a device and waits until the guest has let go of it and it is gone.
     ///
     /// # Errors

@@ -79,6 +79,20 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["bsdtar"]), "libarchive-tools"),
     item(Need::Test, Probe::Program(&["faketime"]), "faketime"),
     item(Need::Test, Probe::Program(&["python3"]), "python3"),
+    // The app that the end-to-end tests run.
+    item(Need::Test, Probe::Program(&["node"]), "nodejs"),
+    // A keychain in a session bus of its own.
+    item(
+        Need::Test,
+        Probe::Program(&["gnome-keyring-daemon"]),
+        "gnome-keyring",
+    ),
+    item(Need::Test, Probe::Program(&["dbus-daemon"]), "dbus"),
+    item(
+        Need::Test,
+        Probe::Program(&["secret-tool"]),
+        "libsecret-tools",
+    ),
     item(
         Need::Test,
         Probe::File("/usr/share/OVMF/OVMF_CODE_4M.fd"),

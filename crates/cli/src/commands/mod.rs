@@ -1,11 +1,14 @@
 //! The commands: each calls the engine and hands over what it reports.
 
 mod bench;
+mod credentials;
 mod doctor;
 mod documents;
+mod folders;
 mod images;
 mod lifecycle;
 mod logs;
+mod run;
 mod secrets;
 mod settings;
 
@@ -87,8 +90,8 @@ async fn operate(
         | Operation::ImagesList
         | Operation::SettingsList
         | Operation::SettingsSet { .. }
-        | Operation::SecretsList
-        | Operation::SecretsShow { .. } => None,
+        | Operation::FoldersList
+        | Operation::SecretsList => None,
         Operation::Start
         | Operation::Stop { .. }
         | Operation::Reset { .. }
@@ -101,6 +104,12 @@ async fn operate(
         | Operation::ImagesRemove { .. }
         | Operation::ImagesPrune(_)
         | Operation::Doctor { .. }
+        | Operation::Credentials { .. }
+        | Operation::Run { .. }
+        | Operation::FoldersRemove { .. }
+        | Operation::SecretsShow { .. }
+        | Operation::SecretsRotate
+        | Operation::SecretsForget
         | Operation::Bench { .. } => Some(Interrupts::listen()?),
     };
     let progress = Progress::new(Drawing::wanted(verbose));
@@ -139,8 +148,20 @@ async fn operate(
             lines,
         } => logs::show(&context, source, follow, lines).await,
         Operation::Bench { runs } => bench::run(&context, runs).await,
+        Operation::Credentials { config_file, form } => {
+            credentials::give(&context, &config_file, &form).await
+        }
+        Operation::Run {
+            config_file,
+            program,
+            arguments,
+        } => run::run(&context, &config_file, &program, &arguments).await,
+        Operation::FoldersList => folders::list(&context),
+        Operation::FoldersRemove { folder } => folders::remove(&context, &folder).await,
         Operation::SecretsList => secrets::list(&context),
-        Operation::SecretsShow { name } => secrets::show(&context, name),
+        Operation::SecretsShow { name } => secrets::show(&context, name).await,
+        Operation::SecretsRotate => secrets::rotate(&context).await,
+        Operation::SecretsForget => secrets::forget(&context).await,
     }
 }
 

@@ -1,27 +1,25 @@
-//! `secrets`: the values in force, one at a time and only when asked for by name.
+//! `secrets`: the values in force, one at a time and only when asked for by name;
+//! all of them replaced, or forgotten.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use emulator::SecretPlace;
 use emulator::secret::SecretName;
-use emulator::store::StoreKind;
 use serde::Serialize;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Detail, Render};
-use crate::render::status::place;
-use crate::render::style::FAINT;
-use crate::render::text::{pad, paint, widest};
+use crate::render::style::{CAUTION, FAINT};
+use crate::render::text::{pad, paint, printable, widest};
 
 /// What `secrets list` reports: never a value.
 #[derive(Debug, Serialize)]
 struct SecretList {
-    /// Where the values are kept.
-    store: StoreKind,
-    /// Whether there are any.
-    stored: bool,
+    /// Where the values are; `null` if there are none.
+    place: Option<SecretPlace>,
     secrets: Vec<SecretEntry>,
 }
 
@@ -39,16 +37,16 @@ pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
         variable: name.variable(),
     };
     let list = SecretList {
-        store: context.emulator.secret_store()?,
-        stored: context.emulator.secrets()?.is_some(),
+        place: context.emulator.secret_place()?,
         secrets: SecretName::ALL.into_iter().map(entry).collect(),
     };
     context.output.report(&list)?;
     Ok(Exit::Success)
 }
 
-pub(super) fn show(context: &Context<'_>, name: SecretName) -> Result<Exit, Failure> {
-    let Some(set) = context.emulator.secrets()? else {
+pub(super) async fn show(context: &Context<'_>, name: SecretName) -> Result<Exit, Failure> {
+    let work = Box::pin(context.emulator.secrets(&context.progress));
+    let Some(set) = context.guarded(work).await? else {
         return Err(Failure::NoSecrets);
     };
     // Standard output, at the user's explicit request, and nowhere else.
@@ -60,21 +58,57 @@ pub(super) fn show(context: &Context<'_>, name: SecretName) -> Result<Exit, Fail
     Ok(Exit::Success)
 }
 
+pub(super) async fn rotate(context: &Context<'_>) -> Result<Exit, Failure> {
+    let work = Box::pin(context.emulator.rotate(&context.progress));
+    let report = context.guarded(work).await?;
+    context.output.report(&report)?;
+    Ok(Exit::Success)
+}
+
+/// What `secrets forget` reports.
+#[derive(Debug, Serialize)]
+struct Forgotten {
+    /// Always true: anything else is an error.
+    forgotten: bool,
+}
+
+pub(super) async fn forget(context: &Context<'_>) -> Result<Exit, Failure> {
+    let work = Box::pin(context.emulator.forget_secrets(&context.progress));
+    context.guarded(work).await?;
+    context.output.report(&Forgotten { forgotten: true })?;
+    Ok(Exit::Success)
+}
+
+impl Render for Forgotten {
+    fn render(&self, _: Detail) -> String {
+        "Forgotten. The next start makes new secrets.\n".to_owned()
+    }
+}
+
 impl Render for SecretList {
     fn render(&self, _: Detail) -> String {
         let width = widest(self.secrets.iter().map(|secret| secret.name));
-        let mut text = if self.stored {
-            format!(
+        let mut text = match &self.place {
+            Some(place) => format!(
                 "Kept in {}; `stack-emulator secrets show NAME` prints one.\n\n",
-                place(self.store)
-            )
-        } else {
-            "None are kept: the emulator has not been started, or its secrets were dropped.\n\n"
-                .to_owned()
+                place.store.describe()
+            ),
+            None => {
+                "None are kept: the emulator has not been started, or its secrets were dropped.\n\n"
+                    .to_owned()
+            }
         };
         for SecretEntry { name, variable } in &self.secrets {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {}  {}", pad(name, width), paint(FAINT, variable));
+        }
+        if let Some(warning) = self.place.as_ref().and_then(|place| place.warning.as_ref()) {
+            let _ = writeln!(
+                text,
+                "\n{} {}",
+                paint(CAUTION, "warning:"),
+                printable(warning)
+            );
         }
         text
     }
@@ -82,14 +116,18 @@ impl Render for SecretList {
 
 #[cfg(test)]
 mod tests {
+    use emulator::store::StoreKind;
+
     use super::*;
     use crate::render::text::plain;
 
     #[test]
     fn the_list_has_names_and_a_place() {
         let list = SecretList {
-            store: StoreKind::KernelKeyring,
-            stored: true,
+            place: Some(SecretPlace {
+                store: StoreKind::KernelKeyring,
+                warning: Some("it hangs".into()),
+            }),
             secrets: vec![SecretEntry {
                 name: "cron",
                 variable: "CRON_SECRET",
@@ -97,6 +135,7 @@ mod tests {
         };
         let text = plain(&list.render(Detail::Brief));
         assert!(text.starts_with("Kept in the kernel's keyring;"), "{text}");
-        assert!(text.ends_with("\n  cron  CRON_SECRET\n"), "{text}");
+        let end = "\n  cron  CRON_SECRET\n\nwarning: it hangs\n";
+        assert!(text.ends_with(end), "{text}");
     }
 }

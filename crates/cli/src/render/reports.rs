@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::progress::PhaseTime;
 use emulator::{
-    CaptureReport, ServiceStatus, SessionFate, StartKind, StartReport, StopReport, VerifyReport,
+    CaptureReport, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport, StopReport,
+    VerifyReport,
 };
 
 use super::phases::chart;
@@ -121,6 +122,19 @@ impl Render for StopReport {
                 sentence("Its memory could not be kept: ", reason)
             );
         }
+        with_phases(&mut text, &self.phases, detail);
+        text
+    }
+}
+
+impl Render for RotateReport {
+    fn render(&self, detail: Detail) -> String {
+        let mut text = format!(
+            "{} in {}; the new secrets are in {}.\n",
+            paint(STRONG, "Rotated"),
+            seconds(self.total_ms),
+            self.store.describe()
+        );
         with_phases(&mut text, &self.phases, detail);
         text
     }

@@ -2,7 +2,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use emulator::store::StoreKind;
 use emulator::{SnapshotInfo, State, Status};
 
 use super::quantity::{bytes, seconds, span};
@@ -34,15 +33,20 @@ impl Render for Status {
         }
         facts.add_lines("Services", services(&self.services, Detail::Full));
         if let Some(start) = &self.start {
-            let kept = self
-                .secret_store
-                .map_or(String::new(), |kind| format!(", kept in {}", place(kind)));
+            let kept = self.secret_store.map_or(String::new(), |kind| {
+                format!(", kept in {}", kind.describe())
+            });
             let secrets = if start.rotated {
                 format!("fresh{kept}")
             } else {
                 placeholder_note()
             };
-            facts.add("Secrets", secrets);
+            let warning = self.secret_warning.as_deref().map(printable);
+            let warning = warning.map(|text| format!("{} {text}", paint(CAUTION, "warning:")));
+            facts.add_lines(
+                "Secrets",
+                [Some(secrets), warning].into_iter().flatten().collect(),
+            );
         }
         let accelerator = self.accelerator.as_deref().map(printable);
         let memory = self.memory.map(|memory| {
@@ -118,17 +122,9 @@ const fn describe(state: State) -> (Style, &'static str) {
     }
 }
 
-/// Where the secrets are, as the end of a sentence.
-pub(crate) const fn place(kind: StoreKind) -> &'static str {
-    match kind {
-        StoreKind::KernelKeyring => "the kernel's keyring",
-        StoreKind::RuntimeFile => "a file in memory",
-        StoreKind::Memory => "this process",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use emulator::store::StoreKind;
     use emulator::{Memory, ServiceStatus, StartKind, StartSummary};
 
     use super::super::text::plain;
@@ -147,6 +143,7 @@ mod tests {
             session_kept: false,
             image: None,
             secret_store: None,
+            secret_warning: None,
             memory: None,
         }
     }

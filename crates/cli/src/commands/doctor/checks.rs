@@ -10,13 +10,13 @@ use emulator::ports::Taken;
 use emulator::readiness::Endpoint;
 use emulator::store::StoreKind;
 use emulator::variables::{self, Settings};
-use emulator::{Error, State, Status, chain};
+use emulator::{Error, SecretPlace, State, Status, chain};
 use images::Image;
 use serde::Serialize;
 
 use crate::output::Detail;
 use crate::render::quantity::{bytes, seconds};
-use crate::render::status::{place, snapshot_summary};
+use crate::render::status::snapshot_summary;
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
 /// small guest has some 400 MB of memory in use, and needs room to run.
@@ -363,17 +363,40 @@ pub(super) fn ports(found: &Result<(Vec<Endpoint>, Vec<Taken>), Error>, ours: bo
 }
 
 /// Where the secrets are kept.
-pub(super) fn secrets(kind: &Result<StoreKind, Error>) -> Check {
+pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
     let subject = Subject::new("secrets", "Secrets");
-    match kind {
+    match place {
         Err(error) => subject.error(error),
-        Ok(kind @ StoreKind::KernelKeyring) => subject.ok(format!("kept in {}", place(*kind))),
-        Ok(kind @ (StoreKind::RuntimeFile | StoreKind::Memory)) => subject.warning(
-            format!("kept in {}: there is no kernel keyring here", place(*kind)),
-            "Nothing needs to be done: the file is yours alone and gone after a restart. Containers often \
-             forbid keyrings.",
+        Ok(SecretPlace {
+            store,
+            warning: None,
+        }) => subject.ok(format!("a start keeps them in {}", store.describe())),
+        Ok(SecretPlace {
+            store,
+            warning: Some(warning),
+        }) => subject.warning(
+            warning.clone(),
+            match store {
+                StoreKind::RuntimeFile => {
+                    "Nothing needs to be done: the file is yours alone and gone after a restart. \
+                     Containers often forbid keyrings."
+                }
+                StoreKind::Keychain | StoreKind::KernelKeyring => {
+                    "Unlock your keychain, or restart the program that provides it."
+                }
+            },
         ),
     }
+}
+
+/// Where the secrets of the emulator that runs are, if there is something wrong with that.
+pub(super) fn secrets_in_force(place: &SecretPlace) -> Option<Check> {
+    let subject = Subject::new("secrets_in_force", "In force");
+    let warning = place.warning.clone()?;
+    Some(subject.warning(
+        warning,
+        "`stack-emulator secrets rotate` puts new ones where they belong, once the check above is ok.",
+    ))
 }
 
 /// The snapshot: there, whole as far as a quick look tells, and of this machine.
@@ -533,11 +556,20 @@ mod tests {
     }
 
     #[test]
-    fn secrets_outside_the_keyring_are_a_warning() {
-        assert_eq!(secrets(&Ok(StoreKind::KernelKeyring)).verdict, Verdict::Ok);
-        assert_eq!(
-            secrets(&Ok(StoreKind::RuntimeFile)).verdict,
-            Verdict::Warning
-        );
+    fn secrets_outside_a_keychain_are_a_warning_where_one_failed() {
+        let place = |store, warning: Option<&str>| {
+            Ok(SecretPlace {
+                store,
+                warning: warning.map(str::to_owned),
+            })
+        };
+        for store in [StoreKind::Keychain, StoreKind::KernelKeyring] {
+            assert_eq!(secrets(&place(store, None)).verdict, Verdict::Ok);
+        }
+        let fallen = place(StoreKind::KernelKeyring, Some("your keychain is locked"));
+        let check = secrets(&fallen);
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert!(check.remedy.unwrap().contains("Unlock"));
+        assert!(secrets_in_force(&fallen.unwrap()).is_some());
     }
 }

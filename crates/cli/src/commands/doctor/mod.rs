@@ -76,7 +76,12 @@ async fn look(emulator: &Emulator, probe: ProbeWish) -> Vec<Check> {
         let ours = known.is_some_and(has_machine);
         found.push(checks::ports(&emulator.taken_ports(), ours));
     }
-    found.push(checks::secrets(&emulator.secret_store()));
+    found.push(checks::secrets(&emulator.examine_secret_places().await));
+    if let Ok(Some(place)) = emulator.secret_place()
+        && known.is_some_and(has_machine)
+    {
+        found.extend(checks::secrets_in_force(&place));
+    }
     if let (Ok(_), Ok(_), Some(status)) = (&binary, &image, known) {
         let mismatches = emulator.snapshot_mismatches().await;
         found.push(checks::snapshot(status, &mismatches));

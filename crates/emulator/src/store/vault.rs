@@ -1,0 +1,473 @@
+//! An instance's values, wherever they can be kept at the moment.
+//!
+//! A start asks the places in the order of [`super`]'s table and stays with the
+//! first that answers. One that fails in the middle is left for the next, with
+//! the reason, so that the emulator runs whatever a keychain does. Which place
+//! it is, and why, stands in the instance's `secrets.json`, never a value: other
+//! commands read there where to look, and `status` and `doctor` what to warn of.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::entries::{Entries, keychain};
+use super::runtime_file::RuntimeFile;
+use super::worker::{Answer, Worker};
+use super::{SecretStore, Slot, StoreError, StoreKind};
+use crate::error::chain;
+use crate::paths::InstanceName;
+use crate::progress::{Event, Reporter};
+use crate::record::{self, Durability, Record};
+use crate::secret::SecretSet;
+
+/// How long a place may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// For its first answer. A keychain may have to be started, and may ask its
+    /// user to unlock it.
+    first: Duration,
+    /// For each further one, which should be milliseconds.
+    further: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    first: Duration::from_secs(10),
+    further: Duration::from_secs(5),
+};
+
+/// `secrets.json`: where the values of an instance are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub store: StoreKind,
+    /// Why it is not the keychain, where there is one that failed.
+    pub instead_of_keychain: Option<String>,
+}
+
+impl Record for Place {
+    const FORMAT: &'static str = "stack-emulator-secret-place";
+    const VERSION: u32 = 1;
+}
+
+impl Place {
+    /// What the user should know about it; `None` if all is well.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let place = self.store.describe();
+        match (&self.instead_of_keychain, self.store) {
+            (Some(reason), _) => Some(format!(
+                "{reason}; the secrets of this start are held in {place} until the next one"
+            )),
+            (None, StoreKind::RuntimeFile) => Some(format!(
+                "this host offers neither a keychain nor a kernel keyring; the secrets are in {place}, \
+                 readable by you alone and gone when the host is shut down"
+            )),
+            (None, StoreKind::Keychain | StoreKind::KernelKeyring) => None,
+        }
+    }
+}
+
+type Store = Box<dyn SecretStore>;
+
+/// A place that may be used, not yet asked.
+#[derive(Clone)]
+pub(crate) struct Candidate {
+    kind: StoreKind,
+    open: Arc<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
+    limits: Limits,
+}
+
+impl Candidate {
+    pub(crate) fn new(
+        kind: StoreKind,
+        open: impl Fn() -> Result<Store, StoreError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            open: Arc::new(open),
+            limits: LIMITS,
+        }
+    }
+
+    fn begin(&self) -> Result<Opened, StoreError> {
+        let open = self.open.clone();
+        Ok(Opened {
+            kind: self.kind,
+            worker: Worker::begin(self.kind, move || open())?,
+            limits: self.limits,
+            answered: false,
+            early: None,
+        })
+    }
+}
+
+/// The places of this host for an instance, best first.
+pub(crate) fn candidates(
+    home: &Path,
+    instance: &InstanceName,
+    runtime_folder: &Path,
+) -> Vec<Candidate> {
+    let mut places = Vec::with_capacity(3);
+    let mut entries = |kind, open: fn() -> Result<_, StoreError>| {
+        let (home, instance) = (home.to_owned(), instance.clone());
+        places.push(Candidate::new(kind, move || {
+            Ok(Box::new(Entries::new(kind, open()?, &home, &instance)))
+        }));
+    };
+    entries(StoreKind::Keychain, keychain);
+    #[cfg(target_os = "linux")]
+    entries(StoreKind::KernelKeyring, super::entries::kernel_keyring);
+    let folder = runtime_folder.to_owned();
+    places.push(Candidate::new(StoreKind::RuntimeFile, move || {
+        Ok(Box::new(RuntimeFile::new(&in_memory(&folder)?)))
+    }));
+    places
+}
+
+/// `folder` itself if it is in memory, else one like it that is.
+///
+/// Without `XDG_RUNTIME_DIR` the runtime folder is below `/tmp`, which may be on
+/// a disk; what is written there may be read from that disk years later.
+fn in_memory(folder: &Path) -> Result<PathBuf, StoreError> {
+    #[cfg(target_os = "linux")]
+    {
+        /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `statfs(2)`.
+        const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+        let backed = |path: &Path| {
+            rustix::fs::statfs(path).is_ok_and(|found| {
+                u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind))
+            })
+        };
+        let shared = Path::new("/dev/shm");
+        if !backed(folder) && backed(shared) {
+            let name = folder.file_name().unwrap_or_default();
+            let user = rustix::process::getuid().as_raw();
+            let base = shared.join(format!("stack-emulator-{user}"));
+            let other = base.join(name);
+            crate::paths::make_private_folder(&base)?;
+            crate::paths::make_private_folder(&other)?;
+            return Ok(other);
+        }
+    }
+    Ok(folder.to_owned())
+}
+
+/// A place that has been asked, or is about to be.
+struct Opened {
+    kind: StoreKind,
+    worker: Worker<Store>,
+    limits: Limits,
+    answered: bool,
+    /// The sets, asked for ahead of time.
+    early: Option<Answer<Vec<SecretSet>>>,
+}
+
+/// Both sets of a place, as far as they are there.
+fn both(store: &dyn SecretStore) -> Result<Vec<SecretSet>, StoreError> {
+    let sets = [store.load(Slot::Current)?, store.load(Slot::Pending)?];
+    Ok(sets.into_iter().flatten().collect())
+}
+
+impl Opened {
+    /// Asks for both sets, so that they are there when they are needed.
+    fn read_ahead(&mut self) {
+        self.early = Some(self.worker.submit(|store| both(store.as_ref())));
+    }
+
+    async fn known(&mut self) -> Result<Vec<SecretSet>, StoreError> {
+        let Some(early) = self.early.take() else {
+            return self.ask("read", both).await;
+        };
+        let sets = self.worker.wait(early, "read", self.limits.first).await;
+        self.answered |= sets.is_ok();
+        sets
+    }
+
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let limit = if self.answered {
+            self.limits.further
+        } else {
+            self.limits.first
+        };
+        let answer = self
+            .worker
+            .ask(action, limit, move |store| work(store.as_ref()))
+            .await;
+        self.answered |= answer.is_ok();
+        answer
+    }
+
+    /// Empties `slots`. Where that fails, what stays is of no use to anybody
+    /// once the guest holds other values or is gone, so it is a warning.
+    async fn forget_in(&mut self, slots: &'static [Slot], reporter: &dyn Reporter) {
+        let forgotten = self
+            .ask("remove", |store| {
+                slots.iter().try_for_each(|slot| store.forget(*slot))
+            })
+            .await;
+        match forgotten {
+            // A place that is gone has taken its values along.
+            Ok(()) | Err(StoreError::Absent { .. }) => {}
+            Err(error) => {
+                let text = format!("Old secrets could not be removed: {}.", chain(&error));
+                reporter.report(Event::Warning(&text));
+            }
+        }
+    }
+}
+
+/// Where an instance's values are put and found.
+pub(crate) struct Vault {
+    record: PathBuf,
+    state: Mutex<State>,
+}
+
+struct State {
+    opened: Opened,
+    /// Best first.
+    next: std::vec::IntoIter<Candidate>,
+    instead_of_keychain: Option<String>,
+    /// Where the last values are, if they are not where new ones are going.
+    former: Option<Opened>,
+    /// What the record says, as far as known.
+    recorded: Option<Place>,
+}
+
+impl Vault {
+    /// The best of `candidates`, with the others to fall back on.
+    ///
+    /// Begins to open and read it in the background. `record` is the path of the
+    /// instance's `secrets.json`.
+    pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, StoreError> {
+        let recorded = recorded(&record)?;
+        let mut vault = Self::of(record, recorded, candidates)?;
+        let state = vault.state.get_mut();
+        state.opened.read_ahead();
+        if let Some(former) = &mut state.former {
+            former.read_ahead();
+        }
+        Ok(vault)
+    }
+
+    /// The place where the instance's values were put last, and no other;
+    /// `None` if there are none.
+    pub(crate) fn recorded(
+        record: PathBuf,
+        candidates: Vec<Candidate>,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(place) = recorded(&record)? else {
+            return Ok(None);
+        };
+        let wanted = |candidate: &Candidate| candidate.kind == place.store;
+        let only: Vec<_> = candidates.into_iter().filter(wanted).collect();
+        Self::of(record, Some(place), only).map(Some)
+    }
+
+    fn of(
+        record: PathBuf,
+        recorded: Option<Place>,
+        candidates: Vec<Candidate>,
+    ) -> Result<Self, StoreError> {
+        let former = recorded
+            .as_ref()
+            .and_then(|place| candidates.iter().find(|other| other.kind == place.store))
+            .filter(|former| {
+                candidates
+                    .first()
+                    .is_some_and(|first| first.kind != former.kind)
+            })
+            .map(Candidate::begin)
+            .transpose()?;
+        let mut next = candidates.into_iter();
+        let Some(first) = next.next() else {
+            return Err(StoreError::Absent {
+                kind: recorded.map_or(StoreKind::RuntimeFile, |place| place.store),
+                source: keyring_core::Error::NoDefaultStore,
+            });
+        };
+        Ok(Self {
+            record,
+            state: Mutex::new(State {
+                opened: first.begin()?,
+                next,
+                instead_of_keychain: None,
+                former,
+                recorded,
+            }),
+        })
+    }
+
+    /// The set in `slot`, from the present place alone.
+    pub(crate) async fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+        let mut state = self.state.lock().await;
+        state
+            .opened
+            .ask("read", move |store| store.load(slot))
+            .await
+    }
+
+    /// Every set that the guest may hold, as far as is known. A place that fails
+    /// here is not used for what follows either.
+    pub(crate) async fn known(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<SecretSet>, StoreError> {
+        let mut state = self.state.lock().await;
+        let mut sets = loop {
+            match state.opened.known().await {
+                Ok(sets) => break sets,
+                Err(error) => state.fall_back(error, reporter)?,
+            }
+        };
+        if let Some(former) = &mut state.former {
+            match former.known().await {
+                Ok(more) => sets.extend(more),
+                // Only used to prove that they are refused.
+                Err(error) => tracing::debug!(%error, "the last values cannot be read"),
+            }
+        }
+        Ok(sets)
+    }
+
+    /// Puts `set` into `slot` of the first place that takes it, and writes down
+    /// which one that is.
+    pub(crate) async fn save(
+        &self,
+        slot: Slot,
+        set: &SecretSet,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        loop {
+            // First the record: a crash in between leaves a record of a place
+            // without values, which is harmless, and not values that nobody finds.
+            state.write_down(&self.record)?;
+            let set = set.clone();
+            let answer = state
+                .opened
+                .ask("store", move |store| store.save(slot, &set))
+                .await;
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(error) => state.fall_back(error, reporter)?,
+            }
+        }
+    }
+
+    /// Makes the pending values the ones in force: they are proved.
+    pub(crate) async fn promote(
+        &self,
+        set: &SecretSet,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StoreError> {
+        self.save(Slot::Current, set, reporter).await?;
+        let mut state = self.state.lock().await;
+        state.opened.forget_in(&[Slot::Pending], reporter).await;
+        if let Some(mut former) = state.former.take() {
+            former
+                .forget_in(&[Slot::Pending, Slot::Current], reporter)
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Removes all values, and then the word of where they are.
+    pub(crate) async fn forget(&self, reporter: &dyn Reporter) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        state
+            .opened
+            .forget_in(&[Slot::Pending, Slot::Current], reporter)
+            .await;
+        record::remove_file(&self.record).map_err(|source| StoreError::File {
+            action: "remove the record of",
+            path: self.record.clone(),
+            source,
+        })
+    }
+
+    /// Where the values are, and why there.
+    pub(crate) async fn place(&self) -> Place {
+        self.state.lock().await.place()
+    }
+}
+
+impl State {
+    fn place(&self) -> Place {
+        Place {
+            store: self.opened.kind,
+            instead_of_keychain: self.instead_of_keychain.clone(),
+        }
+    }
+
+    fn write_down(&mut self, record: &Path) -> Result<(), StoreError> {
+        let place = self.place();
+        if self.recorded.as_ref() != Some(&place) {
+            record::write(record, &place, Durability::PowerCut)?;
+            self.recorded = Some(place);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the next place, or gives up with `error`.
+    fn fall_back(&mut self, error: StoreError, reporter: &dyn Reporter) -> Result<(), StoreError> {
+        let Some(next) = self.next.next() else {
+            return Err(error);
+        };
+        let reason = chain(&error);
+        tracing::debug!(
+            reason,
+            next = next.kind.describe(),
+            "the next place for the secrets"
+        );
+        let next = match self.former.take() {
+            Some(former) if former.kind == next.kind => former,
+            former => {
+                self.former = former;
+                next.begin()?
+            }
+        };
+        // That a host has no keychain is as it is; that one fails is news.
+        if self.opened.kind == StoreKind::Keychain && !matches!(error, StoreError::Absent { .. }) {
+            reporter.report(Event::Warning(&format!(
+                "{}; the secrets of this start are held in {}. {}",
+                capitalized(&reason),
+                next.kind.describe(),
+                error.hint().unwrap_or_default()
+            )));
+            self.instead_of_keychain = Some(reason);
+        }
+        self.opened = next;
+        Ok(())
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+/// What `secrets.json` at `path` says, if it is there.
+pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, StoreError> {
+    Ok(record::read_optional(path)?)
+}
+
+/// Whether a keychain answers, for `doctor`: what `load` of it says.
+pub(crate) async fn examine(
+    record: PathBuf,
+    candidates: Vec<Candidate>,
+) -> Result<Place, StoreError> {
+    let vault = Vault::best(record, candidates)?;
+    vault.known(&crate::progress::Silent).await?;
+    Ok(vault.place().await)
+}
+
+#[cfg(test)]
+mod tests;

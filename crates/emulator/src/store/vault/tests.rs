@@ -1,0 +1,180 @@
+//! A start's dealings with a keychain that fails at each point, and after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::progress::Silent;
+
+/// A store that answers a number of questions and then fails in its way.
+struct Scripted {
+    kind: StoreKind,
+    inner: RuntimeFile,
+    answers: Arc<AtomicUsize>,
+    failure: Failure,
+}
+
+#[derive(Clone, Copy)]
+enum Failure {
+    Locked,
+    Hangs,
+}
+
+impl Scripted {
+    fn admit(&self) -> Result<(), StoreError> {
+        let left = self
+            .answers
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        match (left, self.failure) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Failure::Locked) => Err(StoreError::Locked {
+                kind: self.kind,
+                source: keyring_core::Error::NoStorageAccess("no prompt".into()),
+            }),
+            (Err(_), Failure::Hangs) => loop {
+                std::thread::park();
+            },
+        }
+    }
+}
+
+impl SecretStore for Scripted {
+    fn kind(&self) -> StoreKind {
+        self.kind
+    }
+    fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+        self.admit()?;
+        self.inner.load(slot)
+    }
+    fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
+        self.admit()?;
+        self.inner.save(slot, set)
+    }
+    fn forget(&self, slot: Slot) -> Result<(), StoreError> {
+        self.admit()?;
+        self.inner.forget(slot)
+    }
+}
+
+/// A keychain that fails after `answers` questions, and a file to fall back on.
+fn places(dir: &Path, answers: usize, failure: Failure) -> Vec<Candidate> {
+    let (keychain, file) = (dir.join("keychain"), dir.join("file"));
+    for folder in [&keychain, &file] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    let kind = StoreKind::Keychain;
+    vec![
+        Candidate {
+            // Long enough for a busy machine's file system, where it answers.
+            limits: Limits {
+                first: Duration::from_secs(2),
+                further: Duration::from_secs(2),
+            },
+            ..Candidate::new(kind, move || {
+                Ok(Box::new(Scripted {
+                    kind,
+                    inner: RuntimeFile::new(&keychain),
+                    answers: Arc::new(AtomicUsize::new(answers)),
+                    failure,
+                }))
+            })
+        },
+        Candidate::new(StoreKind::RuntimeFile, move || {
+            Ok(Box::new(RuntimeFile::new(&file)))
+        }),
+    ]
+}
+
+/// What a start does with its values.
+async fn start(vault: &Vault) -> SecretSet {
+    let set = SecretSet::generate().unwrap();
+    vault.known(&Silent).await.unwrap();
+    vault.save(Slot::Pending, &set, &Silent).await.unwrap();
+    vault.promote(&set, &Silent).await.unwrap();
+    set
+}
+
+#[tokio::test]
+async fn wherever_it_fails_the_values_are_found_again() {
+    let cases = [
+        (Failure::Locked, 0..6),
+        // Each of these waits for a limit.
+        (Failure::Hangs, 2..4),
+    ];
+    for (failure, counts) in cases {
+        for answers in counts {
+            let dir = tempfile::tempdir().unwrap();
+            let record = dir.path().join("secrets.json");
+            let vault = Vault::best(record.clone(), places(dir.path(), answers, failure)).unwrap();
+            let set = start(&vault).await;
+            // The one command after it finds a keychain that works.
+            let all = places(dir.path(), usize::MAX, failure);
+            let again = Vault::recorded(record.clone(), all).unwrap().unwrap();
+            assert_eq!(again.load(Slot::Current).await.unwrap(), Some(set));
+            let place = recorded(&record).unwrap().unwrap();
+            assert_eq!(
+                place.store == StoreKind::Keychain,
+                answers >= 3,
+                "{place:?}"
+            );
+            assert_eq!(place.warning().is_some(), answers < 4, "{place:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_keychain_that_works_again_is_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("secrets.json");
+    for (answers, kind) in [(0, StoreKind::RuntimeFile), (9, StoreKind::Keychain)] {
+        let places = places(dir.path(), answers, Failure::Locked);
+        let vault = Vault::best(record.clone(), places).unwrap();
+        start(&vault).await;
+        assert_eq!(recorded(&record).unwrap().unwrap().store, kind);
+    }
+}
+
+#[tokio::test]
+async fn the_last_values_are_known_wherever_they_are_and_go_with_the_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("secrets.json");
+    let places = |answers| places(dir.path(), answers, Failure::Locked);
+    let old = start(&Vault::best(record.clone(), places(0)).unwrap()).await;
+    let vault = Vault::best(record.clone(), places(9)).unwrap();
+    assert_eq!(vault.known(&Silent).await.unwrap(), [old]);
+    start(&vault).await;
+    let left = std::fs::read_dir(dir.path().join("file")).unwrap().count();
+    assert_eq!(left, 0, "the fallback is empty again");
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_gone_with_its_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("secrets.json");
+    let places = || places(dir.path(), 99, Failure::Locked);
+    start(&Vault::best(record.clone(), places()).unwrap()).await;
+    let vault = Vault::recorded(record.clone(), places()).unwrap().unwrap();
+    vault.forget(&Silent).await.unwrap();
+    assert!(!record.exists());
+    let left = std::fs::read_dir(dir.path().join("keychain")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[tokio::test]
+async fn without_a_record_there_are_no_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let record = dir.path().join("secrets.json");
+    let places = places(dir.path(), 9, Failure::Locked);
+    assert!(Vault::recorded(record, places).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_last_place_s_error_is_the_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut places = places(dir.path(), 0, Failure::Locked);
+    places.truncate(1);
+    let vault = Vault::best(dir.path().join("secrets.json"), places).unwrap();
+    let set = SecretSet::placeholders();
+    let error = vault.save(Slot::Pending, &set, &Silent).await.unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+}

@@ -1,0 +1,224 @@
+//! The folders of config files in the guest: there under any name, for as long
+//! as the session lasts, and nothing else of this host with them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use e2e::{Run, World};
+
+const CONFIG: &str = "export const config = { auth: { allowSignUp: true } };\n";
+
+/// A folder with a config file, below the user's home.
+fn project(world: &World, name: &str) -> PathBuf {
+    let folder = world.user_home().canonicalize().unwrap().join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("stack.config.ts"), CONFIG).unwrap();
+    folder
+}
+
+fn credentials(world: &World, folder: &Path) -> Run {
+    let file = folder.join("stack.config.ts");
+    let words = ["credentials", "--json", "--config-file"].map(std::ffi::OsString::from);
+    world.run(words.into_iter().chain([file.into_os_string()]))
+}
+
+fn folders(world: &World) -> Vec<String> {
+    let list = world.run(["folders", "list", "--json"]).ok().json();
+    let folders = list["folders"].as_array().unwrap().iter();
+    folders
+        .map(|folder| folder["path"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// What the guest's shell says to `script`, whose `$1` is the folder.
+fn sh(world: &World, script: &str, folder: &Path) -> (i64, String) {
+    let inside = format!("/host{}", folder.display());
+    world.in_guest("/bin/sh", &["-c", script, "sh", &inside])
+}
+
+fn mounts(world: &World) -> usize {
+    let (_, text) = world.in_guest("/bin/grep", &["-c", " 9p ", "/proc/mounts"]);
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn names_of_any_kind_are_there_at_once_eight_at_most() {
+    let world = World::captured();
+    world.start();
+    let names = [
+        "plain",
+        "with space",
+        "it's \"quoted\"",
+        "new\nline",
+        "naïve 日本語",
+        "-rf",
+        "$(id) `id` $HOME",
+        "a,b=c%\\d",
+    ];
+    let mut projects = Vec::new();
+    for name in names {
+        let folder = project(&world, name);
+        let answer = credentials(&world, &folder).ok().json();
+        let id = answer["project_id"].as_str().unwrap().to_owned();
+        assert!(!projects.contains(&id), "a project of its own for {name:?}");
+        projects.push(id);
+    }
+    assert_eq!(folders(&world).len(), 8);
+    assert_eq!(mounts(&world), 8);
+    let ninth = project(&world, "ninth");
+    let refused = credentials(&world, &ninth).fails_with(1);
+    assert_eq!(refused.error_code(), "too_many_folders");
+
+    // The same file is the same project, however it is spelt.
+    let odd = world.user_home().join("plain/../with space/./");
+    let again = credentials(&world, &odd).ok().json();
+    assert_eq!(again["project_id"], projects[1].as_str());
+
+    let gone = world.user_home().join("new\nline");
+    world
+        .run([Path::new("folders"), Path::new("remove"), &gone])
+        .ok();
+    assert_eq!((folders(&world).len(), mounts(&world)), (7, 7));
+    let (_, left) = sh(&world, "ls -A \"${1%/*}\"", &gone.canonicalize().unwrap());
+    assert!(!left.contains("line"), "{left}");
+    credentials(&world, &ninth).ok();
+    let twice = world.run([Path::new("folders"), Path::new("remove"), &gone]);
+    assert_eq!(twice.code, Some(1));
+    world.discard();
+}
+
+#[test]
+fn the_guest_writes_as_the_user_and_gets_out_of_nothing() {
+    let world = World::captured();
+    world.start();
+    let folder = project(&world, "app");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let secret = world.user_home().canonicalize().unwrap().join("secret");
+    std::fs::write(&secret, "sesame").unwrap();
+    symlink("../secret", folder.join("relative")).unwrap();
+    symlink(&secret, folder.join("absolute")).unwrap();
+    symlink("..", folder.join("up")).unwrap();
+    credentials(&world, &folder).ok();
+
+    // As another user of the guest than root.
+    let script = "echo hello | setpriv --reuid=1234 --regid=1234 --clear-groups tee \"$1/made\"";
+    assert_eq!(sh(&world, script, &folder).0, 0);
+    let made = std::fs::metadata(folder.join("made")).unwrap();
+    assert_eq!(made.uid(), rustix::process::getuid().as_raw());
+    assert_eq!(
+        std::fs::read_to_string(folder.join("made")).unwrap(),
+        "hello\n"
+    );
+    std::fs::write(folder.join("made"), "changed here").unwrap();
+    assert_eq!(sh(&world, "cat \"$1/made\"", &folder).1, "changed here");
+
+    for way in [
+        "relative",
+        "absolute",
+        "up/secret",
+        "../secret",
+        "../../../../../../secret",
+    ] {
+        let (code, text) = sh(&world, &format!("cat \"$1/{way}\""), &folder);
+        assert!(code != 0 && !text.contains("sesame"), "{way}: {text}");
+    }
+    let (_, around) = sh(&world, "ls -A \"$1/..\"", &folder);
+    assert_eq!(
+        around.trim(),
+        "app",
+        "nothing but the folder itself is there"
+    );
+    world.discard();
+}
+
+#[test]
+fn folders_go_before_a_save_and_are_there_again_when_the_session_goes_on() {
+    let world = World::captured();
+    world.start();
+    let folder = project(&world, "app");
+    let project = credentials(&world, &folder).ok().json()["project_id"].clone();
+    assert_eq!(world.stop()["session"], "saved");
+    assert_eq!(folders(&world).len(), 1);
+    let started = world.start();
+    assert_eq!(started["start"]["kind"], "continued", "{started}");
+    assert_eq!(mounts(&world), 1);
+    assert_eq!(sh(&world, "cat \"$1/stack.config.ts\"", &folder).1, CONFIG);
+    assert_eq!(
+        credentials(&world, &folder).ok().json()["project_id"],
+        project
+    );
+
+    // One that is gone meanwhile is no failure.
+    world.stop();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let started = world.run(["start"]).ok();
+    assert!(
+        started.stderr.contains("not shared any more"),
+        "{}",
+        started.stderr
+    );
+    assert!(folders(&world).is_empty());
+    world.discard();
+}
+
+#[test]
+fn a_folder_that_is_in_use_keeps_no_stop_from_ending() {
+    let world = World::captured();
+    world.start();
+    let folder = project(&world, "app");
+    credentials(&world, &folder).ok();
+    let hold = "cd \"$1\" && (setsid sleep 1000 >/dev/null 2>&1 </dev/null &)";
+    assert_eq!(sh(&world, hold, &folder).0, 0);
+    let path = folder.to_str().unwrap();
+    let refused = world
+        .run(["folders", "remove", path, "--json"])
+        .fails_with(1);
+    assert_eq!(refused.error_code(), "folder_share");
+    let stopped = world.stop();
+    assert_eq!(stopped["session"], "disk_kept", "{stopped}");
+    world.discard();
+}
+
+#[test]
+fn what_is_refused_says_why() {
+    let world = World::captured();
+    let folder = project(&world, "app");
+    let stopped = credentials(&world, &folder).fails_with(3);
+    assert_eq!(stopped.error_code(), "not_running");
+    world.start();
+    std::fs::write(world.user_home().join("stack.config.ts"), CONFIG).unwrap();
+    let home = credentials(&world, world.user_home()).fails_with(1);
+    assert_eq!(home.error_code(), "folder_refused");
+    assert!(home.stdout.contains("your home folder"), "{}", home.stdout);
+    let missing = credentials(&world, &world.user_home().join("nowhere")).fails_with(1);
+    assert_eq!(missing.error_code(), "config_file");
+
+    // Deleted once its folder is shared, then replaced by a link out of it.
+    credentials(&world, &folder).ok();
+    let file = folder.join("stack.config.ts");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(
+        credentials(&world, &folder).fails_with(1).error_code(),
+        "config_file"
+    );
+    symlink("../stack.config.ts", &file).unwrap();
+    let out = credentials(&world, &folder).fails_with(1);
+    assert!(
+        out.stdout.contains("outside of its folder"),
+        "{}",
+        out.stdout
+    );
+
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "export const config = { a: process.exit() };").unwrap();
+    let bad = credentials(&world, &folder).fails_with(1);
+    assert_eq!(bad.error_code(), "config_file");
+    assert!(bad.stdout.contains("emulator cannot use"), "{}", bad.stdout);
+    world.discard();
+}

@@ -1,0 +1,201 @@
+//! Where the secrets of a start go: into a real keychain, and elsewhere when
+//! there is none, when it is locked, and when it stops answering in the middle.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
+use std::time::{Duration, Instant};
+
+use e2e::keychain::Keychain;
+use e2e::leaks::nowhere;
+use e2e::{World, try_client_key};
+
+const NAMES: [&str; 4] = ["pck", "ssk", "sak", "cron"];
+
+fn with(keychain: &Keychain) -> World {
+    let mut world = World::captured();
+    world.set("DBUS_SESSION_BUS_ADDRESS", keychain.address());
+    world
+}
+
+fn values(world: &World) -> Vec<String> {
+    NAMES.iter().map(|name| world.secret(name)).collect()
+}
+
+#[test]
+fn a_keychain_holds_one_entry_a_value_and_nothing_else_holds_any() {
+    let keychain = Keychain::start();
+    let world = with(&keychain);
+    world.start();
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["secret_store"], "keychain", "{status}");
+    assert!(status["secret_warning"].is_null(), "{status}");
+    let first = values(&world);
+    let entries = keychain.entries();
+    let labels: Vec<_> = entries.iter().map(|entry| entry.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "Stack Emulator (default): cron secret",
+            "Stack Emulator (default): publishable client key",
+            "Stack Emulator (default): secret server key",
+            "Stack Emulator (default): super secret admin key",
+        ]
+    );
+    for entry in &entries {
+        assert!(first.contains(&entry.value));
+    }
+    nowhere(world.user_home(), &first);
+    assert_eq!(try_client_key(&first[0]), 200);
+
+    let rotated = world.run(["secrets", "rotate", "--json"]).ok().json();
+    assert_eq!(rotated["store"], "keychain", "{rotated}");
+    let second = values(&world);
+    assert!(first.iter().zip(&second).all(|(old, new)| old != new));
+    assert_eq!(
+        (try_client_key(&first[0]), try_client_key(&second[0])),
+        (401, 200)
+    );
+    assert_eq!(keychain.entries().len(), 4);
+    nowhere(world.user_home(), &first);
+    nowhere(world.user_home(), &second);
+
+    let refused = world.run(["secrets", "forget", "--json"]).fails_with(1);
+    assert_eq!(refused.error_code(), "running");
+    world.stop();
+    world.run(["secrets", "forget"]).ok();
+    assert!(keychain.entries().is_empty());
+    world.run(["secrets", "rotate"]).fails_with(3);
+    world.start();
+    assert_eq!(
+        keychain.entries().len(),
+        4,
+        "a start needs nothing of what was forgotten"
+    );
+    world.discard();
+    assert!(keychain.entries().is_empty());
+}
+
+#[test]
+fn without_a_keychain_the_kernel_keeps_them() {
+    let world = World::captured();
+    world.start();
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
+    assert!(status["secret_warning"].is_null(), "{status}");
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    world.discard();
+}
+
+#[test]
+fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
+    let keychain = Keychain::start();
+    keychain.lock();
+    let world = with(&keychain);
+    let started = world.run(["start"]).ok();
+    assert!(
+        started.stderr.contains("keychain is locked"),
+        "{}",
+        started.stderr
+    );
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
+    let warning = status["secret_warning"].as_str().unwrap();
+    assert!(warning.contains("locked"), "{warning}");
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    world.discard();
+}
+
+#[test]
+fn a_keychain_that_stops_answering_is_left_and_used_again_once_it_answers() {
+    let keychain = Keychain::start();
+    let world = with(&keychain);
+    let start = world.spawn(["start"]);
+    // The keychain is opened before QEMU is started, and asked after.
+    let record = world.instance().join("run.json");
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !record.exists() {
+        assert!(Instant::now() < limit, "no QEMU was started");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    keychain.stop_answering();
+    let output = start.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("did not answer"), "{stderr}");
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+
+    keychain.answer_again();
+    world.run(["secrets", "rotate"]).ok();
+    let status = world.run(["status", "--json"]).ok().json();
+    assert_eq!(status["secret_store"], "keychain", "{status}");
+    assert!(status["secret_warning"].is_null(), "{status}");
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+
+    // Now that the values are there, asking for them has a limit as well.
+    keychain.stop_answering();
+    let shown = world.run(["secrets", "show", "pck"]).fails_with(1);
+    assert!(
+        shown.stderr.contains("did not answer within"),
+        "{}",
+        shown.stderr
+    );
+    keychain.answer_again();
+    world.discard();
+}
+
+#[test]
+fn a_start_that_is_killed_leaves_its_values_in_the_keychain_alone() {
+    let keychain = Keychain::start();
+    let world = with(&keychain);
+    for _ in 0..2 {
+        let mut start = world.spawn(["start"]);
+        let pending = loop {
+            let entries = keychain.entries().into_iter();
+            let mut pending = entries.filter(|entry| entry.label.contains("under way"));
+            if let Some(pending) = pending.next() {
+                break pending.value;
+            }
+            assert!(
+                start.try_wait().unwrap().is_none(),
+                "it ended before it was seen"
+            );
+        };
+        start.kill().unwrap();
+        start.wait().unwrap();
+        let values: Vec<String> = pending.lines().map(str::to_owned).collect();
+        assert_eq!(values.len(), 4);
+        nowhere(world.user_home(), &values);
+    }
+    world.start();
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    assert_eq!(keychain.entries().len(), 4, "nothing is under way any more");
+    world.discard();
+    assert!(keychain.entries().is_empty());
+}
+
+#[test]
+fn a_rotation_that_is_killed_leaves_values_that_the_guest_takes() {
+    let keychain = Keychain::start();
+    let world = with(&keychain);
+    world.start();
+    for delay_ms in [20, 80, 140, 200, 280, 380, 500] {
+        let mut rotation = world.spawn(["secrets", "rotate"]);
+        // Points in time, not states, is what is wanted: any of them must do.
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        rotation.kill().unwrap();
+        rotation.wait().unwrap();
+        assert_eq!(
+            try_client_key(&world.secret("pck")),
+            200,
+            "killed after {delay_ms} ms"
+        );
+    }
+    assert_eq!(keychain.entries().len(), 4);
+    world.discard();
+}
