@@ -7,7 +7,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
