@@ -180,7 +180,7 @@ pub enum Error {
     Stop(#[from] qemu::StopError),
     /// A folder cannot be shared or taken back.
     #[error(transparent)]
-    Share(#[from] crate::folders::ShareError),
+    Share(Box<crate::folders::ShareError>),
     /// The backend gave no project keys.
     #[error(transparent)]
     Credentials(#[from] crate::credentials::CredentialsError),
@@ -369,6 +369,12 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+impl From<crate::folders::ShareError> for Error {
+    fn from(error: crate::folders::ShareError) -> Self {
+        Self::Share(Box::new(error))
     }
 }
 
