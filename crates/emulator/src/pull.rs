@@ -320,7 +320,7 @@ impl Emulator {
     async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
         let keychain = async {
             match crate::store::github_token().await {
-                Ok(token) => Token::new(token?.expose().to_owned()),
+                Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
                 // Releases can be had without one.
                 Err(error) => {
                     reporter.report(Event::Warning(&format!(
