@@ -281,20 +281,24 @@ impl Emulator {
         vault::candidates(self.home.path(), &self.name, runtime_folder)
     }
 
-    /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
-    pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
-        let arch = self.settings.arch;
-        let binary =
-            QemuBinary::find_cached(arch, self.settings.qemu.as_deref(), &self.home.cache())
-                .await?;
+    /// The QEMU to use, and what makes it fast.
+    pub(crate) async fn find_qemu(&self) -> Result<(QemuBinary, Accelerator), Error> {
+        let (arch, cache) = (self.settings.arch, self.home.cache());
+        let binary = QemuBinary::find_cached(arch, self.settings.qemu.as_deref(), &cache).await?;
         let accelerator = match self.settings.accelerator {
             Some(accelerator) => accelerator,
             None => {
-                qemu::accel::probe(&binary, &self.home.cache(), false)
+                qemu::accel::probe(&binary, &cache, false)
                     .await?
                     .accelerator
             }
         };
+        Ok((binary, accelerator))
+    }
+
+    /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
+        let (binary, accelerator) = self.find_qemu().await?;
         let remembered = self.remembered()?;
         let path = self.image_to_use(&remembered);
         if !path.exists() {

@@ -8,6 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use images::Token;
 use images::fetch::{ClaimError, FetchError, FetchOptions, Verification, claim, fetch};
 use images::github::{ApiError, GitHub, Options, Release, Repo};
 use images::progress as theirs;
@@ -16,7 +17,7 @@ use images::store::{Incoming, Installed, Store};
 use serde::Serialize;
 
 use crate::capture::CaptureReport;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::instance::{Emulator, Held};
 use crate::policy::Life;
 use crate::preferences::Preferences;
@@ -143,10 +144,14 @@ struct Got {
 
 impl Emulator {
     /// The releases of `repository` that have images; of the usual one without.
-    pub async fn releases(&self, repository: Option<&Repo>) -> Result<ReleaseList, Error> {
+    pub async fn releases(
+        &self,
+        repository: Option<&Repo>,
+        reporter: &dyn Reporter,
+    ) -> Result<ReleaseList, Error> {
         let preferences = Preferences::read(&self.home)?;
         let repository = repository_of(&preferences, repository)?;
-        let github = self.github().await?;
+        let github = self.github(reporter).await?;
         let releases = github
             .emulator_releases(&repository)
             .await
@@ -251,7 +256,7 @@ impl Emulator {
         let source = source_of(&preferences, request.source.as_ref());
         let arch = request.arch.unwrap_or(self.image_arch());
         let relay = Relay::to(reporter);
-        let github = self.github().await?;
+        let github = self.github(reporter).await?;
         let resolved = resolve(&github, &repository, &source, arch, &relay)
             .await
             .map_err(PullError::from)?;
@@ -312,9 +317,21 @@ impl Emulator {
         Ok(got(added.image, outcome, received, warnings))
     }
 
-    async fn github(&self) -> Result<GitHub, Error> {
-        // The keychain has no place for it yet.
-        let token = github_token(&self.settings, async { None }).await;
+    async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
+        let keychain = async {
+            match crate::store::github_token().await {
+                Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
+                // Releases can be had without one.
+                Err(error) => {
+                    reporter.report(Event::Warning(&format!(
+                        "The keychain does not give a token for GitHub, so it is asked without: {}.",
+                        chain(&error)
+                    )));
+                    None
+                }
+            }
+        };
+        let token = github_token(&self.settings, keychain).await;
         let options = Options {
             api: self.settings.github_api.clone(),
             token,
@@ -335,6 +352,8 @@ impl Held<'_> {
         if named || emulator.image_to_use(&remembered).exists() {
             return Ok(());
         }
+        // Not worth a download on a host that cannot run it.
+        emulator.find_qemu().await?;
         let preferences = Preferences::read(&emulator.home)?;
         let repository = repository_of(&preferences, None)?;
         let branch = preferences.branch.as_deref().unwrap_or(DEFAULT_BRANCH);

@@ -478,13 +478,13 @@ mod tests {
             format!(
                 "t-1  in use\n  \
                  Digest    {digest}, as the release states\n  \
-                 From      release t-1 of stack-auth/stack-auth, commit 4b825dc64\n  \
-                           release t-2 of stack-auth/stack-auth, commit 4b825dc64\n  \
+                 From      release t-1 of stack-auth/stack-auth, commit 4b825dc64\n\
+                 {:12}release t-2 of stack-auth/stack-auth, commit 4b825dc64\n  \
                  On disk   205 MB, amd64\n  \
                  Last use  never\n\n\
-                 205 MB on disk in all, limit 20.0 GB.\n"
+                 205 MB on disk in all, limit 20.0 GB.\n",
+                ""
             )
-            .replace("release t-2", "          release t-2")
         );
         let superseded = plain(&list(vec![entry(&[])]).render(Detail::Brief));
         assert!(

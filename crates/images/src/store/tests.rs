@@ -1,3 +1,6 @@
+//! The store on small images: what is kept, found, replaced and removed, and
+//! what killed commands leave.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -136,7 +139,7 @@ fn an_image_is_there_with_all_that_came_along() {
     assert_eq!(tags(image), ["t-1"]);
     assert!(image.is_intact());
     let contents = world.store.contents().unwrap();
-    assert_eq!(contents.images, [image.clone()]);
+    assert_eq!(contents.images, std::slice::from_ref(image));
     // What was fetched is still there, should the caller be cut short.
     assert!(disk.path.exists());
 }
