@@ -34,6 +34,7 @@ use crate::Sha256Digest;
 use crate::claim::{Claim, Lease};
 use crate::http::{Http, connection, host_of};
 use crate::progress::{Event, Phase, Progress, Running};
+use crate::space::lacking;
 
 mod error;
 mod partial;
@@ -49,8 +50,6 @@ use writer::Writer;
 const MAX_RESTARTS: u32 = 3;
 /// How often reading what is there for its digest is reported.
 const REREAD_REPORT: Duration = Duration::from_millis(100);
-/// Left free on the disk beyond what is needed, in bytes.
-const SPARE: u64 = 64 << 20;
 
 /// The file that is wanted.
 #[derive(Clone, Debug)]
@@ -304,6 +303,14 @@ impl Transfer<'_> {
         Result<Outcome, DownloadError>,
     ) {
         let have = partial.length();
+        // A process has died between its last two steps.
+        if self
+            .record
+            .sha256
+            .is_some_and(|sha256| sha256 == partial.digest())
+        {
+            return (Ok(partial), Ok(Outcome::Complete));
+        }
         if have > 0 {
             match self.record.total {
                 Some(total) if have == total => return (Ok(partial), Ok(Outcome::Complete)),
@@ -512,15 +519,14 @@ impl Transfer<'_> {
 
     fn check_space(&self, needed: u64) -> Result<(), DownloadError> {
         let folder = self.paths.part.parent().unwrap_or(&self.paths.part);
-        let available = free_bytes(folder).map_err(self.error("ask for the free space of"))?;
-        if available < needed.saturating_add(SPARE) {
-            return Err(DownloadError::Space {
+        match lacking(folder, needed).map_err(self.error("ask for the free space of"))? {
+            None => Ok(()),
+            Some(available) => Err(DownloadError::Space {
                 path: self.paths.part.clone(),
                 needed,
                 available,
-            });
+            }),
         }
-        Ok(())
     }
 
     fn clear(&self) -> Result<(), DownloadError> {
@@ -558,12 +564,6 @@ impl Transfer<'_> {
             limit: self.wanted.limit,
         }
     }
-}
-
-/// Bytes that an ordinary user can still write to the disk of `folder`.
-pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
-    let disk = rustix::fs::statvfs(folder)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
