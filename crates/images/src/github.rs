@@ -124,10 +124,19 @@ impl GitHub {
         let what = format!("releases of {repo}");
         let url = self.url(repo, &["releases"]);
         let releases: Vec<ReleaseWire> = self.pages(&url, &what, |page: Vec<_>| page).await?;
-        let latest = self.latest_release(repo).await?;
+        let releases: Vec<_> = releases.into_iter().map(Release::from).collect();
+        // Only a full release can be the latest. To ask in vain would cost a
+        // request each time, for a 404 has no `ETag`.
+        let latest = if releases
+            .iter()
+            .any(|release| !release.draft && !release.prerelease)
+        {
+            self.latest_release(repo).await?
+        } else {
+            None
+        };
         Ok(releases
             .into_iter()
-            .map(Release::from)
             .filter(|release| {
                 release.tag.contains("emulator") || release.name.to_lowercase().contains("emulator")
             })
@@ -144,7 +153,7 @@ impl GitHub {
         let what = format!("latest release of {repo}");
         match self.json::<ReleaseWire>(&url, &what).await {
             Ok((wire, _)) => Ok(Some(Release::from(wire).id)),
-            // A repository with nothing but pre-releases has no latest one.
+            // It may have been removed since the list was made.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
