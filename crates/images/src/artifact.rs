@@ -18,7 +18,7 @@ use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder};
 use sha2::{Digest as _, Sha256};
 
 use crate::Sha256Digest;
-use crate::download::free_bytes;
+use crate::space::lacking;
 
 /// Entries looked at; an artifact of ours has four at most.
 const MAX_ENTRIES: u64 = 10_000;
@@ -29,8 +29,6 @@ const MAX_RATIO: u64 = 200;
 const RATIO_FROM: u64 = 64 << 20;
 /// Bytes inflated at once.
 const PIECE: usize = 256 << 10;
-/// Left free on the disk beyond what is needed, in bytes.
-const SPARE: u64 = 64 << 20;
 
 /// A file that is looked for in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,8 +167,8 @@ pub fn unpack(
         })?;
     let entries = find(&archive, zip, expected, &mut buffer)?;
     let needed: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    let available = free_bytes(folder).map_err(file("ask for the free space of", folder))?;
-    if available < needed.saturating_add(SPARE) {
+    let lacking = lacking(folder, needed);
+    if let Some(available) = lacking.map_err(file("ask for the free space of", folder))? {
         return Err(ArtifactError::Space {
             path: zip.to_owned(),
             needed,

@@ -265,18 +265,19 @@ impl Fetch<'_> {
             Some(asset) => Some(self.asset(repo, asset, MAX_SNAPSHOT).await?),
             None => None,
         };
-        let (base_env, warnings) = match &files.base_env {
-            Some(asset) => {
-                let file = self.asset(repo, asset, MAX_SMALL).await?;
-                (Some(file.path), vec![])
-            }
-            None => self.make_base_env(repo).await?,
-        };
-        let received = [manifest.as_ref(), Some(&disk_file), snapshot.as_ref()]
+        let mut received = [manifest.as_ref(), Some(&disk_file), snapshot.as_ref()]
             .into_iter()
             .flatten()
             .map(|file| file.received)
             .sum();
+        let (base_env, warnings) = match &files.base_env {
+            Some(asset) => {
+                let file = self.asset(repo, asset, MAX_SMALL).await?;
+                received += file.received;
+                (Some(file.path), vec![])
+            }
+            None => self.make_base_env(repo).await?,
+        };
         Ok(Fetched {
             disk: disk_file.path,
             manifest: manifest.map(|file| file.path),

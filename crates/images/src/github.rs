@@ -18,10 +18,12 @@ use crate::progress::{Progress, Silent};
 use crate::token::Token;
 
 mod cache;
+mod error;
 mod types;
 mod wire;
 
 use cache::Cache;
+pub use error::ApiError;
 pub use types::{Artifact, Asset, ParseRepoError, PullRequest, Release, Repo, Run, RunState};
 use wire::{ArtifactsWire, PullRequestWire, ReleaseWire, RunWire, RunsWire};
 
@@ -59,77 +61,6 @@ impl Default for Options {
             retry: Retry::default(),
             idle: Duration::from_secs(30),
         }
-    }
-}
-
-/// A question to GitHub failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ApiError {
-    /// No usable answer.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// The base of the API cannot be one.
-    #[error("{url} cannot be the address of a REST API")]
-    Base {
-        /// The address.
-        url: String,
-    },
-    /// The answer is larger than any should be.
-    #[error("{host} answered with more than {limit} bytes when asked for {what}")]
-    TooLarge {
-        /// The host.
-        host: String,
-        /// What was asked for.
-        what: String,
-        /// The most that is read.
-        limit: usize,
-    },
-    /// The answer is not of the expected shape.
-    #[error("the answer of {host} about {what} cannot be understood")]
-    Parse {
-        /// The host.
-        host: String,
-        /// What was asked for.
-        what: String,
-        /// Where and why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The answer is not a commit.
-    #[error("the answer of {host} about {what} is not the name of a commit")]
-    NotACommit {
-        /// The host.
-        host: String,
-        /// What was asked for.
-        what: String,
-    },
-}
-
-impl ApiError {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Http(error) => error.code(),
-            Self::Base { .. } => "github-api-address",
-            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => "github-answer",
-        }
-    }
-
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Http(error) => error.hint(),
-            Self::Base { .. } => Some("Correct STACK_EMULATOR_GITHUB_API, or unset it."),
-            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => Some(
-                "Check that STACK_EMULATOR_GITHUB_API, if it is set, is a GitHub REST API and not a web page.",
-            ),
-        }
-    }
-
-    /// Whether what was asked for is not there (and nothing else is wrong).
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Http(HttpError::NotFound { .. }))
     }
 }
 
@@ -193,10 +124,19 @@ impl GitHub {
         let what = format!("releases of {repo}");
         let url = self.url(repo, &["releases"]);
         let releases: Vec<ReleaseWire> = self.pages(&url, &what, |page: Vec<_>| page).await?;
-        let latest = self.latest_release(repo).await?;
+        let releases: Vec<_> = releases.into_iter().map(Release::from).collect();
+        // Only a full release can be the latest. To ask in vain would cost a
+        // request each time, for a 404 has no `ETag`.
+        let latest = if releases
+            .iter()
+            .any(|release| !release.draft && !release.prerelease)
+        {
+            self.latest_release(repo).await?
+        } else {
+            None
+        };
         Ok(releases
             .into_iter()
-            .map(Release::from)
             .filter(|release| {
                 release.tag.contains("emulator") || release.name.to_lowercase().contains("emulator")
             })
@@ -213,7 +153,7 @@ impl GitHub {
         let what = format!("latest release of {repo}");
         match self.json::<ReleaseWire>(&url, &what).await {
             Ok((wire, _)) => Ok(Some(Release::from(wire).id)),
-            // A repository with nothing but pre-releases has no latest one.
+            // It may have been removed since the list was made.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

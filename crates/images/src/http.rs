@@ -277,3 +277,62 @@ pub fn no_tls() -> Result<rustls::ClientConfig, TlsError> {
     .with_root_certificates(rustls::RootCertStore::empty())
     .with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::HeaderName;
+
+    fn redirected(from: &str, to: &str) -> Result<String, &'static str> {
+        let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_str(to).unwrap())]);
+        match follow(&Url::parse(from).unwrap(), &headers) {
+            Ok(url) => Ok(url.to_string()),
+            Err(HttpError::RedirectDowngrade { .. }) => Err("downgrade"),
+            Err(HttpError::RedirectAddress { .. }) => Err("address"),
+            Err(_) => Err("other"),
+        }
+    }
+
+    #[test]
+    fn a_redirect_never_leaves_https_and_never_http() {
+        assert_eq!(redirected("https://a/b/c", "d"), Ok("https://a/b/d".into()));
+        assert_eq!(redirected("https://a/", "//b/"), Ok("https://b/".into()));
+        assert_eq!(
+            redirected("http://a/", "https://b/"),
+            Ok("https://b/".into())
+        );
+        assert_eq!(redirected("https://a/", "http://a/"), Err("downgrade"));
+        for to in ["ftp://a/", "file:///etc/passwd", "javascript:1", "http://"] {
+            assert_eq!(redirected("http://a/", to), Err("address"), "{to}");
+        }
+    }
+
+    #[test]
+    fn only_what_says_later_is_a_rate_limit() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| {
+                    (
+                        HeaderName::from_static(name),
+                        HeaderValue::from_static(value),
+                    )
+                })
+                .collect::<HeaderMap>()
+        };
+        let limited =
+            |status, pairs: &[_]| rate_limit("a", status, &headers(pairs), true).is_some();
+        let (left, none) = (
+            ("x-ratelimit-remaining", "9"),
+            ("x-ratelimit-remaining", "0"),
+        );
+        assert!(limited(StatusCode::FORBIDDEN, &[none]));
+        assert!(limited(
+            StatusCode::FORBIDDEN,
+            &[left, ("retry-after", "60")]
+        ));
+        assert!(limited(StatusCode::TOO_MANY_REQUESTS, &[]));
+        assert!(!limited(StatusCode::FORBIDDEN, &[left]));
+        assert!(!limited(StatusCode::NOT_FOUND, &[none]));
+    }
+}

@@ -31,6 +31,7 @@ pub mod manifest;
 pub mod progress;
 pub mod qcow2;
 pub mod source;
+mod space;
 mod stamp;
 pub mod store;
 mod token;

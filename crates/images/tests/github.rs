@@ -75,13 +75,20 @@ async fn listing_again_costs_no_rate_limit() {
         .iter()
         .map(|request| request.status)
         .collect();
-    // The latest one is none here, and there is no keeping of a 404.
-    assert_eq!(statuses, [304, 404]);
+    assert_eq!(statuses, [304]);
     // What has changed is seen.
     let mut scenario = world.scenario();
     scenario.releases.push(release("emulator-new"));
     world.server.set_scenario(scenario);
     assert_eq!(github.emulator_releases(&repo()).await.unwrap().len(), 2);
+    world.server.forget_requests();
+    assert!(github.emulator_releases(&repo()).await.unwrap()[1].latest);
+    let statuses = world
+        .server
+        .requests()
+        .into_iter()
+        .map(|request| request.status);
+    assert_eq!(statuses.collect::<Vec<_>>(), [304, 304]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@
 //!     repository: "owner/name".into(),
 //!     releases: vec![Release {
 //!         tag: "v1".into(),
-//!         assets: vec![Asset { id: 1, name: "disk".into(), file: "/tmp/disk".into(), ..Asset::default() }],
+//!         assets: vec![Asset { id: 1, name: "disk".into(), file: "disk.qcow2".into(), ..Asset::default() }],
 //!         ..Release::default()
 //!     }],
 //!     ..Scenario::default()

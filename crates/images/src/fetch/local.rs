@@ -12,12 +12,11 @@ use sha2::{Digest as _, Sha256};
 use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
 use crate::Sha256Digest;
 use crate::claim::Lease;
-use crate::download::{DownloadError, StopOnDrop, free_bytes};
+use crate::download::{DownloadError, StopOnDrop};
 use crate::progress::{Phase, Running};
+use crate::space::lacking;
 
 const PIECE: usize = 1 << 20;
-/// Left free on the disk beyond what is needed, in bytes.
-const SPARE: u64 = 64 << 20;
 
 impl Fetch<'_> {
     pub(super) async fn local(&self, source: &Path) -> Result<Fetched, FetchError> {
@@ -143,17 +142,16 @@ impl Copy {
             .map_err(FetchError::file("look at", &self.source))?
             .len();
         let folder = self.to.parent().unwrap_or(&self.to);
-        let available =
-            free_bytes(folder).map_err(FetchError::file("ask for the free space of", folder))?;
-        if available < needed.saturating_add(SPARE) {
-            return Err(DownloadError::Space {
+        let lacking = lacking(folder, needed);
+        match lacking.map_err(FetchError::file("ask for the free space of", folder))? {
+            None => Ok(()),
+            Some(available) => Err(DownloadError::Space {
                 path: self.to.clone(),
                 needed,
                 available,
             }
-            .into());
+            .into()),
         }
-        Ok(())
     }
 }
 

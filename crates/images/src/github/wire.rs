@@ -106,6 +106,16 @@ pub(super) struct ArtifactWire {
     created_at: Option<String>,
 }
 
+/// Without control characters: titles and branches are shown in terminals, and
+/// anybody can name a branch.
+fn plain(text: String) -> String {
+    if text.contains(char::is_control) {
+        text.replace(char::is_control, "")
+    } else {
+        text
+    }
+}
+
 /// `sha256:…`; another algorithm is as good as none.
 fn digest(text: Option<&str>) -> Option<Sha256Digest> {
     text?
@@ -119,18 +129,19 @@ impl From<ReleaseWire> for Release {
     fn from(wire: ReleaseWire) -> Self {
         Self {
             id: wire.id,
-            name: wire
-                .name
-                .filter(|name| !name.trim().is_empty())
-                .unwrap_or_else(|| wire.tag_name.clone()),
-            tag: wire.tag_name,
-            url: wire.html_url,
+            name: plain(
+                wire.name
+                    .filter(|name| !name.trim().is_empty())
+                    .unwrap_or_else(|| wire.tag_name.clone()),
+            ),
+            tag: plain(wire.tag_name),
+            url: plain(wire.html_url),
             draft: wire.draft,
             prerelease: wire.prerelease,
             latest: false,
-            created_at: wire.created_at,
-            published_at: wire.published_at,
-            target: wire.target_commitish,
+            created_at: wire.created_at.map(plain),
+            published_at: wire.published_at.map(plain),
+            target: plain(wire.target_commitish),
             assets: wire.assets.into_iter().map(Asset::from).collect(),
         }
     }
@@ -140,12 +151,12 @@ impl From<AssetWire> for Asset {
     fn from(wire: AssetWire) -> Self {
         Self {
             id: wire.id,
-            name: wire.name,
+            name: plain(wire.name),
             bytes: wire.size,
             digest: digest(wire.digest.as_deref()),
             // Older servers do not say.
             uploaded: wire.state.is_none_or(|state| state == "uploaded"),
-            updated_at: wire.updated_at,
+            updated_at: wire.updated_at.map(plain),
         }
     }
 }
@@ -154,9 +165,9 @@ impl From<PullRequestWire> for PullRequest {
     fn from(wire: PullRequestWire) -> Self {
         Self {
             number: wire.number,
-            title: wire.title,
-            head_sha: wire.head.sha,
-            head_branch: wire.head.branch,
+            title: plain(wire.title),
+            head_sha: plain(wire.head.sha),
+            head_branch: plain(wire.head.branch),
             head_repository: wire.head.repo.map(|repo| repo.full_name),
         }
     }
@@ -169,16 +180,16 @@ impl From<RunWire> for Run {
             state: match (wire.status.as_str(), wire.conclusion) {
                 ("completed", Some(conclusion)) if conclusion == "success" => RunState::Succeeded,
                 ("completed", conclusion) => RunState::Failed {
-                    conclusion: conclusion.unwrap_or_else(|| "unknown".into()),
+                    conclusion: plain(conclusion.unwrap_or_else(|| "unknown".into())),
                 },
                 _ => RunState::Running {
-                    status: wire.status,
+                    status: plain(wire.status),
                 },
             },
-            head_branch: wire.head_branch.unwrap_or_default(),
-            head_sha: wire.head_sha,
+            head_branch: plain(wire.head_branch.unwrap_or_default()),
+            head_sha: plain(wire.head_sha),
             head_repository: wire.head_repository.map(|repo| repo.full_name),
-            url: wire.html_url,
+            url: plain(wire.html_url),
             created_at: wire.created_at,
         }
     }
@@ -188,11 +199,39 @@ impl From<ArtifactWire> for Artifact {
     fn from(wire: ArtifactWire) -> Self {
         Self {
             id: wire.id,
-            name: wire.name,
+            name: plain(wire.name),
             bytes: wire.size_in_bytes,
             expired: wire.expired,
             digest: digest(wire.digest.as_deref()),
             created_at: wire.created_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_cannot_steer_a_terminal() {
+        let wire: PullRequestWire = serde_json::from_str(
+            r#"{"number": 1, "title": "\u001b[2Jgone\u0007", "head": {"sha": "0", "ref": "a\rb"}}"#,
+        )
+        .unwrap();
+        let pull = PullRequest::from(wire);
+        assert_eq!(
+            (pull.title.as_str(), pull.head_branch.as_str()),
+            ("[2Jgone", "ab")
+        );
+        assert_eq!(pull.head_repository, None);
+    }
+
+    #[test]
+    fn a_digest_of_another_kind_is_none() {
+        let right = format!("sha256:{}", "AB".repeat(32));
+        assert_eq!(digest(Some(&right)).unwrap().to_string(), "ab".repeat(32));
+        for text in ["sha256:ab", "sha512:ab", &"ab".repeat(32)] {
+            assert_eq!(digest(Some(text)), None, "{text}");
         }
     }
 }
