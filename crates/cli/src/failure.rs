@@ -131,11 +131,10 @@ impl Failure {
             Self::NoLog { .. } => "log_missing",
             Self::ReadLog { .. } | Self::FollowLog { .. } => "log",
             Self::NoSecrets => "secrets_missing",
-            Self::Dotenv(_) => "file",
             Self::Program { .. } => "program",
             Self::BenchOccupied { .. } => "occupied",
             Self::Print(_) | Self::Encode(_) => "output",
-            Self::WritePage { .. } => "file",
+            Self::WritePage { .. } | Self::Dotenv(_) => "file",
             Self::Runtime(_) | Self::Signals(_) => "system",
             Self::Interrupted(_) => "interrupted",
         }

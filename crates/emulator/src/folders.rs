@@ -115,7 +115,7 @@ pub enum ShareError {
         path: PathBuf,
         /// What it said.
         #[source]
-        source: qemu::QmpError,
+        source: Box<qemu::QmpError>,
     },
     /// The guest cannot be asked.
     #[error("the guest cannot {action} the folder {}", path.display())]
@@ -126,7 +126,7 @@ pub enum ShareError {
         path: PathBuf,
         /// What the agent said.
         #[source]
-        source: GuestError,
+        source: Box<GuestError>,
     },
     /// The guest tried and failed.
     #[error("the guest cannot {action} the folder {}: {said}", path.display())]

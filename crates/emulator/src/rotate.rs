@@ -86,10 +86,8 @@ impl Emulator {
         let record: Option<RunRecord> = record::read_optional(&self.paths.run_record())?;
         match record.map(|record| record.purpose) {
             Some(Purpose::Rotating(_)) => {
-                self.hold("secrets", reporter)
-                    .await?
-                    .settle_rotation(reporter)
-                    .await?
+                let held = self.hold("secrets", reporter).await?;
+                held.settle_rotation(reporter).await?;
             }
             Some(Purpose::Running(vm)) if !vm.rotated => {
                 return Ok(Some(SecretSet::placeholders()));

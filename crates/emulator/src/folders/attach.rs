@@ -164,7 +164,7 @@ impl<'a> Attachment<'a> {
         let failed = |source| ShareError::Guest {
             action,
             path: folder.path.clone().into(),
-            source,
+            source: Box::new(source),
         };
         let deadline = Instant::now() + limit;
         let mut args = vec!["-c", script, "sh"];
@@ -208,7 +208,7 @@ fn device(action: &'static str, folder: &SharedFolder, source: QmpError) -> Shar
     ShareError::Device {
         action,
         path: folder.path.clone().into(),
-        source,
+        source: Box::new(source),
     }
 }
 
