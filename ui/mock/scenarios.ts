@@ -1,0 +1,309 @@
+// The states that pages are looked at in.
+import { forever, refuse } from "./bridge";
+import type { Scenario } from "./bridge";
+import * as data from "./data";
+
+const LONG =
+  "a-very-long-name-that-somebody-gave-to-a-folder-because-they-could/and-another-one-inside-of-it/with spaces and ünïcödé";
+
+const base: Scenario["state"] = {
+  app: { app: data.app },
+  status: { status: data.running },
+  activity: { activity: null },
+  images: { images: data.installed },
+  projects: { projects: data.projects },
+  settings: { settings: data.settings },
+};
+const of = (state: Scenario["state"], answers?: Scenario["answers"]): Scenario => ({
+  state: { ...base, ...state },
+  ...(answers && { answers }),
+});
+const firstRun: Scenario["state"] = {
+  app: { app: { ...data.app, firstRun: true } },
+  status: { status: data.empty },
+  images: { images: data.noImages },
+  projects: { projects: [] },
+};
+const offline = refuse({
+  code: "network",
+  message: "cannot reach api.github.com: the name could not be resolved",
+  hint: "Check the connection; behind a proxy, set HTTPS_PROXY.",
+});
+
+/** Every scenario by its name. */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  running: of({}),
+  stopped: of({ status: { status: data.stopped } }),
+  loading: { state: {}, answers: { list_releases: forever, examine: forever, follow_log: forever } },
+  empty: of({ ...firstRun, app: { app: data.app } }, { follow_log: refuse({ code: "log_missing", message: "there is no log at ~/.stack/emulator/instances/default/logs/serial.log yet", hint: null }) }),
+  starting: of({
+    status: { status: { ...data.stopped, state: "starting" } },
+    activity: {
+      activity: data.activity({
+        phases: [
+          { stage: "start", phase: "prepare", ms: 6, bytes: null },
+          { stage: "start", phase: "qemu", ms: 41, bytes: null },
+          { stage: "start", phase: "load", ms: 19, bytes: null },
+          { stage: "start", phase: "agent", ms: null, bytes: null },
+        ],
+      }),
+    },
+  }),
+  capturing: of({
+    status: { status: { ...data.stopped, state: "capturing", snapshot: null } },
+    activity: {
+      activity: data.activity({
+        task: "capture",
+        stages: ["capture"],
+        beganAtMs: data.NOW - 21_000,
+        phases: [
+          { stage: "capture", phase: "prepare", ms: 80, bytes: null },
+          { stage: "capture", phase: "qemu", ms: 44, bytes: null },
+          { stage: "capture", phase: "boot", ms: 14_200, bytes: null },
+          { stage: "capture", phase: "ready", ms: 4100, bytes: null },
+          { stage: "capture", phase: "settle", ms: null, bytes: null },
+        ],
+      }),
+    },
+  }),
+  "start-failed": of({
+    status: { status: data.stopped },
+    activity: { activity: data.activity({ outcome: { kind: "failed", failure: data.portTaken } }) },
+  }),
+  cold: of({
+    status: {
+      status: {
+        ...data.running,
+        start: {
+          ...data.startSummary,
+          kind: "cold",
+          totalMs: 21_900,
+          fallbackReason: "the snapshot cannot be used: ram.raw is 12 bytes short",
+          rotated: false,
+          phases: [
+            { name: "prepare", ms: 90 },
+            { name: "qemu", ms: 60 },
+            { name: "boot", ms: 14_100 },
+            { name: "rotate", ms: 950 },
+            { name: "ready", ms: 6700 },
+          ],
+        },
+        accelerator: "tcg",
+        snapshot: null,
+        snapshotDamage: "ram.raw is 12 bytes short",
+        secretStore: {
+          kind: "runtime_file",
+          warning: "No keychain answers here, so the secrets are in a file that is gone after a restart.",
+        },
+        services: data.services.map((service) =>
+          service.id === "inbucket" ? { ...service, health: "failing" as const, answerMs: null } : service,
+        ),
+      },
+    },
+  }),
+  died: of({ status: { status: { ...data.stopped, state: "died" } } }),
+  busy: of({ status: { status: { ...data.stopped, state: "starting", busy: { pid: 31_337, command: "start" } } } }),
+  long: of(
+    {
+      status: {
+        status: {
+          ...data.running,
+          image: { name: `emulator-${LONG}`, digest: null, builtAtMs: data.NOW },
+          services: data.services.map((service) => ({ ...service, name: `${service.name} of ${LONG}` })),
+        },
+      },
+      activity: {
+        activity: data.activity({
+          outcome: {
+            kind: "failed",
+            failure: {
+              code: "qemu_start",
+              message: `cannot start /opt/${LONG}/qemu-system-x86_64: it ended with status 1 and said:\n${"qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: cannot open shared folder: No such file or directory\n".repeat(12)}`,
+              hint: "See `stack-emulator logs` and `stack-emulator doctor`.",
+            },
+          },
+        }),
+      },
+      projects: {
+        projects: data.projects.map((project) => ({
+          ...project,
+          name: LONG,
+          shownPath: `~/${LONG}/stack.config.ts`,
+          envFile: `~/${LONG}/.env.local`,
+        })),
+      },
+      images: {
+        images: { ...data.installed, images: data.images.map((image) => ({ ...image, name: `${image.name}-${LONG}` })) },
+      },
+    },
+  ),
+  pulling: of({
+    images: { images: data.installed },
+    activity: {
+      activity: data.activity({
+        id: 9,
+        task: "pull",
+        subject: "emulator-dev-latest",
+        stages: ["pull", "capture"],
+        beganAtMs: data.NOW - 38_000,
+        phases: data.downloading(431_000_000),
+        notices: [{ warning: true, text: "The release has no digest, so the download cannot be compared with it." }],
+      }),
+    },
+  }),
+  unfinished: of({
+    images: {
+      images: {
+        ...data.installed,
+        unfinished: [
+          { source: { kind: "pull_request", number: 1301 }, name: "PR 1301", done: 611_000_000, total: 1_190_000_000, setUp: false },
+        ],
+      },
+    },
+  }),
+  offline: of({}, { list_releases: offline, resolve_image: offline, check_for_update: offline }),
+  "token-needed": of(
+    {},
+    {
+      resolve_image: refuse({
+        code: "token_needed",
+        message: "the files of a workflow run can only be downloaded with a token",
+        hint: "Set GITHUB_TOKEN, or run `gh auth login`.",
+      }),
+    },
+  ),
+  "no-project": of({ projects: { projects: [] } }),
+  "credentials-failed": of(
+    {},
+    {
+      project_credentials: refuse({
+        code: "config_file",
+        message: "the guest cannot see /home/ada/code/shop/stack.config.ts: its folder is not mounted",
+        hint: null,
+      }),
+    },
+  ),
+  overridden: of({
+    settings: {
+      settings: {
+        ...data.settings,
+        noRotation: true,
+        githubToken: "environment",
+        restartNeeded: true,
+        overrides: [
+          { field: "ramMib", variable: "EMULATOR_RAM" },
+          { field: "noRotation", variable: "EMULATOR_NO_ROTATION" },
+        ],
+        ports: data.settings.ports.map((port) =>
+          port.service === "backend" ? { ...port, port: 30_001, setBy: "EMULATOR_BACKEND_PORT" } : port,
+        ),
+      },
+    },
+  }),
+  welcome: of(firstRun),
+  unfit: of(firstRun, {
+    examine: () => ({
+      fit: false,
+      checks: [
+        {
+          id: "qemu",
+          title: "QEMU",
+          verdict: "failed",
+          detail: "qemu-system-x86_64 is not installed",
+          remedy: "Install it: sudo apt install -t bookworm-backports qemu-system-x86",
+        },
+        { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
+        {
+          id: "disk",
+          title: "Free disk",
+          verdict: "warning",
+          detail: "3.10 GB for ~/.stack/emulator",
+          remedy: "A snapshot and a saved session can take up to 8.59 GB more: make room, or lower EMULATOR_RAM.",
+        },
+        { id: "secrets", title: "Secrets", verdict: "ok", detail: "kept in the keychain", remedy: null },
+      ],
+    }),
+  }),
+  "welcome-offline": of(firstRun, { list_releases: offline }),
+  "welcome-unfinished": of({
+    ...firstRun,
+    images: {
+      images: {
+        ...data.noImages,
+        unfinished: [
+          { source: { kind: "rolling", branch: null }, name: "emulator-dev-latest", done: 611_000_000, total: 1_184_000_000, setUp: true },
+        ],
+      },
+    },
+  }),
+  "welcome-pulling": of({
+    ...firstRun,
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        subject: "emulator-dev-latest",
+        stages: ["pull", "capture", "start"],
+        beganAtMs: data.NOW - 38_000,
+        phases: data.downloading(431_000_000),
+      }),
+    },
+  }),
+  "welcome-capturing": of({
+    ...firstRun,
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        subject: "emulator-dev-latest",
+        stages: ["pull", "capture", "start"],
+        beganAtMs: data.NOW - 121_000,
+        phases: [
+          { stage: "pull", phase: "resolve", ms: 210, bytes: null },
+          { stage: "pull", phase: "download", ms: 103_000, bytes: null },
+          { stage: "pull", phase: "check", ms: 1900, bytes: null },
+          { stage: "capture", phase: "qemu", ms: 44, bytes: null },
+          { stage: "capture", phase: "boot", ms: null, bytes: null },
+        ],
+      }),
+    },
+  }),
+  "welcome-failed": of({
+    ...firstRun,
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        subject: "emulator-dev-latest",
+        stages: ["pull", "capture", "start"],
+        beganAtMs: data.NOW - 121_000,
+        phases: [
+          { stage: "pull", phase: "download", ms: 103_000, bytes: null },
+          { stage: "capture", phase: "prepare", ms: 50, bytes: null },
+        ],
+        outcome: { kind: "failed", failure: data.portTaken },
+      }),
+    },
+  }),
+  "welcome-done": of({
+    ...firstRun,
+    status: { status: data.running },
+    images: { images: data.installed },
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        stages: ["pull", "capture", "start"],
+        phases: [
+          { stage: "pull", phase: "download", ms: 103_000, bytes: null },
+          { stage: "capture", phase: "boot", ms: 34_210, bytes: null },
+          { stage: "start", phase: "qemu", ms: 712, bytes: null },
+        ],
+        outcome: { kind: "finished" },
+      }),
+    },
+  }),
+};
+
+/** The scenario called `name`. */
+export function scenario(name: string): Scenario {
+  const found = SCENARIOS[name];
+  if (!found) throw new Error(`there is no scenario ${name}`);
+  return found;
+}

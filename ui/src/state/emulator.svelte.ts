@@ -1,0 +1,61 @@
+// The state as Rust last sent it. Pages render it and infer nothing of their own.
+import { Channel } from "@tauri-apps/api/core";
+
+import { commands } from "../bindings";
+import type { Activity, AppInfo, Failure, InstalledImages, Project, Settings, Status, Update } from "../bindings";
+import { ask, asFailure } from "../bridge";
+
+class Observed {
+  app = $state.raw<AppInfo | null>(null);
+  status = $state.raw<Status | null>(null);
+  activity = $state.raw<Activity | null>(null);
+  images = $state.raw<InstalledImages | null>(null);
+  projects = $state.raw<Project[] | null>(null);
+  settings = $state.raw<Settings | null>(null);
+  /** Why nothing is being sent. */
+  failure = $state.raw<Failure | null>(null);
+
+  /** Whether an activity of this app is under way. */
+  get active(): boolean {
+    const kind = this.activity?.outcome.kind;
+    return kind === "running" || kind === "cancelling";
+  }
+
+  /** Whether something is under way, here or in another process. */
+  get occupied(): boolean {
+    return this.active || (this.status?.busy ?? null) !== null;
+  }
+
+  /** Begins to observe; for as long as the page lives. */
+  observe(): void {
+    const updates = new Channel<Update>();
+    updates.onmessage = (update) => this.take(update);
+    ask(commands.observe(updates)).catch((error: unknown) => (this.failure = asFailure(error)));
+  }
+
+  private take(update: Update): void {
+    switch (update.kind) {
+      case "app":
+        this.app = update.app;
+        break;
+      case "status":
+        this.status = update.status;
+        break;
+      case "activity":
+        this.activity = update.activity;
+        break;
+      case "images":
+        this.images = update.images;
+        break;
+      case "projects":
+        this.projects = update.projects;
+        break;
+      case "settings":
+        this.settings = update.settings;
+        break;
+    }
+  }
+}
+
+/** The one state of the page. */
+export const observed = new Observed();

@@ -1,0 +1,31 @@
+// Which page is shown: the address's fragment, so that going back works and a reload stays where it was.
+import type { Page } from "../bindings";
+
+/** Pages in the order of the side bar. */
+export const PAGES = ["status", "images", "credentials", "logs", "settings"] as const satisfies readonly Page[];
+
+function fromFragment(): Page {
+  const name = location.hash.replace(/^#\/?/, "");
+  return [...PAGES, "welcome" as const].find((page) => page === name) ?? "status";
+}
+
+class Route {
+  #page = $state<Page>(fromFragment());
+
+  constructor() {
+    window.addEventListener("hashchange", () => (this.#page = fromFragment()));
+  }
+
+  get page(): Page {
+    return this.#page;
+  }
+
+  /** Shows a page. */
+  go(page: Page): void {
+    this.#page = page;
+    location.hash = `/${page}`;
+  }
+}
+
+/** The page being shown. */
+export const route = new Route();

@@ -1,0 +1,42 @@
+import { readFileSync } from "node:fs";
+
+import { describe, expect, it } from "vitest";
+
+import { asReport, isKnown, sentence, tell } from "./failures";
+
+/** Codes that a Rust file gives, from the arms of its `code` function. */
+function codesOf(file: string): string[] {
+  const source = readFileSync(new URL(`../../../${file}`, import.meta.url), "utf8");
+  const begin = source.indexOf("fn code(&self)");
+  const body = source.slice(begin, source.indexOf("\n    }\n", begin));
+  return [...body.matchAll(/=>\s*"([a-z_]+)"/g)].flatMap(([, code]) => (code === undefined ? [] : [code]));
+}
+
+describe("failures", () => {
+  it("has words for every code of the engine", () => {
+    const codes = codesOf("crates/emulator/src/error.rs");
+    expect(codes.length).toBeGreaterThan(20);
+    expect(codes.filter((code) => !isKnown(code))).toEqual([]);
+  });
+
+  it("tells an unknown code by the engine's own message", () => {
+    const told = tell({ code: "brand_new", message: "the moon is full", hint: "Wait." });
+    expect(told).toEqual({ title: "It did not work", message: "The moon is full.", hint: "Wait.", remedy: null });
+  });
+
+  it("is not taken in by names that every object has", () => {
+    expect(isKnown("constructor")).toBe(false);
+    expect(tell({ code: "toString", message: "x", hint: null }).title).toBe("It did not work");
+  });
+
+  it("makes sentences of messages", () => {
+    expect(sentence("port 26700 is taken")).toBe("Port 26700 is taken.");
+    expect(sentence("Gone!")).toBe("Gone!");
+    expect(sentence("  ")).toBe("");
+  });
+
+  it("reports code, message and hint", () => {
+    const report = asReport({ code: "busy", message: "it is busy", hint: "Wait." }, "0.1.0");
+    expect(report).toBe("Stack Emulator 0.1.0\ncode: busy\nit is busy\nhint: Wait.\n");
+  });
+});

@@ -1,0 +1,132 @@
+// The one table from error codes to what the page says and offers. The message and the hint come from the
+// engine; what is here is the headline in the user's words, and the button that does the one thing to do.
+import type { Failure, Page } from "../bindings";
+
+/** What a failure's button does. */
+export type Remedy =
+  | { kind: "retry"; label: string }
+  | { kind: "page"; page: Page; label: string }
+  | { kind: "capture"; label: string }
+  | { kind: "reset"; label: string }
+  | { kind: "stop"; label: string };
+
+type Entry = { title: string; remedy?: Remedy };
+
+const retry: Remedy = { kind: "retry", label: "Try again" };
+const toLogs: Remedy = { kind: "page", page: "logs", label: "Show the logs" };
+const toSettings: Remedy = { kind: "page", page: "settings", label: "Open settings" };
+const toPorts: Remedy = { kind: "page", page: "settings", label: "Change the port" };
+const toImages: Remedy = { kind: "page", page: "images", label: "Choose an image" };
+const toChecks: Remedy = { kind: "page", page: "welcome", label: "Run the checks" };
+const capture: Remedy = { kind: "capture", label: "Take a new snapshot" };
+const reset: Remedy = { kind: "reset", label: "Drop the session" };
+const stop: Remedy = { kind: "stop", label: "Stop the emulator" };
+
+const TABLE: Readonly<Record<string, Entry>> = {
+  // The host.
+  qemu_missing: { title: "QEMU is not installed, or too old", remedy: toChecks },
+  qemu_start: { title: "QEMU did not start", remedy: toLogs },
+  qemu_died: { title: "The virtual machine ended unexpectedly", remedy: toLogs },
+  qemu: { title: "QEMU refused a command", remedy: toLogs },
+  migration: { title: "The machine’s state could not be saved or loaded", remedy: toLogs },
+  accelerator: { title: "No way to run a virtual machine works here", remedy: toChecks },
+  process: { title: "The system does not tell about its processes" },
+  random: { title: "The system gave no random numbers", remedy: retry },
+  folder: { title: "The emulator’s folder cannot be used", remedy: retry },
+  file: { title: "A file could not be read or written", remedy: retry },
+  record: { title: "One of the emulator’s own files cannot be read" },
+  disk_full: { title: "There is not enough room on the disk", remedy: toImages },
+  port_taken: { title: "A port is in use by another program", remedy: toPorts },
+  port_setting: { title: "A port setting cannot be used", remedy: toPorts },
+  too_small: { title: "The image needs more than the machine is given", remedy: toSettings },
+  environment: { title: "An environment variable has a value that cannot be used" },
+  settings: { title: "A setting cannot be used", remedy: toSettings },
+  system: { title: "The system refused something the app needs" },
+
+  // The instance.
+  busy: { title: "The emulator is busy with something else", remedy: retry },
+  running: { title: "This cannot be done while the emulator runs", remedy: stop },
+  not_running: { title: "The emulator is not running", remedy: { kind: "page", page: "status", label: "Go to Status" } },
+  not_ready: { title: "The services did not become ready in time", remedy: toLogs },
+  rotation: { title: "The secrets could not be replaced", remedy: toLogs },
+  guest: { title: "Something inside the virtual machine failed", remedy: toLogs },
+  stop: { title: "The virtual machine could not be ended", remedy: retry },
+  config_disk: { title: "The virtual machine’s settings could not be written", remedy: retry },
+  overlay: { title: "The session’s disk could not be made", remedy: retry },
+  no_snapshot: { title: "There is no snapshot", remedy: capture },
+  snapshot_damaged: { title: "The snapshot is damaged", remedy: capture },
+  session_base: { title: "The session’s disk cannot be used", remedy: reset },
+  other_image: { title: "The session belongs to another image", remedy: reset },
+  archive: { title: "The snapshot archive cannot be used" },
+
+  // Images.
+  image_missing: { title: "There is no image yet", remedy: toImages },
+  image: { title: "The image cannot be used", remedy: toImages },
+  image_in_use: { title: "The image is in use" },
+  digest: { title: "What was downloaded is not what was published", remedy: retry },
+  network: { title: "GitHub cannot be reached", remedy: retry },
+  not_found: { title: "It is not there" },
+  rate_limited: { title: "GitHub allows no more requests for now", remedy: { kind: "page", page: "settings", label: "Add a token" } },
+  token_needed: { title: "GitHub wants a token for this", remedy: { kind: "page", page: "settings", label: "Add a token" } },
+  token_refused: { title: "GitHub refuses the token", remedy: { kind: "page", page: "settings", label: "Change the token" } },
+  build_running: { title: "The build is still running", remedy: retry },
+  build_failed: { title: "The build failed" },
+  expired: { title: "GitHub has deleted this build" },
+
+  // Secrets and credentials.
+  secret_store: { title: "The keychain does not answer", remedy: retry },
+  secrets_missing: { title: "There are no secrets yet" },
+  credentials: { title: "The emulator gave no credentials", remedy: retry },
+  key_refused: { title: "The emulator refused its own key", remedy: retry },
+  config_file: { title: "The config file cannot be used" },
+  env_file: { title: "The .env file cannot be written" },
+  folder_refused: { title: "This folder is not shared with the emulator" },
+  clipboard: { title: "The clipboard cannot be used", remedy: retry },
+
+  // The app.
+  log_missing: { title: "There is no log yet" },
+  log: { title: "The log cannot be read", remedy: retry },
+  link: { title: "This address is not opened from here" },
+  autostart: { title: "Opening at login cannot be changed" },
+  cancelled: { title: "Cancelled" },
+  interrupted: { title: "Interrupted" },
+  internal: { title: "Something went wrong in the app itself" },
+};
+
+/** What the page shows of a failure. */
+export type Told = {
+  title: string;
+  /** What happened and why. */
+  message: string;
+  /** What to do, where no button does it. */
+  hint: string | null;
+  remedy: Remedy | null;
+};
+
+/** Whether the table knows `code`. */
+export const isKnown = (code: string): boolean => Object.hasOwn(TABLE, code);
+
+/** Puts a failure into words. */
+export function tell(failure: Failure): Told {
+  const entry = isKnown(failure.code) ? TABLE[failure.code] : undefined;
+  return {
+    title: entry?.title ?? "It did not work",
+    message: sentence(failure.message),
+    hint: failure.hint,
+    remedy: entry?.remedy ?? null,
+  };
+}
+
+/** A failure as text for a report. */
+export function asReport(failure: Failure, version: string): string {
+  const hint = failure.hint === null ? "" : `\nhint: ${failure.hint}`;
+  return `Stack Emulator ${version}\ncode: ${failure.code}\n${failure.message}${hint}\n`;
+}
+
+/** The engine's messages open with a small letter and end without a stop. */
+export function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === "") return "";
+  const opened = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?…]$/.test(opened) ? opened : `${opened}.`;
+}

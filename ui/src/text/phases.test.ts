@@ -1,0 +1,52 @@
+import { describe, expect, it } from "vitest";
+
+import type { Activity } from "../bindings";
+import { current, phaseName, stageStates } from "./phases";
+
+const setUp: Activity = {
+  id: 1,
+  task: "set_up",
+  subject: "dev",
+  stages: ["pull", "capture", "start"],
+  phases: [],
+  notices: [],
+  beganAtMs: 0,
+  cancellable: true,
+  outcome: { kind: "running" },
+};
+
+describe("phases", () => {
+  it("names phases of newer engines as they are", () => {
+    expect(phaseName("agent")).toBe("Wake");
+    expect(phaseName("warp")).toBe("Warp");
+  });
+
+  it("works on the first stage before any phase has begun", () => {
+    expect(stageStates(setUp).map(({ state }) => state)).toEqual(["running", "waiting", "waiting"]);
+  });
+
+  it("knows which stage is at work, and how long the earlier ones took", () => {
+    const activity: Activity = {
+      ...setUp,
+      phases: [
+        { stage: "pull", phase: "resolve", ms: 200, bytes: null },
+        { stage: "pull", phase: "download", ms: 1300, bytes: null },
+        { stage: "capture", phase: "boot", ms: null, bytes: null },
+      ],
+    };
+    expect(stageStates(activity)).toEqual([
+      { stage: "pull", state: "done", ms: 1500 },
+      { stage: "capture", state: "running", ms: null },
+      { stage: "start", state: "waiting", ms: null },
+    ]);
+    expect(current(activity)?.phase).toBe("boot");
+    const failed = { ...activity, outcome: { kind: "failed", failure: { code: "guest", message: "", hint: null } } } as const;
+    expect(stageStates(failed).map(({ state }) => state)).toEqual(["done", "failed", "waiting"]);
+  });
+
+  it("has done everything at the end", () => {
+    const done = { ...setUp, outcome: { kind: "finished" } } as const;
+    expect(stageStates(done).every(({ state }) => state === "done")).toBe(true);
+    expect(current(done)).toBeNull();
+  });
+});
