@@ -53,7 +53,11 @@ export function install(scenario: Scenario): void {
     Object.assign(state, { [update.kind]: update });
     for (const sink of sinks) sink.onmessage(update);
   };
-  const usual = answers(send, () => state.status?.status ?? null, () => state.settings?.settings ?? data.settings);
+  const usual = answers(
+    send,
+    () => state.status?.status ?? null,
+    () => state.settings?.settings ?? data.settings,
+  );
   const observe: Handler = ({ onUpdate }) => {
     const sink = onUpdate as Sink<Update>;
     sinks.push(sink);
@@ -75,7 +79,11 @@ export function install(scenario: Scenario): void {
 
 const FIELDS = [
   { name: "STACK_PROJECT_ID", title: "Project", value: "4f1c7a90-0f6d-4c3e-9a55-2b7e8d1c6a3f" },
-  { name: "STACK_PUBLISHABLE_CLIENT_KEY", title: "Publishable client key", value: "pck_5m0x9sq2v7t1c8b4n6k3" },
+  {
+    name: "STACK_PUBLISHABLE_CLIENT_KEY",
+    title: "Publishable client key",
+    value: "pck_5m0x9sq2v7t1c8b4n6k3",
+  },
   { name: "STACK_SECRET_SERVER_KEY", title: "Secret server key", value: null },
   { name: "STACK_API_URL", title: "Address of the API", value: "http://127.0.0.1:26701" },
 ];

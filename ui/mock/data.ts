@@ -29,12 +29,44 @@ export const app: AppInfo = {
 };
 
 export const services: Service[] = [
-  { id: "dashboard", name: "Dashboard", url: "http://127.0.0.1:26700", health: "healthy", answerMs: 4.2, browsable: true },
-  { id: "backend", name: "Backend API", url: "http://127.0.0.1:26701", health: "healthy", answerMs: 6.1, browsable: false },
-  { id: "minio", name: "Object storage", url: "http://127.0.0.1:26702", health: "healthy", answerMs: 3.3, browsable: false },
-  { id: "inbucket", name: "Mail inbox", url: "http://127.0.0.1:26703", health: "healthy", answerMs: 2.8, browsable: true },
+  {
+    id: "dashboard",
+    name: "Dashboard",
+    url: "http://127.0.0.1:26700",
+    health: "healthy",
+    answerMs: 4.2,
+    browsable: true,
+  },
+  {
+    id: "backend",
+    name: "Backend API",
+    url: "http://127.0.0.1:26701",
+    health: "healthy",
+    answerMs: 6.1,
+    browsable: false,
+  },
+  {
+    id: "minio",
+    name: "Object storage",
+    url: "http://127.0.0.1:26702",
+    health: "healthy",
+    answerMs: 3.3,
+    browsable: false,
+  },
+  {
+    id: "inbucket",
+    name: "Mail inbox",
+    url: "http://127.0.0.1:26703",
+    health: "healthy",
+    answerMs: 2.8,
+    browsable: true,
+  },
 ];
-export const unchecked = services.map((service) => ({ ...service, health: "unchecked" as const, answerMs: null }));
+export const unchecked = services.map((service) => ({
+  ...service,
+  health: "unchecked" as const,
+  answerMs: null,
+}));
 
 export const snapshot: SnapshotInfo = {
   id: "4c1f0a97b2d86e35",
@@ -86,7 +118,14 @@ export const running: Status = {
   memory: { resident: 612_000_000, anonymous: 148_000_000, given: 4_294_967_296 },
 };
 
-export const empty: Status = { ...stopped, services: [], snapshot: null, sessionKept: false, image: null, secretStore: null };
+export const empty: Status = {
+  ...stopped,
+  services: [],
+  snapshot: null,
+  sessionKept: false,
+  image: null,
+  secretStore: null,
+};
 
 export const release = (index: number, more: Partial<Release> = {}): Release => {
   const date = new Date(NOW - index * 3 * DAY).toISOString().slice(0, 10).replaceAll("-", "");
@@ -223,7 +262,13 @@ export const settings: Settings = {
 };
 
 export const checks: Check[] = [
-  { id: "qemu", title: "QEMU", verdict: "ok", detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64", remedy: null },
+  {
+    id: "qemu",
+    title: "QEMU",
+    verdict: "ok",
+    detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64",
+    remedy: null,
+  },
   { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "kvm works (0.04 s)", remedy: null },
   { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
   { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB for ~/.stack/emulator", remedy: null },

@@ -35,7 +35,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   running: of({}),
   stopped: of({ status: { status: data.stopped } }),
   loading: { state: {}, answers: { list_releases: forever, examine: forever, follow_log: forever } },
-  empty: of({ ...firstRun, app: { app: data.app } }, { follow_log: refuse({ code: "log_missing", message: "there is no log at ~/.stack/emulator/instances/default/logs/serial.log yet", hint: null }) }),
+  empty: of(
+    { ...firstRun, app: { app: data.app } },
+    {
+      follow_log: refuse({
+        code: "log_missing",
+        message: "there is no log at ~/.stack/emulator/instances/default/logs/serial.log yet",
+        hint: null,
+      }),
+    },
+  ),
   starting: of({
     status: { status: { ...data.stopped, state: "starting" } },
     activity: {
@@ -102,41 +111,44 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
   }),
   died: of({ status: { status: { ...data.stopped, state: "died" } } }),
-  busy: of({ status: { status: { ...data.stopped, state: "starting", busy: { pid: 31_337, command: "start" } } } }),
-  long: of(
-    {
+  busy: of({
+    status: { status: { ...data.stopped, state: "starting", busy: { pid: 31_337, command: "start" } } },
+  }),
+  long: of({
+    status: {
       status: {
-        status: {
-          ...data.running,
-          image: { name: `emulator-${LONG}`, digest: null, builtAtMs: data.NOW },
-          services: data.services.map((service) => ({ ...service, name: `${service.name} of ${LONG}` })),
-        },
-      },
-      activity: {
-        activity: data.activity({
-          outcome: {
-            kind: "failed",
-            failure: {
-              code: "qemu_start",
-              message: `cannot start /opt/${LONG}/qemu-system-x86_64: it ended with status 1 and said:\n${"qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: cannot open shared folder: No such file or directory\n".repeat(12)}`,
-              hint: "See `stack-emulator logs` and `stack-emulator doctor`.",
-            },
-          },
-        }),
-      },
-      projects: {
-        projects: data.projects.map((project) => ({
-          ...project,
-          name: LONG,
-          shownPath: `~/${LONG}/stack.config.ts`,
-          envFile: `~/${LONG}/.env.local`,
-        })),
-      },
-      images: {
-        images: { ...data.installed, images: data.images.map((image) => ({ ...image, name: `${image.name}-${LONG}` })) },
+        ...data.running,
+        image: { name: `emulator-${LONG}`, digest: null, builtAtMs: data.NOW },
+        services: data.services.map((service) => ({ ...service, name: `${service.name} of ${LONG}` })),
       },
     },
-  ),
+    activity: {
+      activity: data.activity({
+        outcome: {
+          kind: "failed",
+          failure: {
+            code: "qemu_start",
+            message: `cannot start /opt/${LONG}/qemu-system-x86_64: it ended with status 1 and said:\n${"qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: cannot open shared folder: No such file or directory\n".repeat(12)}`,
+            hint: "See `stack-emulator logs` and `stack-emulator doctor`.",
+          },
+        },
+      }),
+    },
+    projects: {
+      projects: data.projects.map((project) => ({
+        ...project,
+        name: LONG,
+        shownPath: `~/${LONG}/stack.config.ts`,
+        envFile: `~/${LONG}/.env.local`,
+      })),
+    },
+    images: {
+      images: {
+        ...data.installed,
+        images: data.images.map((image) => ({ ...image, name: `${image.name}-${LONG}` })),
+      },
+    },
+  }),
   pulling: of({
     images: { images: data.installed },
     activity: {
@@ -147,7 +159,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         stages: ["pull", "capture"],
         beganAtMs: data.NOW - 38_000,
         phases: data.downloading(431_000_000),
-        notices: [{ warning: true, text: "The release has no digest, so the download cannot be compared with it." }],
+        notices: [
+          { warning: true, text: "The release has no digest, so the download cannot be compared with it." },
+        ],
       }),
     },
   }),
@@ -156,7 +170,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       images: {
         ...data.installed,
         unfinished: [
-          { source: { kind: "pull_request", number: 1301 }, name: "PR 1301", done: 611_000_000, total: 1_190_000_000, setUp: false },
+          {
+            source: { kind: "pull_request", number: 1301 },
+            name: "PR 1301",
+            done: 611_000_000,
+            total: 1_190_000_000,
+            setUp: false,
+          },
         ],
       },
     },
@@ -218,7 +238,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           title: "Free disk",
           verdict: "warning",
           detail: "3.10 GB for ~/.stack/emulator",
-          remedy: "A snapshot and a saved session can take up to 8.59 GB more: make room, or lower EMULATOR_RAM.",
+          remedy:
+            "A snapshot and a saved session can take up to 8.59 GB more: make room, or lower EMULATOR_RAM.",
         },
         { id: "secrets", title: "Secrets", verdict: "ok", detail: "kept in the keychain", remedy: null },
       ],
@@ -231,7 +252,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       images: {
         ...data.noImages,
         unfinished: [
-          { source: { kind: "rolling", branch: null }, name: "emulator-dev-latest", done: 611_000_000, total: 1_184_000_000, setUp: true },
+          {
+            source: { kind: "rolling", branch: null },
+            name: "emulator-dev-latest",
+            done: 611_000_000,
+            total: 1_184_000_000,
+            setUp: true,
+          },
         ],
       },
     },

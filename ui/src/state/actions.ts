@@ -29,7 +29,9 @@ async function long(begin: () => Promise<Answer<null>>): Promise<void> {
   } catch (error) {
     const activity = observed.activity;
     const toldByActivity =
-      activity !== null && activity.id !== before && ["failed", "cancelled", "cancelling"].includes(activity.outcome.kind);
+      activity !== null &&
+      activity.id !== before &&
+      ["failed", "cancelled", "cancelling"].includes(activity.outcome.kind);
     if (!toldByActivity) toasts.fail(asFailure(error));
   }
 }

@@ -2,7 +2,16 @@
 import { Channel } from "@tauri-apps/api/core";
 
 import { commands } from "../bindings";
-import type { Activity, AppInfo, Failure, InstalledImages, Project, Settings, Status, Update } from "../bindings";
+import type {
+  Activity,
+  AppInfo,
+  Failure,
+  InstalledImages,
+  Project,
+  Settings,
+  Status,
+  Update,
+} from "../bindings";
 import { ask, asFailure } from "../bridge";
 
 class Observed {

@@ -2,7 +2,13 @@
 import type { Page } from "../bindings";
 
 /** Pages in the order of the side bar. */
-export const PAGES = ["status", "images", "credentials", "logs", "settings"] as const satisfies readonly Page[];
+export const PAGES = [
+  "status",
+  "images",
+  "credentials",
+  "logs",
+  "settings",
+] as const satisfies readonly Page[];
 
 function fromFragment(): Page {
   const name = location.hash.replace(/^#\/?/, "");

@@ -4,7 +4,10 @@ import { describe, expect, it } from "vitest";
 import { parts } from "./chart";
 
 const phases = fc.array(
-  fc.record({ name: fc.constantFrom("qemu", "load", "agent", "rotate", "ready", "warp"), ms: fc.double({ min: 0, max: 1e6, noNaN: true }) }),
+  fc.record({
+    name: fc.constantFrom("qemu", "load", "agent", "rotate", "ready", "warp"),
+    ms: fc.double({ min: 0, max: 1e6, noNaN: true }),
+  }),
 );
 
 describe("the chart of a start", () => {
@@ -20,7 +23,14 @@ describe("the chart of a start", () => {
   });
 
   it("keeps a phase's colour, and gathers what is too small to see", () => {
-    const made = parts([{ name: "qemu", ms: 40 }, { name: "clock", ms: 1 }, { name: "ready", ms: 300 }], 1000);
+    const made = parts(
+      [
+        { name: "qemu", ms: 40 },
+        { name: "clock", ms: 1 },
+        { name: "ready", ms: 300 },
+      ],
+      1000,
+    );
     expect(made.map(({ label, colour }) => [label, colour])).toEqual([
       ["QEMU", "1"],
       ["Ready", "6"],

@@ -23,7 +23,7 @@ const COLOURS: Readonly<Record<string, string>> = {
 };
 
 /** Phases below this share of the whole have no place in a legend. */
-const SMALLEST_SHARE = 0.02;
+const SMALLEST_SHARE = 0.03;
 
 /** Makes parts of phases. `scaleMs` is what 100 % stands for. */
 export function parts(phases: readonly { name: string; ms: number }[], scaleMs: number): Part[] {
@@ -36,7 +36,13 @@ export function parts(phases: readonly { name: string; ms: number }[], scaleMs: 
       rest += ms;
       continue;
     }
-    made.push({ name, label: phaseName(name), ms, percent: (ms / scale) * 100, colour: COLOURS[name] ?? "other" });
+    made.push({
+      name,
+      label: phaseName(name),
+      ms,
+      percent: (ms / scale) * 100,
+      colour: COLOURS[name] ?? "other",
+    });
   }
   if (rest > 0) {
     made.push({ name: "rest", label: "Other", ms: rest, percent: (rest / scale) * 100, colour: "other" });

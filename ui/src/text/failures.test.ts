@@ -21,7 +21,12 @@ describe("failures", () => {
 
   it("tells an unknown code by the engine's own message", () => {
     const told = tell({ code: "brand_new", message: "the moon is full", hint: "Wait." });
-    expect(told).toEqual({ title: "It did not work", message: "The moon is full.", hint: "Wait.", remedy: null });
+    expect(told).toEqual({
+      title: "It did not work",
+      message: "The moon is full.",
+      hint: "Wait.",
+      remedy: null,
+    });
   });
 
   it("is not taken in by names that every object has", () => {

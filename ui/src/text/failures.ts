@@ -10,7 +10,12 @@ export type Remedy =
   | { kind: "reset"; label: string }
   | { kind: "stop"; label: string };
 
-type Entry = { title: string; remedy?: Remedy };
+type Entry = {
+  title: string;
+  remedy?: Remedy;
+  /** The button does what the engine's hint says in words of the command line. */
+  replacesHint?: true;
+};
 
 const retry: Remedy = { kind: "retry", label: "Try again" };
 const toLogs: Remedy = { kind: "page", page: "logs", label: "Show the logs" };
@@ -25,8 +30,8 @@ const stop: Remedy = { kind: "stop", label: "Stop the emulator" };
 const TABLE: Readonly<Record<string, Entry>> = {
   // The host.
   qemu_missing: { title: "QEMU is not installed, or too old", remedy: toChecks },
-  qemu_start: { title: "QEMU did not start", remedy: toLogs },
-  qemu_died: { title: "The virtual machine ended unexpectedly", remedy: toLogs },
+  qemu_start: { title: "QEMU did not start", remedy: toLogs, replacesHint: true },
+  qemu_died: { title: "The virtual machine ended unexpectedly", remedy: toLogs, replacesHint: true },
   qemu: { title: "QEMU refused a command", remedy: toLogs },
   migration: { title: "The machine’s state could not be saved or loaded", remedy: toLogs },
   accelerator: { title: "No way to run a virtual machine works here", remedy: toChecks },
@@ -36,39 +41,55 @@ const TABLE: Readonly<Record<string, Entry>> = {
   file: { title: "A file could not be read or written", remedy: retry },
   record: { title: "One of the emulator’s own files cannot be read" },
   disk_full: { title: "There is not enough room on the disk", remedy: toImages },
-  port_taken: { title: "A port is in use by another program", remedy: toPorts },
+  port_taken: { title: "A port is in use by another program", remedy: toPorts, replacesHint: true },
   port_setting: { title: "A port setting cannot be used", remedy: toPorts },
-  too_small: { title: "The image needs more than the machine is given", remedy: toSettings },
+  too_small: {
+    title: "The image needs more than the machine is given",
+    remedy: toSettings,
+    replacesHint: true,
+  },
   environment: { title: "An environment variable has a value that cannot be used" },
   settings: { title: "A setting cannot be used", remedy: toSettings },
   system: { title: "The system refused something the app needs" },
 
   // The instance.
   busy: { title: "The emulator is busy with something else", remedy: retry },
-  running: { title: "This cannot be done while the emulator runs", remedy: stop },
-  not_running: { title: "The emulator is not running", remedy: { kind: "page", page: "status", label: "Go to Status" } },
+  running: { title: "This cannot be done while the emulator runs", remedy: stop, replacesHint: true },
+  not_running: {
+    title: "The emulator is not running",
+    remedy: { kind: "page", page: "status", label: "Go to Status" },
+  },
   not_ready: { title: "The services did not become ready in time", remedy: toLogs },
   rotation: { title: "The secrets could not be replaced", remedy: toLogs },
-  guest: { title: "Something inside the virtual machine failed", remedy: toLogs },
+  guest: { title: "Something inside the virtual machine failed", remedy: toLogs, replacesHint: true },
   stop: { title: "The virtual machine could not be ended", remedy: retry },
   config_disk: { title: "The virtual machine’s settings could not be written", remedy: retry },
   overlay: { title: "The session’s disk could not be made", remedy: retry },
-  no_snapshot: { title: "There is no snapshot", remedy: capture },
-  snapshot_damaged: { title: "The snapshot is damaged", remedy: capture },
-  session_base: { title: "The session’s disk cannot be used", remedy: reset },
-  other_image: { title: "The session belongs to another image", remedy: reset },
+  no_snapshot: { title: "There is no snapshot", remedy: capture, replacesHint: true },
+  snapshot_damaged: { title: "The snapshot is damaged", remedy: capture, replacesHint: true },
+  session_base: { title: "The session’s disk cannot be used", remedy: reset, replacesHint: true },
+  other_image: { title: "The session belongs to another image", remedy: reset, replacesHint: true },
   archive: { title: "The snapshot archive cannot be used" },
 
   // Images.
-  image_missing: { title: "There is no image yet", remedy: toImages },
+  image_missing: { title: "There is no image yet", remedy: toImages, replacesHint: true },
   image: { title: "The image cannot be used", remedy: toImages },
   image_in_use: { title: "The image is in use" },
   digest: { title: "What was downloaded is not what was published", remedy: retry },
   network: { title: "GitHub cannot be reached", remedy: retry },
   not_found: { title: "It is not there" },
-  rate_limited: { title: "GitHub allows no more requests for now", remedy: { kind: "page", page: "settings", label: "Add a token" } },
-  token_needed: { title: "GitHub wants a token for this", remedy: { kind: "page", page: "settings", label: "Add a token" } },
-  token_refused: { title: "GitHub refuses the token", remedy: { kind: "page", page: "settings", label: "Change the token" } },
+  rate_limited: {
+    title: "GitHub allows no more requests for now",
+    remedy: { kind: "page", page: "settings", label: "Add a token" },
+  },
+  token_needed: {
+    title: "GitHub wants a token for this",
+    remedy: { kind: "page", page: "settings", label: "Add a token" },
+  },
+  token_refused: {
+    title: "GitHub refuses the token",
+    remedy: { kind: "page", page: "settings", label: "Change the token" },
+  },
   build_running: { title: "The build is still running", remedy: retry },
   build_failed: { title: "The build failed" },
   expired: { title: "GitHub has deleted this build" },
@@ -112,7 +133,7 @@ export function tell(failure: Failure): Told {
   return {
     title: entry?.title ?? "It did not work",
     message: sentence(failure.message),
-    hint: failure.hint,
+    hint: entry?.replacesHint ? null : failure.hint,
     remedy: entry?.remedy ?? null,
   };
 }
@@ -123,10 +144,14 @@ export function asReport(failure: Failure, version: string): string {
   return `Stack Emulator ${version}\ncode: ${failure.code}\n${failure.message}${hint}\n`;
 }
 
+/** A message after a colon: ended by a stop, and begun as it is. */
+export function clause(text: string): string {
+  const trimmed = text.trim();
+  return trimmed === "" || /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+}
+
 /** The engine's messages open with a small letter and end without a stop. */
 export function sentence(text: string): string {
-  const trimmed = text.trim();
-  if (trimmed === "") return "";
-  const opened = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
-  return /[.!?…]$/.test(opened) ? opened : `${opened}.`;
+  const ended = clause(text);
+  return ended.charAt(0).toUpperCase() + ended.slice(1);
 }

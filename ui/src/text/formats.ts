@@ -12,4 +12,5 @@ export const FORMATS: readonly { value: Format; text: string; about: string }[] 
 ];
 
 /** A format's name. */
-export const formatName = (format: Format): string => FORMATS.find(({ value }) => value === format)?.text ?? format;
+export const formatName = (format: Format): string =>
+  FORMATS.find(({ value }) => value === format)?.text ?? format;

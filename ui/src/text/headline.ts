@@ -25,7 +25,9 @@ export function headline(status: Status, activity: Activity | null, now: number)
     const detail = phase ? doing(phase.phase) : "Preparing";
     return { tone: "busy", title: taskWords(activity.task).doing, detail, can: nothing };
   }
-  const by = status.busy ? `By \`stack-emulator ${status.busy.command}\` in process ${status.busy.pid}` : null;
+  const by = status.busy
+    ? `By \`stack-emulator ${status.busy.command}\` in process ${status.busy.pid}`
+    : null;
   switch (status.state) {
     case "running":
       return running(status, now);
@@ -34,7 +36,12 @@ export function headline(status: Status, activity: Activity | null, now: number)
     case "stopping":
       return { tone: "busy", title: "Stopping", detail: by ?? "Saving the session", can: nothing };
     case "capturing":
-      return { tone: "busy", title: "Taking a snapshot", detail: by ?? "Booting the image once", can: nothing };
+      return {
+        tone: "busy",
+        title: "Taking a snapshot",
+        detail: by ?? "Booting the image once",
+        can: nothing,
+      };
     case "stopped":
       return stopped(status, by);
     case "paused":
@@ -55,7 +62,8 @@ export function headline(status: Status, activity: Activity | null, now: number)
       return {
         tone: "bad",
         title: "Stopped unexpectedly",
-        detail: "The virtual machine ended by itself. Starting boots the session’s disk; nothing you saved is lost.",
+        detail:
+          "The virtual machine ended by itself. Starting boots the session’s disk; nothing you saved is lost.",
         can: { start: true, stop: false },
       };
   }

@@ -40,7 +40,10 @@ describe("phases", () => {
       { stage: "start", state: "waiting", ms: null },
     ]);
     expect(current(activity)?.phase).toBe("boot");
-    const failed = { ...activity, outcome: { kind: "failed", failure: { code: "guest", message: "", hint: null } } } as const;
+    const failed = {
+      ...activity,
+      outcome: { kind: "failed", failure: { code: "guest", message: "", hint: null } },
+    } as const;
     expect(stageStates(failed).map(({ state }) => state)).toEqual(["done", "failed", "waiting"]);
   });
 

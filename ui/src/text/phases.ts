@@ -26,19 +26,62 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
 };
 
 const TASKS: Readonly<Record<Task, { doing: string; done: string; failed: string; cancelled: string }>> = {
-  start: { doing: "Starting", done: "Started", failed: "The start failed", cancelled: "The start was cancelled" },
-  stop: { doing: "Stopping", done: "Stopped", failed: "The stop failed", cancelled: "The stop was cancelled" },
-  restart: { doing: "Restarting", done: "Restarted", failed: "The restart failed", cancelled: "The restart was cancelled" },
-  reset: { doing: "Dropping the session", done: "Session dropped", failed: "The reset failed", cancelled: "The reset was cancelled" },
-  capture: { doing: "Taking a snapshot", done: "Snapshot taken", failed: "The snapshot failed", cancelled: "The snapshot was cancelled" },
-  pull: { doing: "Getting the image", done: "Image installed", failed: "The image could not be had", cancelled: "The download was paused" },
-  set_up: { doing: "Setting up", done: "Ready", failed: "The set-up did not finish", cancelled: "The set-up was paused" },
-  rotate: { doing: "Replacing the secrets", done: "Secrets replaced", failed: "The rotation failed", cancelled: "The rotation was cancelled" },
+  start: {
+    doing: "Starting",
+    done: "Started",
+    failed: "The start failed",
+    cancelled: "The start was cancelled",
+  },
+  stop: {
+    doing: "Stopping",
+    done: "Stopped",
+    failed: "The stop failed",
+    cancelled: "The stop was cancelled",
+  },
+  restart: {
+    doing: "Restarting",
+    done: "Restarted",
+    failed: "The restart failed",
+    cancelled: "The restart was cancelled",
+  },
+  reset: {
+    doing: "Dropping the session",
+    done: "Session dropped",
+    failed: "The reset failed",
+    cancelled: "The reset was cancelled",
+  },
+  capture: {
+    doing: "Taking a snapshot",
+    done: "Snapshot taken",
+    failed: "The snapshot failed",
+    cancelled: "The snapshot was cancelled",
+  },
+  pull: {
+    doing: "Getting the image",
+    done: "Image installed",
+    failed: "The image could not be had",
+    cancelled: "The download was paused",
+  },
+  set_up: {
+    doing: "Setting up",
+    done: "Ready",
+    failed: "The set-up did not finish",
+    cancelled: "The set-up was paused",
+  },
+  rotate: {
+    doing: "Replacing the secrets",
+    done: "Secrets replaced",
+    failed: "The rotation failed",
+    cancelled: "The rotation was cancelled",
+  },
 };
 
 const STAGES: Readonly<Record<Stage, { title: string; about: string }>> = {
   pull: { title: "Get the image", about: "Downloaded once, and checked." },
-  capture: { title: "Take a snapshot", about: "Boots the image once, waits until it is quiet, and freezes it." },
+  capture: {
+    title: "Take a snapshot",
+    about: "Boots the image once, waits until it is quiet, and freezes it.",
+  },
   start: { title: "Start", about: "Resumes the snapshot with fresh secrets." },
   stop: { title: "Stop", about: "Saves the session." },
   rotate: { title: "Replace the secrets", about: "" },
@@ -50,7 +93,9 @@ export const doing = (phase: Phase): string => PHASES[phase].doing;
 
 /** A phase in a legend: `Wake`. The name may come from a newer engine. */
 export function phaseName(name: string): string {
-  return Object.hasOwn(PHASES, name) ? PHASES[name as Phase].name : name.charAt(0).toUpperCase() + name.slice(1);
+  return Object.hasOwn(PHASES, name)
+    ? PHASES[name as Phase].name
+    : name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 /** What a task is called, by how it stands. */
@@ -63,9 +108,9 @@ export const stageWords = (stage: Stage): (typeof STAGES)[Stage] => STAGES[stage
 export function manner(kind: StartKind): string {
   switch (kind) {
     case "resumed":
-      return "Resumed from the snapshot";
+      return "Resumed";
     case "continued":
-      return "Continued the last session";
+      return "Continued";
     case "cold":
       return "Booted cold";
   }
@@ -87,7 +132,8 @@ export function stageStates(activity: Activity): { stage: Stage; state: StageSta
     const times = activity.phases.filter((phase) => phase.stage === stage);
     const ms = times.reduce((sum, phase) => sum + (phase.ms ?? 0), 0);
     const kind = activity.outcome.kind;
-    if (kind === "finished" || index < last) return { stage, state: "done", ms: times.length > 0 ? ms : null };
+    if (kind === "finished" || index < last)
+      return { stage, state: "done", ms: times.length > 0 ? ms : null };
     // Where nothing has begun yet, the first stage is what is being worked on.
     if (index > Math.max(last, 0)) return { stage, state: "waiting", ms: null };
     const state = kind === "failed" ? "failed" : kind === "cancelled" ? "cancelled" : "running";

@@ -34,7 +34,9 @@ export function pullRequestNumber(typed: string): number | null {
 
 /** The identifier of a workflow run from itself or its address; null if it is neither. */
 export function runId(typed: string): number | null {
-  return positive(/^(?:https:\/\/[^/\s]+\/[^/\s]+\/[^/\s]+\/actions\/runs\/)?(\d+)(?:[/?#].*)?$/.exec(typed.trim()));
+  return positive(
+    /^(?:https:\/\/[^/\s]+\/[^/\s]+\/[^/\s]+\/actions\/runs\/)?(\d+)(?:[/?#].*)?$/.exec(typed.trim()),
+  );
 }
 
 function positive(match: RegExpExecArray | null): number | null {

@@ -1,0 +1,43 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+
+import { MOST_LINES, append, matching, pieces } from "./log";
+
+describe("a log", () => {
+  it("goes on where it was, and begins anew with a new machine", () => {
+    const one = append([], { firstLine: 10, lines: ["a", "b"], restarted: false });
+    const two = append(one, { firstLine: 12, lines: ["c"], restarted: false });
+    expect(two.map(({ number, text }) => `${number}${text}`)).toEqual(["10a", "11b", "12c"]);
+    expect(append(two, { firstLine: 0, lines: ["x"], restarted: true })).toEqual([{ number: 0, text: "x" }]);
+  });
+
+  it("holds the newest lines only", () => {
+    const lines = Array.from({ length: MOST_LINES + 5 }, (_, index) => `${index}`);
+    const held = append([], { firstLine: 0, lines, restarted: false });
+    expect([held.length, held[0]?.number]).toEqual([MOST_LINES, 5]);
+  });
+
+  it("is searched in any case", () => {
+    const lines = append([], { firstLine: 0, lines: ["[FAILED] cron", "ok"], restarted: false });
+    expect(matching(lines, " failed ").length).toBe(1);
+    expect(matching(lines, "").length).toBe(2);
+  });
+
+  it("loses no character to the marks, whatever is searched for", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme" }), (text, query) => {
+        expect(
+          pieces(text, query)
+            .map((piece) => piece.text)
+            .join(""),
+        ).toBe(text);
+      }),
+    );
+    expect(pieces("aXbx", "x")).toEqual([
+      { text: "a", match: false },
+      { text: "X", match: true },
+      { text: "b", match: false },
+      { text: "x", match: true },
+    ]);
+  });
+});

@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+
+import { activity, checks, empty, running } from "../../mock/data";
+import { hostChecks, isFit, step } from "./wizard";
+
+describe("the wizard", () => {
+  it("follows the user until something is under way", () => {
+    expect(step("checks", empty, null)).toBe("checks");
+    expect(step("image", empty, null)).toBe("image");
+    expect(step("checks", running, null)).toBe("checks");
+    expect(step("image", running, null)).toBe("ready");
+  });
+
+  it("is where the set-up is, whatever was clicked", () => {
+    const work = activity({ task: "set_up" });
+    expect(step("checks", empty, work)).toBe("work");
+    const failed = {
+      ...work,
+      outcome: { kind: "failed", failure: { code: "x", message: "", hint: null } },
+    } as const;
+    expect(step("checks", empty, failed)).toBe("work");
+    expect(step("checks", running, { ...work, outcome: { kind: "finished" } })).toBe("ready");
+    expect(step("checks", empty, activity({ task: "stop" }))).toBe("checks");
+  });
+
+  it("does not ask for an image before it gets one", () => {
+    const missing = { id: "image", title: "Image", verdict: "failed", detail: "none", remedy: null } as const;
+    const looked = hostChecks({ fit: false, checks: [...checks, missing] });
+    expect(looked).toEqual(checks);
+    expect(isFit(looked)).toBe(true);
+    expect(isFit([{ ...missing, id: "qemu" }])).toBe(false);
+    expect(isFit([{ ...missing, verdict: "warning" }])).toBe(true);
+  });
+});
