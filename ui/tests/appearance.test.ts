@@ -26,7 +26,7 @@ describe.each(cases)("$page in $scenario, $theme, $width px", (scene) => {
     const { page, faults, close } = await open(browser, scene);
     await scene.prepare?.(page);
     // What is shown only after a while is shown by then.
-    await page.waitForTimeout(scene.scenario === "loading" ? 500 : 60);
+    await page.waitForTimeout(scene.scenario === "loading" ? 500 : 30);
     const name = [scene.page, scene.scenario, scene.name, scene.width, scene.theme].filter(
       (part) => part !== undefined,
     );

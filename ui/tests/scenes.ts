@@ -13,6 +13,17 @@ export type Scene = {
 
 const all = (page: string, scenarios: string[], more: Partial<Scene> = {}): Scene[] =>
   scenarios.map((scenario) => ({ page, scenario, ...more }));
+const click =
+  (...names: (string | RegExp)[]) =>
+  async (page: Page): Promise<void> => {
+    for (const name of names) await page.getByRole("button", { name }).first().click();
+  };
+const choose = (option: string) => (page: Page) => page.getByText(option, { exact: true }).first().click();
+const toImages = click("Continue");
+
+const NARROW = { width: 400, height: 720 };
+const WIDE = { width: 1440, height: 900 };
+const TALL = { width: 920, height: 1100, name: "tall" };
 
 export const SCENES: readonly Scene[] = [
   ...all("status", [
@@ -29,6 +40,96 @@ export const SCENES: readonly Scene[] = [
     "long",
     "pulling",
   ]),
-  ...all("status", ["running", "start-failed", "long", "loading"], { width: 400, height: 720 }),
-  ...all("status", ["running"], { width: 1440, height: 900 }),
+  ...all("status", ["running", "start-failed", "long", "loading"], NARROW),
+  ...all("status", ["running"], WIDE),
+  { page: "status", scenario: "stopped", name: "question", prepare: click("Start clean…") },
+  {
+    page: "status",
+    scenario: "running",
+    name: "quit",
+    prepare: (page) => page.evaluate(() => window.mock.emit("quit-requested", { activity: null })),
+  },
+  { page: "status", scenario: "running", name: "copied", prepare: click("Copy credentials") },
+
+  ...all("images", ["running", "loading", "empty", "pulling", "unfinished", "offline", "long"], TALL),
+  ...all("images", ["running", "long", "pulling"], NARROW),
+  {
+    page: "images",
+    scenario: "running",
+    ...TALL,
+    name: "pr",
+    prepare: async (page) => {
+      await choose("Pull request")(page);
+      await page.getByLabel("Pull request", { exact: true }).last().fill("#1234");
+      await click("Find the build")(page);
+      await page.getByText("Faster sign-in").waitFor();
+    },
+  },
+  {
+    page: "images",
+    scenario: "token-needed",
+    ...TALL,
+    name: "run",
+    prepare: async (page) => {
+      await choose("Workflow run")(page);
+      await page.getByLabel("Workflow run", { exact: true }).last().fill("19283746501");
+      await click("Find the build")(page);
+      await page.getByRole("alert").waitFor();
+    },
+  },
+  { page: "images", scenario: "running", name: "remove", prepare: click("Remove PR 1234") },
+
+  ...all("credentials", ["running", "stopped", "loading", "no-project", "credentials-failed", "long"], TALL),
+  ...all("credentials", ["running", "long", "no-project"], NARROW),
+  {
+    page: "credentials",
+    scenario: "running",
+    ...TALL,
+    name: "revealed",
+    prepare: click("Show Secret server key"),
+  },
+
+  ...all("logs", ["running", "loading", "empty"]),
+  ...all("logs", ["running"], NARROW),
+  {
+    page: "logs",
+    scenario: "running",
+    name: "search",
+    prepare: (page) => page.getByLabel("Search").fill("project"),
+  },
+
+  ...all("settings", ["running", "loading", "overridden"], { ...TALL, height: 1280 }),
+  ...all("settings", ["running", "overridden"], { width: 400, height: 1500 }),
+  {
+    page: "settings",
+    scenario: "running",
+    name: "port",
+    prepare: async (page) => {
+      await page.getByLabel("Dashboard").fill("3000");
+      await page.getByLabel("Dashboard").blur();
+      await page.getByText("In use by node").waitFor();
+    },
+  },
+
+  ...all("welcome", [
+    "welcome",
+    "unfit",
+    "loading",
+    "welcome-pulling",
+    "welcome-capturing",
+    "welcome-failed",
+    "welcome-done",
+  ]),
+  ...all("welcome", ["welcome", "unfit", "welcome-pulling", "welcome-done"], NARROW),
+  ...all("welcome", ["welcome", "welcome-offline", "welcome-unfinished"], {
+    name: "image",
+    prepare: toImages,
+  }),
+  { page: "welcome", scenario: "welcome", ...NARROW, name: "image", prepare: toImages },
+  {
+    page: "welcome",
+    scenario: "welcome-done",
+    name: "copied",
+    prepare: click("Choose and copy credentials…"),
+  },
 ];

@@ -93,8 +93,9 @@ function again(task: Task): void {
     case "pull":
     case "set_up": {
       const unfinished = observed.images?.unfinished[0];
-      if (!unfinished) return route.go(task === "pull" ? "images" : "welcome");
-      return void (task === "pull" ? pull(unfinished.source) : setUp(unfinished.source));
+      if (!unfinished) route.go(task === "pull" ? "images" : "welcome");
+      else void (task === "pull" ? pull(unfinished.source) : setUp(unfinished.source));
+      return;
     }
   }
 }
@@ -103,11 +104,12 @@ function again(task: Task): void {
 export function heal(remedy: Remedy, retry: (() => void) | null): void {
   switch (remedy.kind) {
     case "retry":
-      if (retry) return retry();
-      if (observed.activity) again(observed.activity.task);
+      if (retry) retry();
+      else if (observed.activity) again(observed.activity.task);
       return;
     case "page":
-      return route.go(remedy.page);
+      route.go(remedy.page);
+      return;
     case "capture":
       return void capture();
     case "reset":
