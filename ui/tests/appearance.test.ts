@@ -2,38 +2,38 @@
 // security policy, nothing that axe objects to, nothing that sticks out. Leaves pictures in `screenshots/`.
 import { mkdirSync } from "node:fs";
 
-import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { SCENES } from "./scenes";
-import { launch, open, overflow, violations } from "./browser";
-import type { Theme } from "./browser";
+import { Window } from "./browser";
 
 const SCREENSHOTS = new URL("../screenshots/", import.meta.url).pathname;
-const THEMES: readonly Theme[] = ["light", "dark"];
 
-let browser: Browser;
+let window: Window;
 beforeAll(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  browser = await launch();
+  window = await Window.launch();
 });
-afterAll(() => browser.close());
+afterAll(() => window.close());
 
-const cases = SCENES.flatMap((scene) => THEMES.map((theme) => ({ ...scene, theme })));
+describe.each(SCENES)("$page in $scenario $name $width", (scene) => {
+  const parts = [scene.page, scene.scenario, scene.name, scene.width].filter((part) => part !== undefined);
+  const picture = (theme: string): string => `${SCREENSHOTS}${parts.join("-")}-${theme}.png`;
 
-describe.each(cases)("$page in $scenario, $theme, $width px", (scene) => {
   it("is whole, accessible, and keeps to its window", async () => {
-    const { page, faults, close } = await open(browser, scene);
+    const page = await window.open(scene);
     await scene.prepare?.(page);
-    // What is shown only after a while is shown by then.
-    await page.waitForTimeout(scene.scenario === "loading" ? 500 : 30);
-    const name = [scene.page, scene.scenario, scene.name, scene.width, scene.theme].filter(
-      (part) => part !== undefined,
-    );
-    await page.screenshot({ path: `${SCREENSHOTS}${name.join("-")}.png` });
-    expect(faults).toEqual([]);
-    expect(await overflow(page)).toEqual([]);
-    expect(await violations(page)).toEqual([]);
-    await close();
+    // Skeletons are shown only after a while.
+    if (scene.scenario === "loading") await page.waitForTimeout(500);
+    await page.screenshot({ path: picture("light") });
+    expect(window.faults).toEqual([]);
+    expect(await window.overflow()).toEqual([]);
+    expect(await window.violations()).toEqual([]);
+
+    // The other theme has the same document in other colours.
+    await window.theme("dark");
+    await page.screenshot({ path: picture("dark") });
+    expect(await window.violations(["color-contrast"])).toEqual([]);
+    expect(window.faults).toEqual([]);
   });
 });

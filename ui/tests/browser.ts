@@ -5,7 +5,7 @@ import { delimiter, join } from "node:path";
 
 import type { AxeResults } from "axe-core";
 import { chromium } from "playwright-core";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { inject } from "vitest";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
@@ -26,70 +26,89 @@ function findBrowser(): string {
   throw new Error(`none of ${NAMES.join(", ")} is in PATH; run \`cargo xtask setup\``);
 }
 
-/** Starts the browser. */
-export function launch(): Promise<Browser> {
-  return chromium.launch({
-    executablePath: findBrowser(),
-    // The sandbox refuses to be started by root, as in containers.
-    args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
-  });
-}
-
 export type Theme = "light" | "dark";
 export type View = {
   page: string;
   scenario: string;
-  theme?: Theme;
   width?: number;
   height?: number;
 };
 
-/** A page that is open, and what went wrong in it. */
-export type Opened = { page: Page; faults: string[]; close: () => Promise<void> };
+/** One window of a browser, used for one view after the other. */
+export class Window {
+  readonly page: Page;
+  /** What went wrong in the page since it was opened. */
+  faults: string[] = [];
 
-/** Opens a page of the app. */
-export async function open(browser: Browser, view: View): Promise<Opened> {
-  const { theme = "light", width = 920, height = 640 } = view;
-  const context = await browser.newContext({
-    viewport: { width, height },
-    colorScheme: theme,
-    reducedMotion: "reduce",
-    locale: "en-GB",
-    timezoneId: "UTC",
-  });
-  const page = await context.newPage();
-  const faults: string[] = [];
-  page.on("pageerror", (error) => faults.push(error.message));
-  page.on("console", (message) => {
-    if (message.type() === "error" || message.type() === "warning") faults.push(message.text());
-  });
-  await page.goto(`${inject("address")}mock.html?scenario=${view.scenario}#/${view.page}`);
-  await page.locator("#app main").waitFor();
-  return { page, faults, close: () => context.close() };
-}
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("pageerror", (error) => this.faults.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.faults.push(message.text());
+    });
+  }
 
-/** What axe has against the page, one line each. */
-export async function violations(page: Page): Promise<string[]> {
-  // Evaluated by the debugger, which the page's content security policy does not bind.
-  await page.evaluate(AXE);
-  const results = await page.evaluate(async () => {
-    const axe = (window as unknown as { axe: { run: (options: object) => Promise<AxeResults> } }).axe;
-    return axe.run({ resultTypes: ["violations"] });
-  });
-  return results.violations.flatMap(({ id, help, nodes }) =>
-    nodes.map(
-      (node) =>
-        `${id}: ${help}: ${node.html.slice(0, 160)} ${node.failureSummary?.replaceAll("\n", " ") ?? ""}`,
-    ),
-  );
-}
+  /** Starts the browser. */
+  static async launch(): Promise<Window> {
+    const browser = await chromium.launch({
+      executablePath: findBrowser(),
+      // The sandbox refuses to be started by root, as in containers.
+      args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
+    });
+    const context = await browser.newContext({
+      colorScheme: "light",
+      reducedMotion: "reduce",
+      locale: "en-GB",
+      timezoneId: "UTC",
+    });
+    return new Window(await context.newPage());
+  }
 
-/** Whether the page is wider than its window anywhere. */
-export function overflow(page: Page): Promise<string[]> {
-  return page.evaluate(() => {
-    const wide = [document.documentElement, ...document.querySelectorAll("main")].filter(
-      (element) => element.scrollWidth > element.clientWidth,
+  /** Opens a page of the app, anew. */
+  async open({ page, scenario, width = 920, height = 640 }: View): Promise<Page> {
+    // A fragment alone would not load the document again.
+    await this.page.goto("about:blank");
+    this.faults = [];
+    await this.page.emulateMedia({ colorScheme: "light" });
+    await this.page.setViewportSize({ width, height });
+    await this.page.goto(`${inject("address")}mock.html?scenario=${scenario}#/${page}`);
+    await this.page.locator("#app main").waitFor();
+    return this.page;
+  }
+
+  /** Turns the desktop's theme over. */
+  theme(theme: Theme): Promise<void> {
+    return this.page.emulateMedia({ colorScheme: theme });
+  }
+
+  /** Ends the browser. */
+  async close(): Promise<void> {
+    await this.page.context().browser()?.close();
+  }
+
+  /** What axe has against the page, one line each; by all its rules or by the named ones. */
+  async violations(rules?: string[]): Promise<string[]> {
+    // Evaluated by the debugger, which the page's content security policy does not bind.
+    await this.page.evaluate(`if (!window.axe) { ${AXE} }`);
+    const results = await this.page.evaluate(async (only) => {
+      const axe = (window as unknown as { axe: { run: (options: object) => Promise<AxeResults> } }).axe;
+      return axe.run({ resultTypes: ["violations"], ...(only && { runOnly: only }) });
+    }, rules);
+    return results.violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(
+        (node) =>
+          `${id}: ${help}: ${node.html.slice(0, 160)} ${node.failureSummary?.replaceAll("\n", " ") ?? ""}`,
+      ),
     );
-    return wide.map((element) => `${element.tagName}: ${element.scrollWidth} > ${element.clientWidth}`);
-  });
+  }
+
+  /** Parts of the page that are wider than the window gives them. */
+  overflow(): Promise<string[]> {
+    return this.page.evaluate(() => {
+      const wide = [document.documentElement, ...document.querySelectorAll("main")].filter(
+        (element) => element.scrollWidth > element.clientWidth,
+      );
+      return wide.map((element) => `${element.tagName}: ${element.scrollWidth} > ${element.clientWidth}`);
+    });
+  }
 }

@@ -15,6 +15,7 @@ use crate::cargo::{cargo, tool};
 use crate::command::{OnOurDeath, tied};
 use crate::setup;
 use crate::stages::{Stages, run as run_command};
+use crate::ui;
 use crate::workspace;
 
 pub(crate) use sources::tracked_files;
@@ -24,12 +25,13 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", format),
     ("sources", sources::check),
     ("documents", documents::check),
     ("layers", layers::check),
     ("shell scripts", scripts),
+    ("page", ui::lint),
     ("dependencies", dependencies),
     ("clippy", clippy),
     ("documentation", documentation),

@@ -12,6 +12,7 @@ mod progress;
 mod setup;
 mod stages;
 mod test;
+mod ui;
 mod up;
 mod workspace;
 
@@ -36,7 +37,7 @@ enum Command {
     Up(up::Args),
     /// Run all tests; set-up and guest images included
     Test(test::Args),
-    /// Check format, sources, dependencies, clippy and documentation
+    /// Check format, sources, dependencies, the page, clippy and documentation
     Lint,
     /// Measure starts, stops and a capture, and draw the phases
     Bench(bench::Args),

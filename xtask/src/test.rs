@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::stages::{Stages, run as run_command};
-use crate::{fuzz, image, setup, workspace};
+use crate::{fuzz, image, setup, ui, workspace};
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
@@ -24,6 +24,8 @@ const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 enum Stage {
     /// Unit, integration and documentation tests of every crate
     Crates,
+    /// Unit tests of the page, and every state of it in a browser
+    Ui,
     /// Every fuzz target for some seconds
     Fuzz,
     /// Real QEMU with real guests; builds their images if there are none yet
@@ -51,6 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
     if wanted(Stage::Crates) {
         stages.run("crates", || crates(&root, &args.rest))?;
+    }
+    if wanted(Stage::Ui) {
+        stages.run("page", || ui::test(&root))?;
     }
     if wanted(Stage::Fuzz) {
         stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;

@@ -29,6 +29,12 @@ describe("failures", () => {
     });
   });
 
+  it("does not mind how a code is spelled", () => {
+    expect(tell({ code: "token-needed", message: "x", hint: null }).title).toBe(
+      "GitHub wants a token for this",
+    );
+  });
+
   it("is not taken in by names that every object has", () => {
     expect(isKnown("constructor")).toBe(false);
     expect(tell({ code: "toString", message: "x", hint: null }).title).toBe("It did not work");

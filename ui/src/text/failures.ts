@@ -23,6 +23,7 @@ const toSettings: Remedy = { kind: "page", page: "settings", label: "Open settin
 const toPorts: Remedy = { kind: "page", page: "settings", label: "Change the port" };
 const toImages: Remedy = { kind: "page", page: "images", label: "Choose an image" };
 const toChecks: Remedy = { kind: "page", page: "welcome", label: "Run the checks" };
+const addToken: Remedy = { kind: "page", page: "settings", label: "Set the token" };
 const capture: Remedy = { kind: "capture", label: "Take a new snapshot" };
 const reset: Remedy = { kind: "reset", label: "Drop the session" };
 const stop: Remedy = { kind: "stop", label: "Stop the emulator" };
@@ -49,7 +50,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
     replacesHint: true,
   },
   environment: { title: "An environment variable has a value that cannot be used" },
-  settings: { title: "A setting cannot be used", remedy: toSettings },
+  setting: { title: "A setting cannot be used", remedy: toSettings },
   system: { title: "The system refused something the app needs" },
 
   // The instance.
@@ -75,24 +76,43 @@ const TABLE: Readonly<Record<string, Entry>> = {
   image_missing: { title: "There is no image yet", remedy: toImages, replacesHint: true },
   image: { title: "The image cannot be used", remedy: toImages },
   image_in_use: { title: "The image is in use" },
-  digest: { title: "What was downloaded is not what was published", remedy: retry },
-  network: { title: "GitHub cannot be reached", remedy: retry },
-  not_found: { title: "It is not there" },
-  rate_limited: {
-    title: "GitHub allows no more requests for now",
-    remedy: { kind: "page", page: "settings", label: "Add a token" },
-  },
-  token_needed: {
-    title: "GitHub wants a token for this",
-    remedy: { kind: "page", page: "settings", label: "Add a token" },
-  },
-  token_refused: {
-    title: "GitHub refuses the token",
-    remedy: { kind: "page", page: "settings", label: "Change the token" },
-  },
+  image_unknown: { title: "There is no such image" },
+  image_ambiguous: { title: "More than one image is meant" },
+  image_damaged: { title: "The image is damaged", remedy: toImages },
+  image_store: { title: "The folder of images cannot be used", remedy: retry },
+  manifest: { title: "The image’s description cannot be used" },
+  manifest_digest: { title: "The image is not the one it says it is", remedy: retry },
+  session_kept: { title: "A kept session is in the way", remedy: reset },
+  no_disk: { title: "There is no disk image in what was downloaded" },
+  artifact_damaged: { title: "The build’s files are damaged", remedy: retry },
+  artifact_refused: { title: "The build’s files are not what they should be" },
+  artifact_expired: { title: "GitHub has deleted this build" },
+  no_asset: { title: "The release has no image for this computer" },
+  asset_uploading: { title: "The release’s image is still being uploaded", remedy: retry },
+  no_build: { title: "There is no build of it" },
+  no_artifact: { title: "The build has no image for this computer" },
   build_running: { title: "The build is still running", remedy: retry },
   build_failed: { title: "The build failed" },
-  expired: { title: "GitHub has deleted this build" },
+  download_answer: { title: "The download was answered wrongly", remedy: retry },
+  download_length: { title: "The download ended early", remedy: retry },
+  download_too_large: { title: "The download is larger than was said" },
+  download_digest: { title: "What was downloaded is not what was published", remedy: retry },
+  download_unstable: { title: "The image keeps changing while it is downloaded", remedy: retry },
+
+  // GitHub.
+  network: { title: "GitHub cannot be reached", remedy: retry },
+  redirect: { title: "The download was sent astray" },
+  tls_setup: { title: "Secure connections cannot be made here" },
+  rate_limited: { title: "GitHub allows no more requests for now", remedy: addToken },
+  token_needed: { title: "GitHub wants a token for this", remedy: addToken },
+  token_in_clear: { title: "The token would be sent unprotected" },
+  github_token_refused: { title: "GitHub refuses the token", remedy: addToken },
+  github_forbidden: { title: "GitHub does not allow this", remedy: addToken },
+  github_not_found: { title: "GitHub does not know it" },
+  github_expired: { title: "GitHub has deleted it" },
+  github_status: { title: "GitHub could not answer", remedy: retry },
+  github_answer: { title: "GitHub’s answer cannot be read", remedy: retry },
+  github_api_address: { title: "The address of GitHub cannot be used" },
 
   // Secrets and credentials.
   secret_store: { title: "The keychain does not answer", remedy: retry },
@@ -125,11 +145,14 @@ export type Told = {
 };
 
 /** Whether the table knows `code`. */
-export const isKnown = (code: string): boolean => Object.hasOwn(TABLE, code);
+export const isKnown = (code: string): boolean => Object.hasOwn(TABLE, key(code));
+
+/** Codes are written with hyphens or underscores, by where they come from. */
+const key = (code: string): string => code.replaceAll("-", "_");
 
 /** Puts a failure into words. */
 export function tell(failure: Failure): Told {
-  const entry = isKnown(failure.code) ? TABLE[failure.code] : undefined;
+  const entry = isKnown(failure.code) ? TABLE[key(failure.code)] : undefined;
   return {
     title: entry?.title ?? "It did not work",
     message: sentence(failure.message),

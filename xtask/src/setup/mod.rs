@@ -12,8 +12,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-pub(crate) use packages::Need;
-use packages::{ITEMS, Item, Probe, find_program, version_in};
+use packages::{ITEMS, Item, Probe, version_in};
+pub(crate) use packages::{Need, find_program};
 
 /// The oldest QEMU that will do: the first with `mapped-ram` migration.
 const MINIMUM_QEMU: (u32, u32) = (9, 0);

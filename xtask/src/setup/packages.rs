@@ -89,6 +89,8 @@ pub(crate) const ITEMS: &[Item] = &[
         Probe::Program(&["pg_config", "pg_ctlcluster"]),
         "postgresql",
     ),
+    // Any version: a Node that is too old is used only to fetch a newer one.
+    item(Need::Test, Probe::Program(&["npm"]), "npm"),
     Item {
         need: Need::Test,
         probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),
