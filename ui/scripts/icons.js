@@ -99,6 +99,8 @@ const made = new Map([
   ["128x128.png", app(128)],
   ["128x128@2x.png", app(256)],
 ]);
+// The window's own, which browsers ask for whether or not a page has one.
+made.set("../ui/public/favicon.png", app(32));
 for (const size of HICOLOR) made.set(`hicolor/${size}x${size}.png`, app(size));
 for (const state of STATES) {
   for (const [panel, colour] of Object.entries(PANELS)) {

@@ -24,9 +24,15 @@ describe("failures", () => {
     expect(told).toEqual({
       title: "It did not work",
       message: "The moon is full.",
+      details: null,
       hint: "Wait.",
       remedy: null,
     });
+  });
+
+  it("keeps a program's last words apart", () => {
+    const told = tell({ code: "qemu_start", message: "it ended and said:\nno such device\n\nbye\n", hint: null });
+    expect([told.message, told.details]).toEqual(["It ended and said:", "no such device\n\nbye"]);
   });
 
   it("does not mind how a code is spelled", () => {

@@ -139,6 +139,8 @@ export type Told = {
   title: string;
   /** What happened and why. */
   message: string;
+  /** The rest of a message of many lines, such as a program's last words. */
+  details: string | null;
   /** What to do, where no button does it. */
   hint: string | null;
   remedy: Remedy | null;
@@ -153,9 +155,13 @@ const key = (code: string): string => code.replaceAll("-", "_");
 /** Puts a failure into words. */
 export function tell(failure: Failure): Told {
   const entry = isKnown(failure.code) ? TABLE[key(failure.code)] : undefined;
+  // The first line says it; what a program wrote comes after.
+  const [first = "", ...rest] = failure.message.trim().split("\n");
+  const details = rest.join("\n").trim();
   return {
     title: entry?.title ?? "It did not work",
-    message: sentence(failure.message),
+    message: sentence(first),
+    details: details === "" ? null : details,
     hint: entry?.replacesHint ? null : failure.hint,
     remedy: entry?.remedy ?? null,
   };
@@ -170,7 +176,7 @@ export function asReport(failure: Failure, version: string): string {
 /** A message after a colon: ended by a stop, and begun as it is. */
 export function clause(text: string): string {
   const trimmed = text.trim();
-  return trimmed === "" || /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+  return trimmed === "" || /[.!?…:]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
 /** The engine's messages open with a small letter and end without a stop. */
