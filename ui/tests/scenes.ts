@@ -71,7 +71,7 @@ export const SCENES: readonly Scene[] = [
     ...TALL,
     name: "run",
     prepare: async (page) => {
-      await choose("Workflow run")(page);
+      await choose("CI run")(page);
       await page.getByLabel("Workflow run", { exact: true }).last().fill("19283746501");
       await click("Find the build")(page);
       await page.getByRole("alert").waitFor();

@@ -31,7 +31,11 @@ describe("failures", () => {
   });
 
   it("keeps a program's last words apart", () => {
-    const told = tell({ code: "qemu_start", message: "it ended and said:\nno such device\n\nbye\n", hint: null });
+    const told = tell({
+      code: "qemu_start",
+      message: "it ended and said:\nno such device\n\nbye\n",
+      hint: null,
+    });
     expect([told.message, told.details]).toEqual(["It ended and said:", "no such device\n\nbye"]);
   });
 

@@ -1,14 +1,17 @@
 // Numbers with units, three significant digits at most: the same forms as the command line's.
 
+/** A number and its unit stay on one line. */
+const GAP = "\u00a0";
+
 /** A time in milliseconds: `41 ms` below a tenth of a second where `fine`, else seconds. */
 export function seconds(ms: number, fine = false): string {
-  if (fine && ms < 99.5) return `${Math.round(ms)} ms`;
-  return `${significant(ms / 1000)} s`;
+  if (fine && ms < 99.5) return `${Math.round(ms)}${GAP}ms`;
+  return `${significant(ms / 1000)}${GAP}s`;
 }
 
 /** A size in bytes, in decimal units as disks are sold in. */
 export function bytes(size: number): string {
-  if (size < 1000) return `${size} B`;
+  if (size < 1000) return `${size}${GAP}B`;
   let value = size;
   let unit = "B";
   for (const next of ["kB", "MB", "GB", "TB"]) {
@@ -17,12 +20,12 @@ export function bytes(size: number): string {
     value /= 1000;
     unit = next;
   }
-  return `${significant(value)} ${unit}`;
+  return `${significant(value)}${GAP}${unit}`;
 }
 
 /** Guest memory, which is given in binary units and sold in round ones: `4 GB`. */
 export function memory(mib: number): string {
-  return mib % 1024 === 0 ? `${mib / 1024} GB` : `${mib} MB`;
+  return mib % 1024 === 0 ? `${mib / 1024}${GAP}GB` : `${mib}${GAP}MB`;
 }
 
 /** A rate in bytes per second. */

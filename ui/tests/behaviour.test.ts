@@ -1,0 +1,331 @@
+// What pages do: which commands they give, what they show of the answers, and that no secret is in the
+// document before it is asked for.
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { activity, downloading, portTaken, running, stopped } from "../mock/data";
+import type { Update } from "../src/bindings";
+import { Window } from "./browser";
+
+const SECRET = "ssk_this_value_must_be_asked_for";
+
+let window: Window;
+beforeAll(async () => {
+  window = await Window.launch();
+});
+afterAll(() => window.close());
+
+const open = (page: string, scenario = "running"): Promise<Page> => window.open({ page, scenario });
+const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+const send = (page: Page, update: Update): Promise<void> =>
+  page.evaluate((sent) => globalThis.window.mock.send(sent), update);
+
+/** The arguments of the calls of a command, in order. */
+async function calls(page: Page, command: string): Promise<Record<string, unknown>[]> {
+  const all = await page.evaluate(() => globalThis.window.mock.calls);
+  return all.filter((call) => call.command === command).map((call) => call.args);
+}
+
+describe("the status page", () => {
+  it("starts, shows the phases as they come, and says when it runs", async () => {
+    const page = await open("status", "stopped");
+    await button(page, "Start").click();
+    expect(await calls(page, "start")).toHaveLength(1);
+
+    const phases = [
+      { stage: "start", phase: "qemu", ms: 41, bytes: null },
+      { stage: "start", phase: "agent", ms: null, bytes: null },
+    ] as const;
+    await send(page, { kind: "status", status: { ...stopped, state: "starting" } });
+    await send(page, { kind: "activity", activity: activity({ phases: [...phases] }) });
+    await page.getByRole("heading", { name: "Starting" }).waitFor();
+    expect(await page.getByRole("status").first().textContent()).toContain("Waking the guest");
+    await button(page, "Cancel").click();
+    expect(await calls(page, "cancel")).toEqual([{ activity: 7 }]);
+
+    await send(page, { kind: "activity", activity: activity({ outcome: { kind: "finished" } }) });
+    await send(page, { kind: "status", status: running });
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+  });
+
+  it("keeps its parts where they are while the state changes", async () => {
+    const page = await open("status", "stopped");
+    const place = async () => {
+      const boxes = await Promise.all(
+        ["Services", "Machine", "Credentials"].map((name) =>
+          page.getByRole("region", { name, exact: true }).boundingBox(),
+        ),
+      );
+      return boxes.map((box) => [box?.x, box?.y]);
+    };
+    const before = await place();
+    await send(page, { kind: "status", status: { ...stopped, state: "starting" } });
+    await send(page, { kind: "activity", activity: activity({}) });
+    expect(await place()).toEqual(before);
+    await send(page, { kind: "activity", activity: null });
+    await send(page, { kind: "status", status: running });
+    expect(await place()).toEqual(before);
+  });
+
+  it("leads from a taken port to the setting that changes it", async () => {
+    const page = await open("status", "start-failed");
+    await page.getByText("A port is in use by another program").waitFor();
+    await button(page, "Copy details").click();
+    const [copied] = await calls(page, "copy_text");
+    expect(copied?.["text"]).toContain("port_taken");
+    expect(copied?.["text"]).toContain(portTaken.message);
+    await button(page, "Change the port").click();
+    await page.getByLabel("Dashboard").waitFor();
+  });
+
+  it("follows what the command line does", async () => {
+    const page = await open("status", "stopped");
+    const busy = { pid: 31_337, command: "start" };
+    await send(page, { kind: "status", status: { ...stopped, state: "starting", busy } });
+    await page.getByText("in process 31337").waitFor();
+    expect(await button(page, "Start").isDisabled()).toBe(true);
+  });
+
+  it("asks before it drops a session, and does not where the answer is no", async () => {
+    const page = await open("status", "stopped");
+    await button(page, "Start clean…").click();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(await calls(page, "reset")).toHaveLength(0);
+    await button(page, "Start clean…").click();
+    await button(page, "Drop the session").click();
+    await expect.poll(() => calls(page, "reset")).toHaveLength(1);
+  });
+});
+
+describe("credentials", () => {
+  it("holds no secret until it is asked to show one, and none after", async () => {
+    const page = await open("credentials");
+    await page.getByText("Secret server key").first().waitFor();
+    expect(await page.content()).not.toContain(SECRET);
+    await button(page, "Copy Secret server key").click();
+    expect(await page.content()).not.toContain(SECRET);
+    await button(page, "Show Secret server key").click();
+    await page.getByText(SECRET).waitFor();
+    await button(page, "Hide Secret server key").click();
+    await page.getByText(SECRET).waitFor({ state: "detached" });
+    expect(await page.content()).not.toContain(SECRET);
+  });
+
+  it("copies in the chosen format and says for how long", async () => {
+    const page = await open("credentials");
+    await page.getByText("Vite", { exact: true }).click();
+    await button(page, "Copy all").click();
+    await page.getByText("Copied 7 variables. The clipboard is cleared in 60 seconds.").waitFor();
+    const configFile = "/home/ada/code/shop/stack.config.ts";
+    expect(await calls(page, "copy_credentials")).toEqual([{ configFile, format: "vite" }]);
+  });
+
+  it("takes a config file that is dropped on the window", async () => {
+    const page = await open("credentials", "no-project");
+    const path = "/home/ada/code/shop/stack.config.ts";
+    await page.evaluate(
+      (dropped) => globalThis.window.mock.emit("config-file-drag", { kind: "dropped", path: dropped }),
+      path,
+    );
+    await expect.poll(() => calls(page, "add_project")).toEqual([{ configFile: path }]);
+  });
+
+  it("says why a project's credentials cannot be had", async () => {
+    const page = await open("credentials", "credentials-failed");
+    await page.getByText("its folder is not mounted").waitFor();
+    await button(page, "Try again").click();
+    await expect.poll(async () => (await calls(page, "project_credentials")).length).toBe(2);
+  });
+});
+
+describe("images", () => {
+  it("finds a pull request's build by its address and gets it", async () => {
+    const page = await open("images");
+    await page.getByText("Pull request", { exact: true }).click();
+    const field = page.getByRole("textbox", { name: "Pull request" });
+    await field.fill("nonsense");
+    expect(await button(page, "Find the build").isDisabled()).toBe(true);
+    await field.fill("https://github.com/stack-auth/stack-auth/pull/1234/files");
+    await field.press("Enter");
+    await page.getByText("Faster sign-in").waitFor();
+    await button(page, "Get").click();
+    const source = { kind: "pull_request", number: 1234 };
+    await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
+  });
+
+  it("shows how far a download is, and offers to go on with one that was cancelled", async () => {
+    const page = await open("images", "unfinished");
+    const pull = { task: "pull", stages: ["pull", "capture"], phases: downloading(592_000_000) } as const;
+    await send(page, { kind: "activity", activity: activity({ ...pull, stages: [...pull.stages] }) });
+    const bar = page.getByRole("progressbar");
+    await bar.waitFor();
+    expect(await bar.getAttribute("aria-valuenow")).toBe("50");
+    await send(page, {
+      kind: "activity",
+      activity: activity({ ...pull, stages: [...pull.stages], outcome: { kind: "cancelled" } }),
+    });
+    await button(page, "Continue").click();
+    const source = { kind: "pull_request", number: 1301 };
+    await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
+  });
+
+  it("does not let the image in use be removed", async () => {
+    const page = await open("images");
+    const held = page.getByRole("button", { name: /^emulator-dev-latest cannot be removed/ });
+    expect(await held.isDisabled()).toBe(true);
+    await button(page, "Remove PR 1234").click();
+    await button(page, "Remove the image").click();
+    await page.getByText("Removed PR 1234").waitFor();
+    expect((await calls(page, "remove_image"))[0]?.["digest"]).toMatch(/^sha256:11aa/);
+  });
+});
+
+describe("logs", () => {
+  it("holds only what can be seen, follows, and finds", async () => {
+    const page = await open("logs");
+    const log = page.getByRole("log");
+    await log.getByText("200 in").first().waitFor();
+    expect(await log.locator(".line").count()).toBeLessThan(120);
+    expect(await log.evaluate((view) => view.scrollHeight - view.scrollTop - view.clientHeight)).toBeLessThan(
+      2,
+    );
+    await log.evaluate((view) => view.scrollTo(0, 0));
+    await log.getByText("Linux version").waitFor();
+    expect(await button(page, "Follow the end").getAttribute("aria-pressed")).toBe("false");
+    await page.keyboard.press("Control+f");
+    await page.keyboard.type("failed");
+    await page.getByText("1 line", { exact: true }).waitFor();
+  });
+
+  it("follows another log and leaves the first", async () => {
+    const page = await open("logs");
+    await page.getByText("QEMU", { exact: true }).click();
+    await expect.poll(() => calls(page, "unfollow_log")).toEqual([{ follower: 1 }]);
+    expect((await calls(page, "follow_log")).map((args) => args["source"])).toEqual(["serial", "qemu"]);
+  });
+});
+
+describe("settings", () => {
+  it("does not save a port that another program has, nor one twice", async () => {
+    const page = await open("settings");
+    const dashboard = page.getByLabel("Dashboard");
+    await dashboard.fill("3000");
+    await dashboard.blur();
+    await page.getByText("In use by node (pid 4242).").waitFor();
+    expect(await button(page, "Save ports").isDisabled()).toBe(true);
+    await dashboard.fill("26701");
+    await page.getByText("Another service has it.").first().waitFor();
+    await dashboard.fill("30000");
+    await button(page, "Save ports").click();
+    await expect.poll(async () => (await calls(page, "change_settings")).length).toBe(1);
+    expect((await calls(page, "change_settings"))[0]?.["change"]).toMatchObject({
+      ports: [{ service: "dashboard", port: 30_000 }, {}, {}, {}],
+      ramMib: null,
+    });
+  });
+
+  it("warns before it keeps the placeholder secrets", async () => {
+    const page = await open("settings");
+    const fresh = page.getByRole("switch", { name: "Fresh secrets at every start" });
+    await fresh.click();
+    await button(page, "Cancel").click();
+    expect(await fresh.getAttribute("aria-checked")).toBe("true");
+    await fresh.click();
+    await button(page, "Keep the placeholders").click();
+    await expect.poll(() => fresh.getAttribute("aria-checked")).toBe("false");
+  });
+
+  it("forgets the token that was typed once it is saved", async () => {
+    const page = await open("settings");
+    await page.getByLabel("GitHub token").fill("ghp_typed");
+    await button(page, "Save in the keychain").click();
+    await button(page, "Forget the token").waitFor();
+    expect(await page.content()).not.toContain("ghp_typed");
+  });
+});
+
+describe("the wizard", () => {
+  it("opens by itself the first time, and leads from the checks to copied credentials", async () => {
+    const page = await open("status", "welcome");
+    await page.getByRole("heading", { name: "Welcome to Stack Emulator" }).waitFor();
+    await button(page, "Continue").click();
+    await button(page, "Set up Newest of dev").click();
+    const source = { kind: "rolling", branch: null };
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+
+    const work = activity({ task: "set_up", stages: ["pull", "capture", "start"] });
+    await send(page, { kind: "activity", activity: { ...work, phases: downloading(431_000_000) } });
+    await page.getByText("431 MB of 1.18 GB").waitFor();
+    await send(page, { kind: "status", status: running });
+    await send(page, { kind: "activity", activity: { ...work, outcome: { kind: "finished" } } });
+    await button(page, "Choose and copy credentials…").click();
+    await page.getByText("are on the clipboard for 60 seconds").waitFor();
+    await button(page, "Done").click();
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+    expect(await calls(page, "finish_first_run")).toHaveLength(1);
+  });
+
+  it("goes on where a set-up was killed", async () => {
+    const page = await open("welcome", "welcome-unfinished");
+    await button(page, "Continue").click();
+    await page.getByText("ended early, at 611 MB of 1.18 GB").waitFor();
+    await button(page, "Continue").click();
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source: { kind: "rolling", branch: null } }]);
+  });
+
+  it("does not go on while something is in the way", async () => {
+    const page = await open("welcome", "unfit");
+    await page.getByText("One thing is in the way.").waitFor();
+    expect(await button(page, "Continue").isDisabled()).toBe(true);
+    await button(page, "Check again").click();
+    await expect.poll(() => calls(page, "examine")).toEqual([{ probeAgain: false }, { probeAgain: true }]);
+  });
+});
+
+describe("the window", () => {
+  it("is used by keyboard alone", async () => {
+    const page = await open("status");
+    await page.keyboard.press("Control+3");
+    await page.getByRole("heading", { name: "Credentials", exact: true }).waitFor();
+    await page.keyboard.press("Control+1");
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+    // From the page to its first button, which is Restart.
+    await page.keyboard.press("Tab");
+    const focused = () => page.evaluate(() => document.activeElement?.textContent.trim());
+    expect(await focused()).toBe("Restart");
+    await page.keyboard.press("Enter");
+    await expect.poll(() => calls(page, "restart")).toHaveLength(1);
+  });
+
+  it("asks what to do with a running emulator before it quits", async () => {
+    const page = await open("status");
+    await page.evaluate(() => globalThis.window.mock.emit("quit-requested", { activity: null }));
+    await button(page, "Leave it running").click();
+    await expect.poll(() => calls(page, "quit")).toEqual([{ choice: "leave_running" }]);
+  });
+
+  it("goes where the tray leads it", async () => {
+    const page = await open("status");
+    await page.evaluate(() => globalThis.window.mock.emit("navigate", { page: "settings" }));
+    await page.getByRole("heading", { name: "Settings", exact: true }).waitFor();
+  });
+
+  it("does not tick while it is hidden", async () => {
+    const page = await open("status");
+    await page.getByText("26 minutes ago").waitFor();
+    const ticks = await page.evaluate(async () => {
+      let count = 0;
+      const set = globalThis.setInterval;
+      globalThis.setInterval = ((...args: Parameters<typeof set>) => {
+        count += 1;
+        return set(...args);
+      }) as typeof set;
+      Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+      await new Promise((resolve) => requestAnimationFrame(resolve));
+      return count;
+    });
+    expect(ticks).toBe(0);
+  });
+});
