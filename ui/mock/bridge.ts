@@ -165,7 +165,7 @@ function answers(
         const choice = ports?.find(({ service }) => service === port.service);
         return choice ? { ...port, port: choice.port } : port;
       });
-      const next = { ...settings(), ...given, ports: moved } as Settings;
+      const next = { ...settings(), ...given, ports: moved };
       send({ kind: "settings", settings: next });
       return next;
     },

@@ -314,18 +314,24 @@ describe("the window", () => {
   it("does not tick while it is hidden", async () => {
     const page = await open("status");
     await page.getByText("26 minutes ago").waitFor();
-    const ticks = await page.evaluate(async () => {
-      let count = 0;
-      const set = globalThis.setInterval;
+    const timers = await page.evaluate(() => {
+      const told: string[] = [];
+      const [set, clear] = [globalThis.setInterval, globalThis.clearInterval];
       globalThis.setInterval = ((...args: Parameters<typeof set>) => {
-        count += 1;
+        told.push("set");
         return set(...args);
       }) as typeof set;
-      Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true });
-      document.dispatchEvent(new Event("visibilitychange"));
-      await new Promise((resolve) => requestAnimationFrame(resolve));
-      return count;
+      globalThis.clearInterval = (timer) => {
+        if (timer !== undefined) told.push("cleared");
+        clear(timer);
+      };
+      for (const state of ["hidden", "visible"]) {
+        told.push(state);
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }
+      return told;
     });
-    expect(ticks).toBe(0);
+    expect(timers).toEqual(["hidden", "cleared", "visible", "set"]);
   });
 });
