@@ -110,6 +110,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       },
     },
   }),
+  "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
   died: of({ status: { status: { ...data.stopped, state: "died" } } }),
   busy: of({
     status: { status: { ...data.stopped, state: "starting", busy: { pid: 31_337, command: "start" } } },

@@ -36,6 +36,7 @@ export const SCENES: readonly Scene[] = [
     "start-failed",
     "cold",
     "died",
+    "no-tray",
     "busy",
     "long",
     "pulling",

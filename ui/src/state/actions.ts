@@ -21,18 +21,16 @@ export async function small(work: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-/** Runs a long operation. Only a refusal to begin is told here; the rest is told by its activity. */
+/**
+ * Runs a long operation. Once it has begun, its activity tells how it ended, to a page that was reloaded as
+ * well; told here is only that it could not begin, or that the bridge itself is broken.
+ */
 async function long(begin: () => Promise<Answer<null>>): Promise<void> {
-  const before = observed.activity?.id;
   try {
     await ask(begin());
   } catch (error) {
-    const activity = observed.activity;
-    const toldByActivity =
-      activity !== null &&
-      activity.id !== before &&
-      ["failed", "cancelled", "cancelling"].includes(activity.outcome.kind);
-    if (!toldByActivity) toasts.fail(asFailure(error));
+    const failure = asFailure(error);
+    if (failure.code === "busy" || failure.code === "internal") toasts.fail(failure);
   }
 }
 
