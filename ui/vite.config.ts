@@ -14,6 +14,8 @@ export default defineConfig(({ mode }) => ({
     // A polyfill would be an inline script, which the content security policy refuses.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    // Licences of what is bundled, to be shipped with it.
+    license: { fileName: "licences.md" },
     rolldownOptions: { input: mode === "mock" ? "mock.html" : "index.html" },
   },
   // The app's development build loads this address.

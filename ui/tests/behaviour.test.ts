@@ -82,7 +82,7 @@ describe("the status page", () => {
     const page = await open("status", "stopped");
     const busy = { pid: 31_337, command: "start" };
     await send(page, { kind: "status", status: { ...stopped, state: "starting", busy } });
-    await page.getByText("in process 31337").waitFor();
+    await page.getByText("By stack-emulator start in process 31337").waitFor();
     expect(await button(page, "Start").isDisabled()).toBe(true);
   });
 

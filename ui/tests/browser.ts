@@ -76,9 +76,12 @@ export class Window {
     return this.page;
   }
 
-  /** Turns the desktop's theme over. */
-  theme(theme: Theme): Promise<void> {
-    return this.page.emulateMedia({ colorScheme: theme });
+  /** Turns the desktop's theme over, and waits until the page is painted in it. */
+  async theme(theme: Theme): Promise<void> {
+    await this.page.emulateMedia({ colorScheme: theme });
+    await this.page.evaluate(
+      () => new Promise((painted) => requestAnimationFrame(() => requestAnimationFrame(painted))),
+    );
   }
 
   /** Ends the browser. */

@@ -33,10 +33,15 @@ pub(crate) fn lint(root: &Path) -> Result<()> {
     npm.run(&["run", "--silent", "icons", "--", "--check"])
 }
 
-/// The build that the app embeds, unit tests, and every page in a real browser.
+/// The build that the app embeds, in `ui/dist`.
+pub(crate) fn build(root: &Path) -> Result<()> {
+    Npm::ready(root)?.run(&["run", "--silent", "build", "--", "--logLevel=warn"])
+}
+
+/// That build, unit tests, and every page in a real browser.
 pub(crate) fn test(root: &Path) -> Result<()> {
+    build(root)?;
     let npm = Npm::ready(root)?;
-    npm.run(&["run", "--silent", "build", "--", "--logLevel=warn"])?;
     npm.run(&["run", "--silent", "test"])?;
     npm.run(&["run", "--silent", "test:pages"])
 }

@@ -1,20 +1,30 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
 import { asReport, isKnown, sentence, tell } from "./failures";
 
-/** Codes that a Rust file gives, from the arms of its `code` function. */
-function codesOf(file: string): string[] {
-  const source = readFileSync(new URL(`../../../${file}`, import.meta.url), "utf8");
-  const begin = source.indexOf("fn code(&self)");
-  const body = source.slice(begin, source.indexOf("\n    }\n", begin));
-  return [...body.matchAll(/=>\s*"([a-z_]+)"/g)].flatMap(([, code]) => (code === undefined ? [] : [code]));
+/** Codes that the Rust files of a crate give, from the arms of their `code` functions. */
+function codesOf(crate: string): string[] {
+  const folder = fileURLToPath(new URL(`../../../crates/${crate}/src`, import.meta.url));
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".rs"),
+  );
+  return files.flatMap((file) => {
+    const source = readFileSync(join(folder, file), "utf8");
+    const bodies = source.split("fn code(&self)").slice(1);
+    return bodies.flatMap((after) => {
+      const arms = after.slice(0, after.indexOf("\n    }\n")).matchAll(/=>\s*(?:\{\s*)?"([a-z_-]+)"/g);
+      return [...arms].flatMap(([, code]) => (code === undefined ? [] : [code]));
+    });
+  });
 }
 
 describe("failures", () => {
   it("has words for every code of the engine", () => {
-    const codes = codesOf("crates/emulator/src/error.rs");
+    const codes = [...codesOf("emulator"), ...codesOf("images")];
     expect(codes.length).toBeGreaterThan(20);
     expect(codes.filter((code) => !isKnown(code))).toEqual([]);
   });

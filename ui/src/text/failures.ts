@@ -121,6 +121,12 @@ const TABLE: Readonly<Record<string, Entry>> = {
   key_refused: { title: "The emulator refused its own key", remedy: retry },
   config_file: { title: "The config file cannot be used" },
   env_file: { title: "The .env file cannot be written" },
+  no_backend: { title: "The image has no backend that gives credentials" },
+  backend_unreachable: { title: "The backend does not answer", remedy: toLogs },
+  backend_failed: { title: "The backend could not give credentials", remedy: toLogs },
+  folder_share: { title: "The project’s folder could not be shared", remedy: retry },
+  not_shared: { title: "This folder is not shared" },
+  too_many_folders: { title: "No more folders can be shared" },
   folder_refused: { title: "This folder is not shared with the emulator" },
   clipboard: { title: "The clipboard cannot be used", remedy: retry },
 

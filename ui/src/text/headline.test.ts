@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+
+import { NOW, activity, empty, running, services, startSummary, stopped } from "../../mock/data";
+import type { State, Status } from "../bindings";
+import { headline } from "./headline";
+
+/** The line as one text, with ordinary spaces. */
+function line(status: Status, work = activity({ outcome: { kind: "finished" } })): string {
+  const { title, detail } = headline(status, work, NOW);
+  return `${title}: ${detail}`.replaceAll("\u00a0", " ");
+}
+
+describe("the headline", () => {
+  it("says how the machine came to run, how fast, and when", () => {
+    expect(line(running)).toBe("Running: Resumed in 0.71 s with fresh secrets, 26 minutes ago");
+    const cold = { ...startSummary, kind: "cold", totalMs: 21_900, rotated: false } as const;
+    expect(line({ ...running, start: cold })).toBe(
+      "Running: Booted cold in 21.9 s with the image’s placeholder secrets, 26 minutes ago",
+    );
+  });
+
+  it("never calls it well while a service is silent or the secrets are public", () => {
+    const silent = services.map((service, index) =>
+      index < 2 ? { ...service, health: "failing" as const } : service,
+    );
+    const trouble = headline({ ...running, services: silent }, null, NOW);
+    expect([trouble.tone, trouble.detail]).toEqual(["warn", "Dashboard and Backend API do not answer"]);
+    const open = { ...running, start: { ...startSummary, rotated: false } };
+    expect(headline(open, null, NOW).tone).toBe("warn");
+  });
+
+  it("says what a start will do", () => {
+    expect(line(stopped)).toBe("Stopped: Starting continues the last session");
+    expect(line({ ...stopped, sessionKept: false })).toBe("Stopped: Starting resumes the snapshot");
+    expect(line({ ...stopped, sessionKept: false, snapshot: null })).toContain("takes a snapshot");
+    expect(line(empty)).toBe("Not set up: There is no image yet");
+    expect(headline(empty, null, NOW).can.start).toBe(false);
+  });
+
+  it("names the phase of this app's work before the state that is seen from outside", () => {
+    const phases = [{ stage: "start", phase: "rotate", ms: null, bytes: null }] as const;
+    expect(line(stopped, activity({ phases: [...phases] }))).toBe("Starting: Replacing the secrets");
+    expect(line(stopped, activity({ outcome: { kind: "cancelling" } }))).toBe(
+      "Cancelling: Cleaning up what was begun",
+    );
+    // A download does not change what the emulator is doing.
+    expect(line(running, activity({ task: "pull" }))).toMatch(/^Running: /);
+  });
+
+  it("names the command that is at work elsewhere, and offers nothing meanwhile", () => {
+    const busy = { pid: 7, command: "capture" };
+    const head = headline({ ...stopped, state: "capturing", busy }, null, NOW);
+    expect(head.detail).toBe("By `stack-emulator capture` in process 7");
+    expect(head.can).toEqual({ start: false, stop: false });
+    expect(headline({ ...stopped, busy }, null, NOW).can.start).toBe(false);
+  });
+
+  it("has words for every state", () => {
+    const states: State[] = [
+      "stopped",
+      "starting",
+      "running",
+      "paused",
+      "stopping",
+      "capturing",
+      "interrupted",
+      "died",
+    ];
+    const told = states.map((state) => headline({ ...running, state }, null, NOW));
+    expect(new Set(told.map(({ title }) => title)).size).toBe(states.length);
+    expect(told.every(({ detail }) => detail !== "")).toBe(true);
+  });
+});
