@@ -12,7 +12,7 @@ pub(super) async fn releases(
     context: &Context<'_>,
     repository: Option<&Repo>,
 ) -> Result<Exit, Failure> {
-    let releases = context.emulator.releases(repository, &context.progress);
+    let releases = Box::pin(context.emulator.releases(repository, &context.progress));
     let list = context.abandonable(async { Ok(releases.await?) }).await?;
     context.output.report(&list)?;
     Ok(Exit::Success)
