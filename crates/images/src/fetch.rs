@@ -455,7 +455,6 @@ impl Fetch<'_> {
                     "The image's development settings could not be made: {missing}. Sign-in with \
                      mock providers, e-mail, storage and other services inside the emulator may not work."
                 );
-                self.progress.report(Event::Notice(&warning));
                 return Ok((None, vec![warning]));
             }
         };
