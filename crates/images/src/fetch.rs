@@ -24,7 +24,7 @@ pub use crate::download::DownloadError;
 use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
 use crate::manifest::{Manifest, ManifestError};
-use crate::progress::{Event, Phase, Progress, Running};
+use crate::progress::{Phase, Progress, Running};
 use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved};
 
 mod local;
