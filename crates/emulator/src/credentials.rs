@@ -66,6 +66,9 @@ pub enum CredentialsError {
     /// The request could not be made.
     #[error("cannot make an HTTP request")]
     Client(#[source] reqwest::Error),
+    /// Not even a client without TLS can be made.
+    #[error("cannot make an HTTP client")]
+    Tls(#[source] images::http::TlsError),
     /// The backend cannot be reached.
     #[error("the backend does not answer")]
     Unreachable(#[source] reqwest::Error),
@@ -105,7 +108,7 @@ impl CredentialsError {
         match self {
             Self::NoBackend => "no_backend",
             Self::NoKey => "secrets_missing",
-            Self::Client(_) | Self::Unreachable(_) => "backend_unreachable",
+            Self::Client(_) | Self::Tls(_) | Self::Unreachable(_) => "backend_unreachable",
             Self::KeyRefused { .. } => "key_refused",
             Self::ConfigFile { .. } => "config_file",
             Self::Failed { .. } | Self::Invalid { .. } => "backend_failed",
@@ -124,7 +127,7 @@ impl CredentialsError {
             Self::ConfigFile { .. } => Some(
                 "The file must export a plain object as `config`, and be readable by everybody on this host.",
             ),
-            Self::NoBackend | Self::Client(_) | Self::Invalid { .. } => None,
+            Self::NoBackend | Self::Client(_) | Self::Tls(_) | Self::Invalid { .. } => None,
         }
     }
 }
@@ -282,6 +285,7 @@ async fn ask_at(
     path: &str,
 ) -> Result<ProjectCredentials, CredentialsError> {
     let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(images::http::no_tls().map_err(CredentialsError::Tls)?)
         // A proxy has no business between the host and its own loopback.
         .no_proxy()
         .pool_max_idle_per_host(0)
