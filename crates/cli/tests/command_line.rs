@@ -376,7 +376,7 @@ fn secrets_are_listed_by_name_and_shown_only_if_there_are_any() {
     let cli = Cli::new();
     let list = cli.run(&["secrets", "list", "--json"]);
     assert_eq!(list.code, 0);
-    assert_eq!(list.json()["stored"], false);
+    assert!(list.json()["place"].is_null());
     assert_eq!(list.json()["secrets"][0]["name"], "pck");
     let show = cli.run(&["secrets", "show", "ssk"]);
     assert_eq!((show.code, show.stdout.as_str()), (1, ""));

@@ -66,8 +66,8 @@ pub enum CredentialsError {
     /// The request could not be made.
     #[error("cannot make an HTTP request")]
     Client(#[source] reqwest::Error),
-    /// The cryptography that comes with the HTTP client could not be set up.
-    #[error("cannot set up TLS")]
+    /// Not even a client without TLS can be made.
+    #[error("cannot make an HTTP client")]
     Tls(#[source] images::http::TlsError),
     /// The backend cannot be reached.
     #[error("the backend does not answer")]

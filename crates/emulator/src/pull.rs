@@ -319,6 +319,10 @@ impl Emulator {
 
     async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
         let keychain = async {
+            // It is for GitHub itself, not for a mirror.
+            if self.settings.github_api.is_some() {
+                return None;
+            }
             match crate::store::github_token().await {
                 Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
                 // Releases can be had without one.

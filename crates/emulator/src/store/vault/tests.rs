@@ -114,7 +114,7 @@ async fn wherever_it_fails_the_values_are_found_again() {
             let place = recorded(&record).unwrap().unwrap();
             assert_eq!(
                 place.store == StoreKind::Keychain,
-                answers >= 3,
+                answers >= 4,
                 "{place:?}"
             );
             assert_eq!(place.warning().is_some(), answers < 4, "{place:?}");
