@@ -20,6 +20,10 @@
 pub mod keychain;
 pub mod leaks;
 
+pub mod guest;
+pub mod qmp;
+mod small_disk;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -27,6 +31,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+pub use self::small_disk::SmallDisk;
+use self::small_disk::blocks_in;
 
 /// Names the starter image.
 pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
@@ -402,103 +409,6 @@ impl World {
     }
 }
 
-/// What the files below `folder` take on the disk, in bytes.
-fn blocks_in(folder: &Path) -> u64 {
-    let output = Command::new("du")
-        .args(["--summarize", "--block-size=1"])
-        .arg(folder)
-        .output()
-        .expect("du is there");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let bytes = text
-        .split_ascii_whitespace()
-        .next()
-        .and_then(|word| word.parse().ok());
-    bytes.unwrap_or_else(|| panic!("du said {text:?}"))
-}
-
-/// A file system in memory, seen by the programs that are started on it alone:
-/// in a mount namespace, which every user may have.
-#[derive(Debug)]
-pub struct SmallDisk {
-    keeper: Child,
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    fn mount(folder: &Path, mib: u64) -> Self {
-        let mut unshare = Command::new("unshare");
-        unshare.arg("--mount");
-        if !Self::is_root() {
-            unshare.args(["--user", "--map-root-user"]);
-        }
-        // Lives until its input ends, which is when the test does, however that is.
-        let script =
-            r#"mount -t tmpfs -o "size=$2m,mode=0700" none "$1" && echo ready && exec cat"#;
-        let mut keeper = unshare
-            .args(["sh", "-c", script, "sh"])
-            .arg(folder)
-            .arg(mib.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare is there");
-        let mut line = String::new();
-        let said = std::io::BufReader::new(keeper.stdout.as_mut().expect("a pipe"));
-        std::io::BufRead::read_line(&mut { said }, &mut line).expect("it says something");
-        assert_eq!(line, "ready\n", "the file system could not be mounted");
-        Self {
-            keeper,
-            folder: folder.to_owned(),
-        }
-    }
-
-    fn is_root() -> bool {
-        rustix::process::geteuid().is_root()
-    }
-
-    /// A program that sees the disk.
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--target={}", self.keeper.id()));
-        command.arg("--mount");
-        if !Self::is_root() {
-            command.args(["--user", "--preserve-credentials"]);
-        }
-        command.arg("--").arg(program);
-        command
-    }
-
-    /// Changes its size.
-    pub fn resize(&self, mib: u64) {
-        let option = format!("remount,size={mib}m");
-        let status = self
-            .command("mount")
-            .args(["-o", &option])
-            .arg(&self.folder)
-            .status();
-        assert!(status.expect("mount is there").success());
-    }
-
-    /// What takes room on it, in bytes.
-    pub fn used(&self) -> u64 {
-        blocks_in(&self.seen_from_outside(&self.folder))
-    }
-
-    /// Where a file on it is found by this process.
-    pub fn seen_from_outside(&self, path: &Path) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.keeper.id()));
-        root.join(path.strip_prefix("/").expect("an absolute path"))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        self.keeper.kill().ok();
-        self.keeper.wait().ok();
-    }
-}
-
 impl Drop for World {
     /// A test that failed must not leave a VM for the next one to trip over.
     fn drop(&mut self) {
@@ -541,168 +451,4 @@ pub fn try_client_key(key: &str) -> u16 {
         ("x-stack-publishable-client-key", key),
     ];
     get("/api/v1/projects/current", &headers).0
-}
-
-pub mod guest {
-    //! A guest agent client that is not the one under test.
-
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::os::unix::net::UnixStream;
-    use std::path::Path;
-    use std::time::Duration;
-
-    use serde_json::{Value, json};
-
-    fn send(stream: &mut BufReader<UnixStream>, request: &Value) {
-        stream
-            .get_mut()
-            .write_all(format!("{request}\n").as_bytes())
-            .expect("the agent listens");
-    }
-
-    fn receive(stream: &mut BufReader<UnixStream>) -> Value {
-        let mut line = Vec::new();
-        stream
-            .read_until(b'\n', &mut line)
-            .expect("the agent answers");
-        let start = line
-            .iter()
-            .rposition(|byte| *byte == 0xff)
-            .map_or(0, |at| at + 1);
-        serde_json::from_slice(&line[start..])
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)))
-    }
-
-    fn call(stream: &mut BufReader<UnixStream>, request: &Value) -> Value {
-        send(stream, request);
-        let answer = receive(stream);
-        assert!(answer.get("error").is_none(), "{request}: {answer}");
-        answer["return"].clone()
-    }
-
-    /// Gets rid of what an earlier client left in either direction.
-    fn synchronize(stream: &mut BufReader<UnixStream>) {
-        const ID: u64 = 77;
-        // The byte makes the agent drop half a request, and complain of it.
-        stream
-            .get_mut()
-            .write_all(b"\xff")
-            .expect("the agent listens");
-        send(
-            stream,
-            &json!({"execute": "guest-sync-delimited", "arguments": {"id": ID}}),
-        );
-        while receive(stream)["return"] != ID {}
-    }
-
-    /// Runs a program and returns its exit code and standard output.
-    pub fn exec(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
-        exec_within(socket, program, arguments, Duration::from_secs(60))
-    }
-
-    /// The same in a guest that is booting.
-    pub fn exec_when_up(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
-        exec_within(socket, program, arguments, Duration::from_secs(300))
-    }
-
-    fn exec_within(
-        socket: &Path,
-        program: &str,
-        arguments: &[&str],
-        patience: Duration,
-    ) -> (i64, String) {
-        let stream = UnixStream::connect(socket).expect("the agent's socket is there");
-        stream
-            .set_read_timeout(Some(patience))
-            .expect("a time limit");
-        let mut stream = BufReader::new(stream);
-        synchronize(&mut stream);
-        let arguments = json!({"path": program, "arg": arguments, "capture-output": true});
-        let started = call(
-            &mut stream,
-            &json!({"execute": "guest-exec", "arguments": arguments}),
-        );
-        let pid = &started["pid"];
-        loop {
-            let status = call(
-                &mut stream,
-                &json!({"execute": "guest-exec-status", "arguments": {"pid": pid}}),
-            );
-            if status["exited"] == true {
-                let out = status["out-data"].as_str().map(decode).unwrap_or_default();
-                return (status["exitcode"].as_i64().unwrap_or(-1), out);
-            }
-            // The agent sends no event for the end of a program.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Base 64 to text.
-    fn decode(text: &str) -> String {
-        let value = |byte: u8| match byte {
-            b'A'..=b'Z' => Some(byte - b'A'),
-            b'a'..=b'z' => Some(byte - b'a' + 26),
-            b'0'..=b'9' => Some(byte - b'0' + 52),
-            b'+' => Some(62),
-            b'/' => Some(63),
-            _ => None,
-        };
-        let (mut bits, mut count, mut out) = (0u32, 0, Vec::new());
-        for sextet in text.bytes().filter_map(value) {
-            bits = bits << 6 | u32::from(sextet);
-            count += 6;
-            if count >= 8 {
-                count -= 8;
-                out.push((bits >> count & 0xff) as u8);
-            }
-        }
-        String::from_utf8_lossy(&out).into_owned()
-    }
-}
-
-pub mod qmp {
-    //! A QMP client that is not the one under test.
-
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::os::unix::net::UnixStream;
-    use std::path::Path;
-
-    use serde_json::{Value, json};
-
-    /// A connection to QEMU's monitor.
-    #[derive(Debug)]
-    pub struct Client(BufReader<UnixStream>);
-
-    impl Client {
-        /// Connects to the monitor at `socket`.
-        pub fn connect(socket: &Path) -> Self {
-            let stream = UnixStream::connect(socket).expect("the monitor's socket is there");
-            let mut client = Self(BufReader::new(stream));
-            client.receive();
-            client.call("qmp_capabilities", &json!({}));
-            client
-        }
-
-        /// Runs a command, which must succeed.
-        pub fn call(&mut self, command: &str, arguments: &Value) -> Value {
-            let request = json!({"execute": command, "arguments": arguments});
-            self.0
-                .get_mut()
-                .write_all(format!("{request}\n").as_bytes())
-                .expect("QEMU listens");
-            loop {
-                let answer = self.receive();
-                assert!(answer.get("error").is_none(), "{request}: {answer}");
-                if let Some(result) = answer.get("return") {
-                    return result.clone();
-                }
-            }
-        }
-
-        fn receive(&mut self) -> Value {
-            let mut line = String::new();
-            self.0.read_line(&mut line).expect("QEMU answers");
-            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
-        }
-    }
 }

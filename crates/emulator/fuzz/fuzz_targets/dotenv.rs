@@ -15,8 +15,14 @@ struct Input<'a> {
 fuzz_target!(|input: Input<'_>| {
     let value = format!("pck_{:x}", input.value);
     let variables = [
-        Variable { name: "K", value: &value },
-        Variable { name: "STACK_PROJECT_ID", value: "p-1" },
+        Variable {
+            name: "K",
+            value: &value,
+        },
+        Variable {
+            name: "STACK_PROJECT_ID",
+            value: "p-1",
+        },
     ];
     let out = set(input.text, &variables);
     for variable in variables {
