@@ -104,24 +104,16 @@ pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<(), Dotenv
 pub fn set(text: &[u8], variables: &[Variable<'_>]) -> Vec<u8> {
     let mut out = set_once(text, variables);
     // A stray quote in a value that was replaced may have been what kept an
-    // earlier one from being closed further down. Then a name that was found is
-    // inside another value now, and is added like one that is missing.
-    for _ in variables {
-        if reads_back(&out, variables) {
-            break;
+    // earlier one from being closed further down: what reads as an assignment is
+    // another thing then. Each pass that changes that takes a quote away, since
+    // no value has one, so it comes to an end, in nearly every file at once.
+    loop {
+        let again = set_once(&out, variables);
+        if again == out {
+            return out;
         }
-        out = set_once(&out, variables);
+        out = again;
     }
-    out
-}
-
-fn reads_back(text: &[u8], variables: &[Variable<'_>]) -> bool {
-    let assignments = assignments(text);
-    variables.iter().all(|variable| {
-        assignments
-            .iter()
-            .any(|found| &text[found.name.clone()] == variable.name.as_bytes())
-    })
 }
 
 fn set_once(text: &[u8], variables: &[Variable<'_>]) -> Vec<u8> {
@@ -294,6 +286,23 @@ mod tests {
     fn set_one(text: &str, name: &str, value: &str) -> String {
         let out = set(text.as_bytes(), &[Variable { name, value }]);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn stray_quotes_that_close_each_other_anew_are_followed_to_the_end() {
+        // Found by fuzzing.
+        let text = b"K=-=\nKX=`\nK=pc-`+=-=\nKX=`\nK=pc-`\x0b \0\0\0\0\0\0\x0b \0\0\0\0\0\0\n\x0b[\xff*\x90=\0X`\x0b ";
+        let variables = [Variable {
+            name: "K",
+            value: "pck_1",
+        }];
+        let out = set(text, &variables);
+        assert_eq!(set(&out, &variables), out);
+        for found in assignments(&out) {
+            if &out[found.name.clone()] == b"K" {
+                assert_eq!(&out[found.value], b"pck_1");
+            }
+        }
     }
 
     #[test]
