@@ -32,6 +32,12 @@ impl Bar {
             phases,
         }
     }
+
+    /// What is drawn: medians of parts do not add up to the median of the whole.
+    fn length_ms(&self) -> f64 {
+        let parts: f64 = self.phases.iter().map(|(_, ms)| ms).sum();
+        parts.max(self.total_ms)
+    }
 }
 
 /// Colour and words of a phase, light and dark alike.
@@ -55,12 +61,12 @@ const BAR_WIDTH: f64 = WIDTH - 2.0 * LEFT;
 
 /// Draws `bars`: all on one scale first, then the fast ones enlarged.
 pub(super) fn draw(bars: &[Bar]) -> String {
-    let longest = bars.iter().map(|bar| bar.total_ms).fold(1.0, f64::max);
+    let longest = bars.iter().map(Bar::length_ms).fold(1.0, f64::max);
     let fast: Vec<&Bar> = bars
         .iter()
         .filter(|bar| bar.total_ms * 4.0 < longest)
         .collect();
-    let enlarged = fast.iter().map(|bar| bar.total_ms).fold(1.0, f64::max);
+    let enlarged = fast.iter().map(|bar| bar.length_ms()).fold(1.0, f64::max);
     let mut body = String::new();
     let mut y = 34.0;
     heading(&mut body, y, "From the command to proved, healthy services");
