@@ -5,9 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What the files below `folder` take on the disk, in bytes.
-pub(crate) fn blocks_in(folder: &Path) -> u64 {
+fn blocks_in(folder: &Path) -> u64 {
+    du(folder, &["--summarize", "--block-size=1"])
+}
+
+/// How long the files below `folder` are together, in bytes.
+pub(crate) fn length_of(folder: &Path) -> u64 {
+    du(
+        folder,
+        &["--summarize", "--block-size=1", "--apparent-size"],
+    )
+}
+
+fn du(folder: &Path, arguments: &[&str]) -> u64 {
     let output = Command::new("du")
-        .args(["--summarize", "--block-size=1"])
+        .args(arguments)
         .arg(folder)
         .output()
         .expect("du is there");

@@ -44,7 +44,11 @@ fn a_full_disk_ends_a_capture_and_leaves_nothing() {
 
 #[test]
 fn a_full_disk_pauses_a_session_which_goes_on_once_there_is_room() {
-    let world = World::captured().copy_to_small_disk(60);
+    let mut large = World::empty();
+    large.set("EMULATOR_RAM", "768");
+    large.run(["capture", "--json"]).ok();
+    let mut world = large.copy_to_small_disk(60);
+    world.set("EMULATOR_RAM", "768");
     world.start();
     let script =
         "dd if=/dev/zero of=/var/tmp/large bs=1M count=200 oflag=direct && touch /var/tmp/done";

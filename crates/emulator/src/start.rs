@@ -147,9 +147,16 @@ impl Emulator {
                     .wait_for("STOP", limit, |event| event.name == "STOP")
                     .await
             };
+            let died = async {
+                match &record.process {
+                    Some(process) => process.wait_gone(limit).await,
+                    None => std::future::pending().await,
+                }
+            };
             let ready = async {
                 tokio::select! {
                     biased;
+                    Ok(()) = died => Err(Error::QemuDied { log: self.paths.qemu_log() }),
                     Ok(_) = stopped_again => Err(Error::DiskFull { folder: self.paths.root().to_owned() }),
                     healthy = healthy => Ok(healthy?),
                 }
