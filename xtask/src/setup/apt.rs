@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -115,11 +116,44 @@ pub(crate) fn install(root: &mut Root, release: &Release, packages: &[String]) -
         install_qemu(root, release)?;
     }
     if !others.is_empty() {
-        let mut arguments = vec!["install", "--no-install-recommends", "--"];
-        arguments.extend(others);
-        root.apt_get(&arguments)?;
+        install_plain(root, release, &others)?;
     }
     Ok(())
+}
+
+/// Installs packages that any suite has new enough, from the plain one where it can be.
+///
+/// Where QEMU brought libraries from backports with it, development packages of the plain suite ask for
+/// the older libraries and are refused. The second try lets the newest of both suites win, so that what
+/// is newer in the plain one (its security updates) still comes from there.
+fn install_plain(root: &Root, release: &Release, packages: &[&str]) -> Result<()> {
+    let install = |options: &[&str]| {
+        let mut arguments = vec!["install", "--no-install-recommends"];
+        arguments.extend(options);
+        arguments.push("--");
+        arguments.extend(packages);
+        root.apt_get(&arguments)
+    };
+    let Err(refusal) = install(&[]) else {
+        return Ok(());
+    };
+    let suite = format!("{}-backports", release.codename);
+    if !sources::has_suite(&sources::read(Path::new(ETC_APT))?, &suite) {
+        return Err(refusal);
+    }
+    eprintln!("setup: {refusal:#}; trying again with {suite} beside the plain suite");
+    let file = tempfile::NamedTempFile::new().context("cannot create a temporary file")?;
+    fs::write(file.path(), equal_pin(&suite)).context("cannot write a temporary file")?;
+    // APT reads it as a user of its own.
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))
+        .context("cannot open a temporary file to others")?;
+    let preferences = format!("Dir::Etc::preferences={}", file.path().display());
+    install(&["-o", &preferences])
+}
+
+/// Preferences that give a suite the priority that plain ones have: of equals, APT takes the newest.
+fn equal_pin(suite: &str) -> String {
+    format!("Package: *\nPin: release n={suite}\nPin-Priority: 500\n")
 }
 
 /// Installs the whole family at once, from one suite: where one of them is there already from a

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 /// `cargo xtask setup`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let all = [Need::Run, Need::Image, Need::Test];
+    let all = [Need::Run, Need::Image, Need::Desktop, Need::Test];
     let needs = if args.needs.is_empty() {
         &all
     } else {
@@ -92,6 +92,10 @@ fn is_there(probe: Probe) -> bool {
     match probe {
         Probe::Program(names) => names.iter().any(|name| find_program(name).is_some()),
         Probe::File(path) => fs::exists(path).unwrap_or(false),
+        Probe::PkgConfig(library) => Command::new("pkg-config")
+            .args(["--exists", library])
+            .status()
+            .is_ok_and(|status| status.success()),
         Probe::Qemu => qemu_version().is_some_and(|version| version >= MINIMUM_QEMU),
     }
 }
@@ -165,7 +169,8 @@ mod tests {
     #[test]
     fn a_need_includes_the_ones_before_it() {
         let count = |most: Need| ITEMS.iter().filter(|item| item.need <= most).count();
-        assert!(count(Need::Run) < count(Need::Image) && count(Need::Image) < count(Need::Test));
+        let counts = [Need::Run, Need::Image, Need::Desktop, Need::Test].map(count);
+        assert!(counts.is_sorted_by(|less, more| less < more));
         assert!(missing(&[]).is_empty());
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Need {
     Run,
     /// Build a guest image
     Image,
+    /// Build the desktop app
+    Desktop,
     /// Run all tests
     Test,
 }
@@ -22,6 +24,8 @@ pub(crate) enum Probe {
     Program(&'static [&'static str]),
     /// This file exists.
     File(&'static str),
+    /// `pkg-config` knows this library.
+    PkgConfig(&'static str),
     /// QEMU is there and new enough.
     Qemu,
 }
@@ -69,6 +73,25 @@ pub(crate) const ITEMS: &[Item] = &[
         Probe::File("/usr/lib/syslinux/mbr/gptmbr.bin"),
         "syslinux-common",
     ),
+    // Libraries of the desktop app's window and tray, and what finds them for the compiler.
+    item(Need::Desktop, Probe::Program(&["pkg-config"]), "pkg-config"),
+    item(
+        Need::Desktop,
+        Probe::PkgConfig("webkit2gtk-4.1"),
+        "libwebkit2gtk-4.1-dev",
+    ),
+    item(
+        Need::Desktop,
+        Probe::PkgConfig("ayatana-appindicator3-0.1"),
+        "libayatana-appindicator3-dev",
+    ),
+    item(
+        Need::Desktop,
+        Probe::PkgConfig("librsvg-2.0"),
+        "librsvg2-dev",
+    ),
+    // Any version: a Node that is too old is used only to fetch a newer one.
+    item(Need::Desktop, Probe::Program(&["npm"]), "npm"),
     // libFuzzer is C++; Rust itself asks only for a C compiler.
     item(Need::Test, Probe::Program(&["c++"]), "g++"),
     item(Need::Test, Probe::Program(&["shellcheck"]), "shellcheck"),
@@ -103,8 +126,15 @@ pub(crate) const ITEMS: &[Item] = &[
         Probe::Program(&["pg_config", "pg_ctlcluster"]),
         "postgresql",
     ),
-    // Any version: a Node that is too old is used only to fetch a newer one.
-    item(Need::Test, Probe::Program(&["npm"]), "npm"),
+    // The desktop app in a display of its own, driven through WebDriver.
+    item(
+        Need::Test,
+        Probe::Program(&["WebKitWebDriver"]),
+        "webkit2gtk-driver",
+    ),
+    item(Need::Test, Probe::Program(&["Xvfb"]), "xvfb"),
+    item(Need::Test, Probe::Program(&["xauth"]), "xauth"),
+    item(Need::Test, Probe::Program(&["xclip"]), "xclip"),
     Item {
         need: Need::Test,
         probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),
