@@ -21,6 +21,7 @@
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
+//! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -32,6 +33,7 @@ pub mod config_disk;
 pub mod credentials;
 pub mod dotenv;
 mod error;
+pub mod examine;
 pub mod fingerprint;
 pub mod folders;
 pub mod guest;
@@ -47,6 +49,7 @@ pub mod preferences;
 pub mod progress;
 pub mod prune;
 pub mod pull;
+pub mod quantity;
 pub mod readiness;
 pub mod retention;
 mod rotate;

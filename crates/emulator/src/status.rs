@@ -9,6 +9,7 @@ use crate::instance::{Emulator, MONITOR_LIMIT, now_ms};
 use crate::lock::{Holder, Lock};
 use crate::paths::InstancePaths;
 use crate::progress::PhaseTime;
+use crate::quantity::{bytes, span};
 use crate::readiness::{Endpoint, Prober};
 use crate::record;
 use crate::run::{InstanceRecord, Purpose, RunRecord, StartKind};
@@ -76,6 +77,13 @@ impl SnapshotInfo {
             cold_boot_ms: snapshot.manifest.cold_boot_ms,
             bytes_on_disk,
         }
+    }
+
+    /// One line for people: how old it is and what it takes on disk.
+    pub fn summary(&self) -> String {
+        let age = span(now_ms().saturating_sub(self.captured_at_ms));
+        let size = bytes(self.bytes_on_disk);
+        format!("taken {age} ago, {size} on disk")
     }
 
     pub(crate) fn of(paths: &InstancePaths, id: &str) -> Option<Self> {

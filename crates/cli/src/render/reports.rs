@@ -10,10 +10,10 @@ use emulator::{
 };
 
 use super::phases::chart;
-use super::quantity::{bytes, seconds};
 use super::style::{ADDRESS, BAD, CAUTION, GOOD, STRONG};
 use super::text::{pad, paint, printable, widest};
 use crate::output::{Detail, Render};
+use emulator::quantity::{bytes, seconds};
 
 /// How a start came about, as the end of a sentence.
 pub(crate) const fn manner(kind: StartKind) -> &'static str {

@@ -1,14 +1,12 @@
 //! What `status` shows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use emulator::{SnapshotInfo, State, Status};
 
-use super::quantity::{bytes, seconds, span};
 use super::reports::{manner, placeholder_note, services};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
 use super::text::{Facts, paint, printable};
 use crate::output::{Detail, Render};
+use emulator::quantity::{bytes, seconds, span};
 
 impl Render for Status {
     fn render(&self, detail: Detail) -> String {
@@ -84,20 +82,12 @@ fn snapshot_line(status: &Status, detail: Detail) -> String {
 }
 
 /// One line about a snapshot.
-pub(crate) fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-    let age = span(now.saturating_sub(snapshot.captured_at_ms));
+fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
     let id = match detail {
         Detail::Brief => String::new(),
         Detail::Full => format!("{}, ", printable(&snapshot.id)),
     };
-    format!(
-        "{id}taken {age} ago, {} on disk",
-        bytes(snapshot.bytes_on_disk)
-    )
+    format!("{id}{}", snapshot.summary())
 }
 
 const fn describe(state: State) -> (Style, &'static str) {
