@@ -77,6 +77,8 @@ pub use record;
 pub use rotate::{RotateReport, SecretPlace};
 pub use run::StartKind;
 pub use start::{StartDetails, StartReport};
-pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};
+pub use status::{
+    Glance, Health, Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status,
+};
 pub use stop::{SessionFate, StopReport};
 pub use verify::VerifyReport;

@@ -29,7 +29,9 @@ impl Render for Status {
                 facts.add("Because", printable(reason));
             }
         }
-        facts.add_lines("Services", services(&self.services, Detail::Full));
+        if self.start.is_some() {
+            facts.add_lines("Services", services(&self.services, Detail::Full));
+        }
         if let Some(start) = &self.start {
             let kept = self.secret_store.map_or(String::new(), |kind| {
                 format!(", kept in {}", kind.describe())
@@ -115,7 +117,7 @@ const fn describe(state: State) -> (Style, &'static str) {
 #[cfg(test)]
 mod tests {
     use emulator::store::StoreKind;
-    use emulator::{Memory, ServiceStatus, StartKind, StartSummary};
+    use emulator::{Health, Memory, ServiceStatus, StartKind, StartSummary};
 
     use super::super::text::plain;
     use super::*;
@@ -156,6 +158,7 @@ mod tests {
                 fallback_reason: None,
                 total_ms: 912.0,
                 phases: vec![],
+                started_at_ms: 1_700_000_000_000,
                 uptime_ms: 185_000,
                 rotated: true,
             }),
@@ -164,12 +167,16 @@ mod tests {
                 name: "Backend".into(),
                 url: "http://127.0.0.1:26701".into(),
                 healthy: true,
+                health: Health::Healthy,
+                answer_ms: Some(3.2),
+                browsable: true,
             }],
             accelerator: Some("tcg".into()),
             secret_store: Some(StoreKind::KernelKeyring),
             memory: Some(Memory {
                 resident: 412_000_000,
                 anonymous: 148_000_000,
+                given: 4 << 30,
             }),
             image: Some("/images/a.qcow2".into()),
             ..stopped()

@@ -494,6 +494,7 @@ mod tests {
             name: "Backend".into(),
             port: 26701,
             path: None,
+            browsable: false,
         };
         let taken = Taken {
             port: 26701,
