@@ -21,6 +21,7 @@
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
+//! | [`changes`] | telling a shell that something may have changed |
 //! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
 
@@ -28,6 +29,7 @@
 
 pub mod archive;
 mod capture;
+pub mod changes;
 mod choice;
 pub mod config_disk;
 pub mod credentials;

@@ -276,6 +276,11 @@ impl Emulator {
         })
     }
 
+    /// The QEMU process that is there now, if any.
+    pub(crate) fn process(&self) -> Result<Option<ProcessIdentity>, Error> {
+        Ok(self.see()?.process)
+    }
+
     /// Looks at the instance, and asks each service whether it answers.
     pub async fn status(&self) -> Result<Status, Error> {
         let paths = &self.paths;
