@@ -1,4 +1,5 @@
 //! What the page may ask for: each command calls the engine, or the desktop, and says how it went.
 
+pub(crate) mod checks;
 pub(crate) mod lifecycle;
 pub(crate) mod projects;
