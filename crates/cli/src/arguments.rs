@@ -300,8 +300,8 @@ pub(crate) enum SettingsArguments {
     List,
     /// Change a setting
     Set {
-        /// Which
-        #[arg(value_parser = preference())]
+        /// Which: cache-limit, archive-after, repository, branch, ram, vcpus, no-rotation, port.SERVICE
+        #[arg(value_parser = preference)]
         name: Preference,
         /// Its new value
         value: String,
@@ -309,7 +309,7 @@ pub(crate) enum SettingsArguments {
     /// Go back to a setting's default
     Unset {
         /// Which
-        #[arg(value_parser = preference())]
+        #[arg(value_parser = preference)]
         name: Preference,
     },
 }
@@ -378,12 +378,10 @@ fn arch() -> impl TypedValueParser<Value = Arch> {
     PossibleValuesParser::new(["amd64", "arm64"]).try_map(|typed| typed.parse::<Arch>())
 }
 
-fn preference() -> impl TypedValueParser<Value = Preference> {
-    PossibleValuesParser::new(Preference::ALL.map(Preference::name)).try_map(|typed| {
-        Preference::ALL
-            .into_iter()
-            .find(|name| name.name() == typed)
-            .ok_or("no such setting")
+fn preference(typed: &str) -> Result<Preference, String> {
+    Preference::from_name(typed).ok_or_else(|| {
+        let names = Preference::FIXED.map(|name| name.name());
+        format!("the settings are {} and port.SERVICE", names.join(", "))
     })
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use images::Image;
+use images::manifest::{Service, published_services};
 
 use crate::error::Error;
 use crate::fingerprint::Mismatch;
@@ -17,6 +18,16 @@ impl Emulator {
     /// used last, else the default.
     pub fn image_path(&self) -> Result<PathBuf, Error> {
         Ok(self.image_to_use(&self.remembered()?))
+    }
+
+    /// The services of the chosen image, or the contract's if there is no image
+    /// that can be read.
+    pub fn services(&self) -> Result<Vec<Service>, Error> {
+        let prefix = self.settings.port_prefix;
+        Ok(match Image::open(&self.image_path()?) {
+            Ok(image) => image.services(prefix),
+            Err(_) => published_services(prefix),
+        })
     }
 
     /// The services' addresses, and the ports that somebody has. Ports that a

@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use images::Image;
-use images::manifest::Service;
 use qemu::process::find_by_token;
 use qemu::stop::StopLimits;
 use qemu::{Accelerator, Disk, Forward, Machine, Monitor, ProcessIdentity, QemuBinary, Sockets};
@@ -421,57 +420,6 @@ impl Emulator {
             });
         }
         Ok(())
-    }
-
-    /// The services' ports on both sides.
-    pub(crate) fn endpoints(
-        &self,
-        image: &Image,
-        offset: u16,
-    ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
-        self.endpoints_of(image.services(self.settings.port_prefix), offset)
-    }
-
-    /// The ports of `services` on both sides.
-    pub(crate) fn endpoints_of(
-        &self,
-        services: Vec<Service>,
-        offset: u16,
-    ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
-        let prefix = self.settings.port_prefix;
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        let mut guest_ports = BTreeMap::new();
-        for service in services {
-            let Some(guest_port) = service.resolve_guest_port(prefix) else {
-                return Err(Error::GuestPort {
-                    service: service.id,
-                    template: service.guest_port,
-                    prefix,
-                });
-            };
-            let chosen = service
-                .port_env
-                .as_ref()
-                .and_then(|name| self.settings.ports.get(name))
-                .copied();
-            let port = chosen.unwrap_or_else(|| service.host_port.saturating_add(offset));
-            if let Some(other) = endpoints.iter().find(|other| other.port == port) {
-                return Err(Error::PortTwice {
-                    first: other.id.clone(),
-                    second: service.id,
-                    port,
-                });
-            }
-            guest_ports.insert(service.id.clone(), guest_port);
-            endpoints.push(Endpoint {
-                browsable: service.is_browsable(),
-                id: service.id,
-                name: service.name,
-                port,
-                path: service.path,
-            });
-        }
-        Ok((endpoints, guest_ports))
     }
 
     /// The one place where a virtual machine is described.

@@ -20,6 +20,7 @@
 //! | [`token`] | where a GitHub token comes from |
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
+//! | [`ports`], [`host_limits`] | what a start may take of this host |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 //! | [`changes`] | telling a shell that something may have changed |
 //! | [`examine`] | whether this host can run the emulator, and what to do if not |
@@ -40,6 +41,7 @@ pub mod examine;
 pub mod fingerprint;
 pub mod folders;
 pub mod guest;
+pub mod host_limits;
 mod inspect;
 pub mod installed;
 mod instance;

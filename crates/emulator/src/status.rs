@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use images::Image;
-use images::manifest::published_services;
 use qemu::ProcessIdentity;
 use serde::Serialize;
 
@@ -281,6 +279,16 @@ impl Emulator {
         Ok(self.see()?.process)
     }
 
+    /// The ports that the running VM has.
+    pub(crate) fn ports_in_use(&self) -> Result<Vec<u16>, Error> {
+        let seen = self.see()?;
+        let running = seen.record.as_ref().and_then(RunRecord::running);
+        let vm = running.filter(|_| seen.process.is_some());
+        Ok(vm.map_or_else(Vec::new, |vm| {
+            vm.endpoints.iter().map(|endpoint| endpoint.port).collect()
+        }))
+    }
+
     /// Looks at the instance, and asks each service whether it answers.
     pub async fn status(&self) -> Result<Status, Error> {
         let paths = &self.paths;
@@ -338,13 +346,8 @@ impl Emulator {
     /// the contract's if there is no image that can be read. None if the
     /// settings contradict each other, which a start reports.
     fn planned_endpoints(&self) -> Result<Vec<Endpoint>, Error> {
-        let remembered = self.remembered()?;
-        let prefix = self.settings.port_prefix;
-        let services = match Image::open(&self.image_to_use(&remembered)) {
-            Ok(image) => image.services(prefix),
-            Err(_) => published_services(prefix),
-        };
-        match self.endpoints_of(services, remembered.port_offset) {
+        let offset = self.remembered()?.port_offset;
+        match self.endpoints_of(self.services()?, offset) {
             Ok((endpoints, _)) => Ok(endpoints),
             Err(Error::PortTwice { .. } | Error::GuestPort { .. }) => Ok(Vec::new()),
             Err(other) => Err(other),
