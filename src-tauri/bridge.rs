@@ -5,7 +5,7 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{checks, lifecycle};
+use crate::commands::{checks, lifecycle, settings};
 use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 
 /// The commands and events.
@@ -23,6 +23,11 @@ pub(crate) fn builder() -> Builder<Wry> {
             lifecycle::cancel,
             lifecycle::dismiss,
             checks::examine,
+            settings::change_settings,
+            settings::check_ports,
+            settings::save_github_token,
+            settings::forget_github_token,
+            settings::finish_first_run,
         ])
         .events(collect_events![Navigate, QuitRequested, ConfigFileDrag])
 }

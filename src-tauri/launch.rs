@@ -8,13 +8,15 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use emulator::Emulator;
-use emulator::paths::InstanceName;
+use emulator::paths::{Home, InstanceName};
+use emulator::preferences::Preferences;
 use emulator::variables::Settings;
 use tauri::{App, AppHandle, Manager as _, RunEvent};
 use tauri_plugin_autostart::MacosLauncher;
 use tracing_subscriber::EnvFilter;
 
 use crate::bridge;
+use crate::commands::lifecycle;
 use crate::desk::Desk;
 use crate::look;
 use crate::sleep;
@@ -169,7 +171,10 @@ fn build(hidden: bool) -> tauri::Result<App> {
 }
 
 fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let emulator = Emulator::new(Settings::from_environment()?, InstanceName::default(), None);
+    let settings = Settings::from_environment()?;
+    let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
+    let settings = settings.with_preferences(&preferences);
+    let emulator = Emulator::new(settings, InstanceName::default(), None);
     let info = AppInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         platform: if cfg!(target_os = "macos") {
@@ -181,9 +186,10 @@ fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error
         },
         tray: false,
         home: shown_path(&emulator),
-        first_run: !emulator.paths().instance_record().exists(),
+        first_run: !preferences.app.first_run_done,
     };
-    let visible = !hidden || info.first_run;
+    let wizard = info.first_run;
+    let visible = !hidden || wizard;
     let desk = Arc::new(Desk::new(app.clone(), emulator, info));
     app.manage(desk.clone());
     window::make(app)?;
@@ -202,6 +208,12 @@ fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error
     tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
     tauri::async_runtime::spawn(tray::keep_true(desk.clone()));
     tauri::async_runtime::spawn(sleep::heed(desk.clone()));
+    if preferences.app.start_at_launch && !wizard {
+        tauri::async_runtime::spawn(async move {
+            // How it ends is shown, and notified of, as an activity.
+            drop(lifecycle::start_emulator(&desk).await);
+        });
+    }
     #[cfg(unix)]
     tauri::async_runtime::spawn(end_on_signal(app.clone()));
     Ok(())

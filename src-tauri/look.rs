@@ -10,6 +10,7 @@ use std::time::Duration;
 use emulator::Emulator;
 use emulator::changes::Changed;
 
+use crate::commands::settings;
 use crate::desk::Desk;
 use crate::live::Live;
 use crate::wire::failure::Failure;
@@ -27,6 +28,11 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
         let emulator = desk.emulator();
         if stale.status {
             look_at_status(&desk, &emulator).await;
+        }
+        if stale.settings {
+            look_at_settings(&desk).await;
+        } else if stale.status {
+            look_for_restart(&desk, &emulator);
         }
     }
 }
@@ -58,6 +64,30 @@ pub(crate) async fn ask_while_shown(desk: Arc<Desk>) {
         tokio::time::sleep(ASK_EVERY).await;
         desk.invalidate(Changed::STATUS);
     }
+}
+
+async fn look_at_settings(desk: &Desk) {
+    match settings::look(desk).await {
+        Ok(settings) => Live::publish(&desk.live.settings, settings),
+        Err(failure) => {
+            tracing::warn!(message = failure.message, "the settings could not be looked at");
+        }
+    }
+}
+
+/// Whether settings wait for the next start depends on the machine that runs; no more of them does.
+fn look_for_restart(desk: &Desk, emulator: &Emulator) {
+    let Ok(needed) = emulator.runs_by_other_settings() else {
+        // The look at the status tells of a record that cannot be read.
+        return;
+    };
+    desk.live.settings.send_if_modified(|shown| match shown {
+        Some(settings) if settings.restart_needed != needed => {
+            settings.restart_needed = needed;
+            true
+        }
+        Some(_) | None => false,
+    });
 }
 
 async fn look_at_status(desk: &Desk, emulator: &Emulator) {

@@ -3,3 +3,4 @@
 pub(crate) mod checks;
 pub(crate) mod lifecycle;
 pub(crate) mod projects;
+pub(crate) mod settings;

@@ -11,6 +11,8 @@ use crate::fingerprint::Mismatch;
 use crate::instance::Emulator;
 use crate::ports::{self, Taken};
 use crate::readiness::Endpoint;
+use crate::record;
+use crate::run::RunRecord;
 use crate::snapshot::{Found, Snapshot};
 
 impl Emulator {
@@ -38,6 +40,27 @@ impl Emulator {
         let (endpoints, _) = self.endpoints(&image, remembered.port_offset)?;
         let taken = ports::taken(&endpoints);
         Ok((endpoints, taken))
+    }
+
+    /// Whether a machine runs that a start by the present settings would not have made: with other memory,
+    /// processors or ports, or with placeholder secrets where they are to be rotated, or the other way round.
+    pub fn runs_by_other_settings(&self) -> Result<bool, Error> {
+        let Some(record) = record::read_optional::<RunRecord>(&self.paths.run_record())? else {
+            return Ok(false);
+        };
+        let Some(vm) = record.running() else {
+            return Ok(false);
+        };
+        let ports = self.port_settings()?;
+        let moved = vm.endpoints.iter().any(|endpoint| {
+            let setting = ports.iter().find(|setting| setting.service == endpoint.id);
+            setting.is_some_and(|setting| setting.port != endpoint.port)
+        });
+        let made = &vm.fingerprint;
+        Ok(moved
+            || made.ram_mib != self.settings.ram_mib
+            || made.vcpus != self.settings.vcpus
+            || vm.rotated == self.settings.no_rotation)
     }
 
     /// What keeps the current snapshot from being resumed here; `None` if
