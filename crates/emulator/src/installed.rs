@@ -25,6 +25,7 @@ use crate::retention::{Kept, obsolete_snapshots};
 use crate::run::{InstanceRecord, Purpose, RunRecord};
 use crate::session::SessionRecord;
 use crate::snapshot::Snapshot;
+use crate::status::SnapshotInfo;
 
 /// What an instance has to do with an image; of several, the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -321,6 +322,22 @@ impl Emulator {
             interrupted_bytes,
             bytes_on_disk: total,
             cache_limit_bytes: Preferences::read(&self.home)?.cache_limit_bytes,
+        })
+    }
+
+    /// More about a snapshot of the list, as far as its own files tell.
+    pub fn snapshot_info(&self, listed: &ImageSnapshot) -> Option<SnapshotInfo> {
+        let paths = self.home.instance(&listed.instance);
+        let manifest = if listed.archived {
+            shelf::manifest(&paths, &listed.id)?
+        } else {
+            Snapshot::open(&paths, &listed.id).ok()?.manifest
+        };
+        Some(SnapshotInfo {
+            id: manifest.id,
+            captured_at_ms: manifest.captured_at_ms,
+            cold_boot_ms: manifest.cold_boot_ms,
+            bytes_on_disk: listed.bytes_on_disk,
         })
     }
 

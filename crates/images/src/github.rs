@@ -520,7 +520,7 @@ fn links_to_next(header: &str) -> bool {
 }
 
 /// Whether `text` is the full name of a commit.
-pub(crate) fn is_commit(text: &str) -> bool {
+pub fn is_commit(text: &str) -> bool {
     text.len() == 40
         && text
             .bytes()
