@@ -1,4 +1,11 @@
 //! What the page may ask for: each command calls the engine, or the desktop, and says how it went.
 
+pub(crate) mod desktop;
+pub(crate) mod images;
 pub(crate) mod lifecycle;
 pub(crate) mod projects;
+
+use crate::wire::failure::Failure;
+
+/// What a command gives.
+pub(crate) type Answer<T = ()> = Result<T, Failure>;

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::archive::shelf;
 use crate::error::Error;
+use crate::examine::free_bytes;
 use crate::instance::Emulator;
 use crate::paths::{Home, InstanceName, InstancePaths};
 use crate::preferences::Preferences;
@@ -323,6 +324,11 @@ impl Emulator {
             bytes_on_disk: total,
             cache_limit_bytes: Preferences::read(&self.home)?.cache_limit_bytes,
         })
+    }
+
+    /// The bytes that this user may still write to the disk of the home folder.
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        free_bytes(self.home.path()).map_err(Error::file("look at the disk of", self.home.path()))
     }
 
     /// More about a snapshot of the list, as far as its own files tell.
