@@ -5,7 +5,7 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::lifecycle;
+use crate::commands::{checks, lifecycle};
 use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 
 /// The commands and events.
@@ -22,6 +22,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             lifecycle::rotate_secrets,
             lifecycle::cancel,
             lifecycle::dismiss,
+            checks::examine,
         ])
         .events(collect_events![Navigate, QuitRequested, ConfigFileDrag])
 }

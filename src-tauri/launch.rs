@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::bridge;
 use crate::desk::Desk;
 use crate::look;
+use crate::sleep;
 use crate::tray;
 use crate::window;
 use crate::wire::app::{AppInfo, Platform};
@@ -199,7 +200,10 @@ fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error
     tauri::async_runtime::spawn(look::keep_looking(desk.clone()));
     tauri::async_runtime::spawn(look::heed_changes(desk.clone()));
     tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
-    tauri::async_runtime::spawn(tray::keep_true(desk));
+    tauri::async_runtime::spawn(tray::keep_true(desk.clone()));
+    tauri::async_runtime::spawn(sleep::heed(desk.clone()));
+    #[cfg(unix)]
+    tauri::async_runtime::spawn(end_on_signal(app.clone()));
     Ok(())
 }
 
@@ -207,10 +211,28 @@ fn shown_path(emulator: &Emulator) -> String {
     emulator.home().path().display().to_string()
 }
 
-fn heed(app: &AppHandle, event: RunEvent) {
-    if let RunEvent::ExitRequested { .. } = event {
-        tracing::info!("the app ends; a running emulator is left as it is");
-        let _ = app;
+/// Ends the app in order at logout, when the session asks by a signal: the window's place is kept, the clipboard
+/// rid of secrets. A running emulator is no part of the session and goes on.
+#[cfg(unix)]
+async fn end_on_signal(app: AppHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+        tracing::warn!("signals cannot be listened for; a logout ends the app at once");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    app.exit(0);
+}
+
+fn heed(_: &AppHandle, event: RunEvent) {
+    if let RunEvent::Exit = event {
+        tracing::info!("the app ends");
     }
 }
 

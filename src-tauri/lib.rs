@@ -9,7 +9,8 @@
 //! | [`activity`] | long operations: told as they go, cancelled on demand |
 //! | [`live`], [`look`] | the state, published whole, and what keeps it true |
 //! | [`wire`], [`bridge`], [`commands`] | what the page sees, and may ask for |
-//! | [`tray`], [`window`], [`notification`], [`quit`] | the desktop |
+//! | [`launch`], [`quit`] | the beginning and the end |
+//! | [`tray`], [`window`], [`notification`], [`sleep`] | the desktop |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -22,6 +23,7 @@ mod live;
 mod look;
 mod notification;
 mod quit;
+mod sleep;
 mod tray;
 mod window;
 mod wire;

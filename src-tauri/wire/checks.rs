@@ -34,3 +34,24 @@ pub(crate) enum Verdict {
     Warning,
     Failed,
 }
+
+impl From<emulator::examine::Examination> for Examination {
+    fn from(examination: emulator::examine::Examination) -> Self {
+        use emulator::examine::Verdict as Theirs;
+        let check = |check: emulator::examine::Check| Check {
+            id: check.id.to_owned(),
+            title: check.title.to_owned(),
+            verdict: match check.verdict {
+                Theirs::Ok => Verdict::Ok,
+                Theirs::Warning => Verdict::Warning,
+                Theirs::Failed => Verdict::Failed,
+            },
+            detail: check.detail,
+            remedy: check.remedy,
+        };
+        Self {
+            fit: examination.fit,
+            checks: examination.checks.into_iter().map(check).collect(),
+        }
+    }
+}

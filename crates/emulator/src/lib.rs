@@ -33,6 +33,7 @@ pub mod archive;
 mod capture;
 pub mod changes;
 mod choice;
+mod clock;
 pub mod config_disk;
 pub mod credentials;
 pub mod dotenv;

@@ -1,0 +1,19 @@
+//! Whether this host can run the emulator.
+
+use std::sync::Arc;
+
+use tauri::State;
+
+use crate::desk::Desk;
+use crate::wire::checks::Examination;
+use crate::wire::failure::Failure;
+
+/// Looks at whether this host can run the emulator.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn examine(
+    desk: State<'_, Arc<Desk>>,
+    probe_again: bool,
+) -> Result<Examination, Failure> {
+    Ok(desk.emulator().examine(probe_again).await.into())
+}
