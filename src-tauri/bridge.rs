@@ -5,7 +5,7 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{checks, lifecycle, settings};
+use crate::commands::{checks, desktop, images, lifecycle, projects, settings};
 use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 
 /// The commands and events.
@@ -19,15 +19,40 @@ pub(crate) fn builder() -> Builder<Wry> {
             lifecycle::restart,
             lifecycle::reset,
             lifecycle::capture,
+            images::set_up,
             lifecycle::rotate_secrets,
             lifecycle::cancel,
             lifecycle::dismiss,
             checks::examine,
+            images::list_releases,
+            images::resolve_image,
+            images::check_for_update,
+            images::pull,
+            images::use_image,
+            images::remove_image,
+            images::prune_images,
+            images::choose_image_file,
+            projects::choose_config_file,
+            projects::add_project,
+            projects::forget_project,
+            projects::project_credentials,
+            projects::reveal_credential,
+            projects::copy_credential,
+            projects::copy_credentials,
+            projects::write_env,
+            projects::reveal_secret,
+            projects::copy_secret,
+            projects::list_folders,
+            projects::remove_folder,
             settings::change_settings,
             settings::check_ports,
             settings::save_github_token,
             settings::forget_github_token,
+            desktop::copy_text,
+            desktop::open_link,
+            desktop::show_in_folder,
             settings::finish_first_run,
+            desktop::quit,
         ])
         .events(collect_events![Navigate, QuitRequested, ConfigFileDrag])
 }

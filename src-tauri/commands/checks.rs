@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tauri::State;
 
+use super::Answer;
 use crate::desk::Desk;
 use crate::wire::checks::Examination;
-use crate::wire::failure::Failure;
 
 /// Looks at whether this host can run the emulator.
 #[tauri::command]
@@ -14,6 +14,6 @@ use crate::wire::failure::Failure;
 pub(crate) async fn examine(
     desk: State<'_, Arc<Desk>>,
     probe_again: bool,
-) -> Result<Examination, Failure> {
+) -> Answer<Examination> {
     Ok(desk.emulator().examine(probe_again).await.into())
 }

@@ -5,13 +5,11 @@ use std::sync::Arc;
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::activity::Plan;
 use crate::desk::Desk;
 use crate::wire::activity::{Stage, Task};
 use crate::wire::app::Update;
-use crate::wire::failure::Failure;
-
-type Answer<T = ()> = Result<T, Failure>;
 
 /// Sends the whole state, and then each part of it again whenever that part changes.
 #[tauri::command]

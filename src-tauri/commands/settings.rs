@@ -11,14 +11,13 @@ use images::source::DEFAULT_BRANCH;
 use tauri::State;
 use tauri_plugin_autostart::ManagerExt as _;
 
+use super::Answer;
 use crate::desk::Desk;
 use crate::live::Live;
 use crate::wire::failure::Failure;
 use crate::wire::settings::{
     GithubToken, PortCheck, PortChoice, Settings, SettingsChange, SettingsLimits, SettingsOverride,
 };
-
-type Answer<T = ()> = Result<T, Failure>;
 
 /// Changes settings; those that are null stay as they are.
 #[tauri::command]

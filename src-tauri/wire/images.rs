@@ -1,10 +1,17 @@
 //! Images: those that can be had, and those that are here.
 
+use emulator::Emulator;
+use emulator::installed::ImageEntry;
+use emulator::offers;
+use images::fetch::Verification;
+use images::source::{Arch, Origin, Source, rolling_tag};
+use images::store::Installed;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
 
 use super::status::SnapshotInfo;
+use super::text::unix_ms;
 
 /// Where an image comes from.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Type)]
@@ -186,3 +193,216 @@ pub(crate) struct Freed {
     #[specta(type = Number)]
     pub(crate) bytes: u64,
 }
+
+impl ImageSource {
+    /// What to ask the engine for; `None` is what the settings have.
+    pub(crate) fn wanted(self) -> Option<Source> {
+        Some(match self {
+            Self::Rolling { branch } => Source::Rolling { branch: branch? },
+            Self::Tag { tag } => Source::Tag(tag),
+            Self::PullRequest { number } => Source::PullRequest(number),
+            Self::Run { id } => Source::Run(id),
+            Self::File { path } => Source::File(path.into()),
+        })
+    }
+}
+
+impl From<Source> for ImageSource {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::Rolling { branch } => Self::Rolling {
+                branch: Some(branch),
+            },
+            Source::Tag(tag) => Self::Tag { tag },
+            Source::PullRequest(number) => Self::PullRequest { number },
+            Source::Run(id) => Self::Run { id },
+            Source::File(path) => Self::File {
+                path: path.to_string_lossy().into_owned(),
+            },
+        }
+    }
+}
+
+/// What a source is called, for people.
+pub(crate) fn name_of(source: &Source) -> String {
+    match source {
+        Source::Rolling { branch } => rolling_tag(branch),
+        Source::Tag(tag) => tag.clone(),
+        Source::PullRequest(number) => format!("PR {number}"),
+        Source::Run(id) => format!("Run {id}"),
+        Source::File(path) => path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned(),
+    }
+}
+
+/// What an installed image is called: as it was asked for last.
+pub(crate) fn name_of_image(image: &Installed) -> String {
+    name_of(&newest_origin(image).source())
+}
+
+/// Of the names that stand for an image now, the newest; else where it came from at first.
+fn newest_origin(image: &Installed) -> &Origin {
+    let newest = image
+        .references
+        .iter()
+        .max_by_key(|reference| reference.updated_at_ms);
+    newest.map_or(&image.origin, |reference| &reference.origin)
+}
+
+/// When an image was published, where its origin tells.
+pub(crate) fn published_at_ms(image: &Installed) -> Option<u64> {
+    match newest_origin(image) {
+        Origin::Release { updated_at, .. } => unix_ms(updated_at.as_deref()?),
+        Origin::PullRequest { .. } | Origin::Run { .. } | Origin::File { .. } => None,
+    }
+}
+
+/// A digest with its algorithm.
+pub(crate) fn digest_text(digest: &images::Sha256Digest) -> String {
+    format!("sha256:{digest}")
+}
+
+impl InstalledImages {
+    /// What there is.
+    pub(crate) fn look(emulator: &Emulator) -> Result<Self, emulator::Error> {
+        let list = emulator.images()?;
+        Ok(Self {
+            images: list
+                .images
+                .into_iter()
+                .map(|entry| InstalledImage::new(entry, emulator))
+                .collect(),
+            unfinished: emulator
+                .unfinished_pulls()?
+                .into_iter()
+                .map(UnfinishedPull::from)
+                .collect(),
+            bytes_on_disk: list.bytes_on_disk,
+            limit_bytes: list.cache_limit_bytes,
+            free_bytes: emulator.free_bytes()?,
+        })
+    }
+}
+
+impl InstalledImage {
+    fn new(entry: ImageEntry, emulator: &Emulator) -> Self {
+        let image = entry.image;
+        let origin = newest_origin(&image);
+        let mut ours = entry
+            .snapshots
+            .iter()
+            .filter(|snapshot| snapshot.instance == *emulator.name());
+        // One that is ready to be used counts before one that was compressed.
+        let snapshot = ours
+            .clone()
+            .find(|snapshot| !snapshot.archived)
+            .or_else(|| ours.next());
+        Self {
+            digest: digest_text(&image.digest),
+            name: name_of_image(&image),
+            source: Some(origin.source().into()),
+            arch: image.arch.to_string(),
+            commit: origin.commit().map(ToOwned::to_owned),
+            installed_at_ms: image.added_at_ms,
+            last_used_at_ms: image.last_used_at_ms,
+            bytes_on_disk: image.bytes_on_disk,
+            verified: match image.verified {
+                Verification::Release | Verification::Artifact => true,
+                Verification::Manifest | Verification::Unverified => false,
+            },
+            in_use: entry.chosen,
+            used_by: entry
+                .uses
+                .iter()
+                .map(|of| of.instance.as_str().to_owned())
+                .collect(),
+            snapshot_archived: snapshot.is_some_and(|snapshot| snapshot.archived),
+            snapshot: snapshot
+                .and_then(|snapshot| emulator.snapshot_info(snapshot))
+                .map(SnapshotInfo::from),
+        }
+    }
+}
+
+impl From<emulator::offers::UnfinishedPull> for UnfinishedPull {
+    fn from(pull: emulator::offers::UnfinishedPull) -> Self {
+        Self {
+            name: name_of(&pull.source),
+            source: pull.source.into(),
+            done: pull.done,
+            total: pull.total,
+            set_up: pull.set_up,
+        }
+    }
+}
+
+impl ReleaseList {
+    /// The releases that have an image for `arch`; `branch` is the one pulled from by default.
+    pub(crate) fn new(list: emulator::pull::ReleaseList, arch: Arch, branch: &str) -> Self {
+        Self {
+            repository: list.repository.to_string(),
+            releases: list
+                .releases
+                .iter()
+                .filter_map(|release| Release::new(release, arch, branch))
+                .collect(),
+            rate_limit: list.rate_limit.map(|limit| RateLimit {
+                remaining: limit.remaining,
+                limit: limit.limit,
+                resets_at_ms: limit.resets_at.saturating_mul(1000),
+            }),
+        }
+    }
+}
+
+impl Release {
+    /// `None` if it has no image for `arch`, or was not published yet.
+    pub(crate) fn new(
+        release: &images::github::Release,
+        arch: Arch,
+        branch: &str,
+    ) -> Option<Self> {
+        let disk = offers::disk_of(release, arch)?;
+        let rolling = offers::branch_of_tag(&release.tag);
+        // A rolling release is published once and its image replaced ever after.
+        let published = match rolling {
+            Some(_) => disk.updated_at.as_deref().or(release.published_at.as_deref()),
+            None => release.published_at.as_deref(),
+        };
+        Some(Self {
+            tag: release.tag.clone(),
+            name: release.name.clone(),
+            published_at_ms: unix_ms(published?)?,
+            prerelease: release.prerelease,
+            rolling: rolling.is_some(),
+            latest: rolling == Some(branch),
+            bytes: disk.bytes,
+            digest: disk.digest.as_ref().map(digest_text),
+            commit: offers::commit_of(release).map(ToOwned::to_owned),
+            url: release.url.clone(),
+        })
+    }
+}
+
+impl From<emulator::offers::Offer> for ResolvedImage {
+    fn from(offer: emulator::offers::Offer) -> Self {
+        let resolved = offer.resolved;
+        Self {
+            name: name_of(&offer.source),
+            source: offer.source.into(),
+            bytes: resolved.bytes.unwrap_or_default(),
+            bytes_here: offer.bytes_here,
+            commit: resolved.commit().map(ToOwned::to_owned),
+            built_at_ms: resolved.published_at.as_deref().and_then(unix_ms),
+            installed: offer.installed.map(|image| digest_text(&image.digest)),
+            warnings: resolved.warnings,
+            disk_bytes: offer.disk_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,3 +13,4 @@ pub(crate) mod logs;
 pub(crate) mod projects;
 pub(crate) mod settings;
 pub(crate) mod status;
+pub(crate) mod text;

@@ -144,7 +144,7 @@ fn open_image(path: &Path) -> Result<images::Image, Error> {
 }
 
 /// The bytes that this user may still write where `folder` is, or will be.
-fn free_bytes(folder: &Path) -> std::io::Result<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
     let there = folder
         .ancestors()
         .find(|path| path.exists())

@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
 //! | `start`, `stop`, `capture`, `rotate`, `status`, `verify`, `archive` | the operations on an instance |
-//! | [`pull`], [`installed`], [`prune`] | the operations on images |
+//! | [`offers`], [`pull`], [`installed`], [`prune`] | the operations on images |
+//! | `set_up` | the first pull, capture and start, as one |
 //! | [`retention`] | what is kept and what goes: pure functions |
 //! | `vm` | bringing a machine up, rotating, proving |
 //! | `snapshot`, `session` | saved state, and what makes it safe to load |
@@ -19,6 +20,7 @@
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
 //! | [`token`] | where a GitHub token comes from |
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
+//! | [`projects`] | the config files that were used, and the apps around them |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`ports`], [`host_limits`] | what a start may take of this host |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
@@ -47,11 +49,13 @@ pub mod installed;
 mod instance;
 pub mod lease;
 pub mod lock;
+pub mod offers;
 pub mod paths;
 pub mod policy;
 pub mod ports;
 pub mod preferences;
 pub mod progress;
+pub mod projects;
 pub mod prune;
 pub mod pull;
 pub mod quantity;
@@ -62,6 +66,7 @@ mod run;
 pub mod secret;
 pub mod secret_text;
 mod session;
+mod set_up;
 mod settle;
 mod snapshot;
 mod sparse;

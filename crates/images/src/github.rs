@@ -6,6 +6,7 @@
 //! rewrite nothing and no answer can send the token elsewhere.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -24,7 +25,9 @@ mod wire;
 
 use cache::Cache;
 pub use error::ApiError;
-pub use types::{Artifact, Asset, ParseRepoError, PullRequest, Release, Repo, Run, RunState};
+pub use types::{
+    Artifact, Asset, ParseRepoError, PullRequest, RateLimit, Release, Repo, Run, RunState,
+};
 use wire::{ArtifactsWire, PullRequestWire, ReleaseWire, RunWire, RunsWire};
 
 /// The public API.
@@ -69,6 +72,8 @@ impl Default for Options {
 pub struct GitHub {
     http: Http,
     cache: Option<Cache>,
+    /// What the newest answer said.
+    rate_limit: Arc<Mutex<Option<RateLimit>>>,
 }
 
 /// Which runs of a workflow.
@@ -102,7 +107,26 @@ impl GitHub {
         Ok(Self {
             http: Http::new(api, options.token, options.retry, options.idle)?,
             cache: options.cache.map(Cache::new),
+            rate_limit: Arc::default(),
         })
+    }
+
+    /// How much more may be asked, as the newest answer had it. `None` before
+    /// the first, and if the server does not count.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        *self
+            .rate_limit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_rate_limit(&self, headers: &HeaderMap) {
+        if let Some(told) = rate_limit_in(headers) {
+            *self
+                .rate_limit
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(told);
+        }
     }
 
     /// Whether a token goes along.
@@ -407,6 +431,7 @@ impl GitHub {
         limit: usize,
     ) -> Result<Answer, ApiError> {
         let mut response = self.http.get(url, headers).await?;
+        self.note_rate_limit(response.headers());
         match response.status() {
             StatusCode::NOT_MODIFIED => return Ok(Answer::NotModified),
             status if status.is_success() => {}
@@ -472,6 +497,16 @@ enum Answer {
     },
 }
 
+/// What an answer's headers say of the rate limit, if all that matters is there.
+fn rate_limit_in(headers: &HeaderMap) -> Option<RateLimit> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    Some(RateLimit {
+        remaining: number("x-ratelimit-remaining")?,
+        limit: number("x-ratelimit-limit")?,
+        resets_at: number("x-ratelimit-reset")?,
+    })
+}
+
 /// Whether a `Link` header has a target with the relation `next`.
 fn links_to_next(header: &str) -> bool {
     header.split(',').any(|link| {
@@ -485,7 +520,7 @@ fn links_to_next(header: &str) -> bool {
 }
 
 /// Whether `text` is the full name of a commit.
-pub(crate) fn is_commit(text: &str) -> bool {
+pub fn is_commit(text: &str) -> bool {
     text.len() == 40
         && text
             .bytes()
@@ -502,6 +537,23 @@ mod tests {
         assert!(links_to_next(header));
         assert!(!links_to_next("<https://a/?page=1>; rel=\"prev\""));
         assert!(!links_to_next(""));
+    }
+
+    #[test]
+    fn a_rate_limit_is_told_in_full_or_not_at_all() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-limit", HeaderValue::from_static("60"));
+        headers.insert("x-ratelimit-remaining", HeaderValue::from_static("58"));
+        assert_eq!(rate_limit_in(&headers), None);
+        headers.insert("x-ratelimit-reset", HeaderValue::from_static("1700000000"));
+        let whole = RateLimit {
+            remaining: 58,
+            limit: 60,
+            resets_at: 1_700_000_000,
+        };
+        assert_eq!(rate_limit_in(&headers), Some(whole));
+        headers.insert("x-ratelimit-reset", HeaderValue::from_static("soon"));
+        assert_eq!(rate_limit_in(&headers), None);
     }
 
     #[test]
