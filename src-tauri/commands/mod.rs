@@ -1,0 +1,3 @@
+//! What the page may ask for: each command calls the engine, or the desktop, and says how it went.
+
+pub(crate) mod lifecycle;

@@ -1,0 +1,164 @@
+//! What the app holds while it runs: the engine's instance, what is shown of it, and what is under way.
+//!
+//! The instance folder is the truth. The desk looks when the engine says that something changed there, when an
+//! operation of its own has ended, and when the window is shown; it keeps nothing that a look could not bring
+//! back. While the window is hidden it looks only as far as the tray needs.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use emulator::Emulator;
+use tauri::{AppHandle, Manager as _};
+use tokio::sync::{Notify, watch};
+
+use crate::activity::{Activities, Plan, Reports, lock};
+use crate::live::Live;
+use crate::notification;
+use crate::wire::activity::Outcome;
+use crate::wire::app::AppInfo;
+use crate::wire::failure::Failure;
+
+/// The app's state, managed by Tauri.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    app: AppHandle,
+    /// Replaced when settings change; an operation goes on with the one that it began with.
+    emulator: Mutex<Arc<Emulator>>,
+    pub(crate) live: Live,
+    pub(crate) activities: Activities,
+    /// Whether the window can be seen.
+    pub(crate) shown: watch::Sender<bool>,
+    /// The parts that are to be looked at again.
+    stale: Mutex<Stale>,
+    look: Notify,
+}
+
+/// Parts of the state that may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stale {
+    pub(crate) status: bool,
+    pub(crate) images: bool,
+    pub(crate) projects: bool,
+    pub(crate) settings: bool,
+}
+
+impl Stale {
+    pub(crate) const ALL: Self = Self {
+        status: true,
+        images: true,
+        projects: true,
+        settings: true,
+    };
+
+    const fn with(self, other: Self) -> Self {
+        Self {
+            status: self.status || other.status,
+            images: self.images || other.images,
+            projects: self.projects || other.projects,
+            settings: self.settings || other.settings,
+        }
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(app: AppHandle, emulator: Emulator, info: AppInfo) -> Self {
+        Self {
+            app,
+            emulator: Mutex::new(Arc::new(emulator)),
+            live: Live::new(info),
+            activities: Activities::new(),
+            shown: watch::Sender::new(false),
+            stale: Mutex::new(Stale::ALL),
+            look: Notify::new(),
+        }
+    }
+
+    /// The app's desk.
+    pub(crate) fn of(app: &AppHandle) -> Arc<Self> {
+        app.state::<Arc<Self>>().inner().clone()
+    }
+
+    pub(crate) fn app(&self) -> &AppHandle {
+        &self.app
+    }
+
+    /// The instance, with the settings in force.
+    pub(crate) fn emulator(&self) -> Arc<Emulator> {
+        lock(&self.emulator).clone()
+    }
+
+    /// Goes by other settings from now on.
+    pub(crate) fn replace_emulator(&self, emulator: Emulator) {
+        *lock(&self.emulator) = Arc::new(emulator);
+        self.invalidate(Stale::ALL);
+    }
+
+    /// Has parts looked at again.
+    pub(crate) fn invalidate(&self, stale: Stale) {
+        let mut known = lock(&self.stale);
+        *known = known.with(stale);
+        drop(known);
+        self.look.notify_one();
+    }
+
+    /// The parts to look at, once there are any.
+    pub(crate) async fn stale(&self) -> Stale {
+        loop {
+            let stale = std::mem::take(&mut *lock(&self.stale));
+            if stale != Stale::default() {
+                return stale;
+            }
+            self.look.notified().await;
+        }
+    }
+
+    /// Does `work` as this app's activity, to its end, even if nobody waits for that any more.
+    ///
+    /// # Errors
+    ///
+    /// Another activity is under way; the work fails, which the activity then says as well; it is cancelled.
+    pub(crate) async fn perform<F>(
+        self: &Arc<Self>,
+        plan: Plan,
+        work: impl FnOnce(Arc<Emulator>, Reports) -> F + Send + 'static,
+    ) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let task = plan.task;
+        let (reports, mut asked) = self.activities.begin(plan)?;
+        let desk = self.clone();
+        let running = tauri::async_runtime::spawn(async move {
+            let emulator = desk.emulator();
+            let result = tokio::select! {
+                result = work(emulator.clone(), reports.clone()) => result,
+                // The other end lives as long as the activity.
+                Ok(_) = asked.wait_for(|asked| *asked) => Err(Failure::cancelled()),
+            };
+            let outcome = match &result {
+                Ok(()) => Outcome::Finished,
+                // The future was dropped in its middle.
+                Err(failure) if *asked.borrow() => match emulator.recover_interrupted(&reports).await {
+                    Ok(()) if failure.code == "cancelled" => Outcome::Cancelled,
+                    Ok(()) => Outcome::Failed {
+                        failure: failure.clone(),
+                    },
+                    Err(error) => Outcome::Failed {
+                        failure: error.into(),
+                    },
+                },
+                Err(failure) => Outcome::Failed {
+                    failure: failure.clone(),
+                },
+            };
+            reports.end(outcome.clone());
+            desk.invalidate(Stale::ALL);
+            notification::tell_outcome(&desk, task, &outcome);
+            result
+        });
+        match running.await {
+            Ok(result) => result,
+            Err(error) => Err(Failure::of("internal", "the operation broke off", &error)),
+        }
+    }
+}
