@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod command;
+mod desktop;
 mod fuzz;
 mod image;
 mod lint;

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::stages::{Stages, run as run_command};
-use crate::{fuzz, image, setup, ui, workspace};
+use crate::{desktop, fuzz, image, setup, ui, workspace};
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
@@ -19,6 +19,10 @@ const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Path of the command line under test.
 const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
+/// Path of the desktop app under test.
+pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
+/// Path of the WebDriver that drives it.
+pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
@@ -52,6 +56,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut stages = Stages::new("test");
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
     if wanted(Stage::Crates) {
+        // The desktop app is one of them, and embeds it.
+        stages.run("page for the app", || ui::build(&root))?;
         stages.run("crates", || crates(&root, &args.rest))?;
     }
     if wanted(Stage::Ui) {
@@ -72,6 +78,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         run_command(end_to_end(&root).arg("--no-run"))?;
         build_program(&root)
     })?;
+    let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
+    let app = stages.run("desktop app", || {
+        desktop::build(&root, desktop::Profile::Dev)
+    })?;
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
     stages.run("end to end", || {
@@ -82,6 +92,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env(IMAGE, image)
                 .env(SLOW_IMAGE, slow)
                 .env(PROGRAM, program)
+                .env(DESKTOP, app)
+                .env(TAURI_DRIVER, driver)
                 .env("TMPDIR", scratch.path())
                 // Each test has virtual machines of its own, and what several of them take
                 // from each other is time, which is what many of them measure.
@@ -94,7 +106,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn crates(root: &Path, rest: &[String]) -> Result<()> {
     run_command(
         cargo(root, "test")
-            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast", "--"])
+            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast"])
+            // The same features as the app that the end-to-end tests drive, or it would all be built twice.
+            .args(["--features", desktop::EMBEDDED, "--"])
             .args(rest),
     )
 }
