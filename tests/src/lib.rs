@@ -238,6 +238,26 @@ impl World {
         template.copy()
     }
 
+    /// A home with the starter image installed, chosen and captured, once for all such worlds: what the
+    /// desktop app needs, which takes no `--image`.
+    pub fn installed() -> Self {
+        static TEMPLATE: OnceLock<World> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| {
+            let world = Self::without_image();
+            let image = image();
+            world
+                .run([
+                    "pull".as_ref(),
+                    "--json".as_ref(),
+                    "--file".as_ref(),
+                    image.as_os_str(),
+                ])
+                .ok();
+            world
+        });
+        template.copy()
+    }
+
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
         let copy = Self::new(self.image.clone(), "home");
