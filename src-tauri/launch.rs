@@ -182,15 +182,20 @@ fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error
         home: shown_path(&emulator),
         first_run: !emulator.paths().instance_record().exists(),
     };
-    let first_run = info.first_run;
+    let visible = !hidden || info.first_run;
     let desk = Arc::new(Desk::new(app.clone(), emulator, info));
     app.manage(desk.clone());
     window::make(app)?;
-    let tray = tray::make(&desk)?;
-    desk.live.app.send_modify(|info| info.tray = tray);
-    if !hidden || !tray || first_run {
+    tray::make(&desk)?;
+    if visible {
         window::show(app, None);
     }
+    tauri::async_runtime::spawn(tray::watch_host(desk.clone(), move |desk, tray| {
+        // Out of sight, without a tray, the app could not be found.
+        if !tray && !visible {
+            window::show(desk.app(), None);
+        }
+    }));
     tauri::async_runtime::spawn(look::keep_looking(desk.clone()));
     tauri::async_runtime::spawn(tray::keep_true(desk));
     Ok(())

@@ -22,11 +22,11 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
 
 async fn look_at_status(desk: &Desk, emulator: &Emulator) {
     match emulator.status().await {
-        Ok(status) => Live::publish(&desk.live.status, Status::from(status)),
+        Ok(status) => Live::publish(&desk.live.status, Status::new(status, None)),
         Err(error) => {
             let failure = Failure::from(error);
             desk.live.status.send_modify(|shown| {
-                let mut status = shown.take().unwrap_or_else(|| Status::unknown(emulator));
+                let mut status = shown.take().unwrap_or_else(|| Status::unknown(emulator.name()));
                 status.failure = Some(failure);
                 *shown = Some(status);
             });

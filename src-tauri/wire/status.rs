@@ -179,3 +179,135 @@ pub(crate) struct Memory {
     #[specta(type = Number)]
     pub(crate) given: u64,
 }
+
+impl Status {
+    /// Before the first look that has succeeded.
+    pub(crate) fn unknown(instance: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            state: State::Stopped,
+            busy: None,
+            start: None,
+            services: Vec::new(),
+            accelerator: None,
+            snapshot: None,
+            snapshot_damage: None,
+            session_kept: false,
+            image: None,
+            secret_store: None,
+            memory: None,
+            failure: None,
+        }
+    }
+
+    /// `image`: the one that the next start uses, as the page names it.
+    pub(crate) fn new(status: emulator::Status, image: Option<StatusImage>) -> Self {
+        Self {
+            instance: status.instance,
+            state: status.state.into(),
+            busy: status.busy.map(|holder| Busy {
+                pid: holder.pid,
+                command: holder.command,
+            }),
+            start: status.start.map(StartSummary::from),
+            services: status.services.into_iter().map(Service::from).collect(),
+            accelerator: status.accelerator,
+            snapshot: status.snapshot.map(SnapshotInfo::from),
+            snapshot_damage: status.snapshot_damage,
+            session_kept: status.session_kept,
+            image,
+            secret_store: status.secret_store.map(|store| SecretStore {
+                kind: store.into(),
+                warning: status.secret_warning,
+            }),
+            memory: status.memory.map(Memory::from),
+            failure: None,
+        }
+    }
+}
+
+impl From<emulator::State> for State {
+    fn from(state: emulator::State) -> Self {
+        use emulator::State as Theirs;
+        match state {
+            Theirs::Stopped => Self::Stopped,
+            Theirs::Starting => Self::Starting,
+            Theirs::Running => Self::Running,
+            Theirs::Paused => Self::Paused,
+            Theirs::Stopping => Self::Stopping,
+            Theirs::Capturing => Self::Capturing,
+            Theirs::Interrupted => Self::Interrupted,
+            Theirs::Died => Self::Died,
+        }
+    }
+}
+
+impl From<emulator::StartSummary> for StartSummary {
+    fn from(start: emulator::StartSummary) -> Self {
+        let phase = |phase: emulator::progress::PhaseTime| PhaseTime {
+            name: phase.name,
+            ms: phase.ms,
+        };
+        Self {
+            kind: match start.kind {
+                emulator::StartKind::Resumed => StartKind::Resumed,
+                emulator::StartKind::Continued => StartKind::Continued,
+                emulator::StartKind::Cold => StartKind::Cold,
+            },
+            fallback_reason: start.fallback_reason,
+            total_ms: start.total_ms,
+            phases: start.phases.into_iter().map(phase).collect(),
+            started_at_ms: start.started_at_ms,
+            rotated: start.rotated,
+        }
+    }
+}
+
+impl From<emulator::ServiceStatus> for Service {
+    fn from(service: emulator::ServiceStatus) -> Self {
+        Self {
+            id: service.id,
+            name: service.name,
+            url: service.url,
+            health: if service.healthy {
+                ServiceHealth::Healthy
+            } else {
+                ServiceHealth::Failing
+            },
+            answer_ms: None,
+            browsable: true,
+        }
+    }
+}
+
+impl From<emulator::SnapshotInfo> for SnapshotInfo {
+    fn from(snapshot: emulator::SnapshotInfo) -> Self {
+        Self {
+            id: snapshot.id,
+            captured_at_ms: snapshot.captured_at_ms,
+            cold_boot_ms: snapshot.cold_boot_ms,
+            bytes_on_disk: snapshot.bytes_on_disk,
+        }
+    }
+}
+
+impl From<emulator::store::StoreKind> for StoreKind {
+    fn from(store: emulator::store::StoreKind) -> Self {
+        use emulator::store::StoreKind as Theirs;
+        match store {
+            Theirs::Keychain => Self::Keychain,
+            Theirs::KernelKeyring => Self::KernelKeyring,
+            Theirs::RuntimeFile => Self::RuntimeFile,
+        }
+    }
+}
+
+impl From<emulator::Memory> for Memory {
+    fn from(memory: emulator::Memory) -> Self {
+        Self {
+            resident: memory.resident,
+            anonymous: memory.anonymous,
+            given: memory.given,
+        }
+    }
+}

@@ -69,6 +69,9 @@ pub enum Error {
     /// A setting cannot have that value.
     #[error(transparent)]
     Preference(#[from] crate::preferences::InvalidPreference),
+    /// Changes cannot be watched for.
+    #[error(transparent)]
+    Watch(#[from] crate::changes::WatchError),
     /// The image needs more than the settings give it.
     #[error("the image needs at least {needed}, and {variable} gives it {given}")]
     TooSmall {
@@ -252,6 +255,7 @@ impl Error {
             Self::SessionKept { .. } => "session_kept",
             Self::Pull(error) => error.code(),
             Self::Preference(_) => "setting",
+            Self::Watch(_) => "watch",
             Self::TooSmall { .. } => "too_small",
             Self::GuestPort { .. } | Self::PortTwice { .. } => "port_setting",
             Self::PortsTaken { .. } => "port_taken",
@@ -336,6 +340,7 @@ impl Error {
             }
             Self::ColdFailed { source, .. } => return source.hint(),
             Self::Pull(error) => return error.hint(),
+            Self::Watch(error) => return error.hint().map(str::to_owned),
             Self::Preference(_) => {
                 "`stack-emulator settings` shows what is set, and `stack-emulator settings --help` what can be."
                     .to_owned()

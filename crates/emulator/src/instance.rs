@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use images::Image;
+use images::manifest::Service;
 use qemu::process::find_by_token;
 use qemu::stop::StopLimits;
 use qemu::{Accelerator, Disk, Forward, Machine, Monitor, ProcessIdentity, QemuBinary, Sockets};
@@ -423,10 +424,19 @@ impl Emulator {
         image: &Image,
         offset: u16,
     ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
+        self.endpoints_of(image.services(self.settings.port_prefix), offset)
+    }
+
+    /// The ports of `services` on both sides.
+    pub(crate) fn endpoints_of(
+        &self,
+        services: Vec<Service>,
+        offset: u16,
+    ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
         let prefix = self.settings.port_prefix;
         let mut endpoints: Vec<Endpoint> = Vec::new();
         let mut guest_ports = BTreeMap::new();
-        for service in image.services(prefix) {
+        for service in services {
             let Some(guest_port) = service.resolve_guest_port(prefix) else {
                 return Err(Error::GuestPort {
                     service: service.id,
@@ -449,6 +459,7 @@ impl Emulator {
             }
             guest_ports.insert(service.id.clone(), guest_port);
             endpoints.push(Endpoint {
+                browsable: service.is_browsable(),
                 id: service.id,
                 name: service.name,
                 port,

@@ -21,17 +21,21 @@
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`dotenv`] | setting variables in a `.env` file, byte for byte |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
+//! | [`changes`] | telling a shell that something may have changed |
+//! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod archive;
 mod capture;
+pub mod changes;
 mod choice;
 pub mod config_disk;
 pub mod credentials;
 pub mod dotenv;
 mod error;
+pub mod examine;
 pub mod fingerprint;
 pub mod folders;
 pub mod guest;
@@ -47,6 +51,7 @@ pub mod preferences;
 pub mod progress;
 pub mod prune;
 pub mod pull;
+pub mod quantity;
 pub mod readiness;
 pub mod retention;
 mod rotate;
@@ -74,6 +79,8 @@ pub use record;
 pub use rotate::{RotateReport, SecretPlace};
 pub use run::StartKind;
 pub use start::{StartDetails, StartReport};
-pub use status::{Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status};
+pub use status::{
+    Glance, Health, Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status,
+};
 pub use stop::{SessionFate, StopReport};
 pub use verify::VerifyReport;

@@ -18,7 +18,7 @@ use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SessionRecord};
 use crate::snapshot::{Found, Snapshot};
-use crate::status::{ServiceStatus, SnapshotInfo};
+use crate::status::{Health, ServiceStatus, SnapshotInfo};
 use crate::vm::Origin;
 
 /// What a start reports.
@@ -493,7 +493,7 @@ impl Held<'_> {
         let services = vm
             .endpoints
             .iter()
-            .map(|endpoint| ServiceStatus::new(endpoint, true))
+            .map(|endpoint| ServiceStatus::new(endpoint, Health::Healthy, None))
             .collect();
         report(self.emulator, vm, services, false)
     }
