@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
+use emulator::changes::Changed;
 use tauri::{AppHandle, Manager as _};
 use tokio::sync::{Notify, watch};
 
@@ -29,35 +30,8 @@ pub(crate) struct Desk {
     /// Whether the window can be seen.
     pub(crate) shown: watch::Sender<bool>,
     /// The parts that are to be looked at again.
-    stale: Mutex<Stale>,
+    stale: Mutex<Changed>,
     look: Notify,
-}
-
-/// Parts of the state that may have changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stale {
-    pub(crate) status: bool,
-    pub(crate) images: bool,
-    pub(crate) projects: bool,
-    pub(crate) settings: bool,
-}
-
-impl Stale {
-    pub(crate) const ALL: Self = Self {
-        status: true,
-        images: true,
-        projects: true,
-        settings: true,
-    };
-
-    const fn with(self, other: Self) -> Self {
-        Self {
-            status: self.status || other.status,
-            images: self.images || other.images,
-            projects: self.projects || other.projects,
-            settings: self.settings || other.settings,
-        }
-    }
 }
 
 impl Desk {
@@ -68,7 +42,7 @@ impl Desk {
             live: Live::new(info),
             activities: Activities::new(),
             shown: watch::Sender::new(false),
-            stale: Mutex::new(Stale::ALL),
+            stale: Mutex::new(Changed::EVERYTHING),
             look: Notify::new(),
         }
     }
@@ -90,22 +64,22 @@ impl Desk {
     /// Goes by other settings from now on.
     pub(crate) fn replace_emulator(&self, emulator: Emulator) {
         *lock(&self.emulator) = Arc::new(emulator);
-        self.invalidate(Stale::ALL);
+        self.invalidate(Changed::EVERYTHING);
     }
 
     /// Has parts looked at again.
-    pub(crate) fn invalidate(&self, stale: Stale) {
+    pub(crate) fn invalidate(&self, changed: Changed) {
         let mut known = lock(&self.stale);
-        *known = known.with(stale);
+        *known = known.and(changed);
         drop(known);
         self.look.notify_one();
     }
 
     /// The parts to look at, once there are any.
-    pub(crate) async fn stale(&self) -> Stale {
+    pub(crate) async fn stale(&self) -> Changed {
         loop {
             let stale = std::mem::take(&mut *lock(&self.stale));
-            if stale != Stale::default() {
+            if stale != Changed::NOTHING {
                 return stale;
             }
             self.look.notified().await;
@@ -152,7 +126,7 @@ impl Desk {
                 },
             };
             reports.end(outcome.clone());
-            desk.invalidate(Stale::ALL);
+            desk.invalidate(Changed::EVERYTHING);
             notification::tell_outcome(&desk, task, &outcome);
             result
         });

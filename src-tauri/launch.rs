@@ -197,6 +197,8 @@ fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error
         }
     }));
     tauri::async_runtime::spawn(look::keep_looking(desk.clone()));
+    tauri::async_runtime::spawn(look::heed_changes(desk.clone()));
+    tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
     tauri::async_runtime::spawn(tray::keep_true(desk));
     Ok(())
 }

@@ -1,13 +1,24 @@
 //! Looking at what there is, whenever something says that it may have changed.
+//!
+//! The kernel says so of files and processes, the app itself at the end of what it has done. A service inside
+//! the guest that falls ill changes no file here; while somebody looks at the window, the services are asked
+//! now and then, and while nobody does, nothing is done at intervals.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use emulator::Emulator;
+use emulator::changes::Changed;
 
-use crate::desk::{Desk, Stale};
+use crate::desk::Desk;
 use crate::live::Live;
 use crate::wire::failure::Failure;
 use crate::wire::status::Status;
+
+/// How often services are asked while the window is shown.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long to wait before watching anew, where the system has refused to.
+const WATCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Keeps what is shown true, for as long as the app runs.
 pub(crate) async fn keep_looking(desk: Arc<Desk>) {
@@ -20,13 +31,55 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
     }
 }
 
+/// Hears of what other processes change.
+pub(crate) async fn heed_changes(desk: Arc<Desk>) {
+    loop {
+        if let Err(error) = hear(&desk).await {
+            let failure = Failure::from(error);
+            tracing::warn!(message = failure.message, "changes by other programs are not seen");
+        }
+        tokio::time::sleep(WATCH_AGAIN).await;
+        desk.invalidate(Changed::EVERYTHING);
+    }
+}
+
+async fn hear(desk: &Desk) -> Result<(), emulator::Error> {
+    let mut changes = desk.emulator().changes()?;
+    loop {
+        desk.invalidate(changes.next().await?);
+    }
+}
+
+/// Asks the services now and then while the window is shown.
+pub(crate) async fn ask_while_shown(desk: Arc<Desk>) {
+    let mut shown = desk.shown.subscribe();
+    // The sender is the desk's own, which this task keeps.
+    while shown.wait_for(|shown| *shown).await.is_ok() {
+        tokio::time::sleep(ASK_EVERY).await;
+        desk.invalidate(Changed::STATUS);
+    }
+}
+
 async fn look_at_status(desk: &Desk, emulator: &Emulator) {
+    // At once what files tell; the services may take seconds to be asked.
+    if let Ok(glance) = emulator.glance() {
+        desk.live.status.send_if_modified(|shown| {
+            let Some(status) = shown else {
+                return false;
+            };
+            let before = (status.state, status.busy.clone(), status.start.clone());
+            status.glanced(glance);
+            before != (status.state, status.busy.clone(), status.start.clone())
+        });
+    }
     match emulator.status().await {
         Ok(status) => Live::publish(&desk.live.status, Status::new(status, None)),
         Err(error) => {
             let failure = Failure::from(error);
             desk.live.status.send_modify(|shown| {
-                let mut status = shown.take().unwrap_or_else(|| Status::unknown(emulator.name()));
+                let mut status = shown
+                    .take()
+                    .unwrap_or_else(|| Status::unknown(emulator.name().as_str()));
                 status.failure = Some(failure);
                 *shown = Some(status);
             });

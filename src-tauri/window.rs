@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use emulator::changes::Changed;
 use tauri::{AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent};
 use tauri::utils::config::Color;
 use tauri_plugin_window_state::{StateFlags, WindowExt as _};
 use tauri_specta::Event as _;
 
-use crate::desk::{Desk, Stale};
+use crate::desk::Desk;
 use crate::quit;
 use crate::wire::app::{ConfigFileDrag, Navigate, Page};
 
@@ -59,7 +60,7 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
     }
     let desk = Desk::of(app);
     desk.shown.send_replace(true);
-    desk.invalidate(Stale::ALL);
+    desk.invalidate(Changed::EVERYTHING);
     if let Some(page) = page
         && let Err(error) = (Navigate { page }).emit(app)
     {
@@ -79,7 +80,9 @@ fn heed(app: &AppHandle, event: &WindowEvent) {
                 quit::request(&desk);
             }
         }
-        WindowEvent::Focused(true) => Desk::of(app).invalidate(Stale::ALL),
+        // The panel has changed its colours, too.
+        WindowEvent::ThemeChanged(_) => Desk::of(app).live.app.send_modify(|_| {}),
+        WindowEvent::Focused(true) => Desk::of(app).invalidate(Changed::EVERYTHING),
         WindowEvent::DragDrop(drag) => {
             let told = match drag {
                 DragDropEvent::Enter { .. } => ConfigFileDrag::Over,

@@ -90,7 +90,8 @@ pub(crate) enum ConfigFileDrag {
 )]
 pub(crate) enum Update {
     App { app: AppInfo },
-    Status { status: Status },
+    /// Boxed: by far the largest.
+    Status { status: Box<Status> },
     Activity { activity: Option<Activity> },
     Images { images: InstalledImages },
     Projects { projects: Vec<Project> },

@@ -200,15 +200,19 @@ impl Status {
         }
     }
 
+    /// What a glance has found, in place of what was known of it.
+    pub(crate) fn glanced(&mut self, glance: emulator::Glance) {
+        self.state = glance.state.into();
+        self.busy = glance.busy.map(Busy::from);
+        self.start = glance.start.map(StartSummary::from);
+    }
+
     /// `image`: the one that the next start uses, as the page names it.
     pub(crate) fn new(status: emulator::Status, image: Option<StatusImage>) -> Self {
         Self {
             instance: status.instance,
             state: status.state.into(),
-            busy: status.busy.map(|holder| Busy {
-                pid: holder.pid,
-                command: holder.command,
-            }),
+            busy: status.busy.map(Busy::from),
             start: status.start.map(StartSummary::from),
             services: status.services.into_iter().map(Service::from).collect(),
             accelerator: status.accelerator,
@@ -222,6 +226,15 @@ impl Status {
             }),
             memory: status.memory.map(Memory::from),
             failure: None,
+        }
+    }
+}
+
+impl From<emulator::lock::Holder> for Busy {
+    fn from(holder: emulator::lock::Holder) -> Self {
+        Self {
+            pid: holder.pid,
+            command: holder.command,
         }
     }
 }
@@ -269,13 +282,13 @@ impl From<emulator::ServiceStatus> for Service {
             id: service.id,
             name: service.name,
             url: service.url,
-            health: if service.healthy {
-                ServiceHealth::Healthy
-            } else {
-                ServiceHealth::Failing
+            health: match service.health {
+                emulator::Health::Healthy => ServiceHealth::Healthy,
+                emulator::Health::Failing => ServiceHealth::Failing,
+                emulator::Health::Unchecked => ServiceHealth::Unchecked,
             },
-            answer_ms: None,
-            browsable: true,
+            answer_ms: service.answer_ms,
+            browsable: service.browsable,
         }
     }
 }

@@ -83,24 +83,29 @@ pub struct Changed {
 }
 
 impl Changed {
-    const NOTHING: Self = Self {
+    /// Nothing has.
+    pub const NOTHING: Self = Self {
         status: false,
         images: false,
         projects: false,
         settings: false,
     };
-    const EVERYTHING: Self = Self {
+    /// Nothing is known to be as it was.
+    pub const EVERYTHING: Self = Self {
         status: true,
         images: true,
         projects: true,
         settings: true,
     };
-    const STATUS: Self = Self {
+    /// The instance, and nothing beside it.
+    pub const STATUS: Self = Self {
         status: true,
         ..Self::NOTHING
     };
 
-    const fn and(self, other: Self) -> Self {
+    /// What has changed in either.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
         Self {
             status: self.status || other.status,
             images: self.images || other.images,

@@ -91,6 +91,11 @@ impl Emulator {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
     /// The home folder that it is in.
     pub fn home(&self) -> &Home {
         &self.home
