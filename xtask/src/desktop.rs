@@ -24,23 +24,28 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl Profile {
+    /// Cargo's folder for it.
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// Builds the page and the app, and says where the app is.
 pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
     ui::build(root)?;
     let mut command = cargo(root, "build");
     command.args(["--bin", PACKAGE, "--features", EMBEDDED]);
-    let folder = match profile {
-        Profile::Dev => {
-            command.args(["--workspace", "--exclude", "e2e"]);
-            "debug"
-        }
-        Profile::Release => {
-            command.args(["--package", PACKAGE, "--release"]);
-            "release"
-        }
+    match profile {
+        Profile::Dev => command.args(["--workspace", "--exclude", "e2e"]),
+        Profile::Release => command.args(["--package", PACKAGE, "--release"]),
     };
     run_command(&mut command)?;
-    Ok(workspace::target_dir(root).join(folder).join(PACKAGE))
+    let folder = workspace::target_dir(root).join(profile.folder());
+    Ok(folder.join(PACKAGE))
 }
 
 /// `tauri-driver`, built into the target folder unless it is there.

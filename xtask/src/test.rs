@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::stages::{Stages, run as run_command};
-use crate::{desktop, fuzz, image, setup, ui, workspace};
+use crate::{desktop, fuzz, image, package, setup, ui, workspace};
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
@@ -23,6 +23,8 @@ const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
 /// Path of the WebDriver that drives it.
 pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
+/// Path of the Debian package under test.
+const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
@@ -76,11 +78,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     let program = stages.run("end-to-end programs", || {
         run_command(end_to_end(&root).arg("--no-run"))?;
-        build_program(&root)
+        package::build_program(&root)
     })?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     let app = stages.run("desktop app", || {
         desktop::build(&root, desktop::Profile::Dev)
+    })?;
+    let package = stages.run("package", || {
+        package::bundle(&root, desktop::Profile::Dev, &program)
     })?;
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
@@ -94,6 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env(PROGRAM, program)
                 .env(DESKTOP, app)
                 .env(TAURI_DRIVER, driver)
+                .env(PACKAGE, package)
                 .env("TMPDIR", scratch.path())
                 // Each test has virtual machines of its own, and what several of them take
                 // from each other is time, which is what many of them measure.
@@ -117,12 +123,6 @@ fn end_to_end(root: &Path) -> std::process::Command {
     let mut command = cargo(root, "test");
     command.args(["--package", "e2e", "--tests", "--no-fail-fast"]);
     command
-}
-
-/// The command line as it is shipped: the tests wait for it, and some measure it.
-fn build_program(root: &Path) -> Result<PathBuf> {
-    run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
-    Ok(workspace::target_dir(root).join("release/stack-emulator"))
 }
 
 fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {
