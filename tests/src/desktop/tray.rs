@@ -181,7 +181,7 @@ impl Tray {
     #[track_caller]
     pub fn menu(&self) -> Vec<MenuItem> {
         let proxy = self.menu_proxy();
-        let names: [&str; 0] = [];
+        let names: &[&str] = &[];
         let (_revision, root): (u32, Node) = proxy
             .call("GetLayout", &(0_i32, -1_i32, names))
             .expect("a menu");
