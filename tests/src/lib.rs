@@ -17,6 +17,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+pub mod desktop;
 pub mod keychain;
 pub mod leaks;
 
@@ -237,6 +238,26 @@ impl World {
         template.copy()
     }
 
+    /// A home with the starter image installed, chosen and captured, once for all such worlds: what the
+    /// desktop app needs, which takes no `--image`.
+    pub fn installed() -> Self {
+        static TEMPLATE: OnceLock<World> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| {
+            let world = Self::without_image();
+            let image = image();
+            world
+                .run([
+                    "pull".as_ref(),
+                    "--json".as_ref(),
+                    "--file".as_ref(),
+                    image.as_os_str(),
+                ])
+                .ok();
+            world
+        });
+        template.copy()
+    }
+
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
         let copy = Self::new(self.image.clone(), "home");
@@ -274,16 +295,21 @@ impl World {
 
     /// The command line with `arguments`, not yet run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let program = from_environment(PROGRAM);
+        let mut command = self.as_here(from_environment(PROGRAM));
+        if let Some(image) = &self.image {
+            command.arg("--image").arg(image);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Any program with this world's environment, not yet run.
+    pub fn as_here(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.disk {
             Some(disk) => disk.command(program),
             None => Command::new(program),
         };
-        if let Some(image) = &self.image {
-            command.arg("--image").arg(image);
-        }
         command
-            .args(arguments)
             .env("HOME", self.home.path())
             .env("STACK_EMULATOR_HOME", &self.emulator_home)
             .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
@@ -425,21 +451,24 @@ impl Drop for World {
     }
 }
 
-/// `GET` of a path on the backend with the given headers: status and body.
-pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-    let client = reqwest::blocking::Client::builder()
+/// A client for servers on this host, with a limit for each request.
+fn loopback_client(limit: Duration) -> reqwest::blocking::Client {
+    reqwest::blocking::Client::builder()
         .tls_backend_preconfigured(images::http::no_tls().expect("a TLS configuration"))
         .no_proxy()
+        .timeout(limit)
         .build()
-        .expect("a client");
+        .expect("a client")
+}
+
+/// `GET` of a path on the backend with the given headers: status and body.
+pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let client = loopback_client(Duration::from_secs(30));
     let mut request = client.get(format!("http://127.0.0.1:{}{path}", ports().1));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request
-        .timeout(Duration::from_secs(30))
-        .send()
-        .expect("the backend answers");
+    let answer = request.send().expect("the backend answers");
     let status = answer.status().as_u16();
     (status, answer.json().unwrap_or(Value::Null))
 }
