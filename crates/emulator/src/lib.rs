@@ -23,6 +23,7 @@
 //! | [`ports`], [`host_limits`] | what a start may take of this host |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 //! | [`changes`] | telling a shell that something may have changed |
+//! | [`logs`] | their last lines, and what is added |
 //! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
 
@@ -46,6 +47,7 @@ pub mod installed;
 mod instance;
 pub mod lease;
 pub mod lock;
+pub mod logs;
 pub mod paths;
 pub mod policy;
 pub mod ports;

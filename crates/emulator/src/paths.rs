@@ -5,6 +5,7 @@
 //!   settings.json                      choices that outlive a shell
 //!   images/                            see [`images::store`]
 //!   images/stack-emulator-<arch>.qcow2   an image put there by hand, manifest beside it
+//!   logs/app.log                         what the desktop app writes of itself
 //!   cache/                               QEMU's version, the accelerator's verdict
 //!   instances/<name>/
 //!     lock                               held by the one command that acts
@@ -181,6 +182,11 @@ impl Home {
     /// Answers that are dear to get and cheap to check.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")
+    }
+
+    /// What the desktop app writes of itself.
+    pub fn app_log(&self) -> PathBuf {
+        self.0.join("logs/app.log")
     }
 
     /// Names of the instances that there are, in order.
