@@ -5,7 +5,7 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{checks, desktop, images, lifecycle, projects, settings};
+use crate::commands::{checks, desktop, images, lifecycle, logs, projects, settings};
 use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 
 /// The commands and events.
@@ -44,6 +44,9 @@ pub(crate) fn builder() -> Builder<Wry> {
             projects::copy_secret,
             projects::list_folders,
             projects::remove_folder,
+            logs::follow_log,
+            logs::unfollow_log,
+            logs::save_diagnostics,
             settings::change_settings,
             settings::check_ports,
             settings::save_github_token,

@@ -13,6 +13,7 @@ use tauri::{AppHandle, Manager as _};
 use tokio::sync::{Notify, watch};
 
 use crate::activity::{Activities, Plan, Reports, lock};
+use crate::commands::logs::Followers;
 use crate::live::Live;
 use crate::notification;
 use crate::wire::activity::Outcome;
@@ -29,6 +30,7 @@ pub(crate) struct Desk {
     pub(crate) activities: Activities,
     /// Whether the window can be seen.
     pub(crate) shown: watch::Sender<bool>,
+    pub(crate) followers: Followers,
     /// The parts that are to be looked at again.
     stale: Mutex<Changed>,
     look: Notify,
@@ -42,6 +44,7 @@ impl Desk {
             live: Live::new(info),
             activities: Activities::new(),
             shown: watch::Sender::new(false),
+            followers: Followers::default(),
             stale: Mutex::new(Changed::EVERYTHING),
             look: Notify::new(),
         }

@@ -5,15 +5,18 @@
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
+use emulator::logs::AppLog;
 use emulator::paths::{Home, InstanceName};
 use emulator::preferences::Preferences;
 use emulator::variables::Settings;
 use tauri::{App, AppHandle, Manager as _, RunEvent};
 use tauri_plugin_autostart::MacosLauncher;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::bridge;
 use crate::commands::lifecycle;
@@ -87,8 +90,15 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     if let Some(code) = again_without_dmabuf() {
         return code;
     }
-    trace();
-    match build(hidden) {
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    trace(&Home::new(settings.home.clone()));
+    match build(hidden, settings) {
         Ok(app) => {
             app.run(heed);
             ExitCode::SUCCESS
@@ -138,15 +148,32 @@ fn again_without_dmabuf() -> Option<ExitCode> {
     None
 }
 
-fn trace() {
-    tracing_subscriber::fmt()
+/// Tells of what happens on standard error and in the app's own log, which the page shows.
+fn trace(home: &Home) {
+    const FILTER: &str = "warn,emulator=info,qemu=info,images=info,stack_emulator_desktop=info";
+    let console = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new("warn,emulator=info,qemu=info,images=info,stack_emulator_desktop=info"))
-        .with_target(false)
+        .with_target(false);
+    let (log, trouble) = match AppLog::open(home) {
+        Ok(log) => (Some(log), None),
+        Err(error) => (None, Some(error)),
+    };
+    let file = log.map(|log| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(Mutex::new(log))
+            .with_ansi(false)
+    });
+    tracing_subscriber::registry()
+        .with(EnvFilter::new(FILTER))
+        .with(console)
+        .with(file)
         .init();
+    if let Some(error) = trouble {
+        tracing::warn!(error = %emulator::chain(&error), "the app's log could not be opened");
+    }
 }
 
-fn build(hidden: bool) -> tauri::Result<App> {
+fn build(hidden: bool, settings: Settings) -> tauri::Result<App> {
     let bridge = bridge::builder();
     tauri::Builder::default()
         // First, so that a second launch goes no further than this.
@@ -164,14 +191,17 @@ fn build(hidden: bool) -> tauri::Result<App> {
         .invoke_handler(bridge.invoke_handler())
         .setup(move |app| {
             bridge.mount_events(app);
-            set_up(app.handle(), hidden)?;
+            set_up(app.handle(), hidden, settings)?;
             Ok(())
         })
         .build(tauri::generate_context!("tauri.conf.json"))
 }
 
-fn set_up(app: &AppHandle, hidden: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let settings = Settings::from_environment()?;
+fn set_up(
+    app: &AppHandle,
+    hidden: bool,
+    settings: Settings,
+) -> Result<(), Box<dyn std::error::Error>> {
     let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
     let settings = settings.with_preferences(&preferences);
     let emulator = Emulator::new(settings, InstanceName::default(), None);

@@ -4,6 +4,7 @@ pub(crate) mod checks;
 pub(crate) mod desktop;
 pub(crate) mod images;
 pub(crate) mod lifecycle;
+pub(crate) mod logs;
 pub(crate) mod projects;
 pub(crate) mod settings;
 

@@ -150,6 +150,9 @@ pub(crate) enum CommandArguments {
         /// Show what QEMU itself said instead
         #[arg(long)]
         qemu: bool,
+        /// Show what the desktop app said instead
+        #[arg(long, conflicts_with = "qemu")]
+        app: bool,
         /// Go on showing what is added
         #[arg(short, long)]
         follow: bool,

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 use emulator::credentials::AppKind;
+use emulator::logs::LogSource;
 use emulator::paths::InstanceName;
 use emulator::preferences::Preference;
 use emulator::prune::PruneRequest;
@@ -156,13 +157,6 @@ pub(crate) enum ProbeWish {
     Again,
 }
 
-/// Whose words are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogSource {
-    SerialConsole,
-    Qemu,
-}
-
 /// What is told about the program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Document {
@@ -260,14 +254,15 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
         },
         CommandArguments::Logs {
             qemu,
+            app,
             follow,
             lines,
         } => {
             refuse_json(global.json, "logs")?;
-            let source = if qemu {
-                LogSource::Qemu
-            } else {
-                LogSource::SerialConsole
+            let source = match (qemu, app) {
+                (true, _) => LogSource::Qemu,
+                (false, true) => LogSource::App,
+                (false, false) => LogSource::Serial,
             };
             Operation::Logs {
                 source,

@@ -21,7 +21,7 @@ use qemu::process::IdentityError;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use self::watches::Watches;
+pub(crate) use self::watches::Watches;
 use crate::error::Error;
 use crate::instance::Emulator;
 

@@ -95,6 +95,9 @@ pub enum Error {
     /// Changes cannot be watched for.
     #[error(transparent)]
     Watch(#[from] crate::changes::WatchError),
+    /// A log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] crate::logs::LogError),
     /// The image needs more than the settings give it.
     #[error("the image needs at least {needed}, and {variable} gives it {given}")]
     TooSmall {
@@ -279,6 +282,7 @@ impl Error {
             Self::Pull(error) => error.code(),
             Self::Preference(_) | Self::Limit { .. } => "setting",
             Self::Watch(_) => "watch",
+            Self::Log(error) => error.code(),
             Self::TooSmall { .. } => "too_small",
             Self::GuestPort { .. } | Self::PortTwice { .. } | Self::UnknownService { .. } => {
                 "port_setting"
@@ -374,6 +378,7 @@ impl Error {
             Self::ColdFailed { source, .. } => return source.hint(),
             Self::Pull(error) => return error.hint(),
             Self::Watch(error) => return error.hint().map(str::to_owned),
+            Self::Log(error) => return error.hint().map(str::to_owned),
             Self::Preference(_) => {
                 "`stack-emulator settings` shows what is set, and `stack-emulator settings --help` what can be."
                     .to_owned()

@@ -25,6 +25,7 @@
 //! | [`ports`], [`host_limits`] | what a start may take of this host |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 //! | [`changes`] | telling a shell that something may have changed |
+//! | [`logs`] | their last lines, and what is added |
 //! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
 
@@ -49,7 +50,11 @@ pub mod installed;
 mod instance;
 pub mod lease;
 pub mod lock;
+<<<<<<< HEAD
 pub mod offers;
+=======
+pub mod logs;
+>>>>>>> 1c2521c7ea7e2ad9bf1d10a8eadec9fe262c8431
 pub mod paths;
 pub mod policy;
 pub mod ports;

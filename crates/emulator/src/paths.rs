@@ -6,6 +6,7 @@
 //!   set-up.json                        there until the first set-up is done
 //!   images/                            see [`images::store`]
 //!   images/stack-emulator-<arch>.qcow2   an image put there by hand, manifest beside it
+//!   logs/app.log                         what the desktop app writes of itself
 //!   cache/                               QEMU's version, the accelerator's verdict
 //!   instances/<name>/
 //!     lock                               held by the one command that acts
@@ -188,6 +189,10 @@ impl Home {
     /// That the emulator is being set up, and with what.
     pub fn set_up(&self) -> PathBuf {
         self.0.join("set-up.json")
+
+    /// What the desktop app writes of itself.
+    pub fn app_log(&self) -> PathBuf {
+        self.0.join("logs/app.log")
     }
 
     /// Names of the instances that there are, in order.
