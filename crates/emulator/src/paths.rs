@@ -189,6 +189,7 @@ impl Home {
     /// That the emulator is being set up, and with what.
     pub fn set_up(&self) -> PathBuf {
         self.0.join("set-up.json")
+    }
 
     /// What the desktop app writes of itself.
     pub fn app_log(&self) -> PathBuf {
