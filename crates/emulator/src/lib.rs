@@ -50,11 +50,8 @@ pub mod installed;
 mod instance;
 pub mod lease;
 pub mod lock;
-<<<<<<< HEAD
 pub mod offers;
-=======
 pub mod logs;
->>>>>>> 1c2521c7ea7e2ad9bf1d10a8eadec9fe262c8431
 pub mod paths;
 pub mod policy;
 pub mod ports;
