@@ -12,6 +12,8 @@ use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 pub(crate) fn builder() -> Builder<Wry> {
     Builder::<Wry>::new()
         .error_handling(ErrorHandlingMode::Result)
+        // Each type goes one way, or has the same shape both ways.
+        .disable_serde_phases()
         .commands(collect_commands![
             lifecycle::observe,
             lifecycle::start,

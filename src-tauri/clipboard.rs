@@ -65,7 +65,10 @@ impl Clipboard {
         self.send(wish)?;
         match answered.await {
             Ok(result) => result.map_err(|error| failed(&error)),
-            Err(_) => Err(Failure::new("clipboard", "the clipboard's thread has ended")),
+            Err(_) => Err(Failure::new(
+                "clipboard",
+                "the clipboard's thread has ended",
+            )),
         }
     }
 

@@ -4,7 +4,9 @@
 //! operation of its own has ended, and when the window is shown; it keeps nothing that a look could not bring
 //! back. While the window is hidden it looks only as far as the tray needs.
 
+use std::collections::BTreeSet;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
@@ -13,6 +15,7 @@ use tauri::{AppHandle, Manager as _};
 use tokio::sync::{Notify, watch};
 
 use crate::activity::{Activities, Plan, Reports, lock};
+use crate::clipboard::Clipboard;
 use crate::commands::logs::Followers;
 use crate::live::Live;
 use crate::notification;
@@ -28,6 +31,9 @@ pub(crate) struct Desk {
     emulator: Mutex<Arc<Emulator>>,
     pub(crate) live: Live,
     pub(crate) activities: Activities,
+    pub(crate) clipboard: Clipboard,
+    /// Files outside the home folder that this app has written, and so may point to.
+    written: Mutex<BTreeSet<PathBuf>>,
     /// Whether the window can be seen.
     pub(crate) shown: watch::Sender<bool>,
     pub(crate) followers: Followers,
@@ -43,6 +49,8 @@ impl Desk {
             emulator: Mutex::new(Arc::new(emulator)),
             live: Live::new(info),
             activities: Activities::new(),
+            clipboard: Clipboard::default(),
+            written: Mutex::default(),
             shown: watch::Sender::new(false),
             followers: Followers::default(),
             stale: Mutex::new(Changed::EVERYTHING),
@@ -62,6 +70,18 @@ impl Desk {
     /// The instance, with the settings in force.
     pub(crate) fn emulator(&self) -> Arc<Emulator> {
         lock(&self.emulator).clone()
+    }
+
+    /// Notes that the app has written a file for the user.
+    pub(crate) fn note_written(&self, file: &Path) {
+        // Links are followed, as they are when it is asked about.
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        lock(&self.written).insert(file);
+    }
+
+    /// Whether the app has written the file with this path, links followed.
+    pub(crate) fn has_written(&self, file: &Path) -> bool {
+        lock(&self.written).contains(file)
     }
 
     /// Goes by other settings from now on.

@@ -272,8 +272,9 @@ async fn end_on_signal(app: AppHandle) {
     app.exit(0);
 }
 
-fn heed(_: &AppHandle, event: RunEvent) {
+fn heed(app: &AppHandle, event: RunEvent) {
     if let RunEvent::Exit = event {
+        Desk::of(app).clipboard.close();
         tracing::info!("the app ends");
     }
 }

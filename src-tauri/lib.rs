@@ -10,12 +10,13 @@
 //! | [`live`], [`look`] | the state, published whole, and what keeps it true |
 //! | [`wire`], [`bridge`], [`commands`] | what the page sees, and may ask for |
 //! | [`launch`], [`quit`] | the beginning and the end |
-//! | [`tray`], [`window`], [`notification`], [`sleep`] | the desktop |
+//! | [`tray`], [`window`], [`notification`], [`clipboard`], [`sleep`] | the desktop |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod activity;
 mod bridge;
+mod clipboard;
 mod commands;
 mod desk;
 mod launch;

@@ -13,7 +13,10 @@ use emulator::changes::Changed;
 use crate::commands::settings;
 use crate::desk::Desk;
 use crate::live::Live;
+use crate::wire::activity::Task;
 use crate::wire::failure::Failure;
+use crate::wire::images::{InstalledImages, status_image};
+use crate::wire::projects::Project;
 use crate::wire::status::Status;
 
 /// How often services are asked while the window is shown.
@@ -23,11 +26,23 @@ const WATCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Keeps what is shown true, for as long as the app runs.
 pub(crate) async fn keep_looking(desk: Arc<Desk>) {
+    // Why the last look at a part failed. There is one place to show it: the status.
+    let mut images = None;
+    let mut projects = None;
     loop {
         let stale = desk.stale().await;
         let emulator = desk.emulator();
-        if stale.status {
+        if stale.images {
+            images = look_at_images(&desk, &emulator).err();
+        }
+        if stale.projects {
+            projects = look_at_projects(&desk, &emulator).err();
+        }
+        if stale.status || stale.images {
             look_at_status(&desk, &emulator).await;
+        }
+        if let Some(failure) = images.as_ref().or(projects.as_ref()) {
+            show_failure(&desk, failure);
         }
         if stale.settings {
             look_at_settings(&desk).await;
@@ -35,6 +50,31 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
             look_for_restart(&desk, &emulator);
         }
     }
+}
+
+fn look_at_images(desk: &Desk, emulator: &Emulator) -> Result<(), Failure> {
+    let mut images = InstalledImages::look(emulator)?;
+    if desk.activities.running() == Some(Task::SetUp) {
+        // It is under way, whatever part of it is over.
+        images.unfinished.retain(|pull| !pull.set_up);
+    }
+    Live::publish(&desk.live.images, images);
+    Ok(())
+}
+
+fn look_at_projects(desk: &Desk, emulator: &Emulator) -> Result<(), Failure> {
+    Live::publish(&desk.live.projects, Project::look(emulator)?);
+    Ok(())
+}
+
+fn show_failure(desk: &Desk, failure: &Failure) {
+    desk.live.status.send_if_modified(|shown| match shown {
+        Some(status) if status.failure.is_none() => {
+            status.failure = Some(failure.clone());
+            true
+        }
+        Some(_) | None => false,
+    });
 }
 
 /// Hears of what other processes change.
@@ -103,7 +143,10 @@ async fn look_at_status(desk: &Desk, emulator: &Emulator) {
         });
     }
     match emulator.status().await {
-        Ok(status) => Live::publish(&desk.live.status, Status::new(status, None)),
+        Ok(status) => {
+            let image = status_image(emulator, status.image.as_deref());
+            Live::publish(&desk.live.status, Status::new(status, image));
+        }
         Err(error) => {
             let failure = Failure::from(error);
             desk.live.status.send_modify(|shown| {

@@ -10,6 +10,8 @@ use tauri::Manager as _;
 use crate::desk::Desk;
 use crate::wire::activity::{Outcome, Task};
 use crate::wire::app::Page;
+use crate::wire::failure::Failure;
+use crate::wire::projects::Copied;
 use crate::window;
 
 /// Said to the desktop, so that it can group and silence what we say.
@@ -29,17 +31,11 @@ struct Message {
 
 /// Tells how an activity ended, if that is worth it and not to be seen anyway.
 pub(crate) fn tell_outcome(desk: &Arc<Desk>, task: Task, outcome: &Outcome) {
-    let wanted = desk
-        .live
-        .settings
-        .borrow()
-        .as_ref()
-        .is_none_or(|settings| settings.notifications);
     let seen = desk
         .app()
         .get_webview_window(window::LABEL)
         .is_some_and(|window| window.is_focused().unwrap_or(false));
-    if wanted
+    if wanted(desk)
         && !seen
         && let Some(message) = message(task, outcome)
     {
@@ -47,16 +43,47 @@ pub(crate) fn tell_outcome(desk: &Arc<Desk>, task: Task, outcome: &Outcome) {
     }
 }
 
+/// Tells how copying credentials from the tray went: there is no window to see it in.
+pub(crate) fn tell_copied(desk: &Arc<Desk>, copied: &Result<Copied, Failure>) {
+    if wanted(desk) || copied.is_err() {
+        show(desk, copied_message(copied));
+    }
+}
+
+fn wanted(desk: &Desk) -> bool {
+    desk.live
+        .settings
+        .borrow()
+        .as_ref()
+        .is_none_or(|settings| settings.notifications)
+}
+
+fn copied_message(copied: &Result<Copied, Failure>) -> Message {
+    let (summary, body, urgency) = match copied {
+        Ok(copied) => (
+            "Credentials are on the clipboard",
+            format!("It is cleared in {} seconds.", copied.clears_after_seconds),
+            Urgency::Low,
+        ),
+        Err(failure) => (
+            "The credentials could not be copied",
+            reason(failure),
+            Urgency::Normal,
+        ),
+    };
+    Message {
+        summary: summary.to_owned(),
+        body,
+        urgency,
+        page: Page::Credentials,
+    }
+}
+
 fn message(task: Task, outcome: &Outcome) -> Option<Message> {
     let (summary, body, urgency) = match outcome {
         Outcome::Finished => (done(task)?.to_owned(), String::new(), Urgency::Normal),
         Outcome::Failed { failure } => {
-            let mut body = sentence(&failure.message);
-            if let Some(hint) = &failure.hint {
-                body.push('\n');
-                body.push_str(hint);
-            }
-            (failed(task).to_owned(), body, Urgency::Critical)
+            (failed(task).to_owned(), reason(failure), Urgency::Critical)
         }
         Outcome::Running | Outcome::Cancelling | Outcome::Cancelled => return None,
     };
@@ -89,6 +116,16 @@ const fn failed(task: Task) -> &'static str {
         Task::SetUp => "The emulator could not be set up",
         Task::Rotate => "The secrets could not be rotated",
     }
+}
+
+/// What happened, and what to do about it.
+fn reason(failure: &Failure) -> String {
+    let mut reason = sentence(&failure.message);
+    if let Some(hint) = &failure.hint {
+        reason.push('\n');
+        reason.push_str(hint);
+    }
+    reason
 }
 
 /// An error's message as a sentence: with a capital and a full stop.
@@ -149,7 +186,6 @@ fn show(desk: &Arc<Desk>, message: Message) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::failure::Failure;
 
     #[test]
     fn a_failure_says_why_and_what_to_do() {

@@ -65,18 +65,21 @@ pub(crate) async fn show_in_folder(desk: State<'_, Arc<Desk>>, path: String) -> 
         projects.any(|project| Path::new(&project.config_file) == wanted)
     };
     let ours = home.is_ok_and(|home| real.starts_with(home));
-    if !ours && !desk.was_shown(&real) && !listed() {
+    if !ours && !desk.has_written(&real) && !listed() {
         return Err(refused());
     }
     let opener = desk.app().clone();
     // It asks the desktop, whose answer may take its time.
-    let shown = tauri::async_runtime::spawn_blocking(move || {
-        opener.opener().reveal_item_in_dir(&real)
-    });
+    let shown =
+        tauri::async_runtime::spawn_blocking(move || opener.opener().reveal_item_in_dir(&real));
     match shown.await {
         Ok(shown) => shown
             .map_err(|error| Failure::of("link", "the file browser could not be opened", &error)),
-        Err(error) => Err(Failure::of("internal", "showing the file broke off", &error)),
+        Err(error) => Err(Failure::of(
+            "internal",
+            "showing the file broke off",
+            &error,
+        )),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn list_releases(desk: State<'_, Arc<Desk>>) -> Answer<ReleaseL
     let emulator = desk.emulator();
     let list = emulator.releases(None, &Silent).await?;
     let branch = branch(&emulator)?;
-    Ok(ReleaseList::new(list, emulator.image_arch(), &branch))
+    Ok(ReleaseList::new(&list, emulator.image_arch(), &branch))
 }
 
 /// Finds what a source stands for, without downloading it.

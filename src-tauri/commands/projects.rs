@@ -45,7 +45,10 @@ pub(crate) async fn choose_config_file(desk: State<'_, Arc<Desk>>) -> Answer<Opt
 /// Remembers a config file that was named or dropped.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn add_project(desk: State<'_, Arc<Desk>>, config_file: String) -> Answer<Project> {
+pub(crate) async fn add_project(
+    desk: State<'_, Arc<Desk>>,
+    config_file: String,
+) -> Answer<Project> {
     remember(&desk, &config_file)
 }
 
@@ -137,7 +140,7 @@ pub(crate) async fn write_env(
     let change = dotenv::set_in_file(&project.env_file(wanted), &set)
         .map_err(|error| Failure::of("env_file", "the variables were not written", &error))?;
     emulator.choose_format(&config_file, wanted)?;
-    desk.may_show(&change.path);
+    desk.note_written(&change.path);
     Ok(change.into())
 }
 

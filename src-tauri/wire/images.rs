@@ -1,5 +1,7 @@
 //! Images: those that can be had, and those that are here.
 
+use std::path::Path;
+
 use emulator::Emulator;
 use emulator::installed::ImageEntry;
 use emulator::offers;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
 
-use super::status::SnapshotInfo;
+use super::status::{SnapshotInfo, StatusImage};
 use super::text::unix_ms;
 
 /// Where an image comes from.
@@ -260,6 +262,29 @@ pub(crate) fn published_at_ms(image: &Installed) -> Option<u64> {
     }
 }
 
+/// The image at `path`, which the next start uses, for the status.
+pub(crate) fn status_image(emulator: &Emulator, path: Option<&Path>) -> Option<StatusImage> {
+    let path = path?;
+    // One that was put there by hand, or cannot be looked at, still has a name.
+    let installed = emulator.image_in_use().ok().flatten();
+    Some(match installed.filter(|image| image.path == path) {
+        Some(image) => StatusImage {
+            name: name_of_image(&image),
+            digest: Some(digest_text(&image.digest)),
+            built_at_ms: published_at_ms(&image),
+        },
+        None => StatusImage {
+            name: path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+            digest: None,
+            built_at_ms: None,
+        },
+    })
+}
+
 /// A digest with its algorithm.
 pub(crate) fn digest_text(digest: &images::Sha256Digest) -> String {
     format!("sha256:{digest}")
@@ -341,7 +366,7 @@ impl From<emulator::offers::UnfinishedPull> for UnfinishedPull {
 
 impl ReleaseList {
     /// The releases that have an image for `arch`; `branch` is the one pulled from by default.
-    pub(crate) fn new(list: emulator::pull::ReleaseList, arch: Arch, branch: &str) -> Self {
+    pub(crate) fn new(list: &emulator::pull::ReleaseList, arch: Arch, branch: &str) -> Self {
         Self {
             repository: list.repository.to_string(),
             releases: list
@@ -360,16 +385,15 @@ impl ReleaseList {
 
 impl Release {
     /// `None` if it has no image for `arch`, or was not published yet.
-    pub(crate) fn new(
-        release: &images::github::Release,
-        arch: Arch,
-        branch: &str,
-    ) -> Option<Self> {
+    pub(crate) fn new(release: &images::github::Release, arch: Arch, branch: &str) -> Option<Self> {
         let disk = offers::disk_of(release, arch)?;
         let rolling = offers::branch_of_tag(&release.tag);
         // A rolling release is published once and its image replaced ever after.
         let published = match rolling {
-            Some(_) => disk.updated_at.as_deref().or(release.published_at.as_deref()),
+            Some(_) => disk
+                .updated_at
+                .as_deref()
+                .or(release.published_at.as_deref()),
             None => release.published_at.as_deref(),
         };
         Some(Self {

@@ -25,7 +25,7 @@ use crate::secret::{Secret, SecretName};
 use crate::secret_text::SecretText;
 use crate::store::Slot;
 
-pub use format::Format;
+pub use format::{Format, JSON_FIELDS};
 pub use variables::{AppKind, AppVariable};
 
 /// How long the backend may take. The published one compiles on first use, and

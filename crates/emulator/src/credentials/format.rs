@@ -48,6 +48,9 @@ impl From<AppKind> for Format {
     }
 }
 
+/// How many values the text of [`Format::Json`] has.
+pub const JSON_FIELDS: usize = 6;
+
 /// The fields have the names that the backend gives them.
 #[derive(Serialize)]
 struct Fields<'a> {
@@ -149,6 +152,7 @@ mod tests {
         let json: serde_json::Value =
             serde_json::from_str(&credentials().text(Format::Json)).unwrap();
         assert_eq!(json["super_secret_admin_key"], "sak_1");
+        assert_eq!(json.as_object().unwrap().len(), JSON_FIELDS);
         assert_eq!(json["branch_config_override_string"], "{\"a\": 1}");
     }
 }
