@@ -116,7 +116,7 @@ fn has_display() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Where WebKit's DMABUF renderer is known to show nothing, starts this program anew without it.
+/// Where `WebKit`'s DMABUF renderer is known to show nothing, starts this program anew without it.
 ///
 /// It is known to fail without a render node and with NVIDIA's own driver. A variable is to be set before the
 /// first thread begins, and that in this very process is `unsafe`; a new program image in its place is not.

@@ -1,6 +1,6 @@
 //! Whether this desktop shows tray icons at all.
 //!
-//! On Linux a panel that does has a StatusNotifierWatcher on the session bus. It may come after us, at the
+//! On Linux a panel that does has a `StatusNotifierWatcher` on the session bus. It may come after us, at the
 //! beginning of a session, or go when an extension is switched off, so it is watched.
 
 use std::sync::Arc;
