@@ -15,7 +15,9 @@ pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>
     match follow(&desk, on_first).await {
         Ok(()) => {}
         // Without a session bus there is no panel to speak of.
-        Err(error) => tracing::info!(%error, "no longer known whether this desktop shows tray icons"),
+        Err(error) => {
+            tracing::info!(%error, "no longer known whether this desktop shows tray icons")
+        }
     }
 }
 
