@@ -12,6 +12,8 @@ use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 pub(crate) fn builder() -> Builder<Wry> {
     Builder::<Wry>::new()
         .error_handling(ErrorHandlingMode::Result)
+        // No type here reads otherwise than it is written, and the page has one of each.
+        .disable_serde_phases()
         .commands(collect_commands![
             lifecycle::observe,
             lifecycle::start,
