@@ -12,7 +12,7 @@ use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
 pub(crate) fn builder() -> Builder<Wry> {
     Builder::<Wry>::new()
         .error_handling(ErrorHandlingMode::Result)
-        // No type here reads otherwise than it is written, and the page has one of each.
+        // Each type goes one way, or has the same shape both ways.
         .disable_serde_phases()
         .commands(collect_commands![
             lifecycle::observe,
