@@ -231,7 +231,7 @@ async fn ask(desk: &Desk, config_file: &str) -> Answer<ProjectCredentials> {
 
 fn named<'a>(credentials: &'a ProjectCredentials, name: &str) -> Answer<&'a str> {
     value_of(credentials, name)
-        .ok_or_else(|| Failure::new("unknown_name", format!("there is no variable {name:?}")))
+        .ok_or_else(|| Failure::new("internal", format!("there is no variable {name:?}")))
 }
 
 async fn secret(desk: &Desk, name: SecretName) -> Answer<Zeroizing<String>> {

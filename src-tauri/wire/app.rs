@@ -90,7 +90,7 @@ pub(crate) enum ConfigFileDrag {
 )]
 pub(crate) enum Update {
     App { app: AppInfo },
-    /// Boxed: by far the largest.
+    // Boxed: by far the largest.
     Status { status: Box<Status> },
     Activity { activity: Option<Activity> },
     Images { images: InstalledImages },

@@ -609,7 +609,7 @@ export type StatusImage = {
 };
 
 /**  Where secrets can be kept. */
-export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file" | "memory";
+export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file";
 
 /**  A long operation. */
 export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate";
@@ -634,9 +634,7 @@ export type UnfinishedPull = {
 };
 
 /**  One part of the state. */
-export type Update = { kind: "app"; app: AppInfo } | 
-/**  Boxed: by far the largest. */
-{ kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings };
+export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings };
 
 /**  Whether there is something newer. */
 export type UpdateCheck = {
