@@ -139,7 +139,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
     });
     assert_eq!(copied.trim(), form("dotenv").trim());
 
-    app.page.click("Credentials");
+    app.page.go("Credentials");
     app.page.wait_for_heading("Credentials", SOON);
     app.page.wait_for_text("Variables of my-app", SOON);
     app.page.choose("Next.js");
@@ -157,7 +157,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
         .to_owned();
     let instance = values(&world);
     for page in ["Status", "Images", "Credentials", "Logs", "Settings"] {
-        app.page.click(page);
+        app.page.go(page);
         app.page.wait_for(
             &format!("//a[@aria-current='page'][contains(., '{page}')]"),
             SOON,
@@ -168,7 +168,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
             assert!(!source.contains(value), "on {page}");
         }
     }
-    app.page.click("Credentials");
+    app.page.go("Credentials");
     app.page.wait_for_text("Variables of my-app", SOON);
     app.page.click("Show Secret server key");
     app.page.wait_for_text(&project_secret, SOON);
@@ -193,7 +193,7 @@ fn a_port_that_is_taken_is_shown_with_its_remedy() {
     app.page.wait_for_heading("Settings", SOON);
 
     drop(taken);
-    app.page.click("Status");
+    app.page.go("Status");
     app.page.click("Start");
     app.page.wait_for_heading("Running", A_WHILE);
     world.discard();

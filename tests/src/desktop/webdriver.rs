@@ -153,6 +153,18 @@ impl Page {
         });
     }
 
+    /// Goes to a page by its link at the side, which may also say how things are there.
+    #[track_caller]
+    pub fn go(&self, page: &str) {
+        let xpath = format!(
+            "//nav//a[starts-with(normalize-space(.), {})]",
+            literal(page)
+        );
+        self.told(&format!("the link to {page:?}"), SOON, || {
+            self.find(&xpath)?.try_click().then_some(())
+        });
+    }
+
     /// Chooses one of several options by its label, as soon as it is there.
     #[track_caller]
     pub fn choose(&self, label: &str) {
