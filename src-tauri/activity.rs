@@ -112,11 +112,10 @@ impl Activities {
     pub(crate) fn begin(&self, plan: Plan) -> Result<(Reports, watch::Receiver<bool>), Failure> {
         let mut cancels = lock(&self.cancels);
         if let Some(task) = self.running() {
-            return Err(Failure::new(
-                "busy",
-                format!("{} is under way", describe(task)),
-            )
-            .with_hint("Wait for it, or cancel it."));
+            return Err(
+                Failure::new("busy", format!("{} is under way", describe(task)))
+                    .with_hint("Wait for it, or cancel it."),
+            );
         }
         cancels.last_id += 1;
         let (ask, asked) = watch::channel(false);
@@ -370,8 +369,12 @@ mod tests {
     #[test]
     fn one_at_a_time() {
         let activities = Activities::new();
-        let (reports, _asked) = activities.begin(Plan::of(Task::Start, Stage::Start)).unwrap();
-        let refused = activities.begin(Plan::of(Task::Stop, Stage::Stop)).unwrap_err();
+        let (reports, _asked) = activities
+            .begin(Plan::of(Task::Start, Stage::Start))
+            .unwrap();
+        let refused = activities
+            .begin(Plan::of(Task::Stop, Stage::Stop))
+            .unwrap_err();
         assert_eq!(refused.code, "busy");
         assert_eq!(refused.message, "a start is under way");
         reports.end(Outcome::Finished);
@@ -391,7 +394,10 @@ mod tests {
         assert!(activities.cancel(reports.id));
         assert!(*asked.borrow());
         assert_eq!(shown(&activities).outcome, Outcome::Cancelling);
-        assert!(!activities.cancel(reports.id), "it is being cancelled already");
+        assert!(
+            !activities.cancel(reports.id),
+            "it is being cancelled already"
+        );
         activities.dismiss(reports.id);
         assert_eq!(shown(&activities).outcome, Outcome::Cancelling);
         reports.end(Outcome::Cancelled);
@@ -450,6 +456,10 @@ mod tests {
         assert_eq!(transfer.bytes_per_second, Some(100));
         assert_eq!(transfer.seconds_left, Some(93));
         assert_eq!(course.transfer(at(8), 700, 10_000).bytes_per_second, None);
-        assert_eq!(course.transfer(at(10), 700, 10_000).seconds_left, None, "it stands still");
+        assert_eq!(
+            course.transfer(at(10), 700, 10_000).seconds_left,
+            None,
+            "it stands still"
+        );
     }
 }

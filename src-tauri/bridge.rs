@@ -74,7 +74,9 @@ mod tests {
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/src/bindings.ts");
         let folder = tempfile::tempdir().unwrap();
         let made = folder.path().join("bindings.ts");
-        super::builder().export(Typescript::default(), &made).unwrap();
+        super::builder()
+            .export(Typescript::default(), &made)
+            .unwrap();
         let made = std::fs::read_to_string(made).unwrap();
         if std::env::var_os("STACK_EMULATOR_WRITE_BINDINGS").is_some() {
             std::fs::write(&committed, &made).unwrap();

@@ -135,15 +135,17 @@ impl Desk {
             let outcome = match &result {
                 Ok(()) => Outcome::Finished,
                 // The future was dropped in its middle.
-                Err(failure) if *asked.borrow() => match emulator.recover_interrupted(&reports).await {
-                    Ok(()) if failure.code == "cancelled" => Outcome::Cancelled,
-                    Ok(()) => Outcome::Failed {
-                        failure: failure.clone(),
-                    },
-                    Err(error) => Outcome::Failed {
-                        failure: error.into(),
-                    },
-                },
+                Err(failure) if *asked.borrow() => {
+                    match emulator.recover_interrupted(&reports).await {
+                        Ok(()) if failure.code == "cancelled" => Outcome::Cancelled,
+                        Ok(()) => Outcome::Failed {
+                            failure: failure.clone(),
+                        },
+                        Err(error) => Outcome::Failed {
+                            failure: error.into(),
+                        },
+                    }
+                }
                 Err(failure) => Outcome::Failed {
                     failure: failure.clone(),
                 },

@@ -116,7 +116,7 @@ fn has_display() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Where WebKit's DMABUF renderer is known to show nothing, starts this program anew without it.
+/// Where `WebKit`'s DMABUF renderer is known to show nothing, starts this program anew without it.
 ///
 /// It is known to fail without a render node and with NVIDIA's own driver. A variable is to be set before the
 /// first thread begins, and that in this very process is `unsafe`; a new program image in its place is not.
@@ -139,7 +139,9 @@ fn again_without_dmabuf() -> Option<ExitCode> {
         .args(std::env::args_os().skip(1))
         .env(VARIABLE, "1")
         .exec();
-    eprintln!("error: the program could not be started again without WebKit's DMABUF renderer: {error}");
+    eprintln!(
+        "error: the program could not be started again without WebKit's DMABUF renderer: {error}"
+    );
     Some(ExitCode::FAILURE)
 }
 
@@ -180,7 +182,10 @@ fn build(hidden: bool, settings: Settings) -> tauri::Result<App> {
         .plugin(tauri_plugin_single_instance::init(|app, _, _| {
             window::show(app, None);
         }))
-        .plugin(tauri_plugin_autostart::init(MacosLauncher::LaunchAgent, Some(vec![HIDDEN])))
+        .plugin(tauri_plugin_autostart::init(
+            MacosLauncher::LaunchAgent,
+            Some(vec![HIDDEN]),
+        ))
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_opener::init())
         .plugin(
@@ -259,7 +264,12 @@ fn shown_path(emulator: &Emulator) -> String {
 async fn end_on_signal(app: AppHandle) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let signals = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ]
+    .map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
         tracing::warn!("signals cannot be listened for; a logout ends the app at once");
         return;
@@ -272,6 +282,7 @@ async fn end_on_signal(app: AppHandle) {
     app.exit(0);
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as Tauri calls it")]
 fn heed(app: &AppHandle, event: RunEvent) {
     if let RunEvent::Exit = event {
         Desk::of(app).clipboard.close();

@@ -82,7 +82,10 @@ pub(crate) async fn heed_changes(desk: Arc<Desk>) {
     loop {
         if let Err(error) = hear(&desk).await {
             let failure = Failure::from(error);
-            tracing::warn!(message = failure.message, "changes by other programs are not seen");
+            tracing::warn!(
+                message = failure.message,
+                "changes by other programs are not seen"
+            );
         }
         tokio::time::sleep(WATCH_AGAIN).await;
         desk.invalidate(Changed::EVERYTHING);
@@ -110,7 +113,10 @@ async fn look_at_settings(desk: &Desk) {
     match settings::look(desk).await {
         Ok(settings) => Live::publish(&desk.live.settings, settings),
         Err(failure) => {
-            tracing::warn!(message = failure.message, "the settings could not be looked at");
+            tracing::warn!(
+                message = failure.message,
+                "the settings could not be looked at"
+            );
         }
     }
 }

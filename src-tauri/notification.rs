@@ -8,11 +8,11 @@ use notify_rust::{Hint, Notification, Urgency};
 use tauri::Manager as _;
 
 use crate::desk::Desk;
+use crate::window;
 use crate::wire::activity::{Outcome, Task};
 use crate::wire::app::Page;
 use crate::wire::failure::Failure;
 use crate::wire::projects::Copied;
-use crate::window;
 
 /// Said to the desktop, so that it can group and silence what we say.
 const APP_NAME: &str = "Stack Emulator";
@@ -161,8 +161,13 @@ fn show(desk: &Arc<Desk>, message: Message) {
                     .urgency(message.urgency);
                 // Not every desktop shows actions; one that does not would show their names as text.
                 let capabilities = notify_rust::get_capabilities().unwrap_or_default();
-                if capabilities.iter().any(|capability| capability == "actions") {
-                    notification.action("default", "Open").action("open", "Open Stack Emulator");
+                if capabilities
+                    .iter()
+                    .any(|capability| capability == "actions")
+                {
+                    notification
+                        .action("default", "Open")
+                        .action("open", "Open Stack Emulator");
                 }
             }
             match notification.show() {

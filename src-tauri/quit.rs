@@ -23,7 +23,11 @@ pub(crate) fn request(desk: &Arc<Desk>) {
         .borrow()
         .as_ref()
         .is_some_and(|status| match status.state {
-            State::Running | State::Paused | State::Starting | State::Stopping | State::Capturing => true,
+            State::Running
+            | State::Paused
+            | State::Starting
+            | State::Stopping
+            | State::Capturing => true,
             State::Stopped | State::Interrupted | State::Died => false,
         });
     if activity.is_none() && !runs {

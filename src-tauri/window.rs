@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use emulator::changes::Changed;
-use tauri::{AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder, WindowEvent};
 use tauri::utils::config::Color;
+use tauri::{
+    AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
+    WindowEvent,
+};
 use tauri_plugin_window_state::{StateFlags, WindowExt as _};
 use tauri_specta::Event as _;
 
@@ -87,12 +90,14 @@ fn heed(app: &AppHandle, event: &WindowEvent) {
             let told = match drag {
                 DragDropEvent::Enter { .. } => ConfigFileDrag::Over,
                 DragDropEvent::Leave => ConfigFileDrag::Left,
-                DragDropEvent::Drop { paths, .. } => match paths.first().and_then(|path| path.to_str()) {
-                    Some(path) => ConfigFileDrag::Dropped {
-                        path: path.to_owned(),
-                    },
-                    None => ConfigFileDrag::Left,
-                },
+                DragDropEvent::Drop { paths, .. } => {
+                    match paths.first().and_then(|path| path.to_str()) {
+                        Some(path) => ConfigFileDrag::Dropped {
+                            path: path.to_owned(),
+                        },
+                        None => ConfigFileDrag::Left,
+                    }
+                }
                 _ => return,
             };
             if let Err(error) = told.emit(app) {

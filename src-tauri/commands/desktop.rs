@@ -7,7 +7,7 @@ use emulator::Emulator;
 use emulator::preferences::Preferences;
 use images::github::{PUBLIC_API, Repo};
 use tauri::{AppHandle, Manager as _, State, Wry};
-use tauri_plugin_dialog::FileDialogBuilder;
+use tauri_plugin_dialog::{FileDialogBuilder, FilePath};
 use tauri_plugin_opener::OpenerExt as _;
 use tokio::sync::oneshot;
 use url::{Host, Url};
@@ -93,16 +93,32 @@ pub(crate) async fn quit(desk: State<'_, Arc<Desk>>, choice: QuitChoice) -> Answ
 /// Has the user choose a file. `None` if they did not.
 pub(super) async fn chosen(
     app: &AppHandle,
-    mut dialog: FileDialogBuilder<Wry>,
+    dialog: FileDialogBuilder<Wry>,
 ) -> Answer<Option<String>> {
-    if let Some(window) = app.get_webview_window(window::LABEL) {
-        dialog = dialog.set_parent(&window);
-    }
     let (answer, answered) = oneshot::channel();
-    dialog.pick_file(move |file| {
-        // Nobody waits for it once the page has been loaded again.
-        answer.send(file).ok();
-    });
+    // Nobody waits for it once the page has been loaded again.
+    over_window(app, dialog).pick_file(move |file| drop(answer.send(file)));
+    path_of(answered).await
+}
+
+/// Has the user say where to put a file. `None` if they did not.
+pub(super) async fn chosen_to_save(
+    app: &AppHandle,
+    dialog: FileDialogBuilder<Wry>,
+) -> Answer<Option<String>> {
+    let (answer, answered) = oneshot::channel();
+    over_window(app, dialog).save_file(move |file| drop(answer.send(file)));
+    path_of(answered).await
+}
+
+fn over_window(app: &AppHandle, dialog: FileDialogBuilder<Wry>) -> FileDialogBuilder<Wry> {
+    match app.get_webview_window(window::LABEL) {
+        Some(window) => dialog.set_parent(&window),
+        None => dialog,
+    }
+}
+
+async fn path_of(answered: oneshot::Receiver<Option<FilePath>>) -> Answer<Option<String>> {
     let Ok(Some(file)) = answered.await else {
         return Ok(None);
     };

@@ -1,29 +1,32 @@
 //! Logs: following them, and the bundle for a report of a fault.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use emulator::logs::{Chunk, Follower};
 use tauri::State;
 use tauri::async_runtime::JoinHandle;
 use tauri::ipc::Channel;
+use tauri_plugin_dialog::DialogExt as _;
 
 use super::Answer;
-use super::desktop::chosen;
+use super::desktop::chosen_to_save;
 use crate::activity::lock;
 use crate::desk::Desk;
-use crate::wire::failure::Failure;
 use crate::wire::logs::{LogChunk, LogSource};
 
 /// The page follows one log at a time; one that was loaded again may have forgotten its last.
 const MOST_FOLLOWERS: usize = 4;
+/// What the bundle is called unless the user says otherwise.
+const FILE_NAME: &str = "stack-emulator-diagnostics.zip";
 
 /// Who follows what. Each is a task that ends with its channel, or when it is told to.
 #[derive(Debug, Default)]
 pub(crate) struct Followers(Mutex<(u32, BTreeMap<u32, JoinHandle<()>>)>);
 
 impl Followers {
-    fn add(&self, task: impl FnOnce(u32) -> JoinHandle<()>) -> u32 {
+    fn add(&self, task: JoinHandle<()>) -> u32 {
         let mut known = lock(&self.0);
         known.0 += 1;
         let id = known.0;
@@ -32,7 +35,7 @@ impl Followers {
                 oldest.abort();
             }
         }
-        known.1.insert(id, task(id));
+        known.1.insert(id, task);
         id
     }
 
@@ -59,7 +62,7 @@ pub(crate) async fn follow_log(
         .map_err(emulator::Error::from)?;
     Ok(desk
         .followers
-        .add(|_| tauri::async_runtime::spawn(follow(follower, on_chunk))))
+        .add(tauri::async_runtime::spawn(follow(follower, on_chunk))))
 }
 
 async fn follow(mut follower: Follower, page: Channel<LogChunk>) {
@@ -91,7 +94,18 @@ pub(crate) async fn unfollow_log(desk: State<'_, Arc<Desk>>, follower: u32) -> A
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn save_diagnostics(desk: State<'_, Arc<Desk>>) -> Answer<Option<String>> {
-    Ok(None)
+    let dialog = desk
+        .app()
+        .dialog()
+        .file()
+        .set_title("Save diagnostics")
+        .set_file_name(FILE_NAME);
+    let Some(path) = chosen_to_save(desk.app(), dialog).await? else {
+        return Ok(None);
+    };
+    let report = desk.emulator().diagnostics(Path::new(&path)).await?;
+    desk.note_written(&report.path);
+    Ok(Some(path))
 }
 
 impl From<Chunk> for LogChunk {

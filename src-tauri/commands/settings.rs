@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use emulator::preferences::Preferences;
 use emulator::secret_text::SecretText;
+use emulator::token::TokenSource;
 use emulator::variables::{CPUS, NO_ROTATION, RAM, Settings as InForce};
-use emulator::{Emulator, store, token};
+use emulator::{Emulator, store};
 use images::github::Repo;
 use images::source::DEFAULT_BRANCH;
 use tauri::State;
@@ -127,7 +128,7 @@ pub(crate) async fn look(desk: &Desk) -> Answer<Settings> {
         branch: preferences
             .branch
             .unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
-        github_token: token_source(in_force).await,
+        github_token: token_source(&emulator).await,
         overrides: overrides(in_force),
         restart_needed: emulator.runs_by_other_settings()?,
     })
@@ -135,7 +136,11 @@ pub(crate) async fn look(desk: &Desk) -> Answer<Settings> {
 
 /// The settings on the page that a variable has set. Those of ports are told with each port.
 fn overrides(in_force: &InForce) -> Vec<SettingsOverride> {
-    let fields = [("ramMib", RAM), ("vcpus", CPUS), ("noRotation", NO_ROTATION)];
+    let fields = [
+        ("ramMib", RAM),
+        ("vcpus", CPUS),
+        ("noRotation", NO_ROTATION),
+    ];
     fields
         .into_iter()
         .filter(|(_, variable)| in_force.overrides.contains(*variable))
@@ -153,25 +158,28 @@ async fn token_changed(desk: &Desk) -> Answer<GithubToken> {
     Ok(source)
 }
 
-async fn token_source(in_force: &InForce) -> GithubToken {
-    if in_force.github_token.is_some() {
-        return GithubToken::Environment;
-    }
-    // A keychain that does not answer has no token to give; `examine` says what is the matter with it.
-    if matches!(store::github_token().await, Ok(Some(_))) {
-        return GithubToken::Keychain;
-    }
-    match token::github_token(in_force, async { None }).await {
-        Some(_) => GithubToken::Gh,
-        None => GithubToken::None,
+async fn token_source(emulator: &Emulator) -> GithubToken {
+    match emulator.github_token_source().await {
+        Ok(TokenSource::Environment) => GithubToken::Environment,
+        Ok(TokenSource::Keychain) => GithubToken::Keychain,
+        Ok(TokenSource::Gh) => GithubToken::Gh,
+        Ok(TokenSource::None) => GithubToken::None,
+        // A keychain that does not answer has no token to give; `examine` says what is the matter with it.
+        Err(error) => {
+            tracing::info!(error = %emulator::chain(&error), "not known whether there is a token for GitHub");
+            GithubToken::None
+        }
     }
 }
 
 fn opens_at_login(desk: &Desk) -> bool {
-    desk.app().autolaunch().is_enabled().unwrap_or_else(|error| {
-        tracing::info!(%error, "not known whether the app is opened at login");
-        false
-    })
+    desk.app()
+        .autolaunch()
+        .is_enabled()
+        .unwrap_or_else(|error| {
+            tracing::info!(%error, "not known whether the app is opened at login");
+            false
+        })
 }
 
 fn set_open_at_login(desk: &Desk, open: bool) -> Answer {
@@ -182,5 +190,6 @@ fn set_open_at_login(desk: &Desk, open: bool) -> Answer {
         (false, true) => autolaunch.disable(),
         (true, true) | (false, false) => Ok(()),
     };
-    changed.map_err(|error| Failure::of("autostart", "opening at login could not be changed", &error))
+    changed
+        .map_err(|error| Failure::of("autostart", "opening at login could not be changed", &error))
 }

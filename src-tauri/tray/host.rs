@@ -1,6 +1,6 @@
 //! Whether this desktop shows tray icons at all.
 //!
-//! On Linux a panel that does has a StatusNotifierWatcher on the session bus. It may come after us, at the
+//! On Linux a panel that does has a `StatusNotifierWatcher` on the session bus. It may come after us, at the
 //! beginning of a session, or go when an extension is switched off, so it is watched.
 
 use std::sync::Arc;
@@ -15,7 +15,9 @@ pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>
     match follow(&desk, on_first).await {
         Ok(()) => {}
         // Without a session bus there is no panel to speak of.
-        Err(error) => tracing::info!(%error, "no longer known whether this desktop shows tray icons"),
+        Err(error) => {
+            tracing::info!(%error, "no longer known whether this desktop shows tray icons")
+        }
     }
 }
 

@@ -32,11 +32,17 @@ impl Glyph {
             return Self::Template;
         }
         let desktop = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
-        let gnome = desktop.split(':').any(|name| name == "GNOME" || name == "Unity");
+        let gnome = desktop
+            .split(':')
+            .any(|name| name == "GNOME" || name == "Unity");
         let light = app
             .get_webview_window(window::LABEL)
             .is_some_and(|window| window.theme().is_ok_and(|theme| theme == Theme::Light));
-        if light && !gnome { Self::Dark } else { Self::Light }
+        if light && !gnome {
+            Self::Dark
+        } else {
+            Self::Light
+        }
     }
 }
 
@@ -45,9 +51,15 @@ pub(super) fn of(icon: Icon, glyph: Glyph) -> tauri::Result<Image<'static>> {
     macro_rules! drawing {
         ($name:literal) => {
             match glyph {
-                Glyph::Dark => include_bytes!(concat!("../../icons/tray/", $name, "-light.png")).as_slice(),
-                Glyph::Light => include_bytes!(concat!("../../icons/tray/", $name, "-dark.png")).as_slice(),
-                Glyph::Template => include_bytes!(concat!("../../icons/tray/", $name, "-template.png")).as_slice(),
+                Glyph::Dark => {
+                    include_bytes!(concat!("../../icons/tray/", $name, "-light.png")).as_slice()
+                }
+                Glyph::Light => {
+                    include_bytes!(concat!("../../icons/tray/", $name, "-dark.png")).as_slice()
+                }
+                Glyph::Template => {
+                    include_bytes!(concat!("../../icons/tray/", $name, "-template.png")).as_slice()
+                }
             }
         };
     }

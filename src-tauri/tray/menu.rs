@@ -1,7 +1,7 @@
 //! What the tray shows: a pure function of the state.
 
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::icons::Icon;
 use crate::wire::activity::{Activity, Outcome, Task};
@@ -84,7 +84,9 @@ impl Action {
                 let (format, config_file) = what.split_once('/')?;
                 Self::Copy {
                     config_file: config_file.to_owned(),
-                    format: FORMATS.into_iter().find(|known| format_id(*known) == format)?,
+                    format: FORMATS
+                        .into_iter()
+                        .find(|known| format_id(*known) == format)?,
                 }
             }
             ("window", None) => Self::Show(None),
@@ -155,9 +157,8 @@ impl Model {
         activity: Option<&Activity>,
         projects: &[Project],
     ) -> Self {
-        let open = activity.filter(|activity| {
-            matches!(activity.outcome, Outcome::Running | Outcome::Cancelling)
-        });
+        let open = activity
+            .filter(|activity| matches!(activity.outcome, Outcome::Running | Outcome::Cancelling));
         let failed = activity.and_then(|activity| match &activity.outcome {
             Outcome::Failed { failure } => Some((activity.task, failure)),
             Outcome::Running | Outcome::Cancelling | Outcome::Finished | Outcome::Cancelled => None,
@@ -178,7 +179,11 @@ impl Model {
             Icon::Stopped
         };
         if let (None, Some((task, failure))) = (open, failed) {
-            lines.push(short(&format!("{}: {}", failed_word(task), failure.message)));
+            lines.push(short(&format!(
+                "{}: {}",
+                failed_word(task),
+                failure.message
+            )));
         }
         let tooltip = format!("Stack Emulator: {}", lines[0]);
         let mut entries: Vec<_> = lines.into_iter().map(Entry::Text).collect();
@@ -204,7 +209,10 @@ impl Model {
 /// Where the dashboard is, while it runs.
 pub(super) fn dashboard(status: Option<&Status>) -> Option<&str> {
     let status = status.filter(|status| status.state == State::Running)?;
-    let service = status.services.iter().find(|service| service.id == "dashboard")?;
+    let service = status
+        .services
+        .iter()
+        .find(|service| service.id == "dashboard")?;
     Some(&service.url)
 }
 
@@ -282,7 +290,9 @@ const fn is_busy(status: &Status) -> bool {
     status.busy.is_some()
         || match status.state {
             State::Starting | State::Stopping | State::Capturing => true,
-            State::Stopped | State::Running | State::Paused | State::Interrupted | State::Died => false,
+            State::Stopped | State::Running | State::Paused | State::Interrupted | State::Died => {
+                false
+            }
         }
 }
 
@@ -301,7 +311,10 @@ const fn is_broken(state: State) -> bool {
 fn state_line(status: &Status) -> String {
     match (status.state, &status.start) {
         (State::Running, Some(start)) => match clock(start.started_at_ms) {
-            Some(time) => format!("Running since {time}, started in {}", seconds(start.total_ms)),
+            Some(time) => format!(
+                "Running since {time}, started in {}",
+                seconds(start.total_ms)
+            ),
             None => format!("Running, started in {}", seconds(start.total_ms)),
         },
         (State::Running, None) => "Running".to_owned(),
@@ -348,7 +361,12 @@ const fn failed_word(task: Task) -> &'static str {
 /// The time of day here; `None` for a moment that no calendar has.
 fn clock(ms: u64) -> Option<String> {
     let moment = Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
-    Some(moment.to_zoned(TimeZone::system()).strftime("%H:%M").to_string())
+    Some(
+        moment
+            .to_zoned(TimeZone::system())
+            .strftime("%H:%M")
+            .to_string(),
+    )
 }
 
 /// With the precision that the page has.

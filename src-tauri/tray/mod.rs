@@ -21,8 +21,8 @@ use self::menu::{Action, Entry, Model};
 use crate::commands::{lifecycle, projects};
 use crate::desk::Desk;
 use crate::quit;
-use crate::wire::app::Page;
 use crate::window;
+use crate::wire::app::Page;
 
 const ID: &str = "stack-emulator";
 /// Changes that come this close to each other are drawn once.
@@ -159,7 +159,8 @@ fn act(app: &AppHandle, id: &str) {
             desk.activities.cancel(activity);
         }
         Action::OpenDashboard => {
-            let address = menu::dashboard(desk.live.status.borrow().as_ref()).map(ToOwned::to_owned);
+            let address =
+                menu::dashboard(desk.live.status.borrow().as_ref()).map(ToOwned::to_owned);
             if let Some(address) = address
                 && let Err(error) = app.opener().open_url(address, None::<&str>)
             {

@@ -89,11 +89,23 @@ pub(crate) enum ConfigFileDrag {
     rename_all_fields = "camelCase"
 )]
 pub(crate) enum Update {
-    App { app: AppInfo },
-    // Boxed: by far the largest.
-    Status { status: Box<Status> },
-    Activity { activity: Option<Activity> },
-    Images { images: InstalledImages },
-    Projects { projects: Vec<Project> },
-    Settings { settings: Settings },
+    App {
+        app: AppInfo,
+    },
+    /// Boxed: by far the largest.
+    Status {
+        status: Box<Status>,
+    },
+    Activity {
+        activity: Option<Activity>,
+    },
+    Images {
+        images: InstalledImages,
+    },
+    Projects {
+        projects: Vec<Project>,
+    },
+    Settings {
+        settings: Settings,
+    },
 }

@@ -163,7 +163,9 @@ impl SettingsChange {
     /// Makes the change to what is kept in the settings file.
     pub(crate) fn apply(&self, preferences: &mut Preferences) {
         for choice in self.ports.iter().flatten() {
-            preferences.ports.insert(choice.service.clone(), choice.port);
+            preferences
+                .ports
+                .insert(choice.service.clone(), choice.port);
         }
         preferences.ram_mib = self.ram_mib.or(preferences.ram_mib);
         preferences.vcpus = self.vcpus.or(preferences.vcpus);
@@ -216,7 +218,10 @@ mod tests {
             branch: Some(" ".into()),
         };
         change.apply(&mut preferences);
-        assert_eq!((preferences.ram_mib, preferences.vcpus), (Some(2048), Some(2)));
+        assert_eq!(
+            (preferences.ram_mib, preferences.vcpus),
+            (Some(2048), Some(2))
+        );
         assert_eq!(preferences.cache_limit_bytes, None);
         assert_eq!(preferences.branch, None);
         assert_eq!(preferences.ports.get("backend"), Some(&30001));

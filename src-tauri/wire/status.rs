@@ -162,7 +162,6 @@ pub(crate) enum StoreKind {
     Keychain,
     KernelKeyring,
     RuntimeFile,
-    Memory,
 }
 
 /// Memory of the QEMU process, in bytes.

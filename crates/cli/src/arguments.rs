@@ -133,8 +133,12 @@ pub(crate) enum CommandArguments {
             cache-limit     most that images and snapshots may take on disk, such as 20GB\n\
             archive-after   days after which a snapshot that nobody used is compressed\n\
             repository      where images come from, as OWNER/NAME\n\
-            branch          whose newest image is pulled\n\n\
-            Limits are looked after at the end of each `pull` and by `images prune`.")]
+            branch          whose newest image is pulled\n\
+            ram             guest memory, as 4GiB\n\
+            vcpus           number of virtual CPUs\n\
+            no-rotation     on keeps the placeholder keys, which everybody knows\n\
+            port.SERVICE    host port of a service of the image, such as port.backend\n\n\
+            A variable that is set goes before its setting. Limits are looked after at the end of each `pull` and by `images prune`.")]
     Settings {
         #[command(subcommand)]
         command: Option<SettingsArguments>,
@@ -144,6 +148,15 @@ pub(crate) enum CommandArguments {
         /// Try the accelerators again instead of trusting the last verdict
         #[arg(long)]
         probe_again: bool,
+    },
+    /// Write an archive for whoever looks into a problem
+    #[command(long_about = "Write an archive for whoever looks into a problem.\n\n\
+            A zip file with the state, what `doctor` finds, settings, records and the ends of the logs. Secrets \
+            are left out, and the home folder is written as ~; have a look before you publish it.")]
+    Diagnostics {
+        /// Where to; a new file in this folder unless given
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
     },
     /// Show the guest's serial console
     Logs {
@@ -303,11 +316,22 @@ pub(crate) enum SettingsArguments {
     List,
     /// Change a setting
     Set {
-        /// Which: cache-limit, archive-after, repository, branch, ram, vcpus, no-rotation, port.SERVICE
+        /// Which
         #[arg(value_parser = preference)]
         name: Preference,
         /// Its new value
         value: String,
+    },
+    /// Tell where the token for GitHub comes from, keep one or forget it
+    #[command(
+        long_about = "Tell where the token for GitHub comes from, keep one or forget it.\n\n\
+            It is looked for in GITHUB_TOKEN, in the keychain, and with the `gh` tool. `set` reads one from \
+            standard input, unseen at a terminal, and puts it into the keychain; it is never an argument, \
+            which other users could see."
+    )]
+    GithubToken {
+        #[command(subcommand)]
+        command: Option<TokenArguments>,
     },
     /// Go back to a setting's default
     Unset {
@@ -315,6 +339,17 @@ pub(crate) enum SettingsArguments {
         #[arg(value_parser = preference)]
         name: Preference,
     },
+}
+
+/// `settings github-token …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenArguments {
+    /// Tell where it comes from
+    Show,
+    /// Keep the one on standard input in the keychain
+    Set,
+    /// Remove it from the keychain
+    Forget,
 }
 
 /// Which app.

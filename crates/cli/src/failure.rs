@@ -31,6 +31,15 @@ pub(crate) enum Failure {
     /// The question could not be put.
     #[error("cannot ask on the terminal")]
     Ask(#[source] io::Error),
+    /// A file would be overwritten.
+    #[error("{} is there already", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No token came on standard input.
+    #[error("what standard input gave is no token")]
+    NoToken,
     /// There are no secrets to show.
     #[error("there are no secrets: the emulator has not been started, or they were dropped")]
     NoSecrets,
@@ -104,6 +113,8 @@ impl Failure {
             Self::Engine(error) => error.code(),
             Self::Declined => "declined",
             Self::NobodyToAsk | Self::Ask(_) => "confirmation",
+            Self::FileExists { .. } => "file_exists",
+            Self::NoToken => "token",
             Self::NoSecrets => "secrets_missing",
             Self::Program { .. } => "program",
             Self::BenchOccupied { .. } => "occupied",
@@ -123,6 +134,10 @@ impl Failure {
             }
             Self::Engine(error) => return error.hint(),
             Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
+            Self::FileExists { .. } => "Name another file.",
+            Self::NoToken => {
+                "Give one line: `gh auth token | stack-emulator settings github-token set`."
+            }
             Self::NoSecrets => "Start the emulator first: `stack-emulator start`.",
             Self::BenchOccupied { .. } => {
                 "Use an instance of its own, `stack-emulator bench --instance bench`, or drop the \
@@ -153,6 +168,8 @@ impl Failure {
             Self::Declined
             | Self::Dotenv(_)
             | Self::Ask(_)
+            | Self::FileExists { .. }
+            | Self::NoToken
             | Self::NoSecrets
             | Self::BenchOccupied { .. }
             | Self::Print(_)

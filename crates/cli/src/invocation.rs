@@ -18,7 +18,7 @@ use images::source::Source;
 
 use crate::arguments::{
     Arguments, CommandArguments, CredentialsFormat, FoldersArguments, ImagesArguments,
-    PullArguments, PullSource, SecretsArguments, SettingsArguments,
+    PullArguments, PullSource, SecretsArguments, SettingsArguments, TokenArguments,
 };
 use crate::exit::Exit;
 use crate::manual;
@@ -102,6 +102,11 @@ pub(crate) enum Operation {
         name: Preference,
         value: Option<String>,
     },
+    GithubToken(TokenRequest),
+    Diagnostics {
+        /// `None` makes a new file here.
+        file: Option<PathBuf>,
+    },
     SecretsList,
     SecretsShow {
         name: SecretName,
@@ -155,6 +160,14 @@ pub(crate) enum Consent {
 pub(crate) enum ProbeWish {
     Cached,
     Again,
+}
+
+/// What is done about the token for GitHub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenRequest {
+    Show,
+    Set,
+    Forget,
 }
 
 /// What is told about the program.
@@ -274,6 +287,7 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
         CommandArguments::Pull(arguments) => Operation::Pull(pull(arguments)?),
         CommandArguments::Images { command } => images(command),
         CommandArguments::Settings { command } => settings(command),
+        CommandArguments::Diagnostics { file } => Operation::Diagnostics { file },
         CommandArguments::Bench { runs } => Operation::Bench { runs },
         CommandArguments::Secrets(SecretsArguments::List) => Operation::SecretsList,
         CommandArguments::Secrets(SecretsArguments::Show { name }) => {
@@ -436,6 +450,11 @@ fn settings(command: Option<SettingsArguments>) -> Operation {
             name,
             value: Some(value),
         },
+        Some(SettingsArguments::GithubToken { command }) => Operation::GithubToken(match command {
+            None | Some(TokenArguments::Show) => TokenRequest::Show,
+            Some(TokenArguments::Set) => TokenRequest::Set,
+            Some(TokenArguments::Forget) => TokenRequest::Forget,
+        }),
         Some(SettingsArguments::Unset { name }) => Operation::SettingsSet { name, value: None },
     }
 }

@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::Cli;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use common::{Cli, ended};
 
 #[test]
 fn settings_are_kept_shown_and_checked() {
@@ -30,6 +33,57 @@ fn settings_are_kept_shown_and_checked() {
     assert!(hint.is_some());
     assert_eq!(cli.run(&["settings", "unset", "cache-limit"]).code, 0);
     assert!(cli.run(&["settings", "--json"]).json()["settings"][0]["value"].is_null());
+}
+
+#[test]
+fn the_token_s_source_is_told_and_never_the_token() {
+    let cli = Cli::new();
+    let arguments = ["settings", "github-token", "--json"];
+    assert_eq!(cli.run(&arguments).json()["source"], "none");
+    let named = cli.run_with(&arguments, "GITHUB_TOKEN", "ghp_0123456789");
+    assert_eq!(named.json()["source"], "environment");
+    assert!(!named.stdout.contains("ghp_"));
+    // Nothing on standard input is no token, and an argument is a mistake.
+    let set = ["settings", "github-token", "set", "--json"];
+    let refused = cli.run(&set);
+    assert_eq!((refused.code, refused.error().0.as_str()), (1, "token"));
+    let argument = cli.run(&["settings", "github-token", "set", "ghp_0123456789"]);
+    assert_eq!(argument.code, 2);
+}
+
+#[test]
+fn without_a_keychain_a_token_is_not_kept_anywhere() {
+    let cli = Cli::new();
+    let token = "ghp_abcdefghijklmnop";
+    let mut child = cli
+        .command(&["settings", "github-token", "set", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{token}").unwrap();
+    drop(stdin);
+    let refused = ended(child.wait_with_output().unwrap());
+    assert_eq!(refused.code, 1);
+    let (code, message, hint) = refused.error();
+    assert_eq!(code, "secret_store");
+    assert!(!message.contains(token) && hint.is_some(), "{message}");
+}
+
+#[test]
+fn diagnostics_are_written_once_and_tell_of_what_is_there() {
+    let cli = Cli::new();
+    let path = cli.home().join("d.zip");
+    let arguments = ["diagnostics", path.to_str().unwrap(), "--json"];
+    let written = cli.run_with(&arguments, "STACK_EMULATOR_QEMU", "/no/such/qemu");
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let files = written.json()["files"].as_array().unwrap().clone();
+    assert!(files.iter().any(|file| file == "report.json"), "{files:?}");
+    assert!(std::fs::read(&path).unwrap().starts_with(b"PK"));
+    let again = cli.run(&arguments);
+    assert_eq!((again.code, again.error().0.as_str()), (1, "file_exists"));
 }
 
 #[test]

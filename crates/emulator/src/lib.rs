@@ -25,6 +25,7 @@
 //! | [`ports`], [`host_limits`] | what a start may take of this host |
 //! | [`paths`], [`variables`] | every file's and every environment variable's name |
 //! | [`changes`] | telling a shell that something may have changed |
+//! | [`diagnostics`] | an archive for whoever looks into a problem |
 //! | [`logs`] | their last lines, and what is added |
 //! | [`examine`] | whether this host can run the emulator, and what to do if not |
 //! | [`preferences`] | the settings that are kept in a file |
@@ -38,6 +39,7 @@ mod choice;
 mod clock;
 pub mod config_disk;
 pub mod credentials;
+pub mod diagnostics;
 pub mod dotenv;
 mod error;
 pub mod examine;
@@ -50,8 +52,8 @@ pub mod installed;
 mod instance;
 pub mod lease;
 pub mod lock;
-pub mod offers;
 pub mod logs;
+pub mod offers;
 pub mod paths;
 pub mod policy;
 pub mod ports;

@@ -81,7 +81,11 @@ fn line(model: &Model) -> &str {
 
 #[test]
 fn the_toggle_is_what_the_state_allows() {
-    let toggle = |status: &Status| items(&Model::of(Some(status), None, &[]).entries)[0].0.to_owned();
+    let toggle = |status: &Status| {
+        items(&Model::of(Some(status), None, &[]).entries)[0]
+            .0
+            .to_owned()
+    };
     assert_eq!(toggle(&status(State::Stopped)), "Start");
     assert_eq!(toggle(&status(State::Died)), "Start");
     assert_eq!(toggle(&running()), "Stop");
@@ -118,7 +122,10 @@ fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
 fn a_running_emulator_says_since_when_and_opens_its_dashboard() {
     let model = Model::of(Some(&running()), None, &[]);
     let line = line(&model);
-    assert!(line.starts_with("Running since ") && line.ends_with(", started in 0.56 s"), "{line}");
+    assert!(
+        line.starts_with("Running since ") && line.ends_with(", started in 0.56 s"),
+        "{line}"
+    );
     assert_eq!(items(&model.entries)[1], ("Open dashboard", true));
     let stopped = Model::of(Some(&status(State::Stopped)), None, &[]);
     assert_eq!(items(&stopped.entries)[1], ("Open dashboard", false));
@@ -161,7 +168,14 @@ fn an_item_s_id_says_all_of_its_action() {
     for action in actions {
         assert_eq!(Action::of(&action.id()), Some(action));
     }
-    for id in ["", "start/", "cancel/x", "copy/next", "copy/none/x", "window/none"] {
+    for id in [
+        "",
+        "start/",
+        "cancel/x",
+        "copy/next",
+        "copy/none/x",
+        "window/none",
+    ] {
         assert_eq!(Action::of(id), None, "{id}");
     }
 }

@@ -2,9 +2,11 @@
 
 mod bench;
 mod credentials;
+mod diagnostics;
 mod doctor;
 mod documents;
 mod folders;
+mod github_token;
 mod images;
 mod lifecycle;
 mod logs;
@@ -108,6 +110,8 @@ async fn operate(
         | Operation::ImagesRemove { .. }
         | Operation::ImagesPrune(_)
         | Operation::Doctor { .. }
+        | Operation::Diagnostics { .. }
+        | Operation::GithubToken(_)
         | Operation::Credentials { .. }
         | Operation::Run { .. }
         | Operation::FoldersRemove { .. }
@@ -146,6 +150,8 @@ async fn operate(
         Operation::SettingsList => settings::list(&context),
         Operation::SettingsSet { name, value } => settings::set(&context, &name, value.as_deref()),
         Operation::Doctor { probe } => doctor::examine(&context, probe).await,
+        Operation::Diagnostics { file } => diagnostics::write(&context, file).await,
+        Operation::GithubToken(request) => github_token::run(&context, request).await,
         Operation::Logs {
             source,
             follow,
