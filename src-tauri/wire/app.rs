@@ -92,7 +92,7 @@ pub(crate) enum Update {
     App {
         app: AppInfo,
     },
-    /// Boxed: by far the largest.
+    // Boxed: by far the largest.
     Status {
         status: Box<Status>,
     },
