@@ -89,23 +89,11 @@ pub(crate) enum ConfigFileDrag {
     rename_all_fields = "camelCase"
 )]
 pub(crate) enum Update {
-    App {
-        app: AppInfo,
-    },
+    App { app: AppInfo },
     // Boxed: by far the largest.
-    Status {
-        status: Box<Status>,
-    },
-    Activity {
-        activity: Option<Activity>,
-    },
-    Images {
-        images: InstalledImages,
-    },
-    Projects {
-        projects: Vec<Project>,
-    },
-    Settings {
-        settings: Settings,
-    },
+    Status { status: Box<Status> },
+    Activity { activity: Option<Activity> },
+    Images { images: InstalledImages },
+    Projects { projects: Vec<Project> },
+    Settings { settings: Settings },
 }

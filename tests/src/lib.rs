@@ -238,21 +238,20 @@ impl World {
         template.copy()
     }
 
-    /// A home with the starter image installed, chosen and captured, once for all such worlds: what the
-    /// desktop app needs, which takes no `--image`.
+    /// A home in which the desktop app was used before, once for all such worlds: the starter image is installed,
+    /// chosen and captured, since the app takes no `--image`, and its wizard was closed.
     pub fn installed() -> Self {
         static TEMPLATE: OnceLock<World> = OnceLock::new();
         let template = TEMPLATE.get_or_init(|| {
-            let world = Self::without_image();
+            let mut world = Self::without_image();
             let image = image();
-            world
-                .run([
-                    "pull".as_ref(),
-                    "--json".as_ref(),
-                    "--file".as_ref(),
-                    image.as_os_str(),
-                ])
-                .ok();
+            let pull = ["pull", "--json", "--file"].map(OsStr::new);
+            world.run(pull.into_iter().chain([image.as_os_str()])).ok();
+            let desktop = desktop::Desktop::start(&mut world);
+            let app = desktop.launch(&world);
+            app.page.click("Later");
+            app.page.wait_for_heading("Stopped", desktop::SOON);
+            drop((app, desktop));
             world
         });
         template.copy()

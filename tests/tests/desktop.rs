@@ -40,9 +40,10 @@ fn state(world: &World) -> String {
 }
 
 /// Waits until the menu offers `label`, which says what the app takes the state for.
-fn offers(tray: &Tray, label: &str) {
+#[track_caller]
+fn offers(tray: &Tray, label: &str, limit: Duration) {
     let what = format!("the enabled item {label:?}");
-    tray.wait_for(&what, A_WHILE, |item| item.label == label && item.enabled);
+    tray.wait_for(&what, limit, |item| item.label == label && item.enabled);
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn the_tray_starts_and_stops_and_says_what_is() {
     let desktop = Desktop::start(&mut world);
     let mut app = desktop.launch_alone(&world, &["--hidden"]);
     let tray = desktop.tray();
-    offers(tray, "Start");
+    offers(tray, "Start", SOON);
     assert!(!desktop.shows_window(), "it was launched hidden");
     let stopped = tray.icon();
 
@@ -61,7 +62,7 @@ fn the_tray_starts_and_stops_and_says_what_is() {
         .wait_for("being ready", A_WHILE, |one| {
             one.summary == "The emulator is ready"
         });
-    offers(tray, "Stop");
+    offers(tray, "Stop", SOON);
     assert_eq!(state(&world), "running");
     assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
     tray.wait_for("the state with its start", SOON, |item| {
@@ -79,7 +80,7 @@ fn the_tray_starts_and_stops_and_says_what_is() {
     nowhere(world.user_home(), &values);
 
     tray.click("Stop");
-    offers(tray, "Start");
+    offers(tray, "Start", A_WHILE);
     assert_eq!(state(&world), "stopped");
     assert!(world.qemu_processes().is_empty());
     assert_eq!(app.try_wait().unwrap(), None, "the app goes on");
@@ -92,11 +93,11 @@ fn the_tray_and_the_page_follow_the_command_line() {
     let app = desktop.launch(&world);
     app.page.wait_for_heading("Stopped", SOON);
     world.start();
-    offers(desktop.tray(), "Stop");
+    offers(desktop.tray(), "Stop", SOON);
     app.page.wait_for_heading("Running", SOON);
     app.page.shoot("running");
     world.stop();
-    offers(desktop.tray(), "Start");
+    offers(desktop.tray(), "Start", SOON);
     app.page.wait_for_heading("Stopped", SOON);
     assert_eq!(
         desktop.notifications.all(),
@@ -208,7 +209,7 @@ fn a_second_launch_and_a_notification_show_the_window() {
     let mut world = World::installed();
     let desktop = Desktop::start(&mut world);
     let mut first = desktop.launch_alone(&world, &["--hidden"]);
-    offers(desktop.tray(), "Start");
+    offers(desktop.tray(), "Start", SOON);
     assert!(!desktop.shows_window());
     let second = desktop.launch_alone(&world, &[]).wait().unwrap();
     assert!(second.success());
@@ -255,7 +256,7 @@ fn quitting_asks_what_becomes_of_a_running_emulator() {
     // With nothing to ask about, it just ends.
     desktop.tray().forget();
     let mut app = desktop.launch_alone(&world, &["--hidden"]);
-    offers(desktop.tray(), "Start");
+    offers(desktop.tray(), "Start", SOON);
     desktop.tray().click("Quit");
     assert!(app.wait().unwrap().success());
 }

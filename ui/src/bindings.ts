@@ -609,7 +609,7 @@ export type StatusImage = {
 };
 
 /**  Where secrets can be kept. */
-export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file" | "memory";
+export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file";
 
 /**  A long operation. */
 export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate";

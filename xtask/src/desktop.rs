@@ -12,7 +12,7 @@ use crate::{ui, workspace};
 pub(crate) const PACKAGE: &str = "stack-emulator-desktop";
 /// Embeds the page; without it the app asks a development server for it.
 pub(crate) const EMBEDDED: &str = "stack-emulator-desktop/custom-protocol";
-/// The WebDriver of Tauri's apps, in the version that the tests were written with.
+/// The driver of Tauri's apps by `WebDriver`, in the version that the tests were written with.
 const TAURI_DRIVER: &str = "tauri-driver@2.1.0";
 
 /// Whether the app is optimised.

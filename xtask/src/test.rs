@@ -21,7 +21,7 @@ const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 /// Path of the desktop app under test.
 pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
-/// Path of the WebDriver that drives it.
+/// Path of the `tauri-driver` that drives it.
 pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
 /// Path of the Debian package under test.
 const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";

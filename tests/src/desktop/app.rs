@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::webdriver::{Page, Session};
+use super::webdriver::{Camera, Page, Session};
 use super::{Desktop, SOON, processes, until};
 use crate::{World, from_environment};
 
@@ -57,7 +57,13 @@ impl App {
             now.into_iter().find(|pid| !before.contains(pid))
         });
         Self {
-            page: Page::new(session, super::shots()),
+            page: Page::new(
+                session,
+                Camera {
+                    display: desktop.display.name(),
+                    folder: super::shots(),
+                },
+            ),
             pid,
             driver: driver.keep(),
         }

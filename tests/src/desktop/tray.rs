@@ -203,7 +203,7 @@ impl Tray {
                 flat(&last).into_iter().find(|item| wanted(item)).cloned()
             })
         }));
-        waited.unwrap_or_else(|_| panic!("waited for {what} in the menu {last:#?}"))
+        waited.unwrap_or_else(|_| panic!("waited for {what} in the menu:\n{}", outline(&last, 0)))
     }
 
     /// Waits for an enabled item called `label`, and clicks it.
@@ -224,6 +224,16 @@ impl Tray {
             .call("Event", &event)
             .expect("the menu takes clicks");
     }
+}
+
+/// A menu as text, for people who look into a failure.
+fn outline(items: &[MenuItem], depth: usize) -> String {
+    let lines = items.iter().map(|item| {
+        let state = if item.enabled { "" } else { " (disabled)" };
+        let children = outline(&item.children, depth + 1);
+        format!("{}{}{state}\n{children}", "  ".repeat(depth), item.label)
+    });
+    lines.collect()
 }
 
 /// All items, outer ones before those in them.

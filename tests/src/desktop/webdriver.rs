@@ -4,9 +4,9 @@
 //! copyleft `webdriver` crate or a second HTTP stack for the dozen requests below.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{SOON, until};
@@ -92,7 +92,15 @@ impl Session {
 #[derive(Debug)]
 pub struct Page {
     session: Session,
-    shots: PathBuf,
+    camera: Camera,
+}
+
+/// Takes pictures of what is on the display. Not by the WebDriver: without WebKit's DMABUF renderer, which the
+/// app switches off where there is no graphics card, it never answers.
+#[derive(Debug)]
+pub(super) struct Camera {
+    pub(super) display: String,
+    pub(super) folder: PathBuf,
 }
 
 /// Something on the page.
@@ -103,8 +111,8 @@ pub struct Element<'a> {
 }
 
 impl Page {
-    pub(super) fn new(session: Session, shots: PathBuf) -> Self {
-        Self { session, shots }
+    pub(super) fn new(session: Session, camera: Camera) -> Self {
+        Self { session, camera }
     }
 
     /// The first element that an XPath expression finds.
@@ -181,13 +189,16 @@ impl Page {
         source.as_str().expect("text").to_owned()
     }
 
-    /// Keeps a picture of the window for people to look at.
+    /// Keeps a picture of the display for people to look at.
     pub fn shoot(&self, name: &str) {
-        let picture = self.session.must("/screenshot", None);
-        let picture = picture.as_str().expect("base64");
-        let bytes = base64::engine::general_purpose::STANDARD.decode(picture);
-        let path = self.shots.join(format!("{name}.png"));
-        std::fs::write(path, bytes.expect("base64")).expect("a picture");
+        let taken = Command::new("import")
+            .args(["-display", &self.camera.display, "-window", "root"])
+            .arg(self.camera.folder.join(format!("{name}.png")))
+            .status();
+        assert!(
+            taken.expect("import is there").success(),
+            "no picture of {name}"
+        );
     }
 
     /// [`until`], with what the page shows instead.
