@@ -270,6 +270,8 @@ fn without_a_tray_the_window_opens_and_says_so() {
         .wait_for_text("This desktop shows no tray icons", SOON);
     app.page.shoot("without-tray");
     drop(app);
-    let _app = desktop.launch_alone(&world, &["--hidden"]);
+    let mut app = desktop.launch_alone(&world, &["--hidden"]);
     until("the window", SOON, || desktop.shows_window().then_some(()));
+    app.kill().unwrap();
+    app.wait().unwrap();
 }

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -28,6 +28,8 @@ pub struct App {
     pub page: Page,
     /// The process of the app itself.
     pub pid: u32,
+    /// When its launch was asked for.
+    pub begun: Instant,
     driver: Child,
 }
 
@@ -48,6 +50,7 @@ impl App {
             Session::is_ready(&address).then_some(())
         });
         let before = desktop.app_processes();
+        let begun = Instant::now();
         let session = Session::begin(
             &address,
             &json!({ "tauri:options": { "application": program() } }),
@@ -65,6 +68,7 @@ impl App {
                 },
             ),
             pid,
+            begun,
             driver: driver.keep(),
         }
     }
@@ -84,11 +88,6 @@ impl App {
                 .then_some(())
         });
     }
-
-    /// Resident memory of the app's own process, in bytes.
-    pub fn resident_bytes(&self) -> u64 {
-        resident_bytes(self.pid)
-    }
 }
 
 impl Drop for App {
@@ -100,7 +99,7 @@ impl Drop for App {
 }
 
 /// Resident memory of a process, in bytes.
-pub(super) fn resident_bytes(pid: u32) -> u64 {
+pub fn resident_bytes(pid: u32) -> u64 {
     let path = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(Path::new(&path)).expect("the process is there");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

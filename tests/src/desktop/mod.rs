@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use self::app::{APP, App, DRIVER};
+pub use self::app::{APP, App, DRIVER, resident_bytes};
 pub use self::notifications::{Notification, Notifications};
 pub use self::tray::{Icon, MenuItem, Tray};
 pub use self::webdriver::{Element, Page};
@@ -137,6 +137,11 @@ impl Desktop {
     /// Processes of the app in this session.
     pub fn app_processes(&self) -> Vec<u32> {
         processes::of_program(&self.keychain.address(), &app::program())
+    }
+
+    /// Processor time that the app and its web view have taken so far, in seconds.
+    pub fn cpu_seconds(&self) -> f64 {
+        processes::cpu_seconds(&self.keychain.address())
     }
 
     /// What is on the clipboard; empty if nothing is.

@@ -1,5 +1,13 @@
 //! What shows notifications: it keeps them, and does what a person would with them.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_arguments,
+    clippy::unused_self,
+    clippy::used_underscore_binding,
+    reason = "the D-Bus interface's form, seen through the macro"
+)]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -36,7 +44,6 @@ struct Server {
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
 impl Server {
-    #[expect(clippy::too_many_arguments, reason = "the interface's form")]
     fn notify(
         &self,
         app_name: String,
@@ -65,15 +72,12 @@ impl Server {
         id
     }
 
-    #[expect(clippy::unused_self, reason = "the interface's form")]
     fn close_notification(&self, _id: u32) {}
 
-    #[expect(clippy::unused_self, reason = "the interface's form")]
     fn get_capabilities(&self) -> Vec<&'static str> {
         vec!["actions", "body"]
     }
 
-    #[expect(clippy::unused_self, reason = "the interface's form")]
     fn get_server_information(&self) -> (&'static str, &'static str, &'static str, &'static str) {
         ("e2e", "Stack Emulator", "1", "1.2")
     }

@@ -9,6 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a process has to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The keychain's name, as far as the kernel keeps it.
+const KEYCHAIN: &str = "gnome-keyring-d";
+
 /// Processes whose environment names the bus at `address`.
 fn of_session(address: &str) -> Vec<u32> {
     let needle = format!("DBUS_SESSION_BUS_ADDRESS={address}");
@@ -42,6 +45,23 @@ pub(super) fn of_program(address: &str, program: &Path) -> Vec<u32> {
     pids
 }
 
+/// Processor time of all processes of the session but its keychain's, in seconds.
+pub(super) fn cpu_seconds(address: &str) -> f64 {
+    let ticks: u64 = of_session(address)
+        .into_iter()
+        .filter(|pid| !is(*pid, KEYCHAIN))
+        .filter_map(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name is in brackets and may hold anything; user and system time are the 12th and 13th after it.
+            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+        })
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    seconds
+}
+
 /// Kills every process of the session, and those that they start meanwhile.
 pub(super) fn end_all(address: &str) {
     let begun = Instant::now();
@@ -49,7 +69,7 @@ pub(super) fn end_all(address: &str) {
         let left: Vec<u32> = of_session(address)
             .into_iter()
             // The keychain ends with the bus that it is on.
-            .filter(|pid| !is(*pid, "gnome-keyring-d"))
+            .filter(|pid| !is(*pid, KEYCHAIN))
             .collect();
         if left.is_empty() || begun.elapsed() > GRACE {
             return;

@@ -1,5 +1,12 @@
 //! The panel's side of a tray icon: a `StatusNotifierWatcher`, and a client of the icon's `dbusmenu`.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    clippy::used_underscore_binding,
+    reason = "the D-Bus interface's form, seen through the macro"
+)]
+
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -52,7 +59,6 @@ impl Watcher {
         self.items.changed.notify_all();
     }
 
-    #[expect(clippy::unused_self, reason = "the interface's form")]
     fn register_status_notifier_host(&self, _service: &str) {}
 
     #[zbus(property)]

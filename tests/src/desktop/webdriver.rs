@@ -205,13 +205,10 @@ impl Page {
     #[track_caller]
     fn told<T>(&self, what: &str, limit: Duration, ask: impl FnMut() -> Option<T>) -> T {
         let waiting = std::panic::AssertUnwindSafe(|| until(what, limit, ask));
-        match std::panic::catch_unwind(waiting) {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.shoot("failure");
-                panic!("waited for {what}; the page shows:\n{}", self.text());
-            }
-        }
+        std::panic::catch_unwind(waiting).unwrap_or_else(|_| {
+            self.shoot("failure");
+            panic!("waited for {what}; the page shows:\n{}", self.text());
+        })
     }
 }
 
