@@ -153,6 +153,15 @@ impl Page {
         });
     }
 
+    /// Chooses one of several options by its label, as soon as it is there.
+    #[track_caller]
+    pub fn choose(&self, label: &str) {
+        let xpath = format!("//label[normalize-space(.)={}]", literal(label));
+        self.told(&format!("the option {label:?}"), SOON, || {
+            self.find(&xpath)?.try_click().then_some(())
+        });
+    }
+
     /// Waits until `text` is somewhere on the page.
     #[track_caller]
     pub fn wait_for_text(&self, text: &str, limit: Duration) {
