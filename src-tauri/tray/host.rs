@@ -16,7 +16,7 @@ pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>
         Ok(()) => {}
         // Without a session bus there is no panel to speak of.
         Err(error) => {
-            tracing::info!(%error, "no longer known whether this desktop shows tray icons")
+            tracing::info!(%error, "no longer known whether this desktop shows tray icons");
         }
     }
 }

@@ -251,6 +251,44 @@ mod tests {
         assert_eq!(branch_of_tag("emulator-v1.2"), None);
     }
 
+    #[tokio::test]
+    async fn a_download_is_unfinished_once_nobody_is_at_it() {
+        use images::fetch::claim;
+        use images::github::{GitHub, Options, Repo};
+        use images::progress::Silent;
+
+        let dir = tempfile::tempdir().unwrap();
+        let home = [(
+            "STACK_EMULATOR_HOME".into(),
+            dir.path().join("emulator").into(),
+        )];
+        let settings = Settings::from_variables(home).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        let disk = dir.path().canonicalize().unwrap().join("disk.qcow2");
+        std::fs::write(&disk, "123456789").unwrap();
+        let source = Source::File(disk);
+        emulator.begin_set_up(Some(&source)).unwrap();
+
+        let github = GitHub::new(Options::default()).unwrap();
+        let repository = Repo::default();
+        let resolved = resolve(&github, &repository, &source, Arch::Amd64, &Silent);
+        let resolved = resolved.await.unwrap();
+        let staging = emulator.home().image_store().incoming();
+        let right = claim(&resolved, &staging, &Silent).await.unwrap();
+        std::fs::write(right.folder().join("disk.qcow2.part"), "1234").unwrap();
+        assert_eq!(bytes_here(&staging, &resolved), 4);
+        assert_eq!(emulator.unfinished_pulls().unwrap(), []);
+        drop(right);
+        let unfinished = UnfinishedPull {
+            source,
+            label: "disk.qcow2".into(),
+            done: 4,
+            total: 9,
+            set_up: true,
+        };
+        assert_eq!(emulator.unfinished_pulls().unwrap(), [unfinished]);
+    }
+
     #[test]
     fn what_setting_up_has_left_is_offered_before_there_is_a_download() {
         let dir = tempfile::tempdir().unwrap();

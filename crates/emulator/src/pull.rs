@@ -8,7 +8,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use images::Token;
 use images::fetch::{ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers};
 use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
 use images::progress as theirs;
@@ -22,7 +21,7 @@ use crate::instance::{Emulator, Held};
 use crate::preferences::Preferences;
 use crate::progress::{Event, Phase, PhaseTime, Reporter, milliseconds};
 use crate::prune::PruneReport;
-use crate::token::github_token;
+use crate::token::{from_keychain, github_token};
 
 /// Why an image cannot be got.
 #[derive(Debug, thiserror::Error)]
@@ -313,12 +312,8 @@ impl Emulator {
 
     pub(crate) async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
         let keychain = async {
-            // It is for GitHub itself, not for a mirror.
-            if self.settings.github_api.is_some() {
-                return None;
-            }
-            match crate::store::github_token().await {
-                Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
+            match from_keychain(&self.settings).await {
+                Ok(token) => token,
                 // Releases can be had without one.
                 Err(error) => {
                     reporter.report(Event::Warning(&format!(

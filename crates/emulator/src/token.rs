@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::instance::Emulator;
+use crate::store::StoreError;
 use crate::variables::Settings;
 
 /// `gh` reads a file or a keychain; one that waits for a user to unlock that is
@@ -36,19 +37,12 @@ impl Emulator {
     /// Where the token would come from now. Asks the keychain and `gh`, and so
     /// may take as long as they are given.
     pub async fn github_token_source(&self) -> Result<TokenSource, Error> {
-        // What the keychain holds is for GitHub itself, as with a pull.
         let mut refused = None;
         let keychain = async {
-            if self.settings.github_api.is_some() {
-                return None;
-            }
-            match crate::store::github_token().await {
-                Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
-                Err(error) => {
-                    refused = Some(error);
-                    None
-                }
-            }
+            from_keychain(&self.settings).await.unwrap_or_else(|error| {
+                refused = Some(error);
+                None
+            })
         };
         let found = find(&self.settings, keychain).await;
         match (found, refused) {
@@ -84,6 +78,15 @@ async fn find(
         None => Some((from_gh("gh").await?, TokenSource::Gh)),
         Some(_) => None,
     }
+}
+
+/// The token in the keychain, which is for GitHub itself and not for a mirror.
+pub(crate) async fn from_keychain(settings: &Settings) -> Result<Option<Token>, StoreError> {
+    if settings.github_api.is_some() {
+        return Ok(None);
+    }
+    let token = crate::store::github_token().await?;
+    Ok(token.and_then(|token| Token::new(token.expose().to_owned())))
 }
 
 /// The token that `gh` keeps for github.com, if `program` is `gh` and has one.
