@@ -153,6 +153,20 @@ impl Page {
         });
     }
 
+    /// Waits for a button and clicks it, where that may end the app before the WebDriver has an answer.
+    #[track_caller]
+    pub fn click_to_the_end(&self, name: &str) {
+        self.told(&format!("the button {name:?}"), SOON, || {
+            let button = self.button(name)?;
+            match button.ask_to_click() {
+                Ok(_) => Some(()),
+                Err(Refused { error, .. }) if MOVED.contains(&error.as_str()) => None,
+                // The page went with the app, which the caller waits for.
+                Err(_) => Some(()),
+            }
+        });
+    }
+
     /// Goes to a page by its link at the side, which may also say how things are there.
     #[track_caller]
     pub fn go(&self, page: &str) {
@@ -253,9 +267,13 @@ impl Element<'_> {
         Some(text.as_str()?.to_owned())
     }
 
-    fn try_click(&self) -> bool {
+    fn ask_to_click(&self) -> Result<Value, Refused> {
         let path = format!("/element/{}/click", self.id);
-        match self.session.ask(&path, Some(&json!({}))) {
+        self.session.ask(&path, Some(&json!({})))
+    }
+
+    fn try_click(&self) -> bool {
+        match self.ask_to_click() {
             Ok(_) => true,
             Err(Refused { error, .. }) if MOVED.contains(&error.as_str()) => false,
             Err(refused) => panic!("cannot click: {refused}"),
