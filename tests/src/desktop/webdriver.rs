@@ -159,10 +159,9 @@ impl Page {
         self.told(&format!("the button {name:?}"), SOON, || {
             let button = self.button(name)?;
             match button.ask_to_click() {
-                Ok(_) => Some(()),
                 Err(Refused { error, .. }) if MOVED.contains(&error.as_str()) => None,
-                // The page went with the app, which the caller waits for.
-                Err(_) => Some(()),
+                // After other errors the page went with the app, for which the caller waits.
+                Ok(_) | Err(_) => Some(()),
             }
         });
     }
