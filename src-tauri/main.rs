@@ -1,11 +1,8 @@
-//! Stack Emulator for the desktop.
-//!
-//! The tray icon and the window are not built yet; until they are, this binary
-//! says where the working product is, rather than opening an empty window.
+//! Stack Emulator for the desktop: see the library of this package.
+
+// No console window beside the app's own.
+#![cfg_attr(windows, windows_subsystem = "windows")]
 
 fn main() -> std::process::ExitCode {
-    eprintln!(
-        "The desktop app is not part of this release. Use the command line: `stack-emulator --help`."
-    );
-    std::process::ExitCode::FAILURE
+    stack_emulator_desktop::run(std::env::args_os())
 }

@@ -17,6 +17,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+pub mod desktop;
 pub mod keychain;
 pub mod leaks;
 
@@ -237,6 +238,25 @@ impl World {
         template.copy()
     }
 
+    /// A home in which the desktop app was used before, once for all such worlds: the starter image is installed,
+    /// chosen and captured, since the app takes no `--image`, and its wizard was closed.
+    pub fn installed() -> Self {
+        static TEMPLATE: OnceLock<World> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| {
+            let mut world = Self::without_image();
+            let image = image();
+            let pull = ["pull", "--json", "--file"].map(OsStr::new);
+            world.run(pull.into_iter().chain([image.as_os_str()])).ok();
+            let desktop = desktop::Desktop::start(&mut world);
+            let app = desktop.launch(&world);
+            app.page.click("Later");
+            app.page.wait_for_heading("Stopped", desktop::SOON);
+            drop((app, desktop));
+            world
+        });
+        template.copy()
+    }
+
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
         let copy = Self::new(self.image.clone(), "home");
@@ -274,16 +294,21 @@ impl World {
 
     /// The command line with `arguments`, not yet run.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let program = from_environment(PROGRAM);
+        let mut command = self.as_here(from_environment(PROGRAM));
+        if let Some(image) = &self.image {
+            command.arg("--image").arg(image);
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Any program with this world's environment, not yet run.
+    pub fn as_here(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = match &self.disk {
             Some(disk) => disk.command(program),
             None => Command::new(program),
         };
-        if let Some(image) = &self.image {
-            command.arg("--image").arg(image);
-        }
         command
-            .args(arguments)
             .env("HOME", self.home.path())
             .env("STACK_EMULATOR_HOME", &self.emulator_home)
             .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
@@ -425,21 +450,24 @@ impl Drop for World {
     }
 }
 
-/// `GET` of a path on the backend with the given headers: status and body.
-pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-    let client = reqwest::blocking::Client::builder()
+/// A client for servers on this host, with a limit for each request.
+fn loopback_client(limit: Duration) -> reqwest::blocking::Client {
+    reqwest::blocking::Client::builder()
         .tls_backend_preconfigured(images::http::no_tls().expect("a TLS configuration"))
         .no_proxy()
+        .timeout(limit)
         .build()
-        .expect("a client");
+        .expect("a client")
+}
+
+/// `GET` of a path on the backend with the given headers: status and body.
+pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let client = loopback_client(Duration::from_secs(30));
     let mut request = client.get(format!("http://127.0.0.1:{}{path}", ports().1));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let answer = request
-        .timeout(Duration::from_secs(30))
-        .send()
-        .expect("the backend answers");
+    let answer = request.send().expect("the backend answers");
     let status = answer.status().as_u16();
     (status, answer.json().unwrap_or(Value::Null))
 }

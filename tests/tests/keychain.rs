@@ -7,6 +7,8 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use e2e::keychain::Keychain;
@@ -198,4 +200,40 @@ fn a_rotation_that_is_killed_leaves_values_that_the_guest_takes() {
     }
     assert_eq!(keychain.entries().len(), 4);
     world.discard();
+}
+
+#[test]
+fn a_token_for_github_is_kept_in_the_keychain_alone() {
+    let keychain = Keychain::start();
+    let mut world = World::empty();
+    world.set("DBUS_SESSION_BUS_ADDRESS", keychain.address());
+    // As long as the search wants it.
+    let token = format!("ghp_{}", "x7".repeat(30));
+    let source = |world: &World| {
+        let told = world.run(["settings", "github-token", "--json"]).ok();
+        told.json()["source"].as_str().unwrap().to_owned()
+    };
+    let mut set = world
+        .command(["settings", "github-token", "set", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(set.stdin.take().unwrap(), "{token}").unwrap();
+    let output = set.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(!String::from_utf8_lossy(&output.stdout).contains(&token));
+    assert_eq!(source(&world), "keychain");
+    let values: Vec<_> = keychain
+        .entries()
+        .into_iter()
+        .map(|entry| entry.value)
+        .collect();
+    assert_eq!(values, std::slice::from_ref(&token));
+    nowhere(world.user_home(), &[token]);
+    let forgotten = world
+        .run(["settings", "github-token", "forget", "--json"])
+        .ok();
+    assert_ne!(forgotten.json()["source"], "keychain");
+    assert!(keychain.entries().is_empty());
 }

@@ -6,9 +6,11 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use e2e::World;
+use e2e::keychain::Keychain;
 use e2e::leaks::nowhere;
 
 const NAMES: [&str; 4] = ["pck", "ssk", "sak", "cron"];
@@ -37,6 +39,104 @@ fn a_start_a_rotation_and_a_stop_leave_no_secret() {
         Some(0),
         "a dropped session's secrets go with it"
     );
+}
+
+/// What is killed in the middle of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    /// Nobody is left to clean up.
+    OurProcess,
+    /// Whoever started it tells of the failure, and may try another way.
+    Qemu,
+}
+
+#[test]
+fn a_start_that_fails_in_any_phase_leaves_no_secret() {
+    // A keychain that can be read, so that the values of a start are known
+    // that was never done.
+    let keychain = Keychain::start();
+    let mut world = World::captured();
+    world.set("DBUS_SESSION_BUS_ADDRESS", keychain.address());
+    let all = [
+        "Begin(Prepare)",
+        "Begin(Qemu)",
+        "Begin(Load)",
+        "Begin(Agent)",
+        "Begin(Clock)",
+        "Begin(Rotate)",
+        "End(Rotate",
+        "Begin(Ready)",
+        "End(Ready",
+    ];
+    let ours = all.map(|moment| (Victim::OurProcess, moment));
+    let qemu = ["Begin(Rotate)", "Begin(Ready)"].map(|moment| (Victim::Qemu, moment));
+    for (victim, moment) in ours.into_iter().chain(qemu) {
+        let mut start = world.spawn(["start", "--json", "--verbose"]);
+        let mut told = String::new();
+        let mut stderr = BufReader::new(start.stderr.take().unwrap());
+        while !told.contains(moment) {
+            let read = stderr.read_line(&mut told).unwrap();
+            assert_ne!(read, 0, "never came to {moment}: {told}");
+        }
+        match victim {
+            Victim::OurProcess => start.kill().unwrap(),
+            Victim::Qemu => world.kill_qemu(),
+        }
+        stderr.read_to_string(&mut told).unwrap();
+        let output = start.wait_with_output().unwrap();
+        told.push_str(&String::from_utf8_lossy(&output.stdout));
+        // Values on their way into the guest are one entry with a line each.
+        let values: Vec<String> = keychain
+            .entries()
+            .iter()
+            .flat_map(|entry| entry.value.lines())
+            .map(ToOwned::to_owned)
+            .collect();
+        if moment.contains("Ready") {
+            assert!(values.len() >= 4, "{moment}: {}", values.len());
+        }
+        nowhere(world.user_home(), &values);
+        for value in &values {
+            assert!(!told.contains(value), "{victim:?} {moment}: it was printed");
+        }
+        // Cleans up; what it says may not tell a value either.
+        let cleaned = world.run(["reset", "--yes", "--json", "--verbose"]).ok();
+        for value in &values {
+            let said = [&cleaned.stdout, &cleaned.stderr];
+            assert!(!said.iter().any(|text| text.contains(value)), "{moment}");
+        }
+        nowhere(world.user_home(), &values);
+    }
+    world.discard();
+}
+
+#[test]
+fn a_diagnostics_archive_of_a_running_emulator_holds_no_secret() {
+    let world = World::captured();
+    world.start();
+    let values: Vec<String> = NAMES.iter().map(|name| world.secret(name)).collect();
+    let path = world.user_home().join("diagnostics.zip");
+    let arguments = ["diagnostics", path.to_str().unwrap(), "--json"];
+    let written = world.run(arguments).ok().json();
+    let files = written["files"].as_array().unwrap();
+    for name in ["report.json", "records/run.json", "logs/serial.log"] {
+        assert!(files.iter().any(|file| file == name), "{name}: {files:?}");
+    }
+    let unpacked = world.user_home().join("unpacked");
+    std::fs::create_dir(&unpacked).unwrap();
+    let status = std::process::Command::new("bsdtar")
+        .arg("-xf")
+        .arg(&path)
+        .arg("-C")
+        .arg(&unpacked)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let report = std::fs::read_to_string(unpacked.join("report.json")).unwrap();
+    assert!(report.contains("\"running\""), "{report}");
+    assert!(!report.contains(world.user_home().to_str().unwrap()));
+    nowhere(world.user_home(), &values);
+    world.discard();
 }
 
 #[test]

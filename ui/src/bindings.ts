@@ -95,9 +95,9 @@ export const commands = {
 
 /** Events */
 export const events = {
-	configFileDrag: makeEvent<ConfigFileDrag>("config-file-drag"),
-	navigate: makeEvent<Navigate>("navigate"),
-	quitRequested: makeEvent<QuitRequested>("quit-requested"),
+	configFileDrag: makeEvent<ConfigFileDrag, ConfigFileDrag>("config-file-drag"),
+	navigate: makeEvent<Navigate, Navigate>("navigate"),
+	quitRequested: makeEvent<QuitRequested, QuitRequested>("quit-requested"),
 };
 
 /* Types */
@@ -289,7 +289,9 @@ export type Memory = {
 };
 
 /**  The tray or a notification wants a page shown. */
-export type Navigate = { page: Page };
+export type Navigate = {
+	page: Page,
+};
 
 /**  A thing to read. */
 export type Notice = {
@@ -553,6 +555,9 @@ export type SnapshotInfo = {
 /**  A part of a task. */
 export type Stage = "pull" | "capture" | "start" | "stop" | "rotate" | "reset";
 
+/**  How a machine came to run. */
+export type StartKind = "resumed" | "continued" | "cold";
+
 /**  How the present machine was started. */
 export type StartSummary = {
 	kind: StartKind,
@@ -566,9 +571,6 @@ export type StartSummary = {
 	/**  False if the placeholder secrets are in force. */
 	rotated: boolean,
 };
-
-/**  How a machine came to run. */
-export type StartKind = "resumed" | "continued" | "cold";
 
 /**  What an instance is doing. */
 export type State = "stopped" | "starting" | "running" | "paused" | "stopping" | "capturing" | "interrupted" | "died";
@@ -607,7 +609,7 @@ export type StatusImage = {
 };
 
 /**  Where secrets can be kept. */
-export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file" | "memory";
+export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file";
 
 /**  A long operation. */
 export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate";
@@ -653,11 +655,28 @@ async function typedError<T, E>(result: Promise<T>): Promise<{ status: "ok"; dat
     }
 }
 
-function makeEvent<T>(name: string) {
+type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;
+
+type EventEmitTo<T> = [T] extends [null] ? (target: __TAURI_EVENT.EventTarget | string) => Promise<void> : (target: __TAURI_EVENT.EventTarget | string, payload: T) => Promise<void>;
+
+function makeEvent<TListen, TEmit = TListen>(name: string, serialize?: (payload: TEmit) => unknown, deserialize?: (payload: any) => TListen) {
+    const mapEvent = (cb: __TAURI_EVENT.EventCallback<TListen>) => (event: __TAURI_EVENT.Event<any>) => cb({ ...event, payload: deserialize ? deserialize(event.payload) : event.payload });
+    const mapPayload = (payload: TEmit) => serialize ? serialize(payload) : payload;
+
     const base = {
-        listen: (cb: __TAURI_EVENT.EventCallback<T>) => __TAURI_EVENT.listen(name, cb),
-        once: (cb: __TAURI_EVENT.EventCallback<T>) => __TAURI_EVENT.once(name, cb),
-        emit: (payload: T) => __TAURI_EVENT.emit(name, payload) as unknown as Promise<void>,
+        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.listen(name, mapEvent(cb)),
+        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.once(name, mapEvent(cb)),
+        emit: ((payload: TEmit) => __TAURI_EVENT.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => __TAURI_EVENT.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
     };
-    return base;
+
+    const fn = (target: import("@tauri-apps/api/webview").Webview | import("@tauri-apps/api/window").Window) => ({
+        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.listen(name, mapEvent(cb)),
+        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.once(name, mapEvent(cb)),
+        emit: ((payload: TEmit) => target.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => target.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
+    });
+
+    return Object.assign(fn, base);
 }
+

@@ -5,9 +5,11 @@
 mod bench;
 mod cargo;
 mod command;
+mod desktop;
 mod fuzz;
 mod image;
 mod lint;
+mod package;
 mod progress;
 mod setup;
 mod stages;
@@ -43,6 +45,8 @@ enum Command {
     Bench(bench::Args),
     /// Run the fuzz targets for a while
     Fuzz(fuzz::Args),
+    /// Build the desktop app's Debian package
+    Package(package::Args),
     /// Install what this machine lacks: QEMU 9 or later, image and test tools
     Setup(setup::Args),
     /// Build the guest image, or say where the cached one is
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Package(args) => package::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Image(args) => image::run(&args),
     };

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::stages::{Stages, run as run_command};
-use crate::{fuzz, image, setup, ui, workspace};
+use crate::{desktop, fuzz, image, package, setup, ui, workspace};
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
@@ -19,6 +19,12 @@ const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Path of the command line under test.
 const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
+/// Path of the desktop app under test.
+pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
+/// Path of the `tauri-driver` that drives it.
+pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
+/// Path of the Debian package under test.
+const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
@@ -52,6 +58,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut stages = Stages::new("test");
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
     if wanted(Stage::Crates) {
+        // The desktop app is one of them, and embeds it.
+        stages.run("page for the app", || ui::build(&root))?;
         stages.run("crates", || crates(&root, &args.rest))?;
     }
     if wanted(Stage::Ui) {
@@ -70,7 +78,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     let program = stages.run("end-to-end programs", || {
         run_command(end_to_end(&root).arg("--no-run"))?;
-        build_program(&root)
+        package::build_program(&root)
+    })?;
+    let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
+    let app = stages.run("desktop app", || {
+        desktop::build(&root, desktop::Profile::Dev)
+    })?;
+    let package = stages.run("package", || {
+        package::bundle(&root, desktop::Profile::Dev, &program)
     })?;
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
@@ -82,6 +97,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env(IMAGE, image)
                 .env(SLOW_IMAGE, slow)
                 .env(PROGRAM, program)
+                .env(DESKTOP, app)
+                .env(TAURI_DRIVER, driver)
+                .env(PACKAGE, package)
                 .env("TMPDIR", scratch.path())
                 // Each test has virtual machines of its own, and what several of them take
                 // from each other is time, which is what many of them measure.
@@ -94,7 +112,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn crates(root: &Path, rest: &[String]) -> Result<()> {
     run_command(
         cargo(root, "test")
-            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast", "--"])
+            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast"])
+            // The same features as the app that the end-to-end tests drive, or it would all be built twice.
+            .args(["--features", desktop::EMBEDDED, "--"])
             .args(rest),
     )
 }
@@ -103,12 +123,6 @@ fn end_to_end(root: &Path) -> std::process::Command {
     let mut command = cargo(root, "test");
     command.args(["--package", "e2e", "--tests", "--no-fail-fast"]);
     command
-}
-
-/// The command line as it is shipped: the tests wait for it, and some measure it.
-fn build_program(root: &Path) -> Result<PathBuf> {
-    run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
-    Ok(workspace::target_dir(root).join("release/stack-emulator"))
 }
 
 fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {

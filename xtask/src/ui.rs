@@ -38,6 +38,16 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     Npm::ready(root)?.run(&["run", "--silent", "build", "--", "--logLevel=warn"])
 }
 
+/// Tauri's own command line, which is one of the page's packages, at the root of the checkout.
+pub(crate) fn tauri(root: &Path, arguments: &[&str]) -> Result<()> {
+    let npm = Npm::ready(root)?;
+    let script = npm.ui.join("node_modules/@tauri-apps/cli/tauri.js");
+    run(tied(&npm.node, OnOurDeath::Terminate)
+        .arg(script)
+        .args(arguments)
+        .current_dir(root))
+}
+
 /// That build, unit tests, and every page in a real browser.
 pub(crate) fn test(root: &Path) -> Result<()> {
     build(root)?;

@@ -2,8 +2,9 @@
 //! not done yet.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use images::Sha256Digest;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 use crate::cargo::cargo;
 use crate::command::output_of;
+use crate::desktop::{self, Profile};
 use crate::stages::{Stages, run as run_command};
 use crate::{image, setup, workspace};
 
@@ -19,6 +21,9 @@ const PROGRAM: &str = "stack-emulator";
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Open the desktop app, which starts the emulator on demand, instead of starting it here
+    #[arg(long, conflicts_with = "start")]
+    desktop: bool,
     /// Arguments for `stack-emulator start`
     #[arg(last = true)]
     start: Vec<String>,
@@ -28,21 +33,32 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let root = workspace::root()?;
     let mut stages = Stages::new("up");
-    stages.run("set-up", || setup::ensure(&[setup::Need::Image]))?;
+    let need = if args.desktop {
+        setup::Need::Desktop
+    } else {
+        setup::Need::Image
+    };
+    stages.run("set-up", || setup::ensure(&[need]))?;
     let program = stages.run("command line", || install_program(&root))?;
     let built = stages.run("image", || image::ensure_built(&image::Args::of(None)))?;
     let kept = stages.run("image in place", || {
         place_image(&program, &built.qcow2, &args.start)
     })?;
+    if args.desktop {
+        let app = stages.run("desktop app", || desktop::build(&root, Profile::Release))?;
+        stages.run("launch", || launch(&app))?;
+        eprint!("{}", stages.table());
+        eprintln!("\nThe desktop app is open: {}", app.display());
+        tell_of_old_image(&kept);
+        return Ok(());
+    }
     stages.run("start", || {
         run_command(Command::new(&program).arg("start").args(&args.start))
     })?;
     eprint!("{}{}", stages.table(), phases(&program, &args.start)?);
     eprintln!("{}", credentials(&program, &args.start));
     eprintln!("\nStop it with `stack-emulator stop`, start it again with `stack-emulator start`.");
-    if let Kept::Old { because } = kept {
-        eprintln!("This is the image of before: {because}.");
-    }
+    tell_of_old_image(&kept);
     match find_in_path(std::env::var_os("PATH").as_deref()) {
         Some(first) if same_file(&first, &program) => {}
         Some(first) => eprintln!(
@@ -56,6 +72,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             program.parent().unwrap_or(&program).display()
         ),
     }
+    Ok(())
+}
+
+fn tell_of_old_image(kept: &Kept) {
+    if let Kept::Old { because } = kept {
+        eprintln!("This is the image of before: {because}.");
+    }
+}
+
+/// Opens the app, which goes on when this command and its terminal have ended.
+fn launch(app: &Path) -> Result<()> {
+    Command::new(app)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run {}", app.display()))?;
     Ok(())
 }
 

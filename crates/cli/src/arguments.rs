@@ -133,8 +133,12 @@ pub(crate) enum CommandArguments {
             cache-limit     most that images and snapshots may take on disk, such as 20GB\n\
             archive-after   days after which a snapshot that nobody used is compressed\n\
             repository      where images come from, as OWNER/NAME\n\
-            branch          whose newest image is pulled\n\n\
-            Limits are looked after at the end of each `pull` and by `images prune`.")]
+            branch          whose newest image is pulled\n\
+            ram             guest memory, as 4GiB\n\
+            vcpus           number of virtual CPUs\n\
+            no-rotation     on keeps the placeholder keys, which everybody knows\n\
+            port.SERVICE    host port of a service of the image, such as port.backend\n\n\
+            A variable that is set goes before its setting. Limits are looked after at the end of each `pull` and by `images prune`.")]
     Settings {
         #[command(subcommand)]
         command: Option<SettingsArguments>,
@@ -145,11 +149,23 @@ pub(crate) enum CommandArguments {
         #[arg(long)]
         probe_again: bool,
     },
+    /// Write an archive for whoever looks into a problem
+    #[command(long_about = "Write an archive for whoever looks into a problem.\n\n\
+            A zip file with the state, what `doctor` finds, settings, records and the ends of the logs. Secrets \
+            are left out, and the home folder is written as ~; have a look before you publish it.")]
+    Diagnostics {
+        /// Where to; a new file in this folder unless given
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: Option<PathBuf>,
+    },
     /// Show the guest's serial console
     Logs {
         /// Show what QEMU itself said instead
         #[arg(long)]
         qemu: bool,
+        /// Show what the desktop app said instead
+        #[arg(long, conflicts_with = "qemu")]
+        app: bool,
         /// Go on showing what is added
         #[arg(short, long)]
         follow: bool,
@@ -301,17 +317,39 @@ pub(crate) enum SettingsArguments {
     /// Change a setting
     Set {
         /// Which
-        #[arg(value_parser = preference())]
+        #[arg(value_parser = preference)]
         name: Preference,
         /// Its new value
         value: String,
     },
+    /// Tell where the token for GitHub comes from, keep one or forget it
+    #[command(
+        long_about = "Tell where the token for GitHub comes from, keep one or forget it.\n\n\
+            It is looked for in GITHUB_TOKEN, in the keychain, and with the `gh` tool. `set` reads one from \
+            standard input, unseen at a terminal, and puts it into the keychain; it is never an argument, \
+            which other users could see."
+    )]
+    GithubToken {
+        #[command(subcommand)]
+        command: Option<TokenArguments>,
+    },
     /// Go back to a setting's default
     Unset {
         /// Which
-        #[arg(value_parser = preference())]
+        #[arg(value_parser = preference)]
         name: Preference,
     },
+}
+
+/// `settings github-token …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenArguments {
+    /// Tell where it comes from
+    Show,
+    /// Keep the one on standard input in the keychain
+    Set,
+    /// Remove it from the keychain
+    Forget,
 }
 
 /// Which app.
@@ -378,12 +416,10 @@ fn arch() -> impl TypedValueParser<Value = Arch> {
     PossibleValuesParser::new(["amd64", "arm64"]).try_map(|typed| typed.parse::<Arch>())
 }
 
-fn preference() -> impl TypedValueParser<Value = Preference> {
-    PossibleValuesParser::new(Preference::ALL.map(Preference::name)).try_map(|typed| {
-        Preference::ALL
-            .into_iter()
-            .find(|name| name.name() == typed)
-            .ok_or("no such setting")
+fn preference(typed: &str) -> Result<Preference, String> {
+    Preference::from_name(typed).ok_or_else(|| {
+        let names = Preference::FIXED.map(|name| name.name());
+        format!("the settings are {} and port.SERVICE", names.join(", "))
     })
 }
 

@@ -31,30 +31,15 @@ pub(crate) enum Failure {
     /// The question could not be put.
     #[error("cannot ask on the terminal")]
     Ask(#[source] io::Error),
-    /// The log is not there.
-    #[error("there is no log at {} yet", path.display())]
-    NoLog {
-        /// Where it was looked for.
+    /// A file would be overwritten.
+    #[error("{} is there already", path.display())]
+    FileExists {
+        /// The file.
         path: PathBuf,
     },
-    /// The log cannot be read.
-    #[error("cannot read the log {}", path.display())]
-    ReadLog {
-        /// The log.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// The log's folder cannot be watched.
-    #[error("cannot follow the log {}", path.display())]
-    FollowLog {
-        /// The log.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: notify::Error,
-    },
+    /// No token came on standard input.
+    #[error("what standard input gave is no token")]
+    NoToken,
     /// There are no secrets to show.
     #[error("there are no secrets: the emulator has not been started, or they were dropped")]
     NoSecrets,
@@ -128,8 +113,8 @@ impl Failure {
             Self::Engine(error) => error.code(),
             Self::Declined => "declined",
             Self::NobodyToAsk | Self::Ask(_) => "confirmation",
-            Self::NoLog { .. } => "log_missing",
-            Self::ReadLog { .. } | Self::FollowLog { .. } => "log",
+            Self::FileExists { .. } => "file_exists",
+            Self::NoToken => "token",
             Self::NoSecrets => "secrets_missing",
             Self::Program { .. } => "program",
             Self::BenchOccupied { .. } => "occupied",
@@ -149,9 +134,11 @@ impl Failure {
             }
             Self::Engine(error) => return error.hint(),
             Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
-            Self::NoLog { .. } | Self::NoSecrets => {
-                "Start the emulator first: `stack-emulator start`."
+            Self::FileExists { .. } => "Name another file.",
+            Self::NoToken => {
+                "Give one line: `gh auth token | stack-emulator settings github-token set`."
             }
+            Self::NoSecrets => "Start the emulator first: `stack-emulator start`.",
             Self::BenchOccupied { .. } => {
                 "Use an instance of its own, `stack-emulator bench --instance bench`, or drop the \
                  session with `stack-emulator reset`."
@@ -159,8 +146,6 @@ impl Failure {
             Self::Program { .. } => "Is it installed? It is looked for in PATH, without a shell.",
             Self::Declined
             | Self::Dotenv(_)
-            | Self::ReadLog { .. }
-            | Self::FollowLog { .. }
             | Self::Print(_)
             | Self::Encode(_)
             | Self::WritePage { .. }
@@ -183,9 +168,8 @@ impl Failure {
             Self::Declined
             | Self::Dotenv(_)
             | Self::Ask(_)
-            | Self::NoLog { .. }
-            | Self::ReadLog { .. }
-            | Self::FollowLog { .. }
+            | Self::FileExists { .. }
+            | Self::NoToken
             | Self::NoSecrets
             | Self::BenchOccupied { .. }
             | Self::Print(_)
@@ -275,7 +259,6 @@ mod tests {
         for failure in [
             Failure::NobodyToAsk,
             Failure::Settings(SettingsError::NoHome),
-            Failure::NoLog { path: "/x".into() },
             Failure::NoSecrets,
             Failure::BenchOccupied {
                 occupied: Occupied::Session,

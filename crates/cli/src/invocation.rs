@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use clap_complete::Shell;
 use emulator::credentials::AppKind;
+use emulator::logs::LogSource;
 use emulator::paths::InstanceName;
 use emulator::preferences::Preference;
 use emulator::prune::PruneRequest;
@@ -17,7 +18,7 @@ use images::source::Source;
 
 use crate::arguments::{
     Arguments, CommandArguments, CredentialsFormat, FoldersArguments, ImagesArguments,
-    PullArguments, PullSource, SecretsArguments, SettingsArguments,
+    PullArguments, PullSource, SecretsArguments, SettingsArguments, TokenArguments,
 };
 use crate::exit::Exit;
 use crate::manual;
@@ -101,6 +102,11 @@ pub(crate) enum Operation {
         name: Preference,
         value: Option<String>,
     },
+    GithubToken(TokenRequest),
+    Diagnostics {
+        /// `None` makes a new file here.
+        file: Option<PathBuf>,
+    },
     SecretsList,
     SecretsShow {
         name: SecretName,
@@ -156,11 +162,12 @@ pub(crate) enum ProbeWish {
     Again,
 }
 
-/// Whose words are shown.
+/// What is done about the token for GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LogSource {
-    SerialConsole,
-    Qemu,
+pub(crate) enum TokenRequest {
+    Show,
+    Set,
+    Forget,
 }
 
 /// What is told about the program.
@@ -260,14 +267,15 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
         },
         CommandArguments::Logs {
             qemu,
+            app,
             follow,
             lines,
         } => {
             refuse_json(global.json, "logs")?;
-            let source = if qemu {
-                LogSource::Qemu
-            } else {
-                LogSource::SerialConsole
+            let source = match (qemu, app) {
+                (true, _) => LogSource::Qemu,
+                (false, true) => LogSource::App,
+                (false, false) => LogSource::Serial,
             };
             Operation::Logs {
                 source,
@@ -279,6 +287,7 @@ fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
         CommandArguments::Pull(arguments) => Operation::Pull(pull(arguments)?),
         CommandArguments::Images { command } => images(command),
         CommandArguments::Settings { command } => settings(command),
+        CommandArguments::Diagnostics { file } => Operation::Diagnostics { file },
         CommandArguments::Bench { runs } => Operation::Bench { runs },
         CommandArguments::Secrets(SecretsArguments::List) => Operation::SecretsList,
         CommandArguments::Secrets(SecretsArguments::Show { name }) => {
@@ -441,6 +450,11 @@ fn settings(command: Option<SettingsArguments>) -> Operation {
             name,
             value: Some(value),
         },
+        Some(SettingsArguments::GithubToken { command }) => Operation::GithubToken(match command {
+            None | Some(TokenArguments::Show) => TokenRequest::Show,
+            Some(TokenArguments::Set) => TokenRequest::Set,
+            Some(TokenArguments::Forget) => TokenRequest::Forget,
+        }),
         Some(SettingsArguments::Unset { name }) => Operation::SettingsSet { name, value: None },
     }
 }

@@ -4,94 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod common;
 
+use std::process::{Command, Stdio};
+
+use common::{Cli, ended};
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A home folder of the test's own, and the program in it.
-struct Cli {
-    dir: TempDir,
-}
-
-/// How the program ended, with what it said.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl Cli {
-    fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn home(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// The program with `arguments`, in an environment that holds nothing of the caller's.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stack-emulator"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.home())
-            .env("XDG_RUNTIME_DIR", self.home())
-            .env("NO_PROXY", "127.0.0.1")
-            .env("STACK_EMULATOR_HOME", self.home().join("größe 1"))
-            // Trying KVM takes seconds on hosts where it hangs.
-            .env("STACK_EMULATOR_ACCELERATOR", "tcg")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        ended(self.command(arguments).output().unwrap())
-    }
-
-    fn run_with(&self, arguments: &[&str], name: &str, value: &str) -> Ended {
-        ended(self.command(arguments).env(name, value).output().unwrap())
-    }
-}
-
-fn ended(output: Output) -> Ended {
-    Ended {
-        code: output.status.code().expect("the program was not killed"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-impl Ended {
-    /// Standard output, which must be one JSON object on one line.
-    fn json(&self) -> Value {
-        assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
-        let value: Value = serde_json::from_str(&self.stdout).unwrap();
-        assert!(value.is_object(), "{value}");
-        value
-    }
-
-    /// The error's code, message and hint.
-    fn error(&self) -> (String, String, Option<String>) {
-        let json = self.json();
-        let text = |name: &str| json["error"][name].as_str().map(ToOwned::to_owned);
-        assert_eq!(
-            json["error"].as_object().unwrap().len(),
-            3,
-            "code, message and hint: {json}"
-        );
-        (
-            text("code").unwrap(),
-            text("message").unwrap(),
-            text("hint"),
-        )
-    }
-}
 
 #[test]
 fn the_help_tells_of_commands_variables_and_exit_codes() {
@@ -524,32 +442,6 @@ fn a_signal_while_waiting_for_another_command_ends_at_once() {
         assert_eq!(ended.code, code);
         assert_eq!(ended.error().0, "interrupted");
     }
-}
-
-#[test]
-fn settings_are_kept_shown_and_checked() {
-    let cli = Cli::new();
-    let shown = cli.run(&["settings"]);
-    assert!(
-        shown.stdout.contains("cache-limit    no limit (not set)"),
-        "{}",
-        shown.stdout
-    );
-    assert_eq!(cli.run(&["settings", "set", "cache-limit", "20GB"]).code, 0);
-    let json = cli.run(&["settings", "--json"]).json();
-    assert_eq!(json["settings"][0]["name"], "cache-limit");
-    assert_eq!(json["settings"][0]["value"], "20GB");
-    let refused = cli.run(&["settings", "set", "archive-after", "soon", "--json"]);
-    assert_eq!(refused.code, 1);
-    let (code, message, hint) = refused.error();
-    assert_eq!(code, "setting");
-    assert!(
-        message.contains("archive-after") && message.contains("soon"),
-        "{message}"
-    );
-    assert!(hint.is_some());
-    assert_eq!(cli.run(&["settings", "unset", "cache-limit"]).code, 0);
-    assert!(cli.run(&["settings", "--json"]).json()["settings"][0]["value"].is_null());
 }
 
 #[test]

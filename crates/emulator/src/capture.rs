@@ -14,13 +14,13 @@ use crate::error::Error;
 use crate::guest::{self, Resident};
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, now_ms};
 use crate::paths::make_private_folder;
-use crate::policy::{self, Admission, Request};
+use crate::policy::{self, Admission, Life, Request};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::record::{self, sync_folder};
 use crate::run::Purpose;
 use crate::settle::{Settled, settle};
-use crate::snapshot::{Sealed, Snapshot, SnapshotManifest, new_id};
+use crate::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::status::SnapshotInfo;
 use crate::stop::QUIT;
 use crate::vm::{MIGRATION_LIMIT, Origin};
@@ -60,9 +60,41 @@ impl Emulator {
             .await
             .map(|(_, report)| report)
     }
+
+    /// Takes a snapshot of the image in use, unless there is one that a start
+    /// could use, or a VM runs.
+    pub async fn capture_if_missing(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<CaptureReport>, Error> {
+        let held = self.hold("capture", reporter).await?;
+        held.capture_if_missing(reporter).await
+    }
 }
 
 impl Held<'_> {
+    /// See [`Emulator::capture_if_missing`].
+    pub(crate) async fn capture_if_missing(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<CaptureReport>, Error> {
+        if self.life() == Life::Running {
+            return Ok(None);
+        }
+        let prepared = self.prepare().await?;
+        let image = &prepared.fingerprint.image.sha256;
+        if let Found::Whole(snapshot) = Snapshot::choose(&self.emulator.paths, image)?
+            && snapshot.mismatches(&prepared.fingerprint).is_empty()
+        {
+            return Ok(None);
+        }
+        reporter.report(Event::Notice(
+            "The image is installed; booting it once to take a snapshot.",
+        ));
+        let (_, report) = self.capture(&prepared, reporter).await?;
+        Ok(Some(report))
+    }
+
     /// Boots, waits, freezes, commits.
     pub(crate) async fn capture(
         &self,

@@ -77,7 +77,7 @@ impl Emulator {
     }
 
     /// The architecture of this instance's images.
-    pub(crate) fn image_arch(&self) -> images::source::Arch {
+    pub fn image_arch(&self) -> images::source::Arch {
         match self.settings.arch {
             qemu::Arch::Amd64 => images::source::Arch::Amd64,
             qemu::Arch::Arm64 => images::source::Arch::Arm64,

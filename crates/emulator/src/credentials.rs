@@ -5,26 +5,27 @@
 //! folder is shared first, and the answer is checked before anybody gets to see
 //! a part of it.
 
+mod format;
 mod variables;
 
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::folders::ConfigFile;
 use crate::guest::presentable;
-use crate::instance::{Emulator, Held, now_ms};
+use crate::instance::{Emulator, Held};
 use crate::progress::Reporter;
-use crate::record::{self, Durability, Record};
 use crate::run::{Purpose, RunningVm};
 use crate::secret::{Secret, SecretName};
 use crate::secret_text::SecretText;
 use crate::store::Slot;
 
+pub use format::{Format, JSON_FIELDS};
 pub use variables::{AppKind, AppVariable};
 
 /// How long the backend may take. The published one compiles on first use, and
@@ -33,8 +34,6 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// Longest answer taken, in bytes: a config file may have 1 MiB, and JSON may
 /// make six bytes of one.
 const LONGEST_ANSWER: usize = 8 << 20;
-/// How many config files are remembered.
-const REMEMBERED: usize = 50;
 
 /// The keys of an app's project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,26 +175,6 @@ fn validate(body: &[u8], api_url: String) -> Result<ProjectCredentials, Credenti
     })
 }
 
-/// A config file that was used, for lists.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Project {
-    /// The config file's absolute path.
-    pub config_file: String,
-    /// Milliseconds since the Unix epoch.
-    pub last_used_ms: u64,
-}
-
-/// `projects.json`, last used first.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Projects {
-    projects: Vec<Project>,
-}
-
-impl Record for Projects {
-    const FORMAT: &'static str = "stack-emulator-projects";
-    const VERSION: u32 = 1;
-}
-
 impl Emulator {
     /// The keys of the project that belongs to `config_file`.
     ///
@@ -223,14 +202,8 @@ impl Emulator {
         held.share(record, file.folder()).await?;
         let key = held.client_key(vm.rotated || rotating).await?;
         let credentials = ask(vm, &key, file.path()).await?;
-        held.remember(&file)?;
+        self.remember_project(&file)?;
         Ok(credentials)
-    }
-
-    /// The config files that credentials were asked for, last used first.
-    pub fn projects(&self) -> Result<Vec<Project>, Error> {
-        let known: Option<Projects> = record::read_optional(&self.paths.projects())?;
-        Ok(known.unwrap_or_default().projects)
     }
 }
 
@@ -245,23 +218,6 @@ impl Held<'_> {
         };
         let set = set.ok_or(CredentialsError::NoKey)?;
         Ok(set.get(SecretName::Pck).clone())
-    }
-
-    fn remember(&self, file: &ConfigFile) -> Result<(), Error> {
-        let mut projects = self.emulator.projects()?;
-        projects.retain(|project| project.config_file != file.path());
-        let used = Project {
-            config_file: file.path().to_owned(),
-            last_used_ms: now_ms(),
-        };
-        projects.insert(0, used);
-        projects.truncate(REMEMBERED);
-        let path = self.emulator.paths.projects();
-        Ok(record::write(
-            &path,
-            &Projects { projects },
-            Durability::ThisBoot,
-        )?)
     }
 }
 

@@ -34,6 +34,19 @@ pub struct Assignment {
     pub value: Range<usize>,
 }
 
+/// What setting variables did to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// The file, links followed.
+    pub path: PathBuf,
+    /// Whether it was not there before.
+    pub created: bool,
+    /// Variables that were new to it.
+    pub added: usize,
+    /// Variables that had another value.
+    pub changed: usize,
+}
+
 /// A `.env` file could not be changed; it is as it was.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}", path.display())]
@@ -52,7 +65,7 @@ pub struct DotenvError {
 /// # Errors
 ///
 /// [`DotenvError`].
-pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<(), DotenvError> {
+pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<FileChange, DotenvError> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let failed = |action| {
         let path = path.to_owned();
@@ -72,6 +85,8 @@ pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<(), Dotenv
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Vec::new(), None),
         Err(error) => return Err(failed("read")(error)),
     };
+    let created = data.is_none();
+    let (added, changed) = difference(&text, variables);
     let write = || {
         let folder = path.parent().filter(|parent| *parent != Path::new(""));
         let mut file = tempfile::Builder::new()
@@ -92,7 +107,31 @@ pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<(), Dotenv
         file.persist(&path).map_err(|error| error.error)?;
         Ok(())
     };
-    write().map_err(failed("write"))
+    write().map_err(failed("write"))?;
+    Ok(FileChange {
+        path,
+        created,
+        added,
+        changed,
+    })
+}
+
+/// How many of `variables` a file does not have, and how many it has with another value.
+fn difference(text: &[u8], variables: &[Variable<'_>]) -> (usize, usize) {
+    let assignments = assignments(text);
+    let (mut added, mut changed) = (0, 0);
+    for variable in variables {
+        let mut known = assignments
+            .iter()
+            .filter(|a| &text[a.name.clone()] == variable.name.as_bytes())
+            .peekable();
+        if known.peek().is_none() {
+            added += 1;
+        } else if known.any(|a| &text[a.value.clone()] != variable.value.as_bytes()) {
+            changed += 1;
+        }
+    }
+    (added, changed)
 }
 
 /// `text` with `variables` set.
@@ -374,12 +413,20 @@ mod tests {
             name: "K",
             value: "v",
         }];
-        set_in_file(&file, &variables).unwrap();
+        let change = set_in_file(&file, &variables).unwrap();
+        assert_eq!((change.created, change.added, change.changed), (true, 1, 0));
         assert_eq!(mode(&file), 0o600);
         std::fs::write(&file, "A=1\nK=2").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        set_in_file(&link, &variables).unwrap();
+        let change = set_in_file(&link, &variables).unwrap();
+        assert_eq!(
+            (change.created, change.added, change.changed),
+            (false, 0, 1)
+        );
+        assert_eq!(change.path, file.canonicalize().unwrap());
+        let again = set_in_file(&link, &variables).unwrap();
+        assert_eq!((again.added, again.changed), (0, 0));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "A=1\nK=v");
         assert_eq!(mode(&file), 0o640);
         assert!(link.is_symlink());

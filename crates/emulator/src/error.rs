@@ -66,9 +66,38 @@ pub enum Error {
     /// An image cannot be got.
     #[error(transparent)]
     Pull(Box<crate::pull::PullError>),
+    /// What the user has set cannot be read or written.
+    #[error("the settings cannot be used")]
+    Preferences {
+        /// What is wrong with them.
+        #[source]
+        source: crate::record::RecordError,
+    },
+    /// No service of the image is called that.
+    #[error("the image has no service {service:?}; it has {}", known.join(", "))]
+    UnknownService {
+        /// What was asked for.
+        service: String,
+        /// The services' identifiers.
+        known: Vec<String>,
+    },
+    /// This host or the image cannot have that.
+    #[error("{asked} cannot be: {limit}")]
+    Limit {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        limit: String,
+    },
     /// A setting cannot have that value.
     #[error(transparent)]
     Preference(#[from] crate::preferences::InvalidPreference),
+    /// Changes cannot be watched for.
+    #[error(transparent)]
+    Watch(#[from] crate::changes::WatchError),
+    /// A log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] crate::logs::LogError),
     /// The image needs more than the settings give it.
     #[error("the image needs at least {needed}, and {variable} gives it {given}")]
     TooSmall {
@@ -251,11 +280,15 @@ impl Error {
             Self::ImageInUse { .. } => "image_in_use",
             Self::SessionKept { .. } => "session_kept",
             Self::Pull(error) => error.code(),
-            Self::Preference(_) => "setting",
+            Self::Preference(_) | Self::Limit { .. } => "setting",
+            Self::Watch(_) => "watch",
+            Self::Log(error) => error.code(),
             Self::TooSmall { .. } => "too_small",
-            Self::GuestPort { .. } | Self::PortTwice { .. } => "port_setting",
+            Self::GuestPort { .. } | Self::PortTwice { .. } | Self::UnknownService { .. } => {
+                "port_setting"
+            }
             Self::PortsTaken { .. } => "port_taken",
-            Self::Record(_) => "record",
+            Self::Record(_) | Self::Preferences { .. } => "record",
             Self::ConfigDisk(_) => "config_disk",
             Self::Overlay(_) => "overlay",
             Self::Random(_) => "random",
@@ -299,13 +332,21 @@ impl Error {
                 "Go on with it by `stack-emulator start`, or drop it with `stack-emulator reset`."
                     .to_owned()
             }
-            Self::TooSmall { variable, .. } => format!("Raise {variable} or unset it."),
+            Self::TooSmall { variable, .. } => {
+                format!("Raise {variable} or unset it, or raise the setting of `stack-emulator settings`.")
+            }
+            Self::Preferences { .. } => {
+                "Remove that file: the defaults hold then, until `stack-emulator settings set` changes them."
+                    .to_owned()
+            }
             Self::GuestPort { .. } => "Set PORT_PREFIX to a smaller number or unset it.".to_owned(),
-            Self::PortTwice { .. } => "Change one of the EMULATOR_…_PORT variables.".to_owned(),
+            Self::PortTwice { .. } => {
+                "Change one of the EMULATOR_…_PORT variables, or `stack-emulator settings set port.SERVICE PORT`.".to_owned()
+            }
             Self::PortsTaken { taken } => {
                 let variables: Vec<_> = taken.iter().map(|taken| taken.service.as_str()).collect();
                 format!(
-                    "End the process that has it, or set another port by the EMULATOR_…_PORT variable of {}.",
+                    "End the process that has it, or set another port for {} by `stack-emulator settings set port.SERVICE PORT` or its EMULATOR_…_PORT variable.",
                     variables.join(" and ")
                 )
             }
@@ -336,6 +377,8 @@ impl Error {
             }
             Self::ColdFailed { source, .. } => return source.hint(),
             Self::Pull(error) => return error.hint(),
+            Self::Watch(error) => return error.hint().map(str::to_owned),
+            Self::Log(error) => return error.hint().map(str::to_owned),
             Self::Preference(_) => {
                 "`stack-emulator settings` shows what is set, and `stack-emulator settings --help` what can be."
                     .to_owned()
@@ -347,6 +390,8 @@ impl Error {
             | Self::Image(_)
             | Self::ImageStore(_)
             | Self::Record(_)
+            | Self::UnknownService { .. }
+            | Self::Limit { .. }
             | Self::File { .. }
             | Self::ConfigDisk(_)
             | Self::Overlay(_)

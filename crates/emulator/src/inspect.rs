@@ -4,12 +4,15 @@
 use std::path::PathBuf;
 
 use images::Image;
+use images::manifest::{Service, published_services};
 
 use crate::error::Error;
 use crate::fingerprint::Mismatch;
 use crate::instance::Emulator;
 use crate::ports::{self, Taken};
 use crate::readiness::Endpoint;
+use crate::record;
+use crate::run::RunRecord;
 use crate::snapshot::{Found, Snapshot};
 
 impl Emulator {
@@ -17,6 +20,16 @@ impl Emulator {
     /// used last, else the default.
     pub fn image_path(&self) -> Result<PathBuf, Error> {
         Ok(self.image_to_use(&self.remembered()?))
+    }
+
+    /// The services of the chosen image, or the contract's if there is no image
+    /// that can be read.
+    pub fn services(&self) -> Result<Vec<Service>, Error> {
+        let prefix = self.settings.port_prefix;
+        Ok(match Image::open(&self.image_path()?) {
+            Ok(image) => image.services(prefix),
+            Err(_) => published_services(prefix),
+        })
     }
 
     /// The services' addresses, and the ports that somebody has. Ports that a
@@ -27,6 +40,27 @@ impl Emulator {
         let (endpoints, _) = self.endpoints(&image, remembered.port_offset)?;
         let taken = ports::taken(&endpoints);
         Ok((endpoints, taken))
+    }
+
+    /// Whether a machine runs that a start by the present settings would not have made: with other memory,
+    /// processors or ports, or with placeholder secrets where they are to be rotated, or the other way round.
+    pub fn runs_by_other_settings(&self) -> Result<bool, Error> {
+        let Some(record) = record::read_optional::<RunRecord>(&self.paths.run_record())? else {
+            return Ok(false);
+        };
+        let Some(vm) = record.running() else {
+            return Ok(false);
+        };
+        let ports = self.port_settings()?;
+        let moved = vm.endpoints.iter().any(|endpoint| {
+            let setting = ports.iter().find(|setting| setting.service == endpoint.id);
+            setting.is_some_and(|setting| setting.port != endpoint.port)
+        });
+        let made = &vm.fingerprint;
+        Ok(moved
+            || made.ram_mib != self.settings.ram_mib
+            || made.vcpus != self.settings.vcpus
+            || vm.rotated == self.settings.no_rotation)
     }
 
     /// What keeps the current snapshot from being resumed here; `None` if

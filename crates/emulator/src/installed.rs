@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::archive::shelf;
 use crate::error::Error;
+use crate::examine::free_bytes;
 use crate::instance::Emulator;
 use crate::paths::{Home, InstanceName, InstancePaths};
 use crate::preferences::Preferences;
@@ -25,6 +26,7 @@ use crate::retention::{Kept, obsolete_snapshots};
 use crate::run::{InstanceRecord, Purpose, RunRecord};
 use crate::session::SessionRecord;
 use crate::snapshot::Snapshot;
+use crate::status::SnapshotInfo;
 
 /// What an instance has to do with an image; of several, the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -321,6 +323,27 @@ impl Emulator {
             interrupted_bytes,
             bytes_on_disk: total,
             cache_limit_bytes: Preferences::read(&self.home)?.cache_limit_bytes,
+        })
+    }
+
+    /// The bytes that this user may still write to the disk of the home folder.
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        free_bytes(self.home.path()).map_err(Error::file("look at the disk of", self.home.path()))
+    }
+
+    /// More about a snapshot of the list, as far as its own files tell.
+    pub fn snapshot_info(&self, listed: &ImageSnapshot) -> Option<SnapshotInfo> {
+        let paths = self.home.instance(&listed.instance);
+        let manifest = if listed.archived {
+            shelf::manifest(&paths, &listed.id)?
+        } else {
+            Snapshot::open(&paths, &listed.id).ok()?.manifest
+        };
+        Some(SnapshotInfo {
+            id: manifest.id,
+            captured_at_ms: manifest.captured_at_ms,
+            cold_boot_ms: manifest.cold_boot_ms,
+            bytes_on_disk: listed.bytes_on_disk,
         })
     }
 

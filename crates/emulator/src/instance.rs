@@ -90,6 +90,11 @@ impl Emulator {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
     /// The home folder that it is in.
     pub fn home(&self) -> &Home {
         &self.home
@@ -415,47 +420,6 @@ impl Emulator {
             });
         }
         Ok(())
-    }
-
-    /// The services' ports on both sides.
-    pub(crate) fn endpoints(
-        &self,
-        image: &Image,
-        offset: u16,
-    ) -> Result<(Vec<Endpoint>, BTreeMap<String, u16>), Error> {
-        let prefix = self.settings.port_prefix;
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        let mut guest_ports = BTreeMap::new();
-        for service in image.services(prefix) {
-            let Some(guest_port) = service.resolve_guest_port(prefix) else {
-                return Err(Error::GuestPort {
-                    service: service.id,
-                    template: service.guest_port,
-                    prefix,
-                });
-            };
-            let chosen = service
-                .port_env
-                .as_ref()
-                .and_then(|name| self.settings.ports.get(name))
-                .copied();
-            let port = chosen.unwrap_or_else(|| service.host_port.saturating_add(offset));
-            if let Some(other) = endpoints.iter().find(|other| other.port == port) {
-                return Err(Error::PortTwice {
-                    first: other.id.clone(),
-                    second: service.id,
-                    port,
-                });
-            }
-            guest_ports.insert(service.id.clone(), guest_port);
-            endpoints.push(Endpoint {
-                id: service.id,
-                name: service.name,
-                port,
-                path: service.path,
-            });
-        }
-        Ok((endpoints, guest_ports))
     }
 
     /// The one place where a virtual machine is described.

@@ -3,8 +3,10 @@
 //! ```text
 //! <home>/                              STACK_EMULATOR_HOME
 //!   settings.json                      choices that outlive a shell
+//!   set-up.json                        there until the first set-up is done
 //!   images/                            see [`images::store`]
 //!   images/stack-emulator-<arch>.qcow2   an image put there by hand, manifest beside it
+//!   logs/app.log                         what the desktop app writes of itself
 //!   cache/                               QEMU's version, the accelerator's verdict
 //!   instances/<name>/
 //!     lock                               held by the one command that acts
@@ -12,6 +14,7 @@
 //!     instance.json                      the image in use, the port offset
 //!     secrets.json                       where the secrets are, but never a value
 //!     projects.json                      the config files that were used last
+//!     projects.lock                      held while that list is changed
 //!     users                              locked by each `run`: the last one stops what they started
 //!     shares/<slot>                      link to a folder while it is plugged in
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
@@ -183,6 +186,16 @@ impl Home {
         self.0.join("cache")
     }
 
+    /// That the emulator is being set up, and with what.
+    pub fn set_up(&self) -> PathBuf {
+        self.0.join("set-up.json")
+    }
+
+    /// What the desktop app writes of itself.
+    pub fn app_log(&self) -> PathBuf {
+        self.0.join("logs/app.log")
+    }
+
     /// Names of the instances that there are, in order.
     pub fn instance_names(&self) -> std::io::Result<Vec<InstanceName>> {
         let entries = match std::fs::read_dir(self.instances()) {
@@ -251,6 +264,11 @@ impl InstancePaths {
     /// The config files that were used last.
     pub fn projects(&self) -> PathBuf {
         self.root.join("projects.json")
+    }
+
+    /// Locked while [`Self::projects`] is changed.
+    pub fn projects_lock(&self) -> PathBuf {
+        self.root.join("projects.lock")
     }
 
     /// Leads to the folder that is being plugged into slot `slot`, for as long as

@@ -8,9 +8,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use images::Token;
-use images::fetch::{ClaimError, FetchError, FetchOptions, Verification, claim, fetch};
-use images::github::{ApiError, GitHub, Options, Release, Repo};
+use images::fetch::{ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers};
+use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
 use images::progress as theirs;
 use images::source::{Arch, DEFAULT_BRANCH, ResolveError, Resolved, Source, resolve};
 use images::store::{Incoming, Installed, Store};
@@ -19,12 +18,10 @@ use serde::Serialize;
 use crate::capture::CaptureReport;
 use crate::error::{Error, chain};
 use crate::instance::{Emulator, Held};
-use crate::policy::Life;
 use crate::preferences::Preferences;
 use crate::progress::{Event, Phase, PhaseTime, Reporter, milliseconds};
 use crate::prune::PruneReport;
-use crate::snapshot::{Found, Snapshot};
-use crate::token::github_token;
+use crate::token::{from_keychain, github_token};
 
 /// Why an image cannot be got.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +128,8 @@ pub struct ReleaseList {
     pub repository: Repo,
     /// Its releases with images, newest first.
     pub releases: Vec<Release>,
+    /// How much more GitHub may be asked, if it counts.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// An image that has just been got.
@@ -159,6 +158,7 @@ impl Emulator {
         Ok(ReleaseList {
             repository,
             releases,
+            rate_limit: github.rate_limit(),
         })
     }
 
@@ -233,20 +233,10 @@ impl Emulator {
             }
             chosen => chosen?,
         }
-        if request.skip_snapshot || held.life() == Life::Running {
+        if request.skip_snapshot {
             return Ok(Ok(None));
         }
-        let prepared = held.prepare().await?;
-        if let Found::Whole(snapshot) = Snapshot::choose(&self.paths, &image.digest)?
-            && snapshot.mismatches(&prepared.fingerprint).is_empty()
-        {
-            return Ok(Ok(None));
-        }
-        reporter.report(Event::Notice(
-            "The image is installed; booting it once to take a snapshot.",
-        ));
-        let (_, report) = held.capture(&prepared, reporter).await?;
-        Ok(Ok(Some(report)))
+        held.capture_if_missing(reporter).await.map(Ok)
     }
 
     /// Gets the image that is asked for into the store.
@@ -305,9 +295,12 @@ impl Emulator {
             }
         })
         .await?;
+        // What is not removed costs space until `images prune`, and nothing else.
         if let Err(error) = right.finish() {
-            // It costs space until `images prune`, and nothing else.
             tracing::debug!(%error, "what was downloaded could not be removed after use");
+        }
+        if let Err(error) = remove_superseded(&store, &source) {
+            tracing::debug!(%error, "an older unfinished download could not be removed");
         }
         let outcome = if added.known {
             PullOutcome::AlreadyInstalled
@@ -317,14 +310,10 @@ impl Emulator {
         Ok(got(added.image, outcome, received, warnings))
     }
 
-    async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
+    pub(crate) async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
         let keychain = async {
-            // It is for GitHub itself, not for a mirror.
-            if self.settings.github_api.is_some() {
-                return None;
-            }
-            match crate::store::github_token().await {
-                Ok(token) => token.and_then(|token| Token::new(token.expose().to_owned())),
+            match from_keychain(&self.settings).await {
+                Ok(token) => token,
                 // Releases can be had without one.
                 Err(error) => {
                     reporter.report(Event::Warning(&format!(
@@ -370,7 +359,10 @@ impl Held<'_> {
     }
 }
 
-fn repository_of(preferences: &Preferences, asked: Option<&Repo>) -> Result<Repo, PullError> {
+pub(crate) fn repository_of(
+    preferences: &Preferences,
+    asked: Option<&Repo>,
+) -> Result<Repo, PullError> {
     match (asked, &preferences.repository) {
         (Some(asked), _) => Ok(asked.clone()),
         (None, Some(text)) => text
@@ -380,7 +372,7 @@ fn repository_of(preferences: &Preferences, asked: Option<&Repo>) -> Result<Repo
     }
 }
 
-fn source_of(preferences: &Preferences, asked: Option<&Source>) -> Source {
+pub(crate) fn source_of(preferences: &Preferences, asked: Option<&Source>) -> Source {
     match (asked, &preferences.branch) {
         (Some(asked), _) => asked.clone(),
         (None, Some(branch)) => Source::Rolling {
@@ -416,6 +408,18 @@ async fn known(store: &Store, resolved: &Resolved) -> Result<Option<Installed>, 
     .await
 }
 
+/// Removes what tries to get an earlier image from `source` have left: nobody
+/// can go on with that any more.
+fn remove_superseded(store: &Store, source: &Source) -> Result<(), ClaimError> {
+    for leftover in leftovers(&store.incoming())? {
+        let errand = leftover.errand.as_ref();
+        if errand.is_some_and(|errand| errand.origin.source() == *source) {
+            leftover.remove()?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs work that reads or writes whole images on a thread that may block.
 async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
@@ -427,7 +431,7 @@ async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
 }
 
 /// Hands on what the lower crate reports, and keeps the times.
-struct Relay<'a> {
+pub(crate) struct Relay<'a> {
     reporter: &'a dyn Reporter,
     times: Mutex<Times>,
 }
@@ -439,7 +443,7 @@ struct Times {
 }
 
 impl<'a> Relay<'a> {
-    fn to(reporter: &'a dyn Reporter) -> Self {
+    pub(crate) fn to(reporter: &'a dyn Reporter) -> Self {
         Self {
             reporter,
             times: Mutex::default(),

@@ -31,6 +31,9 @@ pub struct Endpoint {
     pub port: u16,
     /// Health path; `None` is never asked.
     pub path: Option<String>,
+    /// Whether there is something there for a person to look at.
+    #[serde(default)]
+    pub browsable: bool,
 }
 
 impl Endpoint {
@@ -313,6 +316,7 @@ mod tests {
             name: "Backend".into(),
             port,
             path: Some("/health".into()),
+            browsable: true,
         }
     }
 

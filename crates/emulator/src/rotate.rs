@@ -13,7 +13,7 @@ use qemu::Sockets;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::guest::{self, Resident};
+use crate::guest::{self, Guest, Resident};
 use crate::instance::{Emulator, Held};
 use crate::policy::Life;
 use crate::progress::{PhaseTime, Reporter, Stopwatch};
@@ -151,6 +151,17 @@ impl Emulator {
     }
 }
 
+/// The guest of a machine that was started before now.
+pub(crate) async fn reach_running(record: &RunRecord, vm: &RunningVm) -> Result<Guest, Error> {
+    let sockets = Sockets::in_dir(&record.runtime_folder)?;
+    let greeted = if vm.rotation_port {
+        Some(Resident::greet(&sockets.rotate()).await)
+    } else {
+        None
+    };
+    Ok(guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?)
+}
+
 impl Held<'_> {
     async fn rotate_running(
         &self,
@@ -163,13 +174,7 @@ impl Held<'_> {
             ..record.clone()
         };
         self.write_run(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let greeted = if vm.rotation_port {
-            Some(Resident::greet(&sockets.rotate()).await)
-        } else {
-            None
-        };
-        let mut guest = guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?;
+        let mut guest = reach_running(record, vm).await?;
         self.rotate_now(&vm.endpoints, &mut guest, watch).await?;
         self.write_run(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,

@@ -86,6 +86,14 @@ impl Record for RunRecord {
 }
 
 impl RunRecord {
+    /// The VM, if one was started and is not being saved.
+    pub(crate) fn running(&self) -> Option<&RunningVm> {
+        match &self.purpose {
+            Purpose::Running(vm) | Purpose::Rotating(vm) => Some(vm),
+            Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing => None,
+        }
+    }
+
     /// The process that this record is about, if it lives. One whose pid was
     /// not written down yet is looked for by the instance's token.
     pub(crate) fn live_processes(

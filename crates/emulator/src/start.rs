@@ -13,12 +13,14 @@ use crate::paths::make_private_folder;
 use crate::policy::{
     self, Admission, Request, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes,
 };
+use crate::preferences::NO_ROTATION_WARNING;
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SessionRecord};
 use crate::snapshot::{Found, Snapshot};
-use crate::status::{ServiceStatus, SnapshotInfo};
+use crate::status::{Health, ServiceStatus, SnapshotInfo};
+use crate::variables;
 use crate::vm::Origin;
 
 /// What a start reports.
@@ -78,10 +80,14 @@ impl Emulator {
             Admission::Accept | Admission::RefuseRunning => {}
         }
         if self.settings.no_rotation {
-            reporter.report(Event::Warning(
-                "EMULATOR_NO_ROTATION is set: the keys in force are known to everybody who has the image. \
-                 Anything on this machine can use them.",
-            ));
+            let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
+                variables::NO_ROTATION
+            } else {
+                "the setting no-rotation"
+            };
+            reporter.report(Event::Warning(&format!(
+                "Nothing is rotated, because of {by}. {NO_ROTATION_WARNING}"
+            )));
         }
         held.pull_if_none(reporter).await?;
         // Only what follows counts as the start.
@@ -493,7 +499,7 @@ impl Held<'_> {
         let services = vm
             .endpoints
             .iter()
-            .map(|endpoint| ServiceStatus::new(endpoint, true))
+            .map(|endpoint| ServiceStatus::new(endpoint, Health::Healthy, None))
             .collect();
         report(self.emulator, vm, services, false)
     }

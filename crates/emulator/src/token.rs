@@ -8,12 +8,50 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use images::Token;
+use serde::Serialize;
 
+use crate::error::Error;
+use crate::instance::Emulator;
+use crate::store::StoreError;
 use crate::variables::Settings;
 
 /// `gh` reads a file or a keychain; one that waits for a user to unlock that is
 /// not waited for.
 const GH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the token comes from that GitHub is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSource {
+    /// `GITHUB_TOKEN` in the environment.
+    Environment,
+    /// The keychain.
+    Keychain,
+    /// The `gh` tool.
+    Gh,
+    /// There is none.
+    None,
+}
+
+impl Emulator {
+    /// Where the token would come from now. Asks the keychain and `gh`, and so
+    /// may take as long as they are given.
+    pub async fn github_token_source(&self) -> Result<TokenSource, Error> {
+        let mut refused = None;
+        let keychain = async {
+            from_keychain(&self.settings).await.unwrap_or_else(|error| {
+                refused = Some(error);
+                None
+            })
+        };
+        let found = find(&self.settings, keychain).await;
+        match (found, refused) {
+            (Some((_, source)), _) => Ok(source),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Ok(TokenSource::None),
+        }
+    }
+}
 
 /// The token to use, or `None` to go without one.
 ///
@@ -23,16 +61,32 @@ pub async fn github_token(
     settings: &Settings,
     keychain: impl Future<Output = Option<Token>>,
 ) -> Option<Token> {
+    find(settings, keychain).await.map(|(token, _)| token)
+}
+
+async fn find(
+    settings: &Settings,
+    keychain: impl Future<Output = Option<Token>>,
+) -> Option<(Token, TokenSource)> {
     if let Some(token) = &settings.github_token {
-        return Some(token.clone());
+        return Some((token.clone(), TokenSource::Environment));
     }
     if let Some(token) = keychain.await {
-        return Some(token);
+        return Some((token, TokenSource::Keychain));
     }
     match &settings.github_api {
-        None => from_gh("gh").await,
+        None => Some((from_gh("gh").await?, TokenSource::Gh)),
         Some(_) => None,
     }
+}
+
+/// The token in the keychain, which is for GitHub itself and not for a mirror.
+pub(crate) async fn from_keychain(settings: &Settings) -> Result<Option<Token>, StoreError> {
+    if settings.github_api.is_some() {
+        return Ok(None);
+    }
+    let token = crate::store::github_token().await?;
+    Ok(token.and_then(|token| Token::new(token.expose().to_owned())))
 }
 
 /// The token that `gh` keeps for github.com, if `program` is `gh` and has one.

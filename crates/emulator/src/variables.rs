@@ -3,10 +3,13 @@
 //! The names are the contract's. An invalid value is an error that names the
 //! variable and the value; nothing falls back to a default silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::preferences::Preferences;
 
 /// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
 pub const HOME: &str = "STACK_EMULATOR_HOME";
@@ -37,6 +40,13 @@ pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 /// Base of GitHub's REST API, for mirrors.
 pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
 
+/// What guest memory can be set to, in MiB.
+pub(crate) const RAM_RANGE: RangeInclusive<u64> = 256..=1_048_576;
+/// What the number of virtual CPUs can be set to.
+pub(crate) const VCPU_RANGE: RangeInclusive<u64> = 1..=64;
+/// What a host port can be set to: those below need privileges.
+pub(crate) const PORT_RANGE: RangeInclusive<u64> = 1024..=65535;
+
 const DEFAULT_RAM_MIB: u32 = 4096;
 const DEFAULT_PORT_PREFIX: u16 = 81;
 /// Cold boots of the real backend take up to two minutes under software
@@ -45,7 +55,8 @@ const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// More virtual CPUs than this do not make a start faster, measured.
 const MOST_DEFAULT_CPUS: usize = 4;
 
-/// The environment, as the engine understands it.
+/// What operations go by: the environment, and where that says nothing the
+/// user's [`Preferences`].
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Folder that holds everything the emulator keeps.
@@ -68,8 +79,12 @@ pub struct Settings {
     pub arch: qemu::Arch,
     /// Port prefix of the services inside the guest.
     pub port_prefix: u16,
-    /// Host ports that the user set, by variable name.
+    /// Host ports that the environment sets, by variable name.
     pub ports: BTreeMap<String, u16>,
+    /// Host ports that the user prefers, by the service's identifier.
+    pub preferred_ports: BTreeMap<String, u16>,
+    /// The variables that are set, of those that a preference could stand for.
+    pub overrides: BTreeSet<String>,
     /// The QEMU binary to use instead of the one on the `PATH`.
     pub qemu: Option<PathBuf>,
     /// The accelerator to use instead of the one that the probe finds.
@@ -127,8 +142,6 @@ impl Settings {
         if !home.is_absolute() {
             return Err(source.invalid(HOME, "an absolute path"));
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let default_vcpus = u16::try_from(cores.min(MOST_DEFAULT_CPUS)).unwrap_or(1);
         // The apps' own variable is heeded only where the general one is unset.
         let prefix = if source.raw(PORT_PREFIX).is_some() {
             PORT_PREFIX
@@ -139,24 +152,29 @@ impl Settings {
         for name in variables.keys() {
             if name.starts_with("EMULATOR_") && name.ends_with("_PORT") {
                 let expected = "a port between 1024 and 65535";
-                if let Some(port) = source.number(name, 1024..=65535, expected)? {
+                if let Some(port) = source.number(name, PORT_RANGE, expected)? {
                     ports.insert(name.clone(), port);
                 }
             }
         }
+        let set = |name: &&str| source.raw(name).is_some();
+        let overrides = [RAM, CPUS, NO_ROTATION]
+            .into_iter()
+            .filter(set)
+            .chain(ports.keys().map(String::as_str))
+            .map(ToOwned::to_owned)
+            .collect();
         Ok(Self {
+            overrides,
+            preferred_ports: BTreeMap::new(),
             home,
             user_home: source.raw("HOME").map(PathBuf::from),
             ram_mib: source
-                .number(
-                    RAM,
-                    256..=1_048_576,
-                    "a number of MiB between 256 and 1048576",
-                )?
+                .number(RAM, RAM_RANGE, "a number of MiB between 256 and 1048576")?
                 .unwrap_or(DEFAULT_RAM_MIB),
             vcpus: source
-                .number(CPUS, 1..=64, "a number of CPUs between 1 and 64")?
-                .unwrap_or(default_vcpus),
+                .number(CPUS, VCPU_RANGE, "a number of CPUs between 1 and 64")?
+                .unwrap_or_else(default_vcpus),
             ready_timeout: source
                 .number(
                     READY_TIMEOUT,
@@ -210,6 +228,32 @@ impl Settings {
             },
         })
     }
+
+    /// The same with what the user prefers wherever the environment says
+    /// nothing. May be called again with other preferences.
+    #[must_use]
+    pub fn with_preferences(mut self, preferences: &Preferences) -> Self {
+        let free = |variable: &str| !self.overrides.contains(variable);
+        let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
+        if ram {
+            self.ram_mib = preferences.ram_mib.unwrap_or(DEFAULT_RAM_MIB);
+        }
+        if cpus {
+            self.vcpus = preferences.vcpus.unwrap_or_else(default_vcpus);
+        }
+        if rotation {
+            self.no_rotation = preferences.no_rotation;
+        }
+        // A variable goes before these where a service's port is chosen.
+        self.preferred_ports.clone_from(&preferences.ports);
+        self
+    }
+}
+
+/// As many as the host has, up to where more do not help.
+fn default_vcpus() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores.min(MOST_DEFAULT_CPUS)).unwrap_or(1)
 }
 
 struct Variables<'a>(&'a BTreeMap<String, OsString>);
@@ -235,7 +279,7 @@ impl Variables<'_> {
     fn number<T: TryFrom<u64>>(
         &self,
         name: &str,
-        range: std::ops::RangeInclusive<u64>,
+        range: RangeInclusive<u64>,
         expected: &'static str,
     ) -> Result<Option<T>, SettingsError> {
         let Some(value) = self.raw(name) else {
@@ -337,6 +381,32 @@ mod tests {
         assert_eq!(settings.ports["EMULATOR_BACKEND_PORT"], 30001);
         assert_eq!(settings.ready_timeout, Duration::from_secs(7));
         assert!(settings.no_rotation && !settings.no_snapshot);
+    }
+
+    #[test]
+    fn a_variable_goes_before_a_preference_and_is_told() {
+        let preferences = Preferences {
+            ram_mib: Some(2048),
+            vcpus: Some(2),
+            no_rotation: true,
+            ..Preferences::default()
+        };
+        let preferred = read(&[]).unwrap().with_preferences(&preferences);
+        assert_eq!((preferred.ram_mib, preferred.vcpus), (2048, 2));
+        assert!(preferred.no_rotation && preferred.overrides.is_empty());
+        let back = preferred.with_preferences(&Preferences::default());
+        assert_eq!((back.ram_mib, back.no_rotation), (4096, false));
+
+        let named = [
+            (RAM, "1024"),
+            (NO_ROTATION, "0"),
+            ("EMULATOR_X_PORT", "3000"),
+        ];
+        let settings = read(&named).unwrap().with_preferences(&preferences);
+        assert_eq!((settings.ram_mib, settings.vcpus), (1024, 2));
+        assert!(!settings.no_rotation);
+        let told: Vec<_> = settings.overrides.iter().map(String::as_str).collect();
+        assert_eq!(told, [NO_ROTATION, RAM, "EMULATOR_X_PORT"]);
     }
 
     #[test]

@@ -15,10 +15,44 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use record::{Durability, Record};
+use serde::{Deserialize, Serialize};
+
 use crate::progress::{Phase, Progress, Running};
+use crate::source::{Arch, Origin, Resolved};
 
 const LOCK_SUFFIX: &str = "lock";
 const LABEL_FILE: &str = "label";
+const ERRAND_FILE: &str = "errand.json";
+
+/// What is fetched in a claim's folder, for whoever would have it continued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errand {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Architecture of the guest.
+    pub arch: Arch,
+    /// Name of the file that is transferred.
+    pub file: String,
+    /// Length of that file in bytes, where known beforehand.
+    pub bytes: Option<u64>,
+}
+
+impl Record for Errand {
+    const FORMAT: &'static str = "stack-emulator-download-errand";
+    const VERSION: u32 = 1;
+}
+
+impl From<&Resolved> for Errand {
+    fn from(resolved: &Resolved) -> Self {
+        Self {
+            origin: resolved.origin.clone(),
+            arch: resolved.arch,
+            file: resolved.name.clone(),
+            bytes: resolved.bytes,
+        }
+    }
+}
 
 /// The right could not be had, or given back.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +119,12 @@ impl Claim {
                 _lock: Arc::new(locked),
             },
         })
+    }
+
+    /// Notes what the claim is for, so that another program can offer to go on.
+    pub(crate) fn note(&self, errand: &Errand) {
+        // Not to be able to note it costs the offer, no more.
+        record::write(&self.folder.join(ERRAND_FILE), errand, Durability::ThisBoot).ok();
     }
 
     /// Where files lie until they are brought home.
@@ -160,6 +200,8 @@ pub struct Leftover {
     pub bytes: u64,
     /// Somebody is at it right now.
     pub busy: bool,
+    /// What it was about, if that was noted.
+    pub errand: Option<Errand>,
 }
 
 /// What interrupted fetches have left in `staging`.
@@ -186,6 +228,8 @@ pub fn leftovers(staging: &Path) -> Result<Vec<Leftover>, ClaimError> {
         found.push(Leftover {
             bytes: blocks(&folder).map_err(error("read", &folder))?,
             label: std::fs::read_to_string(folder.join(LABEL_FILE)).unwrap_or_default(),
+            // An older program left none, and a damaged one is as good as none.
+            errand: record::read_optional(&folder.join(ERRAND_FILE)).unwrap_or_default(),
             folder,
             busy,
         });
@@ -209,7 +253,29 @@ fn blocks(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// What of the file that `resolved` stands for lies in `staging` from earlier tries, in bytes.
+pub fn bytes_here(staging: &Path, resolved: &Resolved) -> u64 {
+    received(&staging.join(&resolved.key), &resolved.name)
+}
+
+/// The length of a file that may be here in part.
+fn received(folder: &Path, file: &str) -> u64 {
+    [file.to_owned(), format!("{file}.part")]
+        .iter()
+        .filter_map(|name| std::fs::metadata(folder.join(name)).ok())
+        .map(|meta| meta.len())
+        .max()
+        .unwrap_or_default()
+}
+
 impl Leftover {
+    /// What of the file has arrived, in bytes; 0 if it is not known which file.
+    pub fn received(&self) -> u64 {
+        self.errand
+            .as_ref()
+            .map_or(0, |errand| received(&self.folder, &errand.file))
+    }
+
     /// Removes it, unless somebody is at it: then `false`.
     pub fn remove(&self) -> Result<bool, ClaimError> {
         let lock_path = self.folder.with_extension(LOCK_SUFFIX);
@@ -248,6 +314,32 @@ mod tests {
                 self.0.send(()).unwrap();
             }
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_says_what_it_is_of_and_how_much_has_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let claim = Claim::acquire(dir.path(), "k", "thing", &Silent)
+            .await
+            .unwrap();
+        std::fs::write(claim.folder().join("disk.part"), "12345").unwrap();
+        assert_eq!(leftovers(dir.path()).unwrap()[0].errand, None);
+        let errand = Errand {
+            origin: Origin::File {
+                path: "/disk".into(),
+            },
+            arch: Arch::Amd64,
+            file: "disk".into(),
+            bytes: Some(9),
+        };
+        claim.note(&errand);
+        drop(claim);
+        let left = leftovers(dir.path()).unwrap();
+        assert_eq!(left[0].errand, Some(errand));
+        assert_eq!(left[0].received(), 5);
+        assert!(!left[0].busy);
+        std::fs::write(left[0].folder.join(ERRAND_FILE), "damaged").unwrap();
+        assert_eq!(leftovers(dir.path()).unwrap()[0].errand, None);
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Sha256Digest;
 use crate::artifact::{ArtifactError, Expected, Unpacked, unpack};
 use crate::base_env::{BACKEND_PATH, BaseEnvError, DASHBOARD_PATH, compose};
-pub use crate::claim::{Claim, ClaimError, Leftover, leftovers};
+pub use crate::claim::{Claim, ClaimError, Errand, Leftover, bytes_here, leftovers};
 pub use crate::download::DownloadError;
 use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
@@ -184,7 +184,9 @@ pub async fn claim(
     progress: &dyn Progress,
 ) -> Result<Claim, FetchError> {
     let label = resolved.origin.label();
-    Ok(Claim::acquire(staging, &resolved.key, &label, progress).await?)
+    let claim = Claim::acquire(staging, &resolved.key, &label, progress).await?;
+    claim.note(&Errand::from(resolved));
+    Ok(claim)
 }
 
 /// Brings the files of `resolved` into the folder of `claim`, which must be the

@@ -6,6 +6,7 @@
 //! rewrite nothing and no answer can send the token elsewhere.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -24,7 +25,9 @@ mod wire;
 
 use cache::Cache;
 pub use error::ApiError;
-pub use types::{Artifact, Asset, ParseRepoError, PullRequest, Release, Repo, Run, RunState};
+pub use types::{
+    Artifact, Asset, ParseRepoError, PullRequest, RateLimit, Release, Repo, Run, RunState,
+};
 use wire::{ArtifactsWire, PullRequestWire, ReleaseWire, RunWire, RunsWire};
 
 /// The public API.
@@ -69,6 +72,8 @@ impl Default for Options {
 pub struct GitHub {
     http: Http,
     cache: Option<Cache>,
+    /// What the newest answer said.
+    rate_limit: Arc<Mutex<Option<RateLimit>>>,
 }
 
 /// Which runs of a workflow.
@@ -102,7 +107,26 @@ impl GitHub {
         Ok(Self {
             http: Http::new(api, options.token, options.retry, options.idle)?,
             cache: options.cache.map(Cache::new),
+            rate_limit: Arc::default(),
         })
+    }
+
+    /// How much more may be asked, as the newest answer had it. `None` before
+    /// the first, and if the server does not count.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        *self
+            .rate_limit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_rate_limit(&self, headers: &HeaderMap) {
+        if let Some(told) = rate_limit_in(headers) {
+            *self
+                .rate_limit
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some(told);
+        }
     }
 
     /// Whether a token goes along.
@@ -407,6 +431,7 @@ impl GitHub {
         limit: usize,
     ) -> Result<Answer, ApiError> {
         let mut response = self.http.get(url, headers).await?;
+        self.note_rate_limit(response.headers());
         match response.status() {
             StatusCode::NOT_MODIFIED => return Ok(Answer::NotModified),
             status if status.is_success() => {}
@@ -472,6 +497,16 @@ enum Answer {
     },
 }
 
+/// What an answer's headers say of the rate limit, if all that matters is there.
+fn rate_limit_in(headers: &HeaderMap) -> Option<RateLimit> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    Some(RateLimit {
+        remaining: number("x-ratelimit-remaining")?,
+        limit: number("x-ratelimit-limit")?,
+        resets_at: number("x-ratelimit-reset")?,
+    })
+}
+
 /// Whether a `Link` header has a target with the relation `next`.
 fn links_to_next(header: &str) -> bool {
     header.split(',').any(|link| {
@@ -485,7 +520,7 @@ fn links_to_next(header: &str) -> bool {
 }
 
 /// Whether `text` is the full name of a commit.
-pub(crate) fn is_commit(text: &str) -> bool {
+pub fn is_commit(text: &str) -> bool {
     text.len() == 40
         && text
             .bytes()
@@ -493,66 +528,4 @@ pub(crate) fn is_commit(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_is_seen_among_others() {
-        let header = "<https://a/?page=1>; rel=\"prev\", <https://a/?page=3>; rel=\"next\"";
-        assert!(links_to_next(header));
-        assert!(!links_to_next("<https://a/?page=1>; rel=\"prev\""));
-        assert!(!links_to_next(""));
-    }
-
-    #[test]
-    fn addresses_are_under_the_base_and_escaped() {
-        let github = |api: &str| {
-            GitHub::new(Options {
-                api: Some(Url::parse(api).unwrap()),
-                ..Options::default()
-            })
-            .unwrap()
-        };
-        let repo: Repo = "o/r".parse().unwrap();
-        assert_eq!(
-            github("https://ghe.example/api/v3/")
-                .url(&repo, &["releases", "tags", "a/../b?c"])
-                .as_str(),
-            "https://ghe.example/api/v3/repos/o/r/releases/tags/a%2F..%2Fb%3Fc"
-        );
-        assert_eq!(
-            github("https://api.example").asset_url(&repo, 7).as_str(),
-            "https://api.example/repos/o/r/releases/assets/7"
-        );
-    }
-
-    #[test]
-    fn an_address_that_is_no_api_is_refused_without_its_password() {
-        for api in ["ftp://a/", "https://u:hunter2@a/", "https://a/?x=1"] {
-            let error = GitHub::new(Options {
-                api: Some(Url::parse(api).unwrap()),
-                ..Options::default()
-            })
-            .unwrap_err();
-            assert_eq!(error.code(), "github-api-address");
-            assert!(!error.to_string().contains("hunter2"));
-        }
-    }
-
-    #[test]
-    fn a_token_does_not_travel_unencrypted() {
-        let github = |api: &str| {
-            GitHub::new(Options {
-                api: Some(Url::parse(api).unwrap()),
-                token: Token::new("t".into()),
-                ..Options::default()
-            })
-        };
-        assert_eq!(
-            github("http://mirror.example/").unwrap_err().code(),
-            "token-in-clear"
-        );
-        github("http://127.0.0.1:1/").unwrap();
-        github("https://mirror.example/").unwrap();
-    }
-}
+mod tests;

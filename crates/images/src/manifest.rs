@@ -85,9 +85,19 @@ pub struct Service {
     /// Ready when `GET` of this path answers 200; `None` is never asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Whether there is something at its address for a person to look at;
+    /// where nobody says, that is so if it has a health path, because then it
+    /// speaks HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browsable: Option<bool>,
 }
 
 impl Service {
+    /// Whether a person may want to open its address in a browser.
+    pub fn is_browsable(&self) -> bool {
+        self.browsable.unwrap_or(self.path.is_some())
+    }
+
     /// The port in the guest under `prefix`, or `None` if that is no port.
     pub fn resolve_guest_port(&self, prefix: u16) -> Option<u16> {
         self.guest_port
@@ -287,6 +297,8 @@ pub fn published_services(prefix: u16) -> Vec<Service> {
         port_env: port_env.map(Into::into),
         guest_port: guest.into(),
         path: path.map(Into::into),
+        // Object storage answers programs, with an error for everybody else.
+        browsable: (id == "minio").then_some(false),
     };
     let mut services = vec![
         service(

@@ -106,7 +106,8 @@ impl FromStr for Arch {
 }
 
 /// What a user asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Source {
     /// The newest release of a branch, by its rolling tag.
     Rolling {
@@ -217,6 +218,22 @@ impl Origin {
         }
     }
 
+    /// What to ask for to get this again, or what has come after it.
+    pub fn source(&self) -> Source {
+        match self {
+            Self::Release {
+                branch: Some(branch),
+                ..
+            } => Source::Rolling {
+                branch: branch.clone(),
+            },
+            Self::Release { tag, .. } => Source::Tag(tag.clone()),
+            Self::PullRequest { number, .. } => Source::PullRequest(*number),
+            Self::Run { run, .. } => Source::Run(*run),
+            Self::File { path } => Source::File(path.clone()),
+        }
+    }
+
     /// The repository it came from.
     pub fn repository(&self) -> Option<&Repo> {
         match self {
@@ -241,6 +258,8 @@ pub struct Resolved {
     pub bytes: Option<u64>,
     /// The digest of the disk image, where the release states it.
     pub digest: Option<Sha256Digest>,
+    /// When it was uploaded, RFC 3339, where GitHub says so.
+    pub published_at: Option<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Tells this file from every other one; a claim goes by it.

@@ -21,6 +21,11 @@ impl Token {
         token
     }
 
+    /// `text` with `mark` wherever this token stood in it.
+    pub fn taken_out_of(&self, text: &str, mark: &str) -> String {
+        text.replace(&self.0, mark)
+    }
+
     /// The value of the `Authorization` header.
     pub(crate) fn bearer(&self) -> HeaderValue {
         let text = Zeroizing::new(format!("Bearer {}", self.0));
@@ -48,6 +53,12 @@ mod tests {
         assert_eq!(format!("{token:?}"), "[redacted]");
         assert_eq!(token.bearer(), "Bearer ghp_secret");
         assert!(!format!("{:?}", token.bearer()).contains("secret"));
+    }
+
+    #[test]
+    fn it_can_be_taken_out_of_a_text() {
+        let token = Token::new("open".into()).unwrap();
+        assert_eq!(token.taken_out_of("open? xopeny", "-"), "-? x-y");
     }
 
     #[test]

@@ -105,7 +105,10 @@ async fn a_used_up_rate_limit_is_told_with_its_end_and_not_tried_again() {
             ..world.options()
         })
         .unwrap();
+        assert_eq!(github.rate_limit(), None);
         let error = github.emulator_releases(&repo()).await.unwrap_err();
+        let told = github.rate_limit().unwrap();
+        assert_eq!((told.limit, told.remaining), (60, 0));
         assert_eq!(error.code(), "rate-limited");
         assert!(error.to_string().contains("again in 10 min"), "{error}");
         assert_eq!(

@@ -60,6 +60,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
     title: "The emulator is not running",
     remedy: { kind: "page", page: "status", label: "Go to Status" },
   },
+  watch: { title: "Changes by other programs cannot be seen", remedy: retry },
   not_ready: { title: "The services did not become ready in time", remedy: toLogs },
   rotation: { title: "The secrets could not be replaced", remedy: toLogs },
   guest: { title: "Something inside the virtual machine failed", remedy: toLogs, replacesHint: true },

@@ -40,6 +40,7 @@ struct ListedService {
     port_env: Option<String>,
     guest_port: String,
     path: Option<String>,
+    browsable: Option<bool>,
 }
 
 /// A checked payload folder.
@@ -157,6 +158,7 @@ impl Manifest {
             port_env: service.port_env,
             guest_port: service.guest_port,
             path: service.path,
+            browsable: service.browsable,
         });
         image_manifest::Manifest {
             format: image_manifest::FORMAT.into(),

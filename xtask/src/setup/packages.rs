@@ -135,6 +135,15 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["Xvfb"]), "xvfb"),
     item(Need::Test, Probe::Program(&["xauth"]), "xauth"),
     item(Need::Test, Probe::Program(&["xclip"]), "xclip"),
+    item(Need::Test, Probe::Program(&["xwininfo"]), "x11-utils"),
+    item(Need::Test, Probe::Program(&["import"]), "imagemagick"),
+    // What judges the desktop app's package.
+    item(
+        Need::Test,
+        Probe::Program(&["desktop-file-validate"]),
+        "desktop-file-utils",
+    ),
+    item(Need::Test, Probe::Program(&["appstreamcli"]), "appstream"),
     Item {
         need: Need::Test,
         probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),

@@ -11,10 +11,10 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Occupied};
 use crate::output::{Detail, Render};
 use crate::render::phases::chart;
-use crate::render::quantity::{bytes, factor, seconds};
 use crate::render::reports::manner;
 use crate::render::style::{CAUTION, GOOD};
 use crate::render::text::{Facts, paint, printable};
+use emulator::quantity::{bytes, factor, seconds};
 
 /// What a benchmark reports.
 #[derive(Debug, Serialize)]

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use emulator::credentials::{AppVariable, ProjectCredentials};
+use emulator::credentials::Format;
 use emulator::dotenv::{self, Variable};
 use serde::Serialize;
-use serde_json::json;
 
 use super::Context;
 use crate::exit::Exit;
@@ -24,29 +23,9 @@ pub(super) async fn give(
     let work = context.emulator.credentials(config_file, &context.progress);
     let credentials = context.guarded(Box::pin(work)).await?;
     match form {
-        CredentialsForm::Shell => {
-            // No value has a quote in it, or anything else that a shell knows.
-            let line = |v: &AppVariable| format!("export {}='{}'\n", v.name, v.expose());
-            let kind = emulator::credentials::AppKind::Plain;
-            print(
-                &credentials
-                    .variables(kind)
-                    .iter()
-                    .map(line)
-                    .collect::<String>(),
-            )?;
-        }
-        CredentialsForm::Dotenv(kind) => {
-            let line = |v: &AppVariable| format!("{}={}\n", v.name, v.expose());
-            print(
-                &credentials
-                    .variables(*kind)
-                    .iter()
-                    .map(line)
-                    .collect::<String>(),
-            )?;
-        }
-        CredentialsForm::Json => print(&as_json(&credentials))?,
+        CredentialsForm::Shell => print(&credentials.text(Format::Env))?,
+        CredentialsForm::Dotenv(kind) => print(&credentials.text(Format::from(*kind)))?,
+        CredentialsForm::Json => print(&credentials.text(Format::Json))?,
         CredentialsForm::Write { file, kind } => {
             let variables = credentials.variables(*kind);
             let set: Vec<Variable<'_>> = variables
@@ -64,19 +43,6 @@ pub(super) async fn give(
         }
     }
     Ok(Exit::Success)
-}
-
-/// The fields have the names that the backend gives them.
-fn as_json(credentials: &ProjectCredentials) -> String {
-    let object = json!({
-        "project_id": credentials.project_id,
-        "publishable_client_key": credentials.publishable_client_key.expose(),
-        "secret_server_key": credentials.secret_server_key.expose(),
-        "super_secret_admin_key": credentials.super_secret_admin_key.expose(),
-        "branch_config_override_string": credentials.branch_config_override_string,
-        "api_url": credentials.api_url,
-    });
-    format!("{object}\n")
 }
 
 /// Standard output, at the user's explicit request, and nowhere else.

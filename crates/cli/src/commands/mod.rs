@@ -2,9 +2,11 @@
 
 mod bench;
 mod credentials;
+mod diagnostics;
 mod doctor;
 mod documents;
 mod folders;
+mod github_token;
 mod images;
 mod lifecycle;
 mod logs;
@@ -15,6 +17,8 @@ mod settings;
 use std::io::IsTerminal as _;
 
 use emulator::Emulator;
+use emulator::paths::Home;
+use emulator::preferences::Preferences;
 use emulator::variables::Settings;
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +44,8 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         Request::Operate { target, operation } => (target, operation),
     };
     let settings = Settings::from_environment()?;
+    let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
+    let settings = settings.with_preferences(&preferences);
     let Target { instance, image } = target;
     let emulator = Emulator::new(settings, instance, image);
     // Two threads: one for the operation, one so that signals and progress are
@@ -104,6 +110,8 @@ async fn operate(
         | Operation::ImagesRemove { .. }
         | Operation::ImagesPrune(_)
         | Operation::Doctor { .. }
+        | Operation::Diagnostics { .. }
+        | Operation::GithubToken(_)
         | Operation::Credentials { .. }
         | Operation::Run { .. }
         | Operation::FoldersRemove { .. }
@@ -140,8 +148,10 @@ async fn operate(
         Operation::ImagesRemove { image } => images::remove(&context, &image).await,
         Operation::ImagesPrune(request) => images::prune(&context, request).await,
         Operation::SettingsList => settings::list(&context),
-        Operation::SettingsSet { name, value } => settings::set(&context, name, value.as_deref()),
+        Operation::SettingsSet { name, value } => settings::set(&context, &name, value.as_deref()),
         Operation::Doctor { probe } => doctor::examine(&context, probe).await,
+        Operation::Diagnostics { file } => diagnostics::write(&context, file).await,
+        Operation::GithubToken(request) => github_token::run(&context, request).await,
         Operation::Logs {
             source,
             follow,

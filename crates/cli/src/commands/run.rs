@@ -23,10 +23,10 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::tell;
-use crate::render::quantity::seconds;
 use crate::render::reports::manner;
 use crate::render::style::STRONG;
 use crate::render::text::paint;
+use emulator::quantity::seconds;
 
 pub(super) async fn run(
     context: &Context<'_>,

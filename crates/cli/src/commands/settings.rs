@@ -1,13 +1,15 @@
 //! `settings`: what is kept in `settings.json`.
 
-use emulator::preferences::{Preference, Preferences};
+use emulator::Error;
+use emulator::preferences::{NO_ROTATION_WARNING, Preference, Preferences};
+use emulator::variables;
 use serde::Serialize;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Detail, Render};
-use crate::render::style::FAINT;
+use crate::output::{Detail, Render, tell};
+use crate::render::style::{CAUTION, FAINT};
 use crate::render::text::{pad, paint, printable, widest};
 
 /// What `settings` reports.
@@ -18,20 +20,13 @@ struct SettingList {
 
 #[derive(Debug, Serialize)]
 struct Setting {
-    name: &'static str,
+    name: String,
     /// As users write it; `null` if it is not set.
     value: Option<String>,
     /// What holds while it is not set, for people.
-    default: &'static str,
-}
-
-const fn default(name: Preference) -> &'static str {
-    match name {
-        Preference::CacheLimit => "no limit",
-        Preference::ArchiveAfter => "never",
-        Preference::Repository => "stack-auth/stack-auth",
-        Preference::Branch => "dev",
-    }
+    default: String,
+    /// The environment variable that is set, and goes before the value.
+    overridden_by: Option<String>,
 }
 
 pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
@@ -40,37 +35,76 @@ pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
 
 pub(super) fn set(
     context: &Context<'_>,
-    name: Preference,
+    name: &Preference,
     value: Option<&str>,
 ) -> Result<Exit, Failure> {
-    let mut preferences = Preferences::read(context.emulator.home())?;
-    preferences
-        .set(name, value)
-        .map_err(emulator::Error::from)?;
-    preferences.write(context.emulator.home())?;
+    let emulator = context.emulator;
+    let preferences = Preferences::update(emulator.home(), |preferences| {
+        preferences.set(name, value)?;
+        // To unset is always possible: it may be what sets things right.
+        if value.is_some() {
+            emulator.check_preferences(preferences)?;
+        }
+        Ok::<_, Error>(())
+    })?;
+    if *name == Preference::NoRotation && preferences.no_rotation {
+        let label = paint(CAUTION, "warning:");
+        tell(&format!("{label} {NO_ROTATION_WARNING}\n"));
+    }
     report(context, &preferences)
 }
 
 fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Failure> {
-    let setting = |name: Preference| Setting {
-        name: name.name(),
-        value: preferences.get(name),
-        default: default(name),
-    };
-    let settings = Preference::ALL.map(setting).into();
+    let overrides = &context.emulator.settings().overrides;
+    let fixed = Preference::FIXED.into_iter().map(|name| {
+        let (default, variable) = match name {
+            Preference::CacheLimit => ("no limit", None),
+            Preference::ArchiveAfter => ("never", None),
+            Preference::Repository => ("stack-auth/stack-auth", None),
+            Preference::Branch => ("dev", None),
+            Preference::Ram => ("4GiB", Some(variables::RAM)),
+            Preference::Vcpus => ("host cores, at most 4", Some(variables::CPUS)),
+            Preference::NoRotation => ("off", Some(variables::NO_ROTATION)),
+            Preference::Port(_) => ("the image's", None),
+        };
+        Setting {
+            name: name.name().into_owned(),
+            value: preferences.get(&name),
+            default: default.to_owned(),
+            overridden_by: variable
+                .filter(|variable| overrides.contains(*variable))
+                .map(str::to_owned),
+        }
+    });
+    let ports = context.emulator.port_settings()?.into_iter().map(|port| {
+        let name = Preference::Port(port.service);
+        Setting {
+            name: name.name().into_owned(),
+            value: preferences.get(&name),
+            default: port.default.to_string(),
+            overridden_by: port.variable.filter(|_| port.overridden),
+        }
+    });
+    let settings = fixed.chain(ports).collect();
     context.output.report(&SettingList { settings })?;
     Ok(Exit::Success)
 }
 
 impl Render for SettingList {
     fn render(&self, _: Detail) -> String {
-        let width = widest(self.settings.iter().map(|setting| setting.name));
+        let width = widest(self.settings.iter().map(|setting| setting.name.as_str()));
         let line = |setting: &Setting| {
             let value = match &setting.value {
                 Some(value) => printable(value),
                 None => paint(FAINT, &format!("{} (not set)", setting.default)),
             };
-            format!("{}  {value}\n", pad(setting.name, width))
+            let overridden = setting.overridden_by.as_ref().map_or(String::new(), |by| {
+                format!(
+                    "  {}",
+                    paint(CAUTION, &format!("{by} is set and goes before it"))
+                )
+            });
+            format!("{}  {value}{overridden}\n", pad(&setting.name, width))
         };
         self.settings.iter().map(line).collect()
     }

@@ -13,10 +13,10 @@ use images::github::Release;
 use images::source::Origin;
 use images::store::{Damaged, Installed};
 
-use super::quantity::{bytes, seconds, span};
 use super::style::{BAD, CAUTION, FAINT, GOOD, STRONG};
 use super::text::{Facts, pad, paint, printable, widest};
 use crate::output::{Detail, Render};
+use emulator::quantity::{bytes, seconds, span};
 
 // Writing to a string cannot fail, so the results of `writeln!` are dropped.
 impl Render for ReleaseList {

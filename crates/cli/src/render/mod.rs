@@ -2,7 +2,6 @@
 
 pub(crate) mod images;
 pub(crate) mod phases;
-pub(crate) mod quantity;
 pub(crate) mod reports;
 pub(crate) mod status;
 pub(crate) mod style;

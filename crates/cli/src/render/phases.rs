@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use emulator::progress::PhaseTime;
 
-use super::quantity::seconds;
 use super::style::{ADDRESS, FAINT};
 use super::text::{pad, paint, printable, widest};
+use emulator::quantity::seconds;
 
 /// Columns of the time line.
 const WIDTH: usize = 40;

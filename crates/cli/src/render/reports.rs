@@ -5,15 +5,15 @@ use std::fmt::Write as _;
 use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::progress::PhaseTime;
 use emulator::{
-    CaptureReport, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport, StopReport,
-    VerifyReport,
+    CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport,
+    StopReport, VerifyReport,
 };
 
 use super::phases::chart;
-use super::quantity::{bytes, seconds};
 use super::style::{ADDRESS, BAD, CAUTION, GOOD, STRONG};
 use super::text::{pad, paint, printable, widest};
 use crate::output::{Detail, Render};
+use emulator::quantity::{bytes, seconds};
 
 /// How a start came about, as the end of a sentence.
 pub(crate) const fn manner(kind: StartKind) -> &'static str {
@@ -33,10 +33,10 @@ pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String
     let name_width = widest(names.iter().map(String::as_str));
     let url_width = widest(services.iter().map(|service| service.url.as_str()));
     let line = |(service, name): (&ServiceStatus, &String)| {
-        let health = match (service.healthy, detail) {
-            (true, Detail::Brief) => String::new(),
-            (true, Detail::Full) => format!("  {}", paint(GOOD, "healthy")),
-            (false, _) => format!("  {}", paint(BAD, "does not answer")),
+        let health = match (service.health, detail) {
+            (Health::Healthy, Detail::Brief) | (Health::Unchecked, _) => String::new(),
+            (Health::Healthy, Detail::Full) => format!("  {}", paint(GOOD, "healthy")),
+            (Health::Failing, _) => format!("  {}", paint(BAD, "does not answer")),
         };
         let url = if health.is_empty() {
             service.url.clone()
@@ -223,6 +223,13 @@ mod tests {
             name: name.into(),
             url: format!("http://127.0.0.1:{port}"),
             healthy,
+            health: if healthy {
+                Health::Healthy
+            } else {
+                Health::Failing
+            },
+            answer_ms: None,
+            browsable: true,
         }
     }
 

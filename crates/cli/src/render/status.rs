@@ -1,14 +1,12 @@
 //! What `status` shows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use emulator::{SnapshotInfo, State, Status};
 
-use super::quantity::{bytes, seconds, span};
 use super::reports::{manner, placeholder_note, services};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
 use super::text::{Facts, paint, printable};
 use crate::output::{Detail, Render};
+use emulator::quantity::{bytes, seconds, span};
 
 impl Render for Status {
     fn render(&self, detail: Detail) -> String {
@@ -31,7 +29,9 @@ impl Render for Status {
                 facts.add("Because", printable(reason));
             }
         }
-        facts.add_lines("Services", services(&self.services, Detail::Full));
+        if self.start.is_some() {
+            facts.add_lines("Services", services(&self.services, Detail::Full));
+        }
         if let Some(start) = &self.start {
             let kept = self.secret_store.map_or(String::new(), |kind| {
                 format!(", kept in {}", kind.describe())
@@ -84,20 +84,12 @@ fn snapshot_line(status: &Status, detail: Detail) -> String {
 }
 
 /// One line about a snapshot.
-pub(crate) fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-    let age = span(now.saturating_sub(snapshot.captured_at_ms));
+fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
     let id = match detail {
         Detail::Brief => String::new(),
         Detail::Full => format!("{}, ", printable(&snapshot.id)),
     };
-    format!(
-        "{id}taken {age} ago, {} on disk",
-        bytes(snapshot.bytes_on_disk)
-    )
+    format!("{id}{}", snapshot.summary())
 }
 
 const fn describe(state: State) -> (Style, &'static str) {
@@ -125,7 +117,7 @@ const fn describe(state: State) -> (Style, &'static str) {
 #[cfg(test)]
 mod tests {
     use emulator::store::StoreKind;
-    use emulator::{Memory, ServiceStatus, StartKind, StartSummary};
+    use emulator::{Health, Memory, ServiceStatus, StartKind, StartSummary};
 
     use super::super::text::plain;
     use super::*;
@@ -166,6 +158,7 @@ mod tests {
                 fallback_reason: None,
                 total_ms: 912.0,
                 phases: vec![],
+                started_at_ms: 1_700_000_000_000,
                 uptime_ms: 185_000,
                 rotated: true,
             }),
@@ -174,12 +167,16 @@ mod tests {
                 name: "Backend".into(),
                 url: "http://127.0.0.1:26701".into(),
                 healthy: true,
+                health: Health::Healthy,
+                answer_ms: Some(3.2),
+                browsable: true,
             }],
             accelerator: Some("tcg".into()),
             secret_store: Some(StoreKind::KernelKeyring),
             memory: Some(Memory {
                 resident: 412_000_000,
                 anonymous: 148_000_000,
+                given: 4 << 30,
             }),
             image: Some("/images/a.qcow2".into()),
             ..stopped()

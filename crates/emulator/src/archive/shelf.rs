@@ -13,7 +13,7 @@ use crate::instance::{Held, Prepared};
 use crate::paths::InstancePaths;
 use crate::progress::{Event, Phase, Reporter};
 use crate::record;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SnapshotManifest};
 
 /// Which image the archive called `id` is of, and when it was put there, in
 /// milliseconds since the Unix epoch; `None` if it is no archive of a snapshot.
@@ -26,6 +26,12 @@ pub(crate) fn look(paths: &InstancePaths, id: &str) -> Option<(Sha256Digest, u64
     let (_, manifest) = read_manifest(&path, paths).ok()?;
     let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     Some((manifest.fingerprint.image.sha256, at_ms))
+}
+
+/// What the archive called `id` says of its snapshot, if it is one.
+pub(crate) fn manifest(paths: &InstancePaths, id: &str) -> Option<SnapshotManifest> {
+    let (_, manifest) = read_manifest(&paths.snapshot_archive(id), paths).ok()?;
+    Some(manifest)
 }
 
 impl Held<'_> {

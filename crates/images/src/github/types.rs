@@ -84,6 +84,17 @@ impl<'de> Deserialize<'de> for Repo {
     }
 }
 
+/// How much more may be asked for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RateLimit {
+    /// Requests that are left.
+    pub remaining: u64,
+    /// Requests that there are in all.
+    pub limit: u64,
+    /// When there are all of them again, in seconds since the Unix epoch.
+    pub resets_at: u64,
+}
+
 /// A release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Release {

@@ -100,6 +100,7 @@ async fn resolve_release(
         name,
         bytes: Some(disk.bytes),
         digest: disk.digest,
+        published_at: disk.updated_at.clone(),
         warnings,
         files: Files::Release(Box::new(ReleaseFiles {
             repository: repo.clone(),
@@ -310,6 +311,7 @@ fn resolved_artifact(
         name: format!("{}.zip", artifact.name),
         bytes: Some(artifact.bytes),
         digest: None,
+        published_at: artifact.created_at.clone(),
         warnings,
         files: Files::Artifact {
             repository: repo.clone(),
@@ -341,6 +343,7 @@ fn resolve_file(path: &Path, arch: Arch) -> Result<Resolved, ResolveError> {
             .into_owned(),
         bytes: Some(meta.len()),
         digest: None,
+        published_at: None,
         warnings: vec![],
         files: Files::Local { path: absolute },
     })

@@ -1,14 +1,14 @@
-//! Numbers with units, three significant digits at most: `0.71 s`, `18.4 s`,
-//! `148 MB`.
+//! Numbers with units for people, three significant digits at most: `0.71 s`,
+//! `18.4 s`, `148 MB`. One way of writing them, whichever shell shows them.
 
 /// A time in milliseconds, as seconds.
-pub(crate) fn seconds(ms: f64) -> String {
+pub fn seconds(ms: f64) -> String {
     format!("{} s", significant(ms / 1e3))
 }
 
 /// A size in bytes, in decimal units as disks are sold in.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }
@@ -26,7 +26,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A stretch of time in milliseconds, for which its order is enough: `3 min`.
-pub(crate) fn span(ms: u64) -> String {
+pub fn span(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -37,7 +37,7 @@ pub(crate) fn span(ms: u64) -> String {
 }
 
 /// How many times one time is another: `24×`.
-pub(crate) fn factor(of: f64, by: f64) -> String {
+pub fn factor(of: f64, by: f64) -> String {
     let factor = of / by;
     if factor < 9.95 {
         format!("{factor:.1}×")

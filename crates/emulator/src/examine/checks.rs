@@ -1,62 +1,26 @@
-//! What `doctor`'s facts mean: pure functions from a fact to a verdict and a remedy.
+//! What the facts mean: pure functions from a fact to a verdict and a remedy.
 
 use std::io;
 use std::path::Path;
 
 use ::qemu::accel::{Attempt, Verdict as Tried};
 use ::qemu::{Accelerator, BinaryError, Probe, ProbeError, QemuBinary};
-use emulator::fingerprint::Mismatch;
-use emulator::ports::Taken;
-use emulator::readiness::Endpoint;
-use emulator::store::StoreKind;
-use emulator::variables::{self, Settings};
-use emulator::{Error, SecretPlace, State, Status, chain};
 use images::Image;
-use serde::Serialize;
 
-use crate::output::Detail;
-use crate::render::quantity::{bytes, seconds};
-use crate::render::status::snapshot_summary;
+use super::{Check, Verdict};
+use crate::error::{Error, chain};
+use crate::fingerprint::Mismatch;
+use crate::ports::Taken;
+use crate::quantity::{bytes, seconds};
+use crate::readiness::Endpoint;
+use crate::rotate::SecretPlace;
+use crate::status::{State, Status};
+use crate::store::StoreKind;
+use crate::variables::{self, Settings};
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
 /// small guest has some 400 MB of memory in use, and needs room to run.
 const LEAST_FREE: u64 = 1 << 30;
-
-/// How something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It works, but could be better.
-    Warning,
-    /// It does not work.
-    Failed,
-}
-
-impl Verdict {
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// One thing looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
-    /// Stable.
-    pub id: &'static str,
-    /// For people.
-    pub title: &'static str,
-    pub verdict: Verdict,
-    /// What was found.
-    pub detail: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
 
 /// Which thing a check is about.
 #[derive(Clone, Copy)]
@@ -415,7 +379,7 @@ pub(super) fn snapshot(
         (Err(error), _) => subject.error(error),
         (Ok(None), _) | (Ok(Some(_)), None) => subject.ok("none yet; the next start takes one"),
         (Ok(Some(mismatches)), Some(snapshot)) if mismatches.is_empty() => {
-            subject.ok(snapshot_summary(snapshot, Detail::Brief))
+            subject.ok(snapshot.summary())
         }
         (Ok(Some(mismatches)), Some(_)) => {
             let told: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
@@ -530,6 +494,7 @@ mod tests {
             name: "Backend".into(),
             port: 26701,
             path: None,
+            browsable: false,
         };
         let taken = Taken {
             port: 26701,

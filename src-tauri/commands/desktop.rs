@@ -1,0 +1,247 @@
+//! The desktop around the window: the clipboard, the browser, the file browser, dialogs, and the end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use emulator::Emulator;
+use emulator::preferences::Preferences;
+use images::github::{PUBLIC_API, Repo};
+use tauri::{AppHandle, Manager as _, State, Wry};
+use tauri_plugin_dialog::{FileDialogBuilder, FilePath};
+use tauri_plugin_opener::OpenerExt as _;
+use tokio::sync::oneshot;
+use url::{Host, Url};
+
+use super::Answer;
+use crate::desk::Desk;
+use crate::quit;
+use crate::window;
+use crate::wire::app::QuitChoice;
+use crate::wire::failure::Failure;
+
+/// Puts text that is no secret on the clipboard.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn copy_text(desk: State<'_, Arc<Desk>>, text: String) -> Answer {
+    desk.clipboard.copy_text(&text).await
+}
+
+/// Opens an address of the emulator or of its repository in the user's browser.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer {
+    let emulator = desk.emulator();
+    let services: Vec<String> = match desk.live.status.borrow().as_ref() {
+        Some(status) => status.services.iter().map(|of| of.url.clone()).collect(),
+        None => Vec::new(),
+    };
+    let pages = Pages::of(&emulator)?;
+    let Some(url) = allowed(&url, &services, &pages) else {
+        return Err(Failure::new(
+            "link",
+            "the address is neither one of the emulator's nor one of its repository's",
+        ));
+    };
+    desk.app()
+        .opener()
+        .open_url(url.as_str(), None::<&str>)
+        .map_err(|error| Failure::of("link", "no browser could be opened", &error))
+}
+
+/// Shows a file in the desktop's file browser.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn show_in_folder(desk: State<'_, Arc<Desk>>, path: String) -> Answer {
+    let refused = || Failure::new("link", "the file is none of the emulator's");
+    let wanted = Path::new(&path);
+    let real = wanted
+        .canonicalize()
+        .map_err(|error| Failure::of("link", "the file cannot be shown", &error))?;
+    let emulator = desk.emulator();
+    let home = emulator.home().path().canonicalize();
+    let listed = || {
+        let projects = desk.live.projects.borrow();
+        let mut projects = projects.as_deref().unwrap_or_default().iter();
+        projects.any(|project| Path::new(&project.config_file) == wanted)
+    };
+    let ours = home.is_ok_and(|home| real.starts_with(home));
+    if !ours && !desk.has_written(&real) && !listed() {
+        return Err(refused());
+    }
+    let opener = desk.app().clone();
+    // It asks the desktop, whose answer may take its time.
+    let shown =
+        tauri::async_runtime::spawn_blocking(move || opener.opener().reveal_item_in_dir(&real));
+    match shown.await {
+        Ok(shown) => shown
+            .map_err(|error| Failure::of("link", "the file browser could not be opened", &error)),
+        Err(error) => Err(Failure::of(
+            "internal",
+            "showing the file broke off",
+            &error,
+        )),
+    }
+}
+
+/// Ends the app, after doing with a running emulator what the user said.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn quit(desk: State<'_, Arc<Desk>>, choice: QuitChoice) -> Answer {
+    quit::carry_out(&desk, choice).await
+}
+
+/// Has the user choose a file. `None` if they did not.
+pub(super) async fn chosen(
+    app: &AppHandle,
+    dialog: FileDialogBuilder<Wry>,
+) -> Answer<Option<String>> {
+    let (answer, answered) = oneshot::channel();
+    // Nobody waits for it once the page has been loaded again.
+    over_window(app, dialog).pick_file(move |file| drop(answer.send(file)));
+    path_of(answered).await
+}
+
+/// Has the user say where to put a file. `None` if they did not.
+pub(super) async fn chosen_to_save(
+    app: &AppHandle,
+    dialog: FileDialogBuilder<Wry>,
+) -> Answer<Option<String>> {
+    let (answer, answered) = oneshot::channel();
+    over_window(app, dialog).save_file(move |file| drop(answer.send(file)));
+    path_of(answered).await
+}
+
+fn over_window(app: &AppHandle, dialog: FileDialogBuilder<Wry>) -> FileDialogBuilder<Wry> {
+    match app.get_webview_window(window::LABEL) {
+        Some(window) => dialog.set_parent(&window),
+        None => dialog,
+    }
+}
+
+async fn path_of(answered: oneshot::Receiver<Option<FilePath>>) -> Answer<Option<String>> {
+    let Ok(Some(file)) = answered.await else {
+        return Ok(None);
+    };
+    let path = file
+        .into_path()
+        .map_err(|error| Failure::of("file", "what was chosen is no file", &error))?;
+    match path.into_os_string().into_string() {
+        Ok(path) => Ok(Some(path)),
+        Err(path) => Err(Failure::new(
+            "file",
+            format!("the name of {} is not UTF-8", path.display()),
+        )),
+    }
+}
+
+/// The repository's pages for people.
+#[derive(Clone, Debug)]
+struct Pages {
+    host: String,
+    repository: Repo,
+}
+
+impl Pages {
+    fn of(emulator: &Emulator) -> Result<Self, emulator::Error> {
+        let preferences = Preferences::read(emulator.home())?;
+        let chosen = preferences.repository.and_then(|text| text.parse().ok());
+        let api = emulator.settings().github_api.as_ref();
+        let host = api
+            .map(Url::as_str)
+            .filter(|api| *api != PUBLIC_API)
+            .and_then(|api| Url::parse(api).ok()?.host_str().map(ToOwned::to_owned));
+        Ok(Self {
+            host: host.unwrap_or_else(|| "github.com".to_owned()),
+            repository: chosen.unwrap_or_default(),
+        })
+    }
+
+    fn have(&self, url: &Url) -> bool {
+        let mut parts = url.path_segments().into_iter().flatten();
+        let same = |part: Option<&str>, name: &str| {
+            part.is_some_and(|part| part.eq_ignore_ascii_case(name))
+        };
+        url.scheme() == "https"
+            && url.port().is_none()
+            && (url.host_str() == Some(&self.host) || url.host_str() == Some("github.com"))
+            && same(parts.next(), self.repository.owner())
+            && same(parts.next(), self.repository.name())
+    }
+}
+
+/// The address, if it leads to a service of the emulator or to a page of its repository.
+fn allowed(text: &str, services: &[String], pages: &Pages) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let of_service = || {
+        let port = |url: &Url| url.port_or_known_default();
+        is_loopback(&url)
+            && matches!(url.scheme(), "http" | "https")
+            && services
+                .iter()
+                .filter_map(|service| Url::parse(service).ok())
+                .any(|service| port(&service) == port(&url))
+    };
+    (plain && (of_service() || pages.have(&url))).then_some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_allowed(text: &str) -> bool {
+        let services = ["http://127.0.0.1:8101", "http://127.0.0.1:8102"].map(str::to_owned);
+        let pages = Pages {
+            host: "github.com".to_owned(),
+            repository: "stack-auth/stack-auth".parse().unwrap(),
+        };
+        allowed(text, &services, &pages).is_some()
+    }
+
+    #[test]
+    fn services_and_the_repository_s_pages_are_opened() {
+        for url in [
+            "http://127.0.0.1:8101",
+            "http://localhost:8102/projects?x=1#y",
+            "https://github.com/stack-auth/stack-auth",
+            "https://github.com/stack-auth/stack-auth/releases/tag/emulator-dev-latest",
+            "https://github.com/Stack-Auth/stack-auth/pull/12",
+        ] {
+            assert!(is_allowed(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for url in [
+            "http://127.0.0.1:9999",
+            "http://10.0.0.1:8101",
+            "http://example.com:8101",
+            "http://127.0.0.1.example.com:8101",
+            "http://ada@127.0.0.1:8101",
+            "file:///etc/passwd",
+            "ftp://127.0.0.1:8101",
+            "javascript:alert(1)",
+            "http://github.com/stack-auth/stack-auth",
+            "https://github.com/stack-auth/other",
+            "https://github.com/stack-auth/stack-auth/../../evil/repo",
+            "https://github.com/stack-auth",
+            "https://github.com.example.com/stack-auth/stack-auth",
+            "https://github.com:8443/stack-auth/stack-auth",
+            "https://ada:pw@github.com/stack-auth/stack-auth",
+            "--new-window",
+            "",
+        ] {
+            assert!(!is_allowed(url), "{url}");
+        }
+    }
+}

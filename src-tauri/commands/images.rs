@@ -1,0 +1,186 @@
+//! Images: what there is elsewhere, getting it, and what is here.
+
+use std::sync::Arc;
+
+use emulator::Emulator;
+use emulator::preferences::Preferences;
+use emulator::progress::{Event, Reporter as _, Silent};
+use emulator::prune::PruneRequest;
+use emulator::pull::{PullReport, PullRequest};
+use images::source::DEFAULT_BRANCH;
+use tauri::State;
+use tauri_plugin_dialog::DialogExt as _;
+
+use super::Answer;
+use super::desktop::chosen;
+use crate::activity::{Plan, Reports};
+use crate::desk::Desk;
+use crate::wire::activity::{Stage, Task};
+use crate::wire::failure::Failure;
+use crate::wire::images::{
+    Freed, ImageSource, Release, ReleaseList, ResolvedImage, UpdateCheck, name_of, name_of_image,
+};
+
+/// Asks the repository for its releases.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn list_releases(desk: State<'_, Arc<Desk>>) -> Answer<ReleaseList> {
+    let emulator = desk.emulator();
+    let list = emulator.releases(None, &Silent).await?;
+    let branch = branch(&emulator)?;
+    Ok(ReleaseList::new(&list, emulator.image_arch(), &branch))
+}
+
+/// Finds what a source stands for, without downloading it.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn resolve_image(
+    desk: State<'_, Arc<Desk>>,
+    source: ImageSource,
+) -> Answer<ResolvedImage> {
+    let request = request(source);
+    Ok(desk.emulator().offer(&request, &Silent).await?.into())
+}
+
+/// Asks whether a newer image than the one in use was released.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn check_for_update(desk: State<'_, Arc<Desk>>) -> Answer<UpdateCheck> {
+    let emulator = desk.emulator();
+    let newer = emulator.newer(&Silent).await?;
+    let branch = branch(&emulator)?;
+    let arch = emulator.image_arch();
+    Ok(UpdateCheck {
+        available: newer.and_then(|release| Release::new(&release, arch, &branch)),
+    })
+}
+
+/// Downloads and installs an image, and takes its snapshot if asked to.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn pull(desk: State<'_, Arc<Desk>>, source: ImageSource, capture: bool) -> Answer {
+    let mut plan = Plan::of(Task::Pull, Stage::Pull);
+    if capture {
+        plan.stages.push(Stage::Capture);
+    }
+    plan.subject = subject(&source);
+    desk.perform(plan, move |emulator, reports| async move {
+        let report = get(&emulator, source, &reports).await?;
+        if let Some(reason) = &report.not_chosen_because {
+            reports.report(Event::Warning(&format!(
+                "The image is installed, but the next start does not use it: {reason}."
+            )));
+        } else if capture {
+            reports.enter(Stage::Capture);
+            emulator.capture_if_missing(&reports).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Pulls an image, takes its snapshot and starts it, going on where an earlier try ended.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_up(desk: State<'_, Arc<Desk>>, source: ImageSource) -> Answer {
+    let plan = Plan {
+        subject: subject(&source),
+        stages: vec![Stage::Pull, Stage::Capture, Stage::Start],
+        ..Plan::of(Task::SetUp, Stage::Pull)
+    };
+    desk.perform(plan, move |emulator, reports| async move {
+        // Before the download, so that a kill at any moment leaves something to go on with.
+        emulator.begin_set_up(source.clone().wanted().as_ref())?;
+        let report = get(&emulator, source, &reports).await?;
+        if let Some(reason) = report.not_chosen_because {
+            let message = format!("the image is installed, but cannot be started: {reason}");
+            return Err(Failure::new("other_image", message));
+        }
+        reports.enter(Stage::Capture);
+        emulator.capture_if_missing(&reports).await?;
+        reports.enter(Stage::Start);
+        emulator.start(&reports).await?;
+        emulator.finish_set_up()?;
+        Ok(())
+    })
+    .await
+}
+
+/// Makes an installed image the one that the next start uses.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn use_image(desk: State<'_, Arc<Desk>>, digest: String) -> Answer {
+    desk.emulator().use_image(&digest, &Silent).await?;
+    Ok(())
+}
+
+/// Removes an image and its snapshots.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn remove_image(desk: State<'_, Arc<Desk>>, digest: String) -> Answer<Freed> {
+    let report = desk.emulator().remove_image(&digest, &Silent).await?;
+    Ok(Freed {
+        bytes: report.freed_bytes,
+    })
+}
+
+/// Removes what no instance uses: images, their snapshots and unfinished downloads.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn prune_images(desk: State<'_, Arc<Desk>>) -> Answer<Freed> {
+    let request = PruneRequest {
+        all: true,
+        ..PruneRequest::default()
+    };
+    let report = desk.emulator().prune(request, &Silent).await?;
+    Ok(Freed {
+        bytes: report.freed_bytes,
+    })
+}
+
+/// Lets the user choose a disk image in the desktop's own dialog. Null if they did not.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn choose_image_file(desk: State<'_, Arc<Desk>>) -> Answer<Option<String>> {
+    let dialog = desk
+        .app()
+        .dialog()
+        .file()
+        .set_title("Choose a disk image")
+        .add_filter("Disk images and builds", &["qcow2", "zip"])
+        .add_filter("All files", &["*"]);
+    chosen(desk.app(), dialog).await
+}
+
+/// Gets an image, and says its name as soon as it is known.
+async fn get(
+    emulator: &Emulator,
+    source: ImageSource,
+    reports: &Reports,
+) -> Result<PullReport, Failure> {
+    let report = emulator.pull(&request(source), reports).await?;
+    reports.about(&name_of_image(&report.image));
+    Ok(report)
+}
+
+fn request(source: ImageSource) -> PullRequest {
+    PullRequest {
+        source: source.wanted(),
+        // It is a stage of its own here.
+        skip_snapshot: true,
+        ..PullRequest::default()
+    }
+}
+
+/// What is being got, as far as it is known from the start.
+fn subject(source: &ImageSource) -> Option<String> {
+    source.clone().wanted().as_ref().map(name_of)
+}
+
+/// The branch that is pulled from by default.
+fn branch(emulator: &Emulator) -> Result<String, emulator::Error> {
+    let preferences = Preferences::read(emulator.home())?;
+    Ok(preferences
+        .branch
+        .unwrap_or_else(|| DEFAULT_BRANCH.to_owned()))
+}

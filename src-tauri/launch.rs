@@ -1,0 +1,308 @@
+//! From the process's arguments to a running app.
+//!
+//! The order matters: a system without a display is told so before anything of the desktop is touched, since
+//! GTK would end the process; and a second launch has to find the first before it opens a window.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, Mutex};
+
+use emulator::Emulator;
+use emulator::logs::AppLog;
+use emulator::paths::{Home, InstanceName};
+use emulator::preferences::Preferences;
+use emulator::variables::Settings;
+use tauri::{App, AppHandle, Manager as _, RunEvent};
+use tauri_plugin_autostart::MacosLauncher;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::bridge;
+use crate::commands::lifecycle;
+use crate::desk::Desk;
+use crate::look;
+use crate::sleep;
+use crate::tray;
+use crate::window;
+use crate::wire::app::{AppInfo, Platform};
+
+/// Given by the session's autostart: no window, unless there is no tray to find it by.
+pub(crate) const HIDDEN: &str = "--hidden";
+const USAGE: &str = "Stack Emulator for the desktop.\n\n\
+    Usage: stack-emulator-desktop [--hidden]\n\n\
+    Options:\n  \
+      --hidden   Show only the tray icon, no window\n  \
+      --version  Print the version\n  \
+      --help     Print this\n\n\
+    For terminals there is `stack-emulator`.";
+
+/// What the arguments ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Run { hidden: bool },
+    Help,
+    Version,
+}
+
+/// An argument that means nothing here.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an option of this program; see --help")]
+struct UnknownArgument(OsString);
+
+fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownArgument> {
+    let mut hidden = false;
+    for argument in arguments {
+        match argument.to_str() {
+            Some(HIDDEN) => hidden = true,
+            Some("--help" | "-h") => return Ok(Wish::Help),
+            Some("--version" | "-V") => return Ok(Wish::Version),
+            _ => return Err(UnknownArgument(argument)),
+        }
+    }
+    Ok(Wish::Run { hidden })
+}
+
+/// See [`crate::run`].
+pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let hidden = match wish(arguments.into_iter().skip(1)) {
+        Ok(Wish::Run { hidden }) => hidden,
+        Ok(Wish::Help) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Wish::Version) => {
+            println!("stack-emulator-desktop {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if cfg!(target_os = "linux") && !has_display() {
+        eprintln!(
+            "error: there is no display to show a window on (neither WAYLAND_DISPLAY nor DISPLAY is set)\n\
+             Without a desktop, use the command line: `stack-emulator --help`."
+        );
+        return ExitCode::FAILURE;
+    }
+    if let Some(code) = again_without_dmabuf() {
+        return code;
+    }
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    trace(&Home::new(settings.home.clone()));
+    match build(hidden, settings) {
+        Ok(app) => {
+            app.run(heed);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", emulator::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn has_display() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Where `WebKit`'s DMABUF renderer is known to show nothing, starts this program anew without it.
+///
+/// It is known to fail without a render node and with NVIDIA's own driver. A variable is to be set before the
+/// first thread begins, and that in this very process is `unsafe`; a new program image in its place is not.
+#[cfg(target_os = "linux")]
+fn again_without_dmabuf() -> Option<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+
+    const VARIABLE: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    let render_node = std::fs::read_dir("/dev/dri").is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
+    });
+    let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    if std::env::var_os(VARIABLE).is_some() || (render_node && !nvidia) {
+        return None;
+    }
+    let program = std::env::current_exe().ok()?;
+    let error = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(VARIABLE, "1")
+        .exec();
+    eprintln!(
+        "error: the program could not be started again without WebKit's DMABUF renderer: {error}"
+    );
+    Some(ExitCode::FAILURE)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn again_without_dmabuf() -> Option<ExitCode> {
+    None
+}
+
+/// Tells of what happens on standard error and in the app's own log, which the page shows.
+fn trace(home: &Home) {
+    const FILTER: &str = "warn,emulator=info,qemu=info,images=info,stack_emulator_desktop=info";
+    let console = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    let (log, trouble) = match AppLog::open(home) {
+        Ok(log) => (Some(log), None),
+        Err(error) => (None, Some(error)),
+    };
+    let file = log.map(|log| {
+        tracing_subscriber::fmt::layer()
+            .with_writer(Mutex::new(log))
+            .with_ansi(false)
+    });
+    tracing_subscriber::registry()
+        .with(EnvFilter::new(FILTER))
+        .with(console)
+        .with(file)
+        .init();
+    if let Some(error) = trouble {
+        tracing::warn!(error = %emulator::chain(&error), "the app's log could not be opened");
+    }
+}
+
+fn build(hidden: bool, settings: Settings) -> tauri::Result<App> {
+    let bridge = bridge::builder();
+    tauri::Builder::default()
+        // First, so that a second launch goes no further than this.
+        .plugin(tauri_plugin_single_instance::init(|app, _, _| {
+            window::show(app, None);
+        }))
+        .plugin(tauri_plugin_autostart::init(
+            MacosLauncher::LaunchAgent,
+            Some(vec![HIDDEN]),
+        ))
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_opener::init())
+        .plugin(
+            tauri_plugin_window_state::Builder::new()
+                .with_state_flags(window::REMEMBERED)
+                .build(),
+        )
+        .invoke_handler(bridge.invoke_handler())
+        .setup(move |app| {
+            bridge.mount_events(app);
+            set_up(app.handle(), hidden, settings)?;
+            Ok(())
+        })
+        .build(tauri::generate_context!("tauri.conf.json"))
+}
+
+fn set_up(
+    app: &AppHandle,
+    hidden: bool,
+    settings: Settings,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
+    let settings = settings.with_preferences(&preferences);
+    let emulator = Emulator::new(settings, InstanceName::default(), None);
+    let info = AppInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        platform: if cfg!(target_os = "macos") {
+            Platform::Macos
+        } else if cfg!(windows) {
+            Platform::Windows
+        } else {
+            Platform::Linux
+        },
+        tray: false,
+        home: shown_path(&emulator),
+        first_run: !preferences.app.first_run_done,
+    };
+    let wizard = info.first_run;
+    let visible = !hidden || wizard;
+    let desk = Arc::new(Desk::new(app.clone(), emulator, info));
+    app.manage(desk.clone());
+    window::make(app)?;
+    tray::make(&desk)?;
+    if visible {
+        window::show(app, None);
+    }
+    tauri::async_runtime::spawn(tray::watch_host(desk.clone(), move |desk, tray| {
+        // Out of sight, without a tray, the app could not be found.
+        if !tray && !visible {
+            window::show(desk.app(), None);
+        }
+    }));
+    tauri::async_runtime::spawn(look::keep_looking(desk.clone()));
+    tauri::async_runtime::spawn(look::heed_changes(desk.clone()));
+    tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
+    tauri::async_runtime::spawn(tray::keep_true(desk.clone()));
+    tauri::async_runtime::spawn(sleep::heed(desk.clone()));
+    if preferences.app.start_at_launch && !wizard {
+        tauri::async_runtime::spawn(async move {
+            // How it ends is shown, and notified of, as an activity.
+            drop(lifecycle::start_emulator(&desk).await);
+        });
+    }
+    #[cfg(unix)]
+    tauri::async_runtime::spawn(end_on_signal(app.clone()));
+    Ok(())
+}
+
+fn shown_path(emulator: &Emulator) -> String {
+    emulator.home().path().display().to_string()
+}
+
+/// Ends the app in order at logout, when the session asks by a signal: the window's place is kept, the clipboard
+/// rid of secrets. A running emulator is no part of the session and goes on.
+#[cfg(unix)]
+async fn end_on_signal(app: AppHandle) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let signals = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ]
+    .map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+        tracing::warn!("signals cannot be listened for; a logout ends the app at once");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    app.exit(0);
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as Tauri calls it")]
+fn heed(app: &AppHandle, event: RunEvent) {
+    if let RunEvent::Exit = event {
+        Desk::of(app).clipboard.close();
+        tracing::info!("the app ends");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish_of(arguments: &[&str]) -> Result<Wish, UnknownArgument> {
+        wish(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn arguments_are_understood_or_refused() {
+        assert_eq!(wish_of(&[]), Ok(Wish::Run { hidden: false }));
+        assert_eq!(wish_of(&["--hidden"]), Ok(Wish::Run { hidden: true }));
+        assert_eq!(wish_of(&["--hidden", "--version"]), Ok(Wish::Version));
+        assert_eq!(wish_of(&["start"]), Err(UnknownArgument("start".into())));
+    }
+}

@@ -1,0 +1,69 @@
+//! Whether this desktop shows tray icons at all.
+//!
+//! On Linux a panel that does has a `StatusNotifierWatcher` on the session bus. It may come after us, at the
+//! beginning of a session, or go when an extension is switched off, so it is watched.
+
+use std::sync::Arc;
+
+use crate::desk::Desk;
+
+/// Keeps `AppInfo::tray` true.
+///
+/// `on_first`: called once, with what was found first.
+#[cfg(target_os = "linux")]
+pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) {
+    match follow(&desk, on_first).await {
+        Ok(()) => {}
+        // Without a session bus there is no panel to speak of.
+        Err(error) => {
+            tracing::info!(%error, "no longer known whether this desktop shows tray icons");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn follow(desk: &Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) -> zbus::Result<()> {
+    use futures_util::StreamExt as _;
+    use zbus::names::BusName;
+
+    const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+    let found = async {
+        let bus = zbus::Connection::session().await?;
+        let proxy = zbus::fdo::DBusProxy::new(&bus).await?;
+        // Before asking, so that nothing falls between.
+        let changes = proxy
+            .receive_name_owner_changed_with_args(&[(0, WATCHER)])
+            .await?;
+        let there = proxy.name_has_owner(BusName::try_from(WATCHER)?).await?;
+        zbus::Result::Ok((bus, changes, there))
+    }
+    .await;
+    let (_bus, mut changes, there) = match found {
+        Ok(found) => found,
+        Err(error) => {
+            on_first(desk, false);
+            return Err(error);
+        }
+    };
+    set(desk, there);
+    on_first(desk, there);
+    while let Some(change) = changes.next().await {
+        set(desk, change.args()?.new_owner().is_some());
+    }
+    Ok(())
+}
+
+/// Elsewhere every desktop has a place for them.
+#[cfg(not(target_os = "linux"))]
+pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) {
+    set(&desk, true);
+    on_first(&desk, true);
+}
+
+fn set(desk: &Desk, tray: bool) {
+    desk.live.app.send_if_modified(|info| {
+        let changed = info.tray != tray;
+        info.tray = tray;
+        changed
+    });
+}

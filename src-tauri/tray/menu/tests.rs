@@ -1,0 +1,188 @@
+//! Tests of what the tray shows.
+
+use super::*;
+use crate::wire::failure::Failure;
+use crate::wire::status::{Busy, Service, ServiceHealth, StartKind, StartSummary, StatusImage};
+
+fn status(state: State) -> Status {
+    Status {
+        state,
+        image: Some(StatusImage {
+            name: "starter".into(),
+            digest: None,
+            built_at_ms: None,
+        }),
+        ..Status::unknown("default")
+    }
+}
+
+fn running() -> Status {
+    Status {
+        start: Some(StartSummary {
+            kind: StartKind::Resumed,
+            fallback_reason: None,
+            total_ms: 561.0,
+            phases: vec![],
+            started_at_ms: 1_700_000_000_000,
+            rotated: true,
+        }),
+        services: vec![Service {
+            id: "dashboard".into(),
+            name: "Dashboard".into(),
+            url: "http://127.0.0.1:26700".into(),
+            health: ServiceHealth::Healthy,
+            answer_ms: None,
+            browsable: true,
+        }],
+        ..status(State::Running)
+    }
+}
+
+fn activity(task: Task, outcome: Outcome) -> Activity {
+    Activity {
+        id: 7,
+        task,
+        subject: None,
+        stages: vec![],
+        phases: vec![],
+        notices: vec![],
+        began_at_ms: 0,
+        cancellable: true,
+        outcome,
+    }
+}
+
+fn project(name: &str, format: Format) -> Project {
+    Project {
+        config_file: format!("/home/me/{name}/stack.config.ts"),
+        shown_path: format!("~/{name}/stack.config.ts"),
+        name: name.into(),
+        exists: true,
+        last_used_at_ms: 0,
+        format,
+        env_file: format!("~/{name}/.env.local"),
+    }
+}
+
+fn items(entries: &[Entry]) -> Vec<(&str, bool)> {
+    let found = entries.iter().filter_map(|entry| match entry {
+        Entry::Item { text, enabled, .. } => Some((text.as_str(), *enabled)),
+        Entry::Text(_) | Entry::Submenu { .. } | Entry::Separator => None,
+    });
+    found.collect()
+}
+
+fn line(model: &Model) -> &str {
+    match &model.entries[0] {
+        Entry::Text(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_toggle_is_what_the_state_allows() {
+    let toggle = |status: &Status| {
+        items(&Model::of(Some(status), None, &[]).entries)[0]
+            .0
+            .to_owned()
+    };
+    assert_eq!(toggle(&status(State::Stopped)), "Start");
+    assert_eq!(toggle(&status(State::Died)), "Start");
+    assert_eq!(toggle(&running()), "Stop");
+    assert_eq!(toggle(&Status::unknown("default")), "Set up…");
+    let busy = Status {
+        busy: Some(Busy {
+            pid: 1,
+            command: "start".into(),
+        }),
+        ..status(State::Starting)
+    };
+    let model = Model::of(Some(&busy), None, &[]);
+    assert_eq!((line(&model), model.icon), ("Starting…", Icon::Busy));
+    assert_eq!(items(&model.entries)[0], ("Start", false));
+}
+
+#[test]
+fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
+    let open = activity(Task::Start, Outcome::Running);
+    let model = Model::of(Some(&status(State::Stopped)), Some(&open), &[]);
+    assert_eq!(items(&model.entries)[0], ("Cancel", true));
+    let failure = Failure::new("port_taken", "port 26701 (for backend) is taken by node");
+    let failed = activity(Task::Start, Outcome::Failed { failure });
+    let model = Model::of(Some(&status(State::Stopped)), Some(&failed), &[]);
+    assert_eq!(model.icon, Icon::Failed);
+    assert_eq!(
+        model.entries[1],
+        Entry::Text("Start failed: port 26701 (for backend) is taken by node".into())
+    );
+    assert_eq!(items(&model.entries)[0], ("Start", true));
+}
+
+#[test]
+fn a_running_emulator_says_since_when_and_opens_its_dashboard() {
+    let model = Model::of(Some(&running()), None, &[]);
+    let line = line(&model);
+    assert!(
+        line.starts_with("Running since ") && line.ends_with(", started in 0.56 s"),
+        "{line}"
+    );
+    assert_eq!(items(&model.entries)[1], ("Open dashboard", true));
+    let stopped = Model::of(Some(&status(State::Stopped)), None, &[]);
+    assert_eq!(items(&stopped.entries)[1], ("Open dashboard", false));
+}
+
+#[test]
+fn the_project_chosen_last_is_one_click_away() {
+    let projects = [project("shop", Format::Next), project("blog", Format::Vite)];
+    let model = Model::of(Some(&running()), None, &projects);
+    let Some(Entry::Submenu { entries, .. }) = model
+        .entries
+        .iter()
+        .find(|entry| matches!(entry, Entry::Submenu { .. }))
+    else {
+        panic!("{model:?}")
+    };
+    assert_eq!(items(entries)[0], ("shop (Next.js)", true));
+    let submenus = entries
+        .iter()
+        .filter(|entry| matches!(entry, Entry::Submenu { .. }));
+    assert_eq!(submenus.count(), 2);
+}
+
+#[test]
+fn an_item_s_id_says_all_of_its_action() {
+    let copy = Action::Copy {
+        config_file: "/home/me/a/b c/stack.config.ts".into(),
+        format: Format::Expo,
+    };
+    let actions = [
+        Action::Start,
+        Action::Stop,
+        Action::Cancel(12),
+        Action::OpenDashboard,
+        copy,
+        Action::Show(None),
+        Action::Show(Some(Page::Welcome)),
+        Action::Quit,
+    ];
+    for action in actions {
+        assert_eq!(Action::of(&action.id()), Some(action));
+    }
+    for id in [
+        "",
+        "start/",
+        "cancel/x",
+        "copy/next",
+        "copy/none/x",
+        "window/none",
+    ] {
+        assert_eq!(Action::of(id), None, "{id}");
+    }
+}
+
+#[test]
+fn a_long_reason_is_cut_at_a_letter() {
+    let long = "ä".repeat(200);
+    assert_eq!(short(&long).chars().count(), MOST_LETTERS);
+    assert_eq!(short("kurz"), "kurz");
+}

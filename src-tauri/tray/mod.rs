@@ -1,0 +1,182 @@
+//! The tray: an icon that shows how the emulator is, and a menu in which everything is an item.
+//!
+//! A click on the icon itself reports nothing on most Linux desktops, so nothing hangs on one. What the menu
+//! holds is decided in [`menu`], from the state that is shown everywhere; this module only draws it.
+
+mod host;
+mod icons;
+mod menu;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tauri::menu::{Menu, MenuItemBuilder, PredefinedMenuItem, Submenu, SubmenuBuilder};
+use tauri::tray::TrayIconBuilder;
+use tauri::{AppHandle, Wry};
+use tauri_plugin_opener::OpenerExt as _;
+
+pub(crate) use self::host::watch_host;
+use self::icons::Glyph;
+use self::menu::{Action, Entry, Model};
+use crate::commands::{lifecycle, projects};
+use crate::desk::Desk;
+use crate::quit;
+use crate::window;
+use crate::wire::app::Page;
+
+const ID: &str = "stack-emulator";
+/// Changes that come this close to each other are drawn once.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// Makes the icon.
+pub(crate) fn make(desk: &Arc<Desk>) -> tauri::Result<()> {
+    let app = desk.app();
+    let model = model(desk);
+    TrayIconBuilder::with_id(ID)
+        .icon(icons::of(model.icon, Glyph::of(app))?)
+        .icon_as_template(cfg!(target_os = "macos"))
+        .tooltip(&model.tooltip)
+        .menu(&built(app, &model)?)
+        .show_menu_on_left_click(true)
+        .on_menu_event(|app, event| act(app, event.id().as_ref()))
+        .build(app)?;
+    Ok(())
+}
+
+/// Draws the tray anew whenever what it shows has changed, for as long as the app runs.
+pub(crate) async fn keep_true(desk: Arc<Desk>) {
+    let mut activity = desk.activities.subscribe();
+    let mut status = desk.live.status.subscribe();
+    let mut projects = desk.live.projects.subscribe();
+    // Told anew when the desktop changes between light and dark.
+    let mut app = desk.live.app.subscribe();
+    let mut drawn = None;
+    loop {
+        let now = (model(&desk), Glyph::of(desk.app()));
+        if drawn.as_ref() != Some(&now) {
+            if let Err(error) = draw(desk.app(), &now.0, now.1) {
+                tracing::warn!(%error, "the tray could not be drawn");
+            }
+            drawn = Some(now);
+        }
+        let changed = tokio::select! {
+            changed = activity.changed() => changed,
+            changed = status.changed() => changed,
+            changed = projects.changed() => changed,
+            changed = app.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+        tokio::time::sleep(TOGETHER).await;
+    }
+}
+
+fn model(desk: &Desk) -> Model {
+    Model::of(
+        desk.live.status.borrow().as_ref(),
+        desk.activities.subscribe().borrow().as_ref(),
+        desk.live.projects.borrow().as_deref().unwrap_or_default(),
+    )
+}
+
+fn draw(app: &AppHandle, model: &Model, glyph: Glyph) -> tauri::Result<()> {
+    let Some(tray) = app.tray_by_id(ID) else {
+        return Ok(());
+    };
+    tray.set_menu(Some(built(app, model)?))?;
+    tray.set_icon_with_as_template(
+        Some(icons::of(model.icon, glyph)?),
+        cfg!(target_os = "macos"),
+    )?;
+    // Nothing shows it on Linux, and what does elsewhere reads it out.
+    tray.set_tooltip(Some(&model.tooltip))
+}
+
+fn built(app: &AppHandle, model: &Model) -> tauri::Result<Menu<Wry>> {
+    let menu = Menu::new(app)?;
+    for entry in &model.entries {
+        match entry {
+            Entry::Separator => menu.append(&PredefinedMenuItem::separator(app)?)?,
+            Entry::Text(text) => {
+                menu.append(&MenuItemBuilder::new(text).enabled(false).build(app)?)?;
+            }
+            Entry::Item {
+                action,
+                text,
+                enabled,
+            } => {
+                let item = MenuItemBuilder::with_id(action.id(), text).enabled(*enabled);
+                menu.append(&item.build(app)?)?;
+            }
+            Entry::Submenu { text, entries } => menu.append(&submenu(app, text, entries)?)?,
+        }
+    }
+    Ok(menu)
+}
+
+fn submenu(app: &AppHandle, text: &str, entries: &[Entry]) -> tauri::Result<Submenu<Wry>> {
+    let mut menu = SubmenuBuilder::new(app, text);
+    for entry in entries {
+        menu = match entry {
+            Entry::Separator => menu.separator(),
+            Entry::Text(text) => menu.item(&MenuItemBuilder::new(text).enabled(false).build(app)?),
+            Entry::Item {
+                action,
+                text,
+                enabled,
+            } => menu.item(
+                &MenuItemBuilder::with_id(action.id(), text)
+                    .enabled(*enabled)
+                    .build(app)?,
+            ),
+            Entry::Submenu { text, entries } => menu.item(&submenu(app, text, entries)?),
+        };
+    }
+    menu.build()
+}
+
+/// Does what the item with `id` stands for.
+fn act(app: &AppHandle, id: &str) {
+    let Some(action) = Action::of(id) else {
+        tracing::warn!(id, "a menu item of an earlier menu was chosen");
+        return;
+    };
+    let desk = Desk::of(app);
+    match action {
+        Action::Start => {
+            tauri::async_runtime::spawn(async move {
+                // How it ends is shown, and notified of, as an activity.
+                drop(lifecycle::start_emulator(&desk).await);
+            });
+        }
+        Action::Stop => {
+            tauri::async_runtime::spawn(async move {
+                drop(lifecycle::stop_emulator(&desk).await);
+            });
+        }
+        Action::Cancel(activity) => {
+            desk.activities.cancel(activity);
+        }
+        Action::OpenDashboard => {
+            let address =
+                menu::dashboard(desk.live.status.borrow().as_ref()).map(ToOwned::to_owned);
+            if let Some(address) = address
+                && let Err(error) = app.opener().open_url(address, None::<&str>)
+            {
+                tracing::warn!(%error, "the dashboard could not be opened in the browser");
+                window::show(app, Some(Page::Status));
+            }
+        }
+        Action::Copy {
+            config_file,
+            format,
+        } => {
+            tauri::async_runtime::spawn(async move {
+                projects::copy_from_tray(&desk, &config_file, format).await;
+            });
+        }
+        Action::Show(page) => window::show(app, page),
+        Action::Quit => quit::request(&desk),
+    }
+}

@@ -1,0 +1,119 @@
+//! The window: made hidden at the launch, shown when it is wanted, hidden when it is closed.
+
+use std::sync::Arc;
+
+use emulator::changes::Changed;
+use tauri::utils::config::Color;
+use tauri::{
+    AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
+    WindowEvent,
+};
+use tauri_plugin_window_state::{StateFlags, WindowExt as _};
+use tauri_specta::Event as _;
+
+use crate::desk::Desk;
+use crate::quit;
+use crate::wire::app::{ConfigFileDrag, Navigate, Page};
+
+/// The only window.
+pub(crate) const LABEL: &str = "main";
+/// What of the window is remembered. Not whether it was shown: that is for the launch to say.
+pub(crate) const REMEMBERED: StateFlags = StateFlags::SIZE
+    .union(StateFlags::POSITION)
+    .union(StateFlags::MAXIMIZED);
+/// The page's own backgrounds, so that nothing flashes before it is drawn.
+const LIGHT: Color = Color(0xf6, 0xf6, 0xf4, 0xff);
+const DARK: Color = Color(0x1b, 0x1c, 0x1e, 0xff);
+
+/// Makes the window, hidden.
+pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
+    let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
+        .title("Stack Emulator")
+        .inner_size(920.0, 640.0)
+        .min_inner_size(400.0, 480.0)
+        .visible(false)
+        // Nothing but the page itself is ever loaded; links go to the browser, by a command.
+        .on_navigation(is_page)
+        .build()?;
+    let dark = window.theme().is_ok_and(|theme| theme == Theme::Dark);
+    window.set_background_color(Some(if dark { DARK } else { LIGHT }))?;
+    window.restore_state(REMEMBERED)?;
+    let handle = app.clone();
+    window.on_window_event(move |event| heed(&handle, event));
+    Ok(window)
+}
+
+/// Whether an address is that of the page, or of its development server.
+fn is_page(url: &tauri::Url) -> bool {
+    let development = tauri::is_dev() && url.host_str() == Some("localhost");
+    url.scheme() == "tauri" || url.host_str() == Some("tauri.localhost") || development
+}
+
+/// Shows the window in front of others, at `page` if one is wanted.
+pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
+    let Some(window) = app.get_webview_window(LABEL) else {
+        return;
+    };
+    let shown = window
+        .show()
+        .and_then(|()| window.unminimize())
+        .and_then(|()| window.set_focus());
+    if let Err(error) = shown {
+        tracing::warn!(%error, "the window could not be shown");
+    }
+    let desk = Desk::of(app);
+    desk.shown.send_replace(true);
+    desk.invalidate(Changed::EVERYTHING);
+    if let Some(page) = page
+        && let Err(error) = (Navigate { page }).emit(app)
+    {
+        tracing::warn!(%error, "the page could not be told where to go");
+    }
+}
+
+fn heed(app: &AppHandle, event: &WindowEvent) {
+    match event {
+        WindowEvent::CloseRequested { api, .. } => {
+            api.prevent_close();
+            let desk = Desk::of(app);
+            if desk.live.app.borrow().tray {
+                hide(app, &desk);
+            } else {
+                // Hidden without a tray, it could not be found again.
+                quit::request(&desk);
+            }
+        }
+        // The panel has changed its colours, too.
+        WindowEvent::ThemeChanged(_) => Desk::of(app).live.app.send_modify(|_| {}),
+        WindowEvent::Focused(true) => Desk::of(app).invalidate(Changed::EVERYTHING),
+        WindowEvent::DragDrop(drag) => {
+            let told = match drag {
+                DragDropEvent::Enter { .. } => ConfigFileDrag::Over,
+                DragDropEvent::Leave => ConfigFileDrag::Left,
+                DragDropEvent::Drop { paths, .. } => {
+                    match paths.first().and_then(|path| path.to_str()) {
+                        Some(path) => ConfigFileDrag::Dropped {
+                            path: path.to_owned(),
+                        },
+                        None => ConfigFileDrag::Left,
+                    }
+                }
+                _ => return,
+            };
+            if let Err(error) = told.emit(app) {
+                tracing::warn!(%error, "the page could not be told of what is dragged");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn hide(app: &AppHandle, desk: &Arc<Desk>) {
+    if let Some(window) = app.get_webview_window(LABEL)
+        && let Err(error) = window.hide()
+    {
+        tracing::warn!(%error, "the window could not be hidden");
+        return;
+    }
+    desk.shown.send_replace(false);
+}

@@ -1,0 +1,170 @@
+//! One long operation and how far it has come.
+
+use serde::Serialize;
+use specta::Type;
+use specta_typescript::Number;
+
+use super::failure::Failure;
+
+/// One long operation of this app, from its beginning until it is dismissed or the next one begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Activity {
+    /// Identifies it for `cancel` and `dismiss`.
+    pub(crate) id: u32,
+    /// What was asked for.
+    pub(crate) task: Task,
+    /// What it works on, for people: an image's name.
+    pub(crate) subject: Option<String>,
+    /// The parts of the task, in order; one for most.
+    pub(crate) stages: Vec<Stage>,
+    /// Phases begun so far, in order.
+    pub(crate) phases: Vec<PhaseProgress>,
+    /// Things to read that are no failure.
+    pub(crate) notices: Vec<Notice>,
+    /// When it began, in milliseconds since the Unix epoch.
+    #[specta(type = Number)]
+    pub(crate) began_at_ms: u64,
+    /// Whether it may still be cancelled.
+    pub(crate) cancellable: bool,
+    /// How it stands.
+    pub(crate) outcome: Outcome,
+}
+
+/// A long operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Task {
+    Start,
+    Stop,
+    Restart,
+    Reset,
+    Capture,
+    Pull,
+    SetUp,
+    Rotate,
+}
+
+/// A part of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    Pull,
+    Capture,
+    Start,
+    Stop,
+    Rotate,
+    Reset,
+}
+
+/// A stretch of work that takes long enough to be worth a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    Lock,
+    Prepare,
+    Qemu,
+    Load,
+    Agent,
+    Clock,
+    Rotate,
+    Boot,
+    Ready,
+    Settle,
+    Sync,
+    Save,
+    Commit,
+    Quit,
+    Verify,
+    Archive,
+    Resolve,
+    Download,
+    Unpack,
+    Check,
+    Install,
+}
+
+/// How far a phase has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PhaseProgress {
+    pub(crate) stage: Stage,
+    pub(crate) phase: Phase,
+    /// How long it took, in milliseconds; null while it runs.
+    #[specta(type = Option<Number>)]
+    pub(crate) ms: Option<f64>,
+    /// Bytes, where that is what it works on.
+    pub(crate) bytes: Option<Transfer>,
+}
+
+/// How far a transfer has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Transfer {
+    #[specta(type = Number)]
+    pub(crate) done: u64,
+    #[specta(type = Number)]
+    pub(crate) total: u64,
+    /// Over the last seconds.
+    #[specta(type = Option<Number>)]
+    pub(crate) bytes_per_second: Option<u64>,
+    #[specta(type = Option<Number>)]
+    pub(crate) seconds_left: Option<u64>,
+}
+
+/// A thing to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Notice {
+    /// Whether the user should act on it.
+    pub(crate) warning: bool,
+    pub(crate) text: String,
+}
+
+/// How an activity stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+pub(crate) enum Outcome {
+    Running,
+    /// It is being cancelled: what it leaves is cleaned up.
+    Cancelling,
+    Finished,
+    Cancelled,
+    Failed {
+        failure: Failure,
+    },
+}
+
+impl From<emulator::progress::Phase> for Phase {
+    fn from(phase: emulator::progress::Phase) -> Self {
+        use emulator::progress::Phase as Theirs;
+        match phase {
+            Theirs::Lock => Self::Lock,
+            Theirs::Prepare => Self::Prepare,
+            Theirs::Qemu => Self::Qemu,
+            Theirs::Load => Self::Load,
+            Theirs::Agent => Self::Agent,
+            Theirs::Clock => Self::Clock,
+            Theirs::Rotate => Self::Rotate,
+            Theirs::Boot => Self::Boot,
+            Theirs::Ready => Self::Ready,
+            Theirs::Settle => Self::Settle,
+            Theirs::Sync => Self::Sync,
+            Theirs::Save => Self::Save,
+            Theirs::Commit => Self::Commit,
+            Theirs::Quit => Self::Quit,
+            Theirs::Verify => Self::Verify,
+            Theirs::Archive => Self::Archive,
+            Theirs::Resolve => Self::Resolve,
+            Theirs::Download => Self::Download,
+            // The page tells what is done to a download, and these are its words for it.
+            Theirs::Reread => Self::Check,
+            Theirs::Extract => Self::Unpack,
+            Theirs::Copy => Self::Install,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The app itself: what it is, its pages, and how it ends.
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use tauri_specta::Event;
+
+use super::activity::{Activity, Task};
+use super::images::InstalledImages;
+use super::projects::Project;
+use super::settings::Settings;
+use super::status::Status;
+
+/// Facts about the app that do not change while it runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AppInfo {
+    pub(crate) version: String,
+    pub(crate) platform: Platform,
+    /// False where the desktop shows no tray icons: closing the window then leaves nothing to click.
+    pub(crate) tray: bool,
+    /// The folder that holds everything, with `~` for the user's own.
+    pub(crate) home: String,
+    /// Whether the first-run wizard is to be shown.
+    pub(crate) first_run: bool,
+}
+
+/// The desktop that the app runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Platform {
+    Linux,
+    Macos,
+    Windows,
+}
+
+/// A page of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Page {
+    Status,
+    Images,
+    Credentials,
+    Logs,
+    Settings,
+    Welcome,
+}
+
+/// The tray or a notification wants a page shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Navigate {
+    pub(crate) page: Page,
+}
+
+/// The user wants to quit while an emulator runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct QuitRequested {
+    /// What would be lost by quitting now: an activity of this app.
+    pub(crate) activity: Option<Task>,
+}
+
+/// What happens to a running emulator when the app ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum QuitChoice {
+    StopEmulator,
+    LeaveRunning,
+}
+
+/// A config file is being dragged over the window, or was dropped on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+pub(crate) enum ConfigFileDrag {
+    Over,
+    Left,
+    Dropped { path: String },
+}
+
+/// One part of the state.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+pub(crate) enum Update {
+    App { app: AppInfo },
+    // Boxed: by far the largest.
+    Status { status: Box<Status> },
+    Activity { activity: Option<Activity> },
+    Images { images: InstalledImages },
+    Projects { projects: Vec<Project> },
+    Settings { settings: Settings },
+}

@@ -1,0 +1,65 @@
+//! The desktop app as a build: its page first, then the program, and what drives it in tests.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::cargo::cargo;
+use crate::stages::run as run_command;
+use crate::{ui, workspace};
+
+/// Cargo's name of the app, and the program's.
+pub(crate) const PACKAGE: &str = "stack-emulator-desktop";
+/// Embeds the page; without it the app asks a development server for it.
+pub(crate) const EMBEDDED: &str = "stack-emulator-desktop/custom-protocol";
+/// The driver of Tauri's apps by `WebDriver`, in the version that the tests were written with.
+const TAURI_DRIVER: &str = "tauri-driver@2.1.0";
+
+/// Whether the app is optimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Built within minutes; with the same dependencies as the tests of all crates, which are built once for both.
+    Dev,
+    /// As it is shipped.
+    Release,
+}
+
+impl Profile {
+    /// Cargo's folder for it.
+    pub(crate) const fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds the page and the app, and says where the app is.
+pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
+    ui::build(root)?;
+    let mut command = cargo(root, "build");
+    command.args(["--bin", PACKAGE, "--features", EMBEDDED]);
+    match profile {
+        Profile::Dev => command.args(["--workspace", "--exclude", "e2e"]),
+        Profile::Release => command.args(["--package", PACKAGE, "--release"]),
+    };
+    run_command(&mut command)?;
+    let folder = workspace::target_dir(root).join(profile.folder());
+    Ok(folder.join(PACKAGE))
+}
+
+/// `tauri-driver`, built into the target folder unless it is there.
+pub(crate) fn tauri_driver(root: &Path) -> Result<PathBuf> {
+    // A folder for the version: another one is another folder.
+    let place = workspace::target_dir(root).join("tools").join(TAURI_DRIVER);
+    let program = place.join("bin/tauri-driver");
+    if !program.is_file() {
+        // Without optimisation: it passes on a few requests.
+        run_command(
+            cargo(root, "install")
+                .args(["--quiet", "--debug", TAURI_DRIVER, "--root"])
+                .arg(&place),
+        )?;
+    }
+    Ok(program)
+}
