@@ -20,7 +20,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use emulator::progress::{Event, Reporter};
 use tokio::sync::watch;
 
-use crate::wire::activity::{Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer};
+use crate::wire::activity::{
+    self as wire, Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer,
+};
 use crate::wire::failure::Failure;
 
 /// Transfers are told this often at most; beginnings and ends at once.
@@ -82,6 +84,8 @@ struct Course {
     told: Option<Instant>,
     /// Amounts of the present transfer, of the last seconds.
     amounts: VecDeque<(Instant, u64)>,
+    /// What phases took that occur again, in milliseconds: a pull downloads more than one file.
+    earlier: Vec<(Stage, wire::Phase, f64)>,
 }
 
 impl Activities {
@@ -137,6 +141,7 @@ impl Activities {
             stage,
             told: None,
             amounts: VecDeque::new(),
+            earlier: Vec::new(),
         };
         let reports = Reports {
             id,
@@ -236,7 +241,11 @@ impl Reporter for Reports {
             Event::Begin(phase) => {
                 course.amounts.clear();
                 self.change(|activity| {
-                    entry(activity, stage, phase.into());
+                    let progress = entry(activity, stage, phase.into());
+                    progress.bytes = None;
+                    if let Some(ms) = progress.ms.take() {
+                        course.earlier.push((stage, progress.phase, ms));
+                    }
                 });
             }
             Event::Bytes { phase, done, total } => {
@@ -256,7 +265,12 @@ impl Reporter for Reports {
             }
             Event::End(phase, took) => self.change(|activity| {
                 let progress = entry(activity, stage, phase.into());
-                progress.ms = Some(progress.ms.unwrap_or_default() + took.as_secs_f64() * 1e3);
+                let again = |known: &(Stage, wire::Phase, f64)| {
+                    (known.0, known.1) == (stage, progress.phase)
+                };
+                let index = course.earlier.iter().position(again);
+                let before = index.map_or(0.0, |index| course.earlier.swap_remove(index).2);
+                progress.ms = Some(before + took.as_secs_f64() * 1e3);
             }),
             Event::Notice(text) => self.change(|activity| note(activity, false, text)),
             Event::Warning(text) => self.change(|activity| note(activity, true, text)),
@@ -293,11 +307,7 @@ impl Course {
 }
 
 /// The entry of a phase, made if there is none. A phase that occurs again goes on in its own.
-fn entry(
-    activity: &mut Activity,
-    stage: Stage,
-    phase: crate::wire::activity::Phase,
-) -> &mut PhaseProgress {
+fn entry(activity: &mut Activity, stage: Stage, phase: wire::Phase) -> &mut PhaseProgress {
     let of_it = |known: &PhaseProgress| known.stage == stage && known.phase == phase;
     let index = activity.phases.iter().position(of_it).unwrap_or_else(|| {
         activity.phases.push(PhaseProgress {
@@ -360,7 +370,6 @@ mod tests {
     use emulator::progress::Phase;
 
     use super::*;
-    use crate::wire::activity as wire;
 
     fn shown(activities: &Activities) -> Activity {
         activities.shown.borrow().clone().unwrap()
@@ -409,6 +418,28 @@ mod tests {
         };
         let (reports, asked) = activities.begin(plan).unwrap();
         assert!(!activities.cancel(reports.id) && !*asked.borrow());
+    }
+
+    #[test]
+    fn a_phase_that_occurs_again_runs_again() {
+        let activities = Activities::new();
+        let (reports, _asked) = activities.begin(Plan::of(Task::Pull, Stage::Pull)).unwrap();
+        let (phase, second) = (Phase::Download, Duration::from_secs(1));
+        let bytes = |done| Event::Bytes {
+            phase,
+            done,
+            total: 10,
+        };
+        // The manifest, and then the disk.
+        reports.report(Event::Begin(phase));
+        reports.report(bytes(10));
+        reports.report(Event::End(phase, second));
+        assert_eq!(shown(&activities).phases[0].ms, Some(1000.0));
+        reports.report(Event::Begin(phase));
+        let running = &shown(&activities).phases[0];
+        assert_eq!((running.ms, &running.bytes), (None, &None));
+        reports.report(Event::End(phase, second));
+        assert_eq!(shown(&activities).phases[0].ms, Some(2000.0));
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn the_wizard_leads_from_an_empty_home_to_a_running_emulator() {
     pass_the_checks(&app);
     app.page.shoot("welcome-image");
     // Slow enough to be looked at.
-    let slow = FaultKind::Slow { rate: 40_000_000 };
+    let slow = FaultKind::Slow { rate: 8_000_000 };
     server.set_faults(vec![Fault::always(DISK, slow)]);
     app.page.click(&format!("Set up {RELEASE}"));
     app.page.wait_for_heading("Setting up", SOON);
