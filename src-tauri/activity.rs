@@ -478,6 +478,7 @@ mod tests {
             stage: Stage::Pull,
             told: None,
             amounts: VecDeque::new(),
+            earlier: Vec::new(),
         };
         let begun = Instant::now();
         let at = |seconds: u64| begun + Duration::from_secs(seconds);

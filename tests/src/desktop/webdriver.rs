@@ -123,7 +123,12 @@ impl Page {
                 session: &self.session,
                 id: value[ELEMENT].as_str().expect("an element's id").to_owned(),
             }),
-            Err(Refused { error, .. }) if error == "no such element" => None,
+            // Or it went while it was looked up.
+            Err(Refused { error, .. })
+                if ["no such element", "stale element reference"].contains(&error.as_str()) =>
+            {
+                None
+            }
             Err(refused) => panic!("{xpath}: {refused}"),
         }
     }
