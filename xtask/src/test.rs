@@ -14,11 +14,11 @@ use crate::{desktop, fuzz, image, package, setup, ui, workspace};
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
 /// Path of the image of the starter stack, for the end-to-end tests.
-const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
+pub(crate) const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 /// Path of the image of [`SLOW_PAYLOAD`].
 const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Path of the command line under test.
-const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
+pub(crate) const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 /// Path of the desktop app under test.
 pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
 /// Path of the `tauri-driver` that drives it.

@@ -6,6 +6,7 @@
 //! command's own report. Nothing here passes or fails; numbers depend on the
 //! machine, so only ratios of one run are worth comparing.
 
+mod desktop;
 mod guest;
 mod picture;
 mod program;
@@ -32,6 +33,8 @@ enum Part {
     Pull,
     /// Archiving and restoring a snapshot against `tar` and `zstd`
     Archive,
+    /// The desktop app's window, idling and memory
+    Desktop,
 }
 
 #[derive(clap::Args)]
@@ -68,6 +71,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wanted(Part::Archive) {
         transfer::archive(&root, &program, runs)?;
+    }
+    if wanted(Part::Desktop) {
+        desktop::measure(&root, program.path(), &image)?;
     }
     Ok(())
 }
