@@ -180,7 +180,7 @@ fn memory_is_flat_at_any_size() {
             said(pull(&world))["peak_kib"].as_u64().unwrap()
         })
         .collect();
-    // What is under way at most: 16 chunks of 400 KiB, and buffers.
+    // What is under way at most: 12 blocks of 512 KiB, and buffers.
     assert!(
         peaks[1] < peaks[0] + (24 << 10),
         "KiB at 8 and 128 MiB: {peaks:?}"

@@ -219,6 +219,11 @@ impl ReleaseServer {
                 "target": "0000000000000000000000000000000000000000",
                 "assets": [{"id": 1, "name": name, "file": image}],
             }],
+            // What the image's settings are made of; without it a pull warns.
+            "contents": [
+                {"path": "apps/backend/.env.development", "text": "FROM_BACKEND=1\n"},
+                {"path": "apps/dashboard/.env.development", "text": "FROM_DASHBOARD=1\n"},
+            ],
         });
         let path = folder.join("scenario.json");
         std::fs::write(&path, scenario.to_string())?;

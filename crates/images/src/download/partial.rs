@@ -156,11 +156,14 @@ impl Partial {
         self.file.try_clone()
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
-        Ok(())
+    /// The end of the file, and the digest of what is before it, for a thread
+    /// each. What the one takes, the other has to take too.
+    pub(super) fn halves(&mut self) -> (Tail<'_>, &mut Sha256) {
+        let tail = Tail {
+            file: &mut self.file,
+            length: &mut self.length,
+        };
+        (tail, &mut self.hasher)
     }
 
     /// Back to nothing.
@@ -187,20 +190,55 @@ impl Partial {
     }
 }
 
+/// Where bytes are added to a [`Partial`].
+pub(super) struct Tail<'a> {
+    file: &'a mut File,
+    length: &'a mut u64,
+}
+
+impl Tail<'_> {
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        *self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        *self.length
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Partial {
+        /// An empty one in a file that need not be regular.
+        pub(in crate::download) fn of(file: File) -> Self {
+            Self {
+                file,
+                hasher: Sha256::new(),
+                length: 0,
+            }
+        }
+
+        fn append(&mut self, bytes: &[u8]) {
+            let (mut tail, hasher) = self.halves();
+            tail.append(bytes).unwrap();
+            hasher.update(bytes);
+        }
+    }
 
     #[test]
     fn what_was_left_is_continued_and_has_one_digest() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::new(dir.path(), "f");
         let mut partial = Partial::open(&paths.part, |_| true).unwrap();
-        partial.append(b"abc").unwrap();
+        partial.append(b"abc");
         drop(partial);
         let mut partial = Partial::open(&paths.part, |_| true).unwrap();
         assert_eq!(partial.length(), 3);
-        partial.append(b"def").unwrap();
+        partial.append(b"def");
         assert_eq!(partial.digest(), Sha256Digest::of(b"abcdef"));
         let mut record = Record::new("this");
         partial.commit(&paths, &mut record).unwrap();

@@ -1,5 +1,10 @@
 //! The requests of one download, and what each of their answers means.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
     RANGE,
@@ -287,9 +292,9 @@ impl<'a> Transfer<'a> {
         let url = response.url().clone();
         let mut arrived = partial.length();
         running.bytes(arrived, total, self.resumed_from);
-        let writer = Writer::start(partial, self.lease.clone());
+        let mut writer = Writer::start(partial, self.lease.clone());
         let ended = loop {
-            match response.chunk().await {
+            match next(&mut response, &mut writer).await {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(connection(&url, error).into()),
                 Ok(Some(chunk)) => {
@@ -301,7 +306,7 @@ impl<'a> Transfer<'a> {
                             None => self.too_large(),
                         });
                     }
-                    if !writer.write(chunk).await {
+                    if !writer.write(&chunk).await {
                         break Ok(());
                     }
                     running.bytes(arrived, total, self.resumed_from);
@@ -408,6 +413,18 @@ impl<'a> Transfer<'a> {
             limit: self.wanted.limit,
         }
     }
+}
+
+/// The next chunk. Before it is waited for, what came so far goes to the disk.
+async fn next(response: &mut Response, writer: &mut Writer) -> reqwest::Result<Option<Bytes>> {
+    let mut chunk = pin!(response.chunk());
+    let there = poll_fn(|context| Poll::Ready(chunk.as_mut().poll(context))).await;
+    if let Poll::Ready(chunk) = there {
+        return chunk;
+    }
+    // If that fails, so does the next write, which is looked at.
+    writer.flush().await;
+    chunk.await
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
