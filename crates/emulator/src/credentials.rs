@@ -124,7 +124,7 @@ impl CredentialsError {
                 Some("See `stack-emulator status` and `stack-emulator logs`.")
             }
             Self::ConfigFile { .. } => Some(
-                "The file must export a plain object as `config`, and be readable by everybody on this host.",
+                "The file must export a plain object as `config`, and be readable by you.",
             ),
             Self::NoBackend | Self::Client(_) | Self::Tls(_) | Self::Invalid { .. } => None,
         }
