@@ -69,7 +69,9 @@ impl SecretName {
             Self::Sak => "d",
             Self::Cron => "c",
         };
-        Secret(SecretText::plain("0".repeat(LENGTH / 2) + &last.repeat(LENGTH / 2)))
+        Secret(SecretText::plain(
+            "0".repeat(LENGTH / 2) + &last.repeat(LENGTH / 2),
+        ))
     }
 }
 

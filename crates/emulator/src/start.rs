@@ -459,7 +459,8 @@ impl Held<'_> {
             attach.await
         };
         let work = Self::without_reset(&running, &ground.origin, work);
-        self.while_alive(&running, work).await?;
+        // On the heap: every operation on the way here would be as large.
+        self.while_alive(&running, Box::pin(work)).await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,
