@@ -248,9 +248,18 @@ pub enum Error {
         /// What is wrong.
         damage: String,
     },
+    /// The memory of the kept session is damaged.
+    #[error("the kept session's memory is damaged: {damage}")]
+    SessionDamaged {
+        /// What is wrong.
+        damage: String,
+    },
     /// An archive cannot be written or read.
     #[error(transparent)]
     Archive(#[from] crate::archive::ArchiveError),
+    /// A resumed guest's processor ran into something senseless.
+    #[error("the resumed guest reset itself instead of going on")]
+    GuestReset,
     /// A start failed by memory and then by a cold boot.
     #[error("the emulator could not be started: {first}; a cold boot failed as well")]
     ColdFailed {
@@ -298,7 +307,7 @@ impl Error {
             Self::Monitor { .. } => "qemu",
             Self::Migration { .. } => "migration",
             Self::Guest(crate::guest::GuestError::Rotation { .. }) => "rotation",
-            Self::Guest(_) => "guest",
+            Self::Guest(_) | Self::GuestReset => "guest",
             Self::NotReady(_) => "not_ready",
             Self::Store(_) => "secret_store",
             Self::Process(_) => "process",
@@ -311,6 +320,7 @@ impl Error {
             Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
             Self::SnapshotDamaged { .. } => "snapshot_damaged",
+            Self::SessionDamaged { .. } => "session_damaged",
             Self::Archive(_) => "archive",
             Self::ColdFailed { source, .. } => source.code(),
         }
@@ -364,6 +374,10 @@ impl Error {
             Self::NoSnapshot | Self::SnapshotDamaged { .. } => {
                 "Take a new one with `stack-emulator capture`.".to_owned()
             }
+            Self::SessionDamaged { .. } => {
+                "`stack-emulator start` boots the session's disk instead, with all that was done on it."
+                    .to_owned()
+            }
             Self::NotReady(_) => format!(
                 "See `stack-emulator logs`; if the machine is slow, give it more time with {}.",
                 crate::variables::READY_TIMEOUT
@@ -372,7 +386,7 @@ impl Error {
                 "Make room there, or keep the emulator elsewhere with {}; then run the command again.",
                 crate::variables::HOME
             ),
-            Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) => {
+            Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
             Self::ColdFailed { source, .. } => return source.hint(),

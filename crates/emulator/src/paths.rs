@@ -400,6 +400,11 @@ impl SnapshotPaths {
         self.root.join("config.iso")
     }
 
+    /// What a full look has found to be wrong with it, if anything.
+    pub fn known_damage(&self) -> PathBuf {
+        self.root.join("damage.json")
+    }
+
     /// When the snapshot was used last.
     pub fn used(&self) -> PathBuf {
         self.root.join("used.json")
@@ -441,6 +446,11 @@ impl SessionPaths {
     /// Memory and devices at the last stop.
     pub fn ram(&self) -> PathBuf {
         self.root.join("ram.mapped")
+    }
+
+    /// What a full look has found to be wrong with the memory, if anything.
+    pub fn known_damage(&self) -> PathBuf {
+        self.root.join("damage.json")
     }
 
     /// Written last at a stop, removed before the guest runs again.

@@ -1,12 +1,14 @@
 //! The four secrets of a running emulator, as a type that cannot leak by accident.
 //!
-//! A [`Secret`] has no `Serialize`, prints as `[redacted]`, is wiped when it is
-//! dropped and compares in constant time. The value leaves it only through
-//! [`Secret::expose`], which is easy to search for.
+//! A [`Secret`] is a [`SecretText`] of one shape: no `Serialize`, prints as
+//! `[redacted]`, is wiped when it is dropped and compares in constant time. The
+//! value leaves it only through [`Secret::expose`], which is easy to search for.
 
 use std::fmt;
 
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
+
+use crate::secret_text::SecretText;
 
 /// Hex characters in a value: 256 bits.
 const LENGTH: usize = 64;
@@ -67,13 +69,15 @@ impl SecretName {
             Self::Sak => "d",
             Self::Cron => "c",
         };
-        Secret("0".repeat(LENGTH / 2) + &last.repeat(LENGTH / 2))
+        Secret(SecretText::plain(
+            "0".repeat(LENGTH / 2) + &last.repeat(LENGTH / 2),
+        ))
     }
 }
 
 /// One value: 64 lower-case hex characters.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct Secret(String);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(SecretText);
 
 impl Secret {
     /// A fresh value from the operating system's random source.
@@ -86,46 +90,32 @@ impl Secret {
                 text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
             }
         }
-        Ok(Self(text))
+        Ok(Self(SecretText::plain(text)))
     }
 
     /// Takes a value back from where it was kept; `None` if it is not one.
-    pub fn from_text(mut text: String) -> Option<Self> {
-        let valid =
-            text.len() == LENGTH && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if valid {
-            Some(Self(text))
-        } else {
-            text.zeroize();
-            None
-        }
+    pub fn from_text(text: String) -> Option<Self> {
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        SecretText::from_text(text)
+            .filter(|text| text.expose().len() == LENGTH && text.expose().bytes().all(digit))
+            .map(Self)
     }
 
     /// The value itself. Say where it goes at each call.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose()
     }
 }
-
-impl PartialEq for Secret {
-    /// Takes the same time wherever the two differ.
-    fn eq(&self, other: &Self) -> bool {
-        let pairs = self.0.bytes().zip(other.0.bytes());
-        self.0.len() == other.0.len() && pairs.fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
-    }
-}
-
-impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

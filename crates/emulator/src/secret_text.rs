@@ -1,8 +1,8 @@
-//! A secret of somebody else's making: a project's keys, a GitHub token.
+//! Text that must not leak: a project's keys, a GitHub token, and at the bottom
+//! of [`crate::secret::Secret`] the emulator's own four values.
 //!
-//! Like [`crate::secret::Secret`] it prints as `[redacted]`, has no
-//! `Serialize`, is wiped when it is dropped and compares in constant time; but
-//! it may be any line of visible ASCII.
+//! It prints as `[redacted]`, has no `Serialize`, is wiped when it is dropped
+//! and compares in constant time.
 
 use std::fmt;
 
@@ -28,6 +28,11 @@ impl SecretText {
             text.zeroize();
             None
         }
+    }
+
+    /// Takes text of our own making, which is what [`Self::from_text`] asks for.
+    pub(crate) fn plain(text: String) -> Self {
+        Self(text)
     }
 
     /// The text itself. Say where it goes at each call.

@@ -19,7 +19,7 @@ use crate::fingerprint::{Content, Fingerprint};
 use crate::paths::SessionPaths;
 use crate::policy::SessionOnDisk;
 use crate::record::{self, Durability, Record, RecordError};
-use crate::snapshot::Sealed;
+use crate::snapshot::{KnownDamage, Sealed};
 
 /// `session.json`: what the session's disk lies on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,6 +76,9 @@ pub(crate) fn look(paths: &SessionPaths, now: &Fingerprint, boot_id: &str) -> Se
     let disk_unchanged = FileStamp::of(&paths.disk()).is_ok_and(|stamp| stamp == saved.disk);
     if !disk_unchanged {
         let damage = "its disk was changed after the save".to_owned();
+        return SessionOnDisk::SavedDamaged { damage };
+    }
+    if let Some(damage) = KnownDamage::at(&paths.known_damage()) {
         return SessionOnDisk::SavedDamaged { damage };
     }
     let full = saved.boot_id != boot_id;

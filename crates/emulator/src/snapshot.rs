@@ -9,7 +9,7 @@
 //! A snapshot belongs to one image. An instance that changes images keeps one
 //! snapshot of each; [`crate::retention`] decides which go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use images::{FileStamp, Sha256Digest};
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,42 @@ impl Record for LastUse {
     const VERSION: u32 = 1;
 }
 
+/// `damage.json`: what a full look at saved state has found, for all who look
+/// at it quickly from then on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct KnownDamage {
+    damage: String,
+}
+
+impl Record for KnownDamage {
+    const FORMAT: &'static str = "stack-emulator-damage";
+    const VERSION: u32 = 1;
+}
+
+impl KnownDamage {
+    /// What is noted at `path`. A note that cannot be read is damage as well.
+    pub(crate) fn at(path: &Path) -> Option<String> {
+        match record::read_optional::<Self>(path) {
+            Ok(known) => known.map(|known| known.damage),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Notes what a full look found, or that it found nothing.
+    pub(crate) fn note(path: &Path, found: Option<&str>) -> Result<(), RecordError> {
+        match found {
+            Some(damage) => {
+                let damage = damage.to_owned();
+                record::write(path, &Self { damage }, Durability::PowerCut)
+            }
+            None => record::remove_file(path).map_err(|source| RecordError::Write {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
 /// A committed snapshot.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
@@ -115,8 +151,20 @@ pub(crate) enum Found {
 
 impl Snapshot {
     /// The snapshot in use, looked over as far as costs next to nothing:
-    /// lengths always, contents where a stamp has changed.
+    /// lengths always, contents where a stamp has changed, and what a full look
+    /// has found before.
     pub(crate) fn current(instance: &InstancePaths) -> Found {
+        match Self::named(instance) {
+            Found::Whole(snapshot) => match snapshot.damage(false) {
+                None => Found::Whole(snapshot),
+                Some(damage) => Found::Damaged(damage),
+            },
+            other @ (Found::None | Found::Damaged(_)) => other,
+        }
+    }
+
+    /// The snapshot in use, whose files nobody has looked at.
+    pub(crate) fn named(instance: &InstancePaths) -> Found {
         match std::fs::read_link(instance.current_snapshot()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Found::None,
             Err(error) => Found::Damaged(format!("its link cannot be read ({error})")),
@@ -124,10 +172,7 @@ impl Snapshot {
                 None => Found::Damaged("its link points nowhere sensible".to_owned()),
                 Some(id) => match Self::open(instance, id) {
                     Err(error) => Found::Damaged(error.to_string()),
-                    Ok(snapshot) => match snapshot.damage(false) {
-                        None => Found::Whole(Box::new(snapshot)),
-                        Some(damage) => Found::Damaged(damage),
-                    },
+                    Ok(snapshot) => Found::Whole(Box::new(snapshot)),
                 },
             },
         }
@@ -140,9 +185,20 @@ impl Snapshot {
         Ok(Self { paths, manifest })
     }
 
+    /// Reads all its files, and notes what is wrong: a start does not try in
+    /// vain what has been found out once.
+    pub(crate) fn examine(&self) -> Result<Option<String>, RecordError> {
+        let damage = self.damage(true);
+        KnownDamage::note(&self.paths.known_damage(), damage.as_deref())?;
+        Ok(damage)
+    }
+
     /// The first damage found in its files; `full` reads them all.
     pub(crate) fn damage(&self, full: bool) -> Option<String> {
         let (paths, manifest) = (&self.paths, &self.manifest);
+        if !full && let Some(known) = KnownDamage::at(&paths.known_damage()) {
+            return Some(known);
+        }
         // Small first: device state and config are digested at every start.
         manifest
             .device_state

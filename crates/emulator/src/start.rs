@@ -17,10 +17,11 @@ use crate::preferences::NO_ROTATION_WARNING;
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
-use crate::session::{self, SessionRecord};
+use crate::session::{self, SavedRecord, SessionRecord};
 use crate::snapshot::{Found, Snapshot};
 use crate::status::{Health, ServiceStatus, SnapshotInfo};
 use crate::variables;
+use crate::verify::Suspects;
 use crate::vm::Origin;
 
 /// What a start reports.
@@ -65,6 +66,8 @@ struct Ground {
     fresh_disk: bool,
     kind: StartKind,
     reason: Option<String>,
+    /// What the session's memory was when it was saved, if that is loaded.
+    saved: Option<SavedRecord>,
 }
 
 impl Emulator {
@@ -114,7 +117,7 @@ impl Emulator {
         };
         self.unpause(record, vm, watch).await?;
         let services = crate::status::probe(&vm.endpoints).await?;
-        Ok(report(self, vm, services, true))
+        Ok(report(self, vm, services, true, watch.reporter()))
     }
 }
 
@@ -258,6 +261,7 @@ fn resume(snapshot: &Snapshot) -> Ground {
         fresh_disk: true,
         kind: StartKind::Resumed,
         reason: None,
+        saved: None,
     }
 }
 
@@ -295,11 +299,10 @@ fn session_base(held: &Held<'_>, prepared: &Prepared) -> Result<SessionRecord, E
 
 fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Error> {
     let base = session_base(held, prepared)?;
-    let paths = &held.emulator.paths;
+    let session = held.emulator.paths.session();
     Ok(Ground {
-        origin: Origin::Session {
-            ram: paths.session().ram(),
-        },
+        origin: Origin::Session { ram: session.ram() },
+        saved: Some(record::read(&session.saved())?),
         config_iso: write_config(held, prepared)?,
         snapshot: base.snapshot,
         fresh_disk: false,
@@ -317,6 +320,7 @@ fn cold_session(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<
         fresh_disk: false,
         kind: StartKind::Cold,
         reason: Some(reason),
+        saved: None,
     })
 }
 
@@ -328,6 +332,7 @@ fn cold_fresh(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<Gr
         fresh_disk: true,
         kind: StartKind::Cold,
         reason: Some(reason),
+        saved: None,
     })
 }
 
@@ -346,14 +351,14 @@ impl Held<'_> {
         mut watch: Stopwatch<'_>,
     ) -> Result<StartReport, Error> {
         let first = match self.attempt(prepared, &ground, &mut watch).await {
-            Ok(vm) => return Ok(self.report(&vm)),
+            Ok(vm) => return Ok(self.report(&vm, watch.reporter())),
             Err(error) => error,
         };
         self.clean_up(&ground).await?;
+        let reason = self.explain(&ground, &first, &mut watch).await;
         if matches!(ground.origin, Origin::Boot(_)) {
             return Err(first);
         }
-        let reason = self.explain(&ground, &first);
         watch
             .reporter()
             .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
@@ -362,7 +367,7 @@ impl Held<'_> {
             StartKind::Resumed | StartKind::Cold => cold_fresh(&self, prepared, reason.clone())?,
         };
         match self.attempt(prepared, &ground, &mut watch).await {
-            Ok(vm) => Ok(self.report(&vm)),
+            Ok(vm) => Ok(self.report(&vm, watch.reporter())),
             Err(error) => {
                 self.clean_up(&ground).await?;
                 Err(Error::ColdFailed {
@@ -373,23 +378,40 @@ impl Held<'_> {
         }
     }
 
-    /// Why saved state did not work: a full look at the snapshot's files tells
-    /// damage from bad luck.
-    fn explain(&self, ground: &Ground, error: &Error) -> String {
-        let failure = chain(error);
-        let damage = match (&ground.kind, &ground.snapshot) {
-            (StartKind::Resumed, Some(id)) => Snapshot::open(&self.emulator.paths, id)
-                .ok()
-                .and_then(|snapshot| snapshot.damage(true)),
-            _ => None,
+    /// Why saved state did not work: a full look at its files tells damage from
+    /// bad luck.
+    async fn explain(&self, ground: &Ground, error: &Error, watch: &mut Stopwatch<'_>) -> String {
+        let reporter = watch.reporter();
+        let suspects = Suspects {
+            snapshot: ground.snapshot.clone(),
+            saved: ground.saved.clone(),
+        };
+        let damage = if suspects.are_none() {
+            None
+        } else {
+            let looked = watch.phase(Phase::Verify, suspects.damage(&self.emulator.paths));
+            looked.await.unwrap_or_else(|error| {
+                let why = chain(&error);
+                reporter.report(Event::Warning(&format!(
+                    "Saved state could not be verified: {why}."
+                )));
+                None
+            })
         };
         match (damage, ground.kind) {
-            (Some(damage), _) => format!("the snapshot is damaged: {damage}"),
+            (Some(damage), StartKind::Continued | StartKind::Resumed) => damage,
+            (Some(damage), StartKind::Cold) => {
+                // The error itself says no more than that a boot failed.
+                reporter.report(Event::Warning(&format!(
+                    "What the session's disk lies on is not what it was: {damage}."
+                )));
+                damage
+            }
             (None, StartKind::Continued) => {
-                format!("the saved session could not be resumed: {failure}")
+                format!("the saved session could not be resumed: {}", chain(error))
             }
             (None, StartKind::Resumed | StartKind::Cold) => {
-                format!("the snapshot could not be resumed: {failure}")
+                format!("the snapshot could not be resumed: {}", chain(error))
             }
         }
     }
@@ -436,7 +458,9 @@ impl Held<'_> {
                 folders::attach_all(paths, &running.monitor, &running.sockets, watch.reporter());
             attach.await
         };
-        self.while_alive(&running, work).await?;
+        let work = Self::without_reset(&running, &ground.origin, work);
+        // On the heap: every operation on the way here would be as large.
+        self.while_alive(&running, Box::pin(work)).await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,
@@ -495,13 +519,13 @@ impl Held<'_> {
         self.emulator.forget_run()
     }
 
-    fn report(&self, vm: &RunningVm) -> StartReport {
+    fn report(&self, vm: &RunningVm, reporter: &dyn Reporter) -> StartReport {
         let services = vm
             .endpoints
             .iter()
             .map(|endpoint| ServiceStatus::new(endpoint, Health::Healthy, None))
             .collect();
-        report(self.emulator, vm, services, false)
+        report(self.emulator, vm, services, false, reporter)
     }
 }
 
@@ -510,7 +534,19 @@ fn report(
     vm: &RunningVm,
     services: Vec<ServiceStatus>,
     already_running: bool,
+    reporter: &dyn Reporter,
 ) -> StartReport {
+    let info = |id: &String| match SnapshotInfo::of(&emulator.paths, id) {
+        Ok(info) => Some(info),
+        // It runs all the same, and its next start will look closer.
+        Err(error) => {
+            let why = chain(&error);
+            reporter.report(Event::Warning(&format!(
+                "What is known of the snapshot cannot be read: {why}."
+            )));
+            None
+        }
+    };
     StartReport {
         state: "running",
         already_running,
@@ -523,9 +559,6 @@ fn report(
         },
         services,
         accelerator: vm.accelerator.clone(),
-        snapshot: vm
-            .snapshot
-            .as_deref()
-            .and_then(|id| SnapshotInfo::of(&emulator.paths, id)),
+        snapshot: vm.snapshot.as_ref().and_then(info),
     }
 }

@@ -108,10 +108,9 @@ impl SnapshotInfo {
         format!("taken {age} ago, {size} on disk")
     }
 
-    pub(crate) fn of(paths: &InstancePaths, id: &str) -> Option<Self> {
-        Snapshot::open(paths, id)
-            .ok()
-            .map(|snapshot| Self::new(&snapshot))
+    /// That of the snapshot called `id`.
+    pub(crate) fn of(paths: &InstancePaths, id: &str) -> Result<Self, record::RecordError> {
+        Ok(Self::new(&Snapshot::open(paths, id)?))
     }
 }
 

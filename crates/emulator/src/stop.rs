@@ -16,7 +16,7 @@ use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record::{self, Durability};
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SavedRecord};
-use crate::snapshot::Sealed;
+use crate::snapshot::{KnownDamage, Sealed};
 use crate::vm::{CHANNELS, MIGRATION_LIMIT};
 
 /// How long the agent may take to be reached at a stop: it runs already.
@@ -279,6 +279,8 @@ impl Held<'_> {
             boot_id: boot_id()?,
             saved_at_ms: now_ms(),
         };
+        // What was found of an earlier save says nothing of this one.
+        KnownDamage::note(&session.known_damage(), None)?;
         Ok(record::write(
             &session.saved(),
             &saved,

@@ -24,6 +24,8 @@ pub(crate) const MIGRATION_LIMIT: Duration = Duration::from_secs(330);
 const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
 /// How long a process that dies may take to be gone once its sockets are.
 const DEATH_LIMIT: Duration = Duration::from_millis(200);
+/// For what ends by itself, or with what it is waited beside.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Parallel streams for saved memory; more than the cores of a laptop gains nothing.
 pub(crate) const CHANNELS: u8 = 4;
 
@@ -254,7 +256,6 @@ impl Held<'_> {
         running: &Running,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
         let mut events = running.monitor.subscribe();
         let no_room =
             |event: &qemu::Event| event.name == "BLOCK_IO_ERROR" && event.data["nospace"] == true;
@@ -280,6 +281,34 @@ impl Held<'_> {
                 Ok(()) => Err(self.why_qemu_died()),
                 Err(_) => Err(error),
             },
+        }
+    }
+
+    /// Runs `work` on a machine from `origin`; a resumed one has failed if its
+    /// guest begins anew, which it may do for no reason of its own: memory that
+    /// makes no sense ends in a reset.
+    pub(crate) async fn without_reset<T>(
+        running: &Running,
+        origin: &Origin,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if matches!(origin, Origin::Boot(_)) {
+            return work.await;
+        }
+        // Before the guest runs, so that none is missed.
+        let mut events = running.monitor.subscribe();
+        let by_guest = |event: &qemu::Event| event.name == "RESET" && event.data["guest"] == true;
+        let reset = async {
+            match events.wait_for("RESET", FOREVER, by_guest).await {
+                Ok(_) => {}
+                // The end of the events is the end of QEMU, which is seen elsewhere.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = reset => Err(Error::GuestReset),
         }
     }
 

@@ -67,6 +67,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
   stop: { title: "The virtual machine could not be ended", remedy: retry },
   config_disk: { title: "The virtual machine’s settings could not be written", remedy: retry },
   overlay: { title: "The session’s disk could not be made", remedy: retry },
+  session_damaged: { title: "The saved memory of the session is damaged" },
   no_snapshot: { title: "There is no snapshot", remedy: capture, replacesHint: true },
   snapshot_damaged: { title: "The snapshot is damaged", remedy: capture, replacesHint: true },
   session_base: { title: "The session’s disk cannot be used", remedy: reset, replacesHint: true },

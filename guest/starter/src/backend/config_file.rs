@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{error::ApiError, reach::Raised};
 use crate::stack_config;
 
 /// Longest path in bytes (`PATH_MAX`).
@@ -83,6 +83,7 @@ fn unreadable(path: &str, error: &io::Error) -> ApiError {
 
 fn read_below(root: &Path, path: &Path) -> io::Result<String> {
     let root = File::open(root)?;
+    let raised = Raised::here()?;
     // NONBLOCK: a FIFO must not hold up the thread; for regular files it means nothing.
     let file = File::from(rustix::fs::openat2(
         &root,
@@ -91,6 +92,7 @@ fn read_below(root: &Path, path: &Path) -> io::Result<String> {
         Mode::empty(),
         ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
     )?);
+    drop(raised);
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

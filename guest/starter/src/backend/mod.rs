@@ -15,6 +15,7 @@ mod jwks;
 mod local_emulator;
 mod project_view;
 mod projects;
+pub mod reach;
 mod rotation_connection;
 mod routes;
 mod wire;
