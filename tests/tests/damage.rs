@@ -162,6 +162,45 @@ fn verify_finds_what_a_start_cannot_see() {
 }
 
 #[test]
+fn damage_that_a_start_runs_into_is_found_and_remembered() {
+    let world = World::captured();
+    // Has the copied files read, and known by their new inodes.
+    world.start();
+    world.discard();
+    // All of the guest's memory, of the same length and with the old time.
+    let ram = world.snapshot().join("ram.raw");
+    let meta = fs::metadata(&ram).unwrap();
+    let file = File::options().write(true).open(&ram).unwrap();
+    file.set_len(0).unwrap();
+    file.set_len(meta.len()).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
+    let looks_whole = world.run(["status", "--json"]).fails_with(3).json();
+    assert_eq!(looks_whole["snapshot_damage"], serde_json::Value::Null);
+
+    let started = world.start();
+    assert_eq!(started["start"]["kind"], "cold", "{started}");
+    let reason = started["start"]["fallback_reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the snapshot is damaged") && reason.contains("ram.raw"),
+        "{reason}"
+    );
+    let status = world.run(["status", "--json"]).ok().json();
+    let damage = status["snapshot_damage"].as_str().unwrap();
+    assert!(damage.contains("ram.raw"), "{status}");
+    world.discard();
+
+    // The next one does not try again: nothing is loaded.
+    let again = world.start();
+    assert_eq!(again["start"]["kind"], "cold", "{again}");
+    let phases = again["start"]["phases"].as_array().unwrap();
+    assert!(
+        phases.iter().all(|phase| phase["name"] != "load"),
+        "{again}"
+    );
+    world.discard();
+}
+
+#[test]
 fn a_session_whose_memory_is_damaged_keeps_its_data() {
     let world = World::captured();
     world.start();

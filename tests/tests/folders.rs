@@ -137,6 +137,31 @@ fn the_guest_writes_as_the_user_and_gets_out_of_nothing() {
     world.discard();
 }
 
+/// As `umask 077` makes them: QEMU may read for its user what the guest's own
+/// users, who have other numbers, may not.
+#[test]
+fn a_config_file_of_its_owner_alone_is_read_and_stays_so() {
+    let world = World::captured();
+    world.start();
+    let folder = project(&world, "private");
+    let file = folder.join("stack.config.ts");
+    let owner_only = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    owner_only(&file, 0o600);
+    owner_only(&folder, 0o700);
+    credentials(&world, &folder).ok();
+    let as_another = "setpriv --reuid=1234 --regid=1234 --clear-groups cat \"$1/stack.config.ts\"";
+    let (code, text) = sh(&world, as_another, &folder);
+    assert!(code != 0 && text.is_empty(), "others still may not: {text}");
+    // What the backend has in reserve is in force at no other time.
+    let in_force = "pid=$(systemctl show -p MainPID --value stack-backend.service); \
+        grep -h ^CapEff: /proc/\"$pid\"/task/*/status | sort -u";
+    let (_, rights) = sh(&world, in_force, &folder);
+    assert_eq!(rights.trim(), "CapEff:\t0000000000000000");
+    world.discard();
+}
+
 #[test]
 fn folders_go_before_a_save_and_are_there_again_when_the_session_goes_on() {
     let world = World::captured();
