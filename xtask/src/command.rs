@@ -128,9 +128,11 @@ mod tests {
     fn children_of_a_program_end_with_it() {
         use std::io::BufRead as _;
 
-        // Like mmdebstrap, the program itself only waits for its child after a signal.
-        let script =
-            "trap : TERM; sleep 300 & echo $!; while kill -0 $! 2>/dev/null; do wait $!; done";
+        // Like mmdebstrap, the program itself only waits for its child after a signal. The child
+        // speaks for itself: between fork and exec it still has its parent's trap, and would ignore
+        // the signal.
+        let script = "trap : TERM; sh -c 'echo $$; exec sleep 300' & \
+                      while kill -0 $! 2>/dev/null; do wait $!; done";
         let mut command = tied_with_children("sh");
         command.args(["-c", script]).stdout(Stdio::piped());
         let mut guard = command.spawn().unwrap();

@@ -10,6 +10,7 @@ use std::{
     path::PathBuf,
     sync::mpsc::{Receiver, channel},
     thread,
+    time::{Duration, Instant},
 };
 
 use crate::support::{Four, PATIENCE, Stack, stderr};
@@ -17,7 +18,8 @@ use crate::support::{Four, PATIENCE, Stack, stderr};
 /// The line that the relay keeps back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// The answer to `ROTATE`: the update is made but not committed, no file exchanged.
+    /// The answer to `ROTATE`: the update is made but not committed; new files are written or being
+    /// written, none exchanged.
     Prepared,
     /// The request to commit: all files are exchanged, the database still has the old keys.
     Commit,
@@ -81,6 +83,9 @@ fn killed_at(stop: Stop) -> Stack {
     let relay = Relay::before(&stack, stop);
     let mut child = Stack::spawn_rotation(stack.rotate_command(), &Four::numbered(2).input());
     relay.reached.recv_timeout(PATIENCE).unwrap();
+    if stop == Stop::Prepared {
+        wait_until_staged(&stack);
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     relay.remove(&stack);
@@ -89,6 +94,16 @@ fn killed_at(stop: Stop) -> Stack {
         "killed too early or too late"
     );
     stack
+}
+
+/// Waits for the first of the new files. The rotation writes them while the database works, so the
+/// answer says nothing about them, and nothing else tells; hence the polling.
+fn wait_until_staged(stack: &Stack) {
+    let patience = Instant::now() + PATIENCE;
+    while stack.leftovers().is_empty() {
+        assert!(Instant::now() < patience, "no file was ever staged");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What API and cron endpoint take; files may be in between.
