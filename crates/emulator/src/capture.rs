@@ -56,9 +56,7 @@ impl Emulator {
             Admission::Accept | Admission::Already => {}
         }
         let prepared = held.prepare().await?;
-        held.capture(&prepared, reporter)
-            .await
-            .map(|(_, report)| report)
+        held.capture_by_what_works(&prepared, reporter).await
     }
 
     /// Takes a snapshot of the image in use, unless there is one that a start
@@ -91,8 +89,24 @@ impl Held<'_> {
         reporter.report(Event::Notice(
             "The image is installed; booting it once to take a snapshot.",
         ));
-        let (_, report) = self.capture(&prepared, reporter).await?;
+        let report = self.capture_by_what_works(&prepared, reporter).await?;
         Ok(Some(report))
+    }
+
+    /// [`Self::capture`], once more if the accelerator turns out not to work.
+    async fn capture_by_what_works(
+        &self,
+        prepared: &Prepared,
+        reporter: &dyn Reporter,
+    ) -> Result<CaptureReport, Error> {
+        let error = match self.capture(prepared, reporter).await {
+            Ok((_, report)) => return Ok(report),
+            Err(error) => error,
+        };
+        self.emulator.replace_accelerator(error, reporter).await?;
+        let prepared = self.prepare().await?;
+        let (_, report) = Box::pin(self.capture(&prepared, reporter)).await?;
+        Ok(report)
     }
 
     /// Boots, waits, freezes, commits.
@@ -186,7 +200,7 @@ impl Held<'_> {
             };
             Ok((cold_boot_ms, resident))
         };
-        let (cold_boot_ms, resident) = self.while_alive(&running, work).await?;
+        let (cold_boot_ms, resident) = self.while_alive(prepared, &running, work).await?;
 
         let stopped_at = std::time::Instant::now();
         let failed = |action| move |source| Error::Monitor { action, source };

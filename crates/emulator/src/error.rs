@@ -168,6 +168,14 @@ pub enum Error {
         /// QEMU's log.
         log: PathBuf,
     },
+    /// The accelerator could not go on running the guest.
+    #[error("{accelerator} failed while it ran the guest; QEMU's last words are in {}", log.display())]
+    AcceleratorFailed {
+        /// Which.
+        accelerator: qemu::Accelerator,
+        /// QEMU's log.
+        log: PathBuf,
+    },
     /// The host has no room for what the guest writes.
     #[error("the disk that {} is on is full", folder.display())]
     DiskFull {
@@ -303,6 +311,7 @@ impl Error {
             Self::Random(_) => "random",
             Self::Spawn(_) => "qemu_start",
             Self::QemuDied { .. } => "qemu_died",
+            Self::AcceleratorFailed { .. } => "accelerator_failed",
             Self::DiskFull { .. } => "disk_full",
             Self::Monitor { .. } => "qemu",
             Self::Migration { .. } => "migration",
@@ -389,6 +398,10 @@ impl Error {
             Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
+            Self::AcceleratorFailed { .. } => format!(
+                "Unset {0}, or set it to tcg: software emulation works everywhere.",
+                crate::variables::ACCELERATOR
+            ),
             Self::ColdFailed { source, .. } => return source.hint(),
             Self::Pull(error) => return error.hint(),
             Self::Watch(error) => return error.hint().map(str::to_owned),
@@ -416,6 +429,15 @@ impl Error {
             | Self::Process(_)
             | Self::Stop(_) => return None,
         })
+    }
+
+    /// The accelerator that failed, if that was the reason.
+    pub(crate) fn failed_accelerator(&self) -> Option<qemu::Accelerator> {
+        match self {
+            Self::AcceleratorFailed { accelerator, .. } => Some(*accelerator),
+            Self::ColdFailed { source, .. } => source.failed_accelerator(),
+            _ => None,
+        }
     }
 
     pub(crate) fn file(

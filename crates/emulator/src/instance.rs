@@ -301,6 +301,31 @@ impl Emulator {
         Ok((binary, accelerator))
     }
 
+    /// After an operation that failed because the accelerator did: has the next
+    /// one use another. Gives `error` back if it was something else, or if the
+    /// user insists on that accelerator.
+    pub(crate) async fn replace_accelerator(
+        &self,
+        error: Error,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        let Some(failed) = error
+            .failed_accelerator()
+            .filter(|_| self.settings.accelerator.is_none())
+        else {
+            return Err(error);
+        };
+        let (binary, _) = self.find_qemu().await?;
+        let detail = "QEMU reported an internal error while it ran a guest";
+        let others = qemu::accel::distrust(&binary, &self.home.cache(), failed, detail).await?;
+        reporter.report(Event::Warning(&format!(
+            "{failed} failed while it ran the guest; trying again with {}. \
+             `stack-emulator doctor` says more.",
+            others.accelerator
+        )));
+        Ok(())
+    }
+
     /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let (binary, accelerator) = self.find_qemu().await?;

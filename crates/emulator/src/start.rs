@@ -73,6 +73,16 @@ struct Ground {
 impl Emulator {
     /// Has the emulator run, by the fastest way that works.
     pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
+        match self.start_once(reporter).await {
+            Ok(report) => Ok(report),
+            Err(error) => {
+                self.replace_accelerator(error, reporter).await?;
+                Box::pin(self.start_once(reporter)).await
+            }
+        }
+    }
+
+    async fn start_once(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
         let held = self.hold("start", reporter).await?;
         match policy::admit(held.life(), Request::Start) {
             Admission::Already => {
@@ -460,7 +470,7 @@ impl Held<'_> {
         };
         let work = Self::without_reset(&running, &ground.origin, work);
         // On the heap: every operation on the way here would be as large.
-        self.while_alive(&running, Box::pin(work)).await?;
+        self.while_alive(prepared, &running, Box::pin(work)).await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,

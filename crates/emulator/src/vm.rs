@@ -250,9 +250,11 @@ impl Held<'_> {
     }
 
     /// Runs `work`, but not past the end of the QEMU process, nor past the
-    /// moment at which the host has no room for what the guest writes.
+    /// moment at which the host has no room for what the guest writes, or the
+    /// accelerator cannot go on.
     pub(crate) async fn while_alive<T>(
         &self,
+        prepared: &Prepared,
         running: &Running,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
@@ -266,11 +268,23 @@ impl Held<'_> {
                 Err(_) => std::future::pending().await,
             }
         };
+        let broken = async {
+            let failed = running.monitor.accelerator_failed(MONITOR_LIMIT);
+            if let Err(error) = failed.await {
+                // A monitor that does not answer fails `work` as well.
+                tracing::debug!(%error, "whether the accelerator works is not known");
+                std::future::pending().await
+            }
+        };
         let process = &running.identity;
         let result = tokio::select! {
             biased;
             result = work => result,
             () = stalled => return Err(self.disk_full()),
+            () = broken => return Err(Error::AcceleratorFailed {
+                accelerator: prepared.accelerator,
+                log: self.emulator.paths.qemu_log(),
+            }),
             _ = process.wait_gone(FOREVER) => return Err(self.why_qemu_died()),
         };
         match result {

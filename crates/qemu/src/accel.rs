@@ -1,9 +1,12 @@
 //! Which accelerator works here: tried, not guessed.
 //!
 //! A `/dev/kvm` that opens proves nothing: on some hosts (nested virtualisation, missing CPU
-//! flags) KVM makes a virtual machine and then runs it into an endless loop. So each candidate has
-//! to run a few instructions of ours within a short time. The verdict is cached per host boot,
-//! host CPU, QEMU build and state of the device node, since any of these can change it.
+//! flags) KVM makes a virtual machine and then runs it into an endless loop, or runs the firmware
+//! and fails where a kernel switches modes. So each candidate has to do what every kernel does on
+//! its way up, within a short time. The verdict is cached per host boot, host CPU, QEMU build and
+//! state of the device node, since any of these can change it.
+//!
+//! Should an accelerator fail a real guest all the same, [`distrust`] notes that in the verdict.
 
 use std::fmt;
 use std::io;
@@ -27,8 +30,8 @@ const HARDWARE_LIMIT: Duration = Duration::from_secs(3);
 const SOFTWARE_LIMIT: Duration = Duration::from_secs(20);
 /// How long a killed QEMU may take to go.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
-/// Raised when the cached form changes.
-const CACHE_FORMAT: u32 = 1;
+/// Raised when the cached form changes, or what is asked of an accelerator.
+const CACHE_FORMAT: u32 = 2;
 
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -255,26 +258,66 @@ pub async fn probe(
     force: bool,
 ) -> Result<Probe, ProbeError> {
     let circumstances = Circumstances::now(binary);
-    let file = cache_dir.join(format!("accelerator-{}.json", binary.arch));
+    let file = verdict_file(binary, cache_dir);
     if !force
         && let Some(cached) = cache::load::<Cached>(&file, CACHE_FORMAT)
         && cached.circumstances == circumstances
     {
         return Ok(cached.probe);
     }
+    try_all(binary, &file, circumstances, None).await
+}
+
+/// Notes that `failed` did not run a real guest, although the probe had found that it works, and
+/// finds the best of the others. That holds as long as a verdict does: until the host boots again
+/// or the probe is forced.
+///
+/// # Errors
+///
+/// [`ProbeError::NoneWorks`] if there is no other that works.
+pub async fn distrust(
+    binary: &QemuBinary,
+    cache_dir: &Path,
+    failed: Accelerator,
+    detail: &str,
+) -> Result<Probe, ProbeError> {
+    let known = Attempt {
+        accelerator: failed,
+        verdict: Verdict::Misbehaves {
+            detail: detail.to_owned(),
+        },
+    };
+    let file = verdict_file(binary, cache_dir);
+    try_all(binary, &file, Circumstances::now(binary), Some(known)).await
+}
+
+fn verdict_file(binary: &QemuBinary, cache_dir: &Path) -> PathBuf {
+    cache_dir.join(format!("accelerator-{}.json", binary.arch))
+}
+
+/// Tries one after the other until one works, but not what is `known` already.
+async fn try_all(
+    binary: &QemuBinary,
+    file: &Path,
+    circumstances: Circumstances,
+    mut known: Option<Attempt>,
+) -> Result<Probe, ProbeError> {
     let folder = tempfile::tempdir().map_err(ProbeError::Payload)?;
     let payload = folder.path().join("probe.bin");
     std::fs::write(&payload, payload::image(binary.arch)).map_err(ProbeError::Payload)?;
 
     let mut tried = Vec::new();
     for accelerator in Accelerator::candidates(binary.arch) {
-        let verdict = attempt(binary, accelerator, &payload).await?;
-        tracing::debug!(%accelerator, ?verdict, "accelerator tried");
-        let works = matches!(verdict, Verdict::Works { .. });
-        tried.push(Attempt {
-            accelerator,
-            verdict,
-        });
+        let attempt = match known.take_if(|known| known.accelerator == accelerator) {
+            Some(known) => known,
+            None => Attempt {
+                accelerator,
+                verdict: attempt(binary, accelerator, &payload).await?,
+            },
+        };
+        tracing::debug!(?attempt, "accelerator tried");
+        let works = matches!(attempt.verdict, Verdict::Works { .. });
+        tried.push(attempt);
         if works {
             let probe = Probe {
                 accelerator,
@@ -285,7 +328,7 @@ pub async fn probe(
                 circumstances,
                 probe,
             };
-            cache::store(&file, CACHE_FORMAT, &cached);
+            cache::store(file, CACHE_FORMAT, &cached);
             return Ok(cached.probe);
         }
     }

@@ -83,6 +83,25 @@ impl Monitor {
         self.execute(QueryStatus {}, limit).await
     }
 
+    /// Returns once the accelerator cannot go on: QEMU has then stopped the machine for good. Does
+    /// not return otherwise, not even when QEMU has ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`], if QEMU stops the machine and does not say why within `limit`.
+    pub async fn accelerator_failed(&self, limit: Duration) -> Result<(), QmpError> {
+        const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+        let mut events = self.subscribe();
+        // It may have happened before anybody listened.
+        while self.status(limit).await?.state != "internal-error" {
+            if events.wait_for("STOP", FOREVER, |_| true).await.is_err() {
+                // The end of the events is the end of QEMU, for others to see.
+                std::future::pending::<()>().await;
+            }
+        }
+        Ok(())
+    }
+
     /// Stops the vCPUs. When it returns they have stopped, and disks are flushed.
     ///
     /// # Errors

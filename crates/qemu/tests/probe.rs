@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use qemu::accel::{Attempt, Verdict, probe};
+use qemu::accel::{Attempt, Verdict, distrust, probe};
 use qemu::{Accelerator, Arch, BinaryError, FileStamp, ProbeError, QemuBinary, Version};
 
 /// A shell script in the place of QEMU.
@@ -167,6 +167,35 @@ async fn an_accelerator_that_works_is_found_and_remembered() {
     upgraded.stamp.mtime_ns += 1;
     let again = probe(&upgraded, cache.path(), false).await.unwrap();
     assert_eq!(again.qemu_version, binary.version_text);
+}
+
+#[tokio::test]
+async fn an_accelerator_that_failed_a_guest_is_passed_over_until_asked_for() {
+    let cache = tempfile::tempdir().unwrap();
+    let binary = QemuBinary::find(Arch::Amd64, None).await.unwrap();
+    let detail = "it failed a real guest";
+    let doubted = |found: &qemu::Probe| {
+        let hit = |attempt: &Attempt| matches!(&attempt.verdict, Verdict::Misbehaves { detail: said } if said == detail);
+        found.tried.iter().any(hit)
+    };
+    let found = distrust(&binary, cache.path(), Accelerator::Kvm, detail)
+        .await
+        .unwrap();
+    assert_eq!(found.accelerator, Accelerator::Tcg);
+    assert_eq!(doubted(&found), cfg!(target_arch = "x86_64"));
+    // Every later command knows it, and `doctor` can have it tried again.
+    let later = probe(&binary, cache.path(), false).await.unwrap();
+    assert_eq!(later, found);
+    let again = probe(&binary, cache.path(), true).await.unwrap();
+    assert!(!doubted(&again));
+
+    let wrapper = "case \" $* \" in *' kvm '*) echo no >&2; exit 1 ;; esac; exit 9";
+    let mut wrapped = binary.clone();
+    wrapped.path = script(cache.path(), "qemu", wrapper);
+    let error = distrust(&wrapped, cache.path(), Accelerator::Tcg, detail)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(detail), "{error}");
 }
 
 #[tokio::test]

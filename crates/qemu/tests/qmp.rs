@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use qemu::qapi_qmp::{cont, query_name, query_status, stop};
 use qemu::qmp::{Disconnect, MAX_LINE};
-use qemu::{Qmp, QmpError, Version};
+use qemu::{Monitor, Qmp, QmpError, Sockets, Version};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(50);
@@ -23,9 +23,13 @@ struct Peer {
 impl Peer {
     fn new() -> (UnixStream, Self) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (read, answers) = theirs.into_split();
+        (ours, Self::on(theirs))
+    }
+
+    fn on(stream: UnixStream) -> Self {
+        let (read, answers) = stream.into_split();
         let requests = BufReader::new(read).lines();
-        (ours, Self { requests, answers })
+        Self { requests, answers }
     }
 
     async fn say(&mut self, bytes: &[u8]) {
@@ -307,6 +311,43 @@ async fn greetings_are_checked() {
         let error = Qmp::connect(stream, LIMIT).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_accelerator_that_gives_up_is_told_from_other_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let sockets = Sockets::in_dir(&folder.path().join("run")).unwrap();
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    let control = UnixListener::bind(sockets.control()).unwrap();
+    let events = UnixListener::bind(sockets.events()).unwrap();
+    let accept = async {
+        let mut control = Peer::on(control.accept().await.unwrap().0);
+        control.greet().await;
+        let mut events = Peer::on(events.accept().await.unwrap().0);
+        events.greet().await;
+        (control, events)
+    };
+    let (connected, (mut control, mut events)) =
+        tokio::join!(Monitor::connect(&sockets, LIMIT), accept);
+    let (monitor, _) = connected.unwrap();
+    let failed = tokio::spawn(async move { monitor.accelerator_failed(LIMIT).await });
+    let mut states = ["inmigrate", "paused", "io-error", "internal-error"].into_iter();
+    let mut answer = async |control: &mut Peer| {
+        let (command, id) = control.request().await;
+        assert_eq!(command, "query-status");
+        let status = json!({"running": false, "status": states.next().unwrap()});
+        control.json(&json!({"return": status, "id": id})).await;
+    };
+    answer(&mut control).await;
+    for _ in 0..3 {
+        assert!(!failed.is_finished());
+        let time = json!({"seconds": 1, "microseconds": 2});
+        events
+            .json(&json!({"event": "STOP", "timestamp": time}))
+            .await;
+        answer(&mut control).await;
+    }
+    failed.await.unwrap().unwrap();
 }
 
 #[tokio::test]

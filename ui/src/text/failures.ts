@@ -36,6 +36,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
   qemu: { title: "QEMU refused a command", remedy: toLogs },
   migration: { title: "The machine’s state could not be saved or loaded", remedy: toLogs },
   accelerator: { title: "No way to run a virtual machine works here", remedy: toChecks },
+  accelerator_failed: { title: "Hardware virtualisation failed on this computer", remedy: toChecks },
   process: { title: "The system does not tell about its processes" },
   random: { title: "The system gave no random numbers", remedy: retry },
   folder: { title: "The emulator’s folder cannot be used", remedy: retry },

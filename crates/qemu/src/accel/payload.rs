@@ -1,7 +1,7 @@
-//! The few instructions an accelerator has to run, and the machine they run in.
+//! The instructions an accelerator has to run, and the machine they run in.
 //!
-//! On x86 they are a boot sector, so that the firmware, which switches CPU modes and probes
-//! devices, has to get through first. On ARM they are the first thing the CPU runs.
+//! On x86 they are a boot sector, so that the firmware, which probes devices, has to get through
+//! first; it then goes the way of a kernel, to user mode and interrupts. On ARM they are the first thing the CPU runs.
 
 use std::path::Path;
 
@@ -9,25 +9,8 @@ use super::Accelerator;
 use crate::arch::Arch;
 use crate::binary::QemuBinary;
 
-/// The x86 program; `isa-debug-exit` turns the value written to its port into QEMU's exit status.
-///
-/// ```text
-/// 00: fa           cli
-/// 01: b8 15 00     mov  ax, 0x15
-/// 04: b9 10 27     mov  cx, 10000
-/// 07: 01 c8        add  ax, cx        ; enough work for a loop to be noticed
-/// 09: e2 fc        loop 07
-/// 0b: 3d 1d 04     cmp  ax, 0x041d    ; 0x15 + 10000 * 10001 / 2, modulo 65536
-/// 0e: 75 05        jne  15
-/// 10: b8 15 00     mov  ax, 0x15
-/// 13: e7 f4        out  0xf4, ax
-/// 15: f4           hlt
-/// 16: eb fd        jmp  15
-/// ```
-const BOOT_SECTOR: [u8; 24] = [
-    0xfa, 0xb8, 0x15, 0x00, 0xb9, 0x10, 0x27, 0x01, 0xc8, 0xe2, 0xfc, 0x3d, 0x1d, 0x04, 0x75, 0x05,
-    0xb8, 0x15, 0x00, 0xe7, 0xf4, 0xf4, 0xeb, 0xfd,
-];
+/// The x86 program, a boot sector: `boot_sector.S` is its source, and says what it does.
+const BOOT_SECTOR: &[u8; 512] = include_bytes!("boot_sector.bin");
 
 /// `isa-debug-exit` exits with twice the value written, plus one.
 const DEBUG_EXIT_CODE: i32 = 0x15 * 2 + 1;
@@ -64,8 +47,7 @@ pub(super) fn image(arch: Arch) -> Vec<u8> {
     match arch {
         Arch::Amd64 => {
             let mut disk = vec![0; DISK_SIZE];
-            disk[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
-            disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+            disk[..BOOT_SECTOR.len()].copy_from_slice(BOOT_SECTOR);
             disk
         }
         Arch::Arm64 => ARM_CODE
@@ -124,11 +106,29 @@ pub(super) fn arguments(
 mod tests {
     use super::*;
 
+    /// With the assembler that comes with every C compiler.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
-    fn the_boot_sector_compares_with_the_sum_it_computes() {
-        let sum = (1..=10_000u32).fold(0x15, |sum, n| (sum + n) & 0xffff);
-        let compared = u16::from_le_bytes([BOOT_SECTOR[0x0c], BOOT_SECTOR[0x0d]]);
-        assert_eq!(sum, u32::from(compared));
+    fn the_boot_sector_is_what_its_source_says() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/accel/boot_sector.S");
+        let folder = tempfile::tempdir().unwrap();
+        let (object, sector) = (folder.path().join("o"), folder.path().join("bin"));
+        let run = |program: &str, arguments: &[&str], input: &Path, output: &Path| {
+            let status = std::process::Command::new(program)
+                .args(arguments)
+                .arg("-o")
+                .args([output, input])
+                .status();
+            assert!(status.unwrap().success(), "{program}");
+        };
+        run("as", &["--64"], &source, &object);
+        run(
+            "ld",
+            &["-Ttext", "0x7c00", "--oformat", "binary"],
+            &object,
+            &sector,
+        );
+        assert_eq!(std::fs::read(sector).unwrap(), BOOT_SECTOR);
     }
 
     #[test]
