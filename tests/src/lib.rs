@@ -1,8 +1,8 @@
 //! End to end: the command line as a user runs it, real QEMU, a real guest.
 //!
 //! A [`World`] is a home folder of its own with its own ports. Capturing a
-//! snapshot boots a guest, which takes half a minute under software emulation,
-//! so it is done once a test binary and copied into each further world.
+//! snapshot boots a guest, so it is done once and copied into each further world:
+//! see [`template`].
 //!
 //! The image and the command line under test come from `cargo xtask test`, by
 //! [`IMAGE`], [`SLOW_IMAGE`] and [`PROGRAM`]; a test without them fails and
@@ -24,16 +24,17 @@ pub mod leaks;
 pub mod guest;
 pub mod qmp;
 mod small_disk;
+pub mod template;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 pub use self::small_disk::SmallDisk;
+pub use self::template::ports;
 
 /// Names the starter image.
 pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
@@ -41,20 +42,6 @@ pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 pub const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Names the command line under test.
 pub const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
-
-/// Host ports of dashboard and backend in every world of this test binary:
-/// free ones, so that the tests can run beside whatever else there is, and
-/// always the same, since a snapshot's guest has been told them.
-pub fn ports() -> (u16, u16) {
-    static PORTS: OnceLock<(u16, u16)> = OnceLock::new();
-    *PORTS.get_or_init(|| {
-        let any = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (one, two) = (any(), any());
-        let port =
-            |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
-        (port(&one), port(&two))
-    })
-}
 
 /// The publishable client key that is baked into every image.
 pub const PLACEHOLDER_PCK: &str =
@@ -229,20 +216,27 @@ impl World {
 
     /// A home with a snapshot of the starter image, captured once and copied.
     pub fn captured() -> Self {
-        static TEMPLATE: OnceLock<World> = OnceLock::new();
-        let template = TEMPLATE.get_or_init(|| {
-            let world = Self::empty();
+        Self::captured_with(image(), "captured")
+    }
+
+    /// The same with a snapshot of the image whose rotation is a restart.
+    pub fn captured_slow() -> Self {
+        Self::captured_with(slow_image(), "captured-slow")
+    }
+
+    fn captured_with(image: PathBuf, template: &str) -> Self {
+        let folder = template::ensure(template, || {
+            let world = Self::with_image(image.clone());
             world.run(["capture", "--json"]).ok();
             world
         });
-        template.copy()
+        Self::copy_of(&folder, Some(image))
     }
 
     /// A home in which the desktop app was used before, once for all such worlds: the starter image is installed,
     /// chosen and captured, since the app takes no `--image`, and its wizard was closed.
     pub fn installed() -> Self {
-        static TEMPLATE: OnceLock<World> = OnceLock::new();
-        let template = TEMPLATE.get_or_init(|| {
+        let folder = template::ensure("installed", || {
             let mut world = Self::without_image();
             let image = image();
             let pull = ["pull", "--json", "--file"].map(OsStr::new);
@@ -254,18 +248,17 @@ impl World {
             drop((app, desktop));
             world
         });
-        template.copy()
+        Self::copy_of(&folder, None)
     }
 
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
-        let copy = Self::new(self.image.clone(), "home");
-        let status = Command::new("cp")
-            .args(["-a", "--sparse=always"])
-            .args([&self.emulator_home, &copy.emulator_home])
-            .status()
-            .expect("cp is there");
-        assert!(status.success());
+        Self::copy_of(&self.emulator_home, self.image.clone())
+    }
+
+    fn copy_of(emulator_home: &Path, image: Option<PathBuf>) -> Self {
+        let copy = Self::new(image, "home");
+        template::copy(emulator_home, &copy.emulator_home);
         copy
     }
 

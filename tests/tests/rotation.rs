@@ -7,28 +7,14 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
-use std::sync::OnceLock;
-
-use e2e::{PLACEHOLDER_PCK, World, slow_image, try_client_key};
-
-/// A world with a snapshot of the slow image, captured once and copied.
-fn captured() -> World {
-    static TEMPLATE: OnceLock<World> = OnceLock::new();
-    TEMPLATE
-        .get_or_init(|| {
-            let world = World::with_image(slow_image());
-            world.run(["capture", "--json"]).ok();
-            world
-        })
-        .copy()
-}
+use e2e::{PLACEHOLDER_PCK, World, try_client_key};
 
 /// A world whose next start meets a guest with `fault` in its rotation.
 ///
 /// The fault is a file in the guest's memory, so it is there when the session
 /// is continued and gone when its disk is booted.
 fn with_fault(fault: &str) -> World {
-    let world = captured();
+    let world = World::captured_slow();
     world.start();
     let script = format!("mkdir -p /run/stack && echo {fault} > /run/stack/fault");
     assert_eq!(world.in_guest("/bin/sh", &["-c", &script]).0, 0);
@@ -38,7 +24,7 @@ fn with_fault(fault: &str) -> World {
 
 #[test]
 fn a_successor_is_waited_for() {
-    let world = captured();
+    let world = World::captured_slow();
     let started = world.start();
     assert_eq!(started["start"]["kind"], "resumed", "{started}");
     assert_eq!(

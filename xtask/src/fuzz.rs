@@ -90,7 +90,7 @@ fn fuzz(root: &Path, targets: &[Target], seconds: u32, seed: Seed) -> Result<()>
     let mut built = None;
     for target in targets {
         if built != Some(&target.manifest) {
-            build(root, &target.manifest, &triple, &output)?;
+            build(root, &target.manifest, &triple, &output, seed)?;
             built = Some(&target.manifest);
         }
         let program = output.join(&triple).join("release").join(&target.name);
@@ -103,19 +103,23 @@ fn fuzz(root: &Path, targets: &[Target], seconds: u32, seed: Seed) -> Result<()>
     Ok(())
 }
 
-fn build(root: &Path, manifest: &Path, triple: &str, output: &Path) -> Result<()> {
-    run_command(
+fn build(root: &Path, manifest: &Path, triple: &str, output: &Path, seed: Seed) -> Result<()> {
+    let mut command = tool(root, "build");
+    command
         // Not `--locked`: the lock file is of another workspace than the crate under test, and
         // lags behind whenever that crate's dependencies change.
-        tool(root, "build")
-            .args(["--release", "--quiet", "--bins", "--manifest-path"])
-            .arg(manifest)
-            // Named, although it is the host: the flags are then not for build scripts, which
-            // would be linked without libFuzzer.
-            .args(["--target", triple])
-            .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\u{1f}"))
-            .env("CARGO_TARGET_DIR", output),
-    )
+        .args(["--release", "--quiet", "--bins", "--manifest-path"])
+        .arg(manifest)
+        // Named, although it is the host: the flags are then not for build scripts, which
+        // would be linked without libFuzzer.
+        .args(["--target", triple])
+        .env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\u{1f}"))
+        .env("CARGO_TARGET_DIR", output);
+    if seed == Seed::Fixed {
+        // Seconds of fuzzing do not pay for minutes of optimisation.
+        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    }
+    run_command(&mut command)
 }
 
 impl Target {

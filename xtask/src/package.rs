@@ -18,6 +18,9 @@ use crate::setup;
 use crate::stages::{Stages, run as run_command};
 use crate::{ui, workspace};
 
+/// The command line's file name.
+pub(crate) const PROGRAM: &str = "stack-emulator";
+
 /// Shells with the names that their completion scripts are looked for by.
 const COMPLETIONS: [(&str, &str); 3] = [
     (
@@ -59,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The command line as it is shipped.
 pub(crate) fn build_program(root: &Path) -> Result<PathBuf> {
     run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
-    Ok(workspace::target_dir(root).join("release/stack-emulator"))
+    Ok(workspace::target_dir(root).join("release").join(PROGRAM))
 }
 
 /// Puts programs that are built already into a package, and says where it is.

@@ -1,0 +1,81 @@
+//! Homes that are made once and copied into each further world.
+//!
+//! A snapshot takes a boot of the guest, half a minute under software emulation, so the test programs of a
+//! run share them: [`TEMPLATES`] names the folder, and [`PORTS`] the ports, since a snapshot's guest has
+//! been told them. A test program that runs by itself has templates of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::World;
+
+/// Names the folder of templates that test programs share.
+pub const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
+/// Names the host ports of dashboard and backend: `26700,26701`.
+pub const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
+
+/// Host ports of dashboard and backend in every world: free ones, so that the tests can run beside
+/// whatever else there is, and always the same.
+pub fn ports() -> (u16, u16) {
+    static CHOSEN: OnceLock<(u16, u16)> = OnceLock::new();
+    *CHOSEN.get_or_init(|| match std::env::var(PORTS) {
+        Ok(text) => {
+            let (one, two) = text.split_once(',').expect("two ports");
+            let port = |text: &str| text.parse().expect("a port");
+            (port(one), port(two))
+        }
+        Err(_) => free_ports(),
+    })
+}
+
+fn free_ports() -> (u16, u16) {
+    let any = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (one, two) = (any(), any());
+    let port = |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
+    (port(&one), port(&two))
+}
+
+/// Folder of the template `name`, which `make` makes if there is none yet.
+///
+/// It is there whole or not at all. Whoever needs it in the meantime waits.
+pub(crate) fn ensure(name: &str, make: impl FnOnce() -> World) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    // A test that failed to make one says so itself; the next one tries again.
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = folder().join(name);
+    if !place.exists() {
+        let world = make();
+        let beside = folder().join(format!(".{name}-{}", std::process::id()));
+        copy(&world.emulator_home, &beside);
+        std::fs::rename(&beside, &place).expect("a template is put in place");
+    }
+    place
+}
+
+/// Copies a home in which nothing runs; holes stay holes.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .args(["-a", "--sparse=always"])
+        .args([from, to])
+        .status()
+        .expect("cp is there");
+    assert!(status.success());
+}
+
+fn folder() -> &'static Path {
+    static OWN: OnceLock<tempfile::TempDir> = OnceLock::new();
+    static SHARED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    SHARED
+        .get_or_init(|| std::env::var_os(TEMPLATES).map(PathBuf::from))
+        .as_deref()
+        .unwrap_or_else(|| {
+            OWN.get_or_init(|| {
+                tempfile::Builder::new()
+                    .prefix("emulator-templates-")
+                    .tempdir()
+                    .expect("a temporary folder")
+            })
+            .path()
+        })
+}
