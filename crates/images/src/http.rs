@@ -26,7 +26,7 @@ mod retry;
 
 pub use error::HttpError;
 pub use retry::Retry;
-/// What is wrong with a TLS configuration.
+/// What is wrong with a TLS configuration, or a certificate.
 pub use rustls::Error as TlsError;
 
 /// Redirects followed for one request; GitHub needs one, storage may add one.
@@ -151,10 +151,34 @@ impl Http {
 
 /// A failed connection or body, without the address.
 pub(crate) fn connection(url: &Url, error: reqwest::Error) -> HttpError {
-    HttpError::Connection {
-        host: host_of(url),
-        source: error.without_url(),
+    let host = host_of(url);
+    match tls_error(&error) {
+        Some(source @ TlsError::InvalidCertificate(_)) => HttpError::Certificate {
+            host,
+            source: source.clone(),
+        },
+        _ => HttpError::Connection {
+            host,
+            source: error.without_url(),
+        },
     }
+}
+
+/// What TLS has said, if it was that. It comes in I/O errors, in two of them
+/// without a proxy, and the source of such an error is not what it holds but
+/// the source of that.
+fn tls_error(error: &reqwest::Error) -> Option<&TlsError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        next = match error.downcast_ref().and_then(std::io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 pub(crate) fn host_of(url: &Url) -> String {
