@@ -43,6 +43,8 @@ const MESSAGE_BYTES: usize = 16 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: reqwest::Client,
+    /// For requests to an API on this machine that hold the token in clear.
+    direct: Option<reqwest::Client>,
     api: Url,
     token: Option<Token>,
     pub(crate) retry: Retry,
@@ -62,18 +64,27 @@ impl Http {
                 host: host_of(&api),
             });
         }
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            .user_agent(concat!("stack-emulator/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .read_timeout(idle)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_adaptive_window(false)
-            .build()
-            .map_err(HttpError::Client)?;
+        let builder = |tls| {
+            reqwest::Client::builder()
+                .tls_backend_preconfigured(tls)
+                .user_agent(concat!("stack-emulator/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(CONNECT_LIMIT)
+                .read_timeout(idle)
+                .http2_initial_stream_window_size(STREAM_WINDOW)
+                .http2_adaptive_window(false)
+        };
+        let client = builder(tls()?).build().map_err(HttpError::Client)?;
+        // A proxy need not be on this machine, and would be handed the token.
+        let direct = (token.is_some() && api.scheme() == "http")
+            .then(|| {
+                let tls = no_tls().map_err(HttpError::Tls)?;
+                builder(tls).no_proxy().build().map_err(HttpError::Client)
+            })
+            .transpose()?;
         Ok(Self {
             client,
+            direct,
             api,
             token,
             retry,
@@ -94,8 +105,9 @@ impl Http {
         let mut trusted = true;
         for _ in 0..=MAX_REDIRECTS {
             trusted = trusted && url.origin() == self.api.origin();
-            let mut request = self
-                .client
+            let client = self.direct.as_ref().filter(|_| trusted);
+            let mut request = client
+                .unwrap_or(&self.client)
                 .get(url.clone())
                 .headers(headers.clone())
                 // Lengths and digests are of the file, not of a compressed form.

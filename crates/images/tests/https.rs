@@ -16,7 +16,7 @@ use images::http::Retry;
 use images::progress::Silent;
 use images::source::{Arch, resolve};
 use images::{Token, Url};
-use release_server::{Fault, FaultKind};
+use release_server::{Fault, FaultKind, Recorded};
 use serde_json::{Value, json};
 
 /// Set for a process that is to list and pull: API, and staging folder.
@@ -176,4 +176,16 @@ fn no_proxy_leaves_hosts_out() {
         all_came(&world, &pull(&world, &world, &variables));
         assert_eq!(proxy.hosts(), [host(world.server.storage())], "{variable}");
     }
+}
+
+#[test]
+fn a_token_in_clear_is_for_the_loopback_and_for_no_proxy() {
+    let (world, proxy) = (World::new(), Proxy::start());
+    let tls = World::over_tls(H2);
+    // The storage's requests hold none, and do go to the proxy, which refuses them.
+    let said = pull(&world, &tls, &[("HTTP_PROXY", proxy.address())]);
+    assert!(!proxy.has_seen(TOKEN) && !proxy.has_seen("authorization"));
+    assert_eq!(said["code"], "github-status", "{said}");
+    assert!(proxy.has_seen(DISK_PATH));
+    assert!(world.server.requests().iter().all(Recorded::has_token));
 }
