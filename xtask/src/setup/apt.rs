@@ -22,12 +22,15 @@ const UBUNTU_CLOUD_ARCHIVE: &str = "cloud-archive:epoxy";
 pub(crate) struct Root {
     is_root: bool,
     agreed: bool,
+    /// The command that installs the same, for whoever cannot be asked.
+    remedy: String,
 }
 
 impl Root {
     /// `agreed`: the user said so on the command line.
-    pub(crate) fn new(agreed: bool) -> Self {
+    pub(crate) fn new(agreed: bool, remedy: String) -> Self {
         Self {
+            remedy,
             is_root: rustix::process::geteuid().is_root(),
             agreed: agreed || std::env::var("CI").is_ok_and(|value| value == "true"),
         }
@@ -41,11 +44,13 @@ impl Root {
         }
         ensure!(
             find_program("sudo").is_some(),
-            "this needs root, and there is no sudo; run `cargo xtask setup` as root"
+            "this needs root, and there is no sudo; run `{}` as root",
+            self.remedy
         );
         ensure!(
             std::io::stdin().is_terminal(),
-            "this needs root, and there is no terminal to ask on; run `cargo xtask setup --yes` to agree"
+            "this needs root, and there is no terminal to ask on; run `{} --yes` to agree",
+            self.remedy
         );
         eprint!("setup: do this with sudo? [Y/n] ");
         std::io::stderr()
