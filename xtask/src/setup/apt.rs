@@ -20,7 +20,7 @@ const UBUNTU_CLOUD_ARCHIVE: &str = "cloud-archive:epoxy";
 
 /// Runs commands as root, once the user agreed.
 pub(crate) struct Root {
-    is_root: bool,
+    superuser: bool,
     agreed: bool,
     /// The command that installs the same, for whoever cannot be asked.
     remedy: String,
@@ -31,7 +31,7 @@ impl Root {
     pub(crate) fn new(agreed: bool, remedy: String) -> Self {
         Self {
             remedy,
-            is_root: rustix::process::geteuid().is_root(),
+            superuser: rustix::process::geteuid().is_root(),
             agreed: agreed || std::env::var("CI").is_ok_and(|value| value == "true"),
         }
     }
@@ -39,7 +39,7 @@ impl Root {
     /// Asks once, before anything is changed; needs no answer from root or in CI.
     fn ask(&mut self, plan: &str) -> Result<()> {
         eprintln!("setup: {plan}");
-        if self.is_root || self.agreed {
+        if self.superuser || self.agreed {
             return Ok(());
         }
         ensure!(
@@ -72,7 +72,7 @@ impl Root {
     }
 
     fn command(&self, program: &str) -> Command {
-        if self.is_root {
+        if self.superuser {
             return Command::new(program);
         }
         let mut command = Command::new("sudo");
