@@ -12,6 +12,7 @@ mod key;
 mod licences;
 mod payload;
 mod provision;
+mod ranges;
 mod recipe;
 mod starter;
 mod tree;
@@ -248,6 +249,7 @@ impl<'a> Job<'a> {
         if !force && let Some(entry) = cache.find(Shelf::Bases, key) {
             return Ok(entry);
         }
+        ranges::check()?;
         let entry = cache.begin(Shelf::Bases)?;
         let work = work_folder(cache)?;
         step(TASK, "base system from Debian packages", || {
