@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::setup::find_program;
+
 /// Lines of a failed program's output that an error shows.
 const EXCERPT_LINES: usize = 30;
 
@@ -35,6 +37,11 @@ pub(crate) fn tied(program: impl AsRef<OsStr>, signal: OnOurDeath) -> Command {
     } else {
         Command::new(program)
     }
+}
+
+/// A command for `program`, which may be in a folder for administrators that a user's `PATH` lacks.
+pub(crate) fn administrative(program: &str) -> Command {
+    Command::new(find_program(program).unwrap_or_else(|| program.into()))
 }
 
 /// Like [`tied`], for a program that starts others and waits for them even after a signal:

@@ -161,7 +161,7 @@ fn install_program(root: &Path) -> Result<PathBuf> {
     let place = cargo_install_root()?;
     run_command(
         cargo(root, "install")
-            .args(["--quiet", "--path", "crates/cli", "--root"])
+            .args(["--path", "crates/cli", "--root"])
             .arg(&place),
     )?;
     Ok(place.join("bin").join(PROGRAM))

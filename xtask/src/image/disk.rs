@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use super::recipe::Platform;
-use crate::command::output_of;
+use crate::command::{administrative, output_of};
 
 const MIB: u64 = 1 << 20;
 const SECTOR: u64 = 512;
@@ -90,7 +90,7 @@ pub(crate) fn write(path: &Path, layout: Layout, parts: Parts<'_>) -> Result<()>
 }
 
 fn partition(disk: &Path, layout: Layout) -> Result<()> {
-    let mut sfdisk = Command::new("sfdisk")
+    let mut sfdisk = administrative("sfdisk")
         .args(["--quiet", "--no-reread", "--no-tell-kernel"])
         .arg(disk)
         .stdin(Stdio::piped())
@@ -266,6 +266,29 @@ mod tests {
         let table = LAYOUT.partition_table();
         assert!(table.contains("start=2048, size=98304"), "{table}");
         assert!(table.contains("start=100352, size=16674816"), "{table}");
+    }
+
+    #[test]
+    fn a_table_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        let disk = File::create(&path).unwrap();
+        disk.set_len(LAYOUT.disk).unwrap();
+        partition(&path, LAYOUT).unwrap();
+        let mut signature = [0; 8];
+        let disk = File::open(&path).unwrap();
+        disk.read_exact_at(&mut signature, SECTOR).unwrap();
+        assert_eq!(&signature, b"EFI PART");
+    }
+
+    #[test]
+    fn the_path_of_an_ordinary_user_will_do() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again
+            .args(["--exact", "image::disk::tests::a_table_is_written"])
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        let said = output_of(&mut again, "the test in another environment").unwrap();
+        assert!(said.contains("1 passed"), "{said}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod key;
 mod licences;
 mod payload;
 mod provision;
+mod ranges;
 mod recipe;
 mod starter;
 mod tree;
@@ -130,7 +131,7 @@ struct Job<'a> {
     args: &'a Args,
     /// The payload's manifest and size are known before the starter's programs are compiled.
     manifest: payload::Manifest,
-    payload_bytes: u64,
+    footprint: tree::Footprint,
     inputs: Inputs,
     base_inputs: Inputs,
 }
@@ -170,7 +171,7 @@ impl<'a> Job<'a> {
             platform,
             args,
             manifest,
-            payload_bytes: tree::total_bytes(&entries),
+            footprint: tree::Footprint::of(&entries),
             inputs,
             base_inputs: Inputs::default(),
         };
@@ -186,7 +187,7 @@ impl<'a> Job<'a> {
             recipe: self.recipe,
             platform: self.platform,
             extra_packages: &self.manifest.packages,
-            virtual_bytes: self.recipe.disk.virtual_bytes(self.payload_bytes),
+            virtual_bytes: self.recipe.disk.virtual_bytes(self.footprint),
         }
     }
 
@@ -248,6 +249,7 @@ impl<'a> Job<'a> {
         if !force && let Some(entry) = cache.find(Shelf::Bases, key) {
             return Ok(entry);
         }
+        ranges::check()?;
         let entry = cache.begin(Shelf::Bases)?;
         let work = work_folder(cache)?;
         step(TASK, "base system from Debian packages", || {
@@ -257,7 +259,7 @@ impl<'a> Job<'a> {
     }
 
     fn provision_limit(&self) -> Duration {
-        let gib = u32::try_from(self.payload_bytes >> 30).unwrap_or(u32::MAX);
+        let gib = u32::try_from(self.footprint.bytes >> 30).unwrap_or(u32::MAX);
         let default = PROVISION_LIMIT.saturating_add(PROVISION_LIMIT_PER_GIB.saturating_mul(gib));
         self.args
             .provision_limit

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
+use super::tree::Footprint;
+
 /// The recipe, for all architectures.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +45,8 @@ pub(crate) struct Platform {
     pub(crate) firmware: Option<std::path::PathBuf>,
 }
 
+/// The file system has one inode for so many bytes (`inode_ratio` in `guest/image/mke2fs.conf`).
+const BYTES_PER_INODE: u64 = 16384;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -72,9 +76,12 @@ impl Recipe {
 }
 
 impl Disk {
-    /// The size of a disk, in bytes, for a payload of `payload` bytes.
-    pub(crate) fn virtual_bytes(&self, payload: u64) -> u64 {
-        let needed = self.base_mib * MIB + payload.saturating_mul(3);
+    /// The size of a disk, in bytes, for a payload.
+    pub(crate) fn virtual_bytes(&self, payload: Footprint) -> u64 {
+        let inodes = payload.inodes.saturating_mul(BYTES_PER_INODE);
+        let needed = (self.base_mib * MIB)
+            .saturating_add(payload.bytes.saturating_mul(3))
+            .saturating_add(inodes);
         needed.max(self.min_virtual_gib * GIB).div_ceil(GIB) * GIB
     }
 }
@@ -105,9 +112,26 @@ mod tests {
     #[test]
     fn a_large_payload_gets_a_larger_disk() {
         let disk = recipe().disk;
-        assert_eq!(disk.virtual_bytes(0), 8 * GIB);
-        assert_eq!(disk.virtual_bytes(GIB), 8 * GIB);
-        assert_eq!(disk.virtual_bytes(5 * GIB), 18 * GIB);
-        assert_eq!(disk.virtual_bytes(5 * GIB + 1) % GIB, 0);
+        let of = |bytes| disk.virtual_bytes(Footprint { bytes, inodes: 0 });
+        assert_eq!(of(0), 8 * GIB);
+        assert_eq!(of(GIB), 8 * GIB);
+        assert_eq!(of(5 * GIB), 18 * GIB);
+        assert_eq!(of(5 * GIB + 1) % GIB, 0);
+    }
+
+    #[test]
+    fn a_million_small_files_find_an_inode_each() {
+        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/image/mke2fs.conf");
+        let settings = std::fs::read_to_string(settings).unwrap();
+        let ratio = settings
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("inode_ratio = "))
+            .unwrap();
+        assert_eq!(ratio.parse::<u64>().unwrap(), BYTES_PER_INODE);
+        let inodes = 1_000_000;
+        let bytes = inodes * 512;
+        let disk = recipe().disk.virtual_bytes(Footprint { bytes, inodes });
+        // The base system has some ten thousand files of its own.
+        assert!(disk / BYTES_PER_INODE > inodes + 100_000, "{disk}");
     }
 }

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use images::{Sha256Digest, sha256_file};
 
+/// The block of a file system in the guest, see `guest/image/mke2fs.conf`.
+const BLOCK_BYTES: u64 = 4096;
+
 /// One file, link or folder below a root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -92,15 +95,27 @@ pub(crate) fn digest(root: &Path, entries: &[Entry]) -> Result<Sha256Digest> {
     Ok(Sha256Digest::of(listing.as_bytes()))
 }
 
-/// Bytes in all files of `entries`.
-pub(crate) fn total_bytes(entries: &[Entry]) -> u64 {
-    entries
-        .iter()
-        .map(|entry| match entry.kind {
-            Kind::File { bytes, .. } => bytes,
-            Kind::Folder | Kind::Link { .. } => 0,
-        })
-        .sum()
+/// What `entries` take on a disk, however small each may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// Bytes in whole blocks.
+    pub(crate) bytes: u64,
+    /// Files, folders and links.
+    pub(crate) inodes: u64,
+}
+
+impl Footprint {
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let blocks = entries.iter().map(|entry| match entry.kind {
+            Kind::File { bytes, .. } => bytes.div_ceil(BLOCK_BYTES),
+            // A folder has one with its names. A link's target is in its inode, or in one.
+            Kind::Folder | Kind::Link { .. } => 1,
+        });
+        Self {
+            bytes: blocks.sum::<u64>() * BLOCK_BYTES,
+            inodes: u64::try_from(entries.len()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +140,18 @@ mod tests {
         sample(two.path());
         fs::create_dir(two.path().join("empty")).unwrap();
         assert_eq!(digest_of(one.path()), digest_of(two.path()));
-        assert_eq!(total_bytes(&walk(one.path()).unwrap()), 6);
+    }
+
+    #[test]
+    fn small_files_take_whole_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        sample(folder.path());
+        fs::write(folder.path().join("large"), [0; 4097]).unwrap();
+        fs::write(folder.path().join("nothing"), "").unwrap();
+        let footprint = Footprint::of(&walk(folder.path()).unwrap());
+        // Two folders, two files of three bytes, a link; the large one takes two.
+        let (bytes, inodes) = (7 * 4096, 7);
+        assert_eq!(footprint, Footprint { bytes, inodes });
     }
 
     #[test]

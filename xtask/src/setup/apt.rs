@@ -20,15 +20,18 @@ const UBUNTU_CLOUD_ARCHIVE: &str = "cloud-archive:epoxy";
 
 /// Runs commands as root, once the user agreed.
 pub(crate) struct Root {
-    is_root: bool,
+    superuser: bool,
     agreed: bool,
+    /// The command that installs the same, for whoever cannot be asked.
+    remedy: String,
 }
 
 impl Root {
     /// `agreed`: the user said so on the command line.
-    pub(crate) fn new(agreed: bool) -> Self {
+    pub(crate) fn new(agreed: bool, remedy: String) -> Self {
         Self {
-            is_root: rustix::process::geteuid().is_root(),
+            remedy,
+            superuser: rustix::process::geteuid().is_root(),
             agreed: agreed || std::env::var("CI").is_ok_and(|value| value == "true"),
         }
     }
@@ -36,16 +39,18 @@ impl Root {
     /// Asks once, before anything is changed; needs no answer from root or in CI.
     fn ask(&mut self, plan: &str) -> Result<()> {
         eprintln!("setup: {plan}");
-        if self.is_root || self.agreed {
+        if self.superuser || self.agreed {
             return Ok(());
         }
         ensure!(
             find_program("sudo").is_some(),
-            "this needs root, and there is no sudo; run `cargo xtask setup` as root"
+            "this needs root, and there is no sudo; run `{}` as root",
+            self.remedy
         );
         ensure!(
             std::io::stdin().is_terminal(),
-            "this needs root, and there is no terminal to ask on; run `cargo xtask setup --yes` to agree"
+            "this needs root, and there is no terminal to ask on; run `{} --yes` to agree",
+            self.remedy
         );
         eprint!("setup: do this with sudo? [Y/n] ");
         std::io::stderr()
@@ -67,7 +72,7 @@ impl Root {
     }
 
     fn command(&self, program: &str) -> Command {
-        if self.is_root {
+        if self.superuser {
             return Command::new(program);
         }
         let mut command = Command::new("sudo");

@@ -11,6 +11,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
 
 use packages::{ITEMS, Item, Probe, version_in};
 pub(crate) use packages::{Need, find_program};
@@ -64,7 +65,8 @@ fn ensure_with(needs: &[Need], agreed: bool) -> Result<()> {
             MINIMUM_QEMU.1
         );
     }
-    apt::install(&mut apt::Root::new(agreed), &release, &packages)?;
+    let mut root = apt::Root::new(agreed, command_for(needs));
+    apt::install(&mut root, &release, &packages)?;
     let still: Vec<_> = self::missing(needs)
         .iter()
         .map(|item| release.package(item))
@@ -76,6 +78,15 @@ fn ensure_with(needs: &[Need], agreed: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The command that sets a machine up for `needs`, and for no more than that.
+fn command_for(needs: &[Need]) -> String {
+    let most = needs.iter().max().and_then(ValueEnum::to_possible_value);
+    most.map_or_else(
+        || "cargo xtask setup".to_owned(),
+        |most| format!("cargo xtask setup --for {}", most.get_name()),
+    )
 }
 
 fn missing(needs: &[Need]) -> Vec<&'static Item> {
@@ -164,6 +175,14 @@ mod tests {
         assert_eq!(ubuntu.id, "ubuntu");
         let chromium = ITEMS.iter().find(|item| item.debian == "chromium").unwrap();
         assert_eq!(ubuntu.package(chromium), "chromium-browser");
+    }
+
+    #[test]
+    fn what_is_advised_installs_no_more_than_is_needed() {
+        assert_eq!(
+            command_for(&[Need::Run, Need::Image]),
+            "cargo xtask setup --for image"
+        );
     }
 
     #[test]
