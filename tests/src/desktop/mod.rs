@@ -5,8 +5,13 @@
 //! in their environment, so the web view's own processes and their children are found as well.
 
 mod app;
+mod browser;
+mod dialog;
 mod display;
+mod login;
 mod notifications;
+mod picture;
+mod portal;
 mod processes;
 mod tray;
 mod webdriver;
@@ -16,7 +21,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use self::app::{APP, App, DRIVER, resident_bytes};
+pub use self::browser::Browser;
+pub use self::dialog::Dialog;
+pub use self::login::Login;
 pub use self::notifications::{Notification, Notifications};
+pub use self::portal::Portal;
 pub use self::tray::{Icon, MenuItem, Tray};
 pub use self::webdriver::{Element, Page};
 
@@ -59,6 +68,12 @@ pub struct Desktop {
     pub notifications: Notifications,
     /// The keychain, on the session's bus.
     pub keychain: Keychain,
+    /// What opens addresses.
+    pub browser: Browser,
+    /// What says whether the desktop is dark.
+    pub portal: Portal,
+    /// What says that the computer sleeps and wakes.
+    pub login: Login,
     display: Display,
     runtime: tempfile::TempDir,
 }
@@ -80,6 +95,9 @@ impl Desktop {
         let desktop = Self {
             tray: with_tray.then(|| Tray::serve(&bus)),
             notifications: Notifications::serve(&bus),
+            browser: Browser::install(),
+            portal: Portal::serve(&bus),
+            login: Login::serve(&bus),
             display: Display::start(),
             // Readable by its owner alone, as the specification of this folder asks.
             runtime: tempfile::Builder::new()
@@ -95,10 +113,15 @@ impl Desktop {
     }
 
     /// What tells a program of this session.
-    fn variables(&self) -> [(&'static str, String); 8] {
+    fn variables(&self) -> [(&'static str, String); 11] {
         let runtime = self.runtime.path().display().to_string();
         [
             ("DBUS_SESSION_BUS_ADDRESS", self.keychain.address()),
+            // The same bus is the system's: nothing of the machine's own is seen or told.
+            ("DBUS_SYSTEM_BUS_ADDRESS", self.keychain.address()),
+            ("PATH", self.browser.path()),
+            // Whoever runs the tests may sit at a desktop with customs of its own.
+            ("XDG_CURRENT_DESKTOP", "X-Test".to_owned()),
             ("DISPLAY", self.display.name()),
             ("XDG_RUNTIME_DIR", runtime),
             ("XDG_SESSION_TYPE", "x11".to_owned()),

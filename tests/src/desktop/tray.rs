@@ -8,6 +8,7 @@
 )]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use zbus::message::Header;
 use zbus::proxy::CacheProperties;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
+use super::picture::Picture;
 use super::{SOON, until};
 
 const WATCHER: &str = "org.kde.StatusNotifierWatcher";
@@ -170,6 +172,17 @@ impl Tray {
             folder: text("IconThemePath"),
             title: text("Title"),
         }
+    }
+
+    /// Waits until the icon is the product's drawing of this name, such as `running-light`.
+    #[track_caller]
+    pub fn wait_for_drawing(&self, name: &str, limit: Duration) {
+        let drawing = Picture::of_tray(name);
+        until(&format!("the icon {name}"), limit, || {
+            // A name that is a path is the file itself; it goes when the next one comes.
+            let shown = Picture::read(Path::new(&self.icon().name))?;
+            (shown == drawing).then_some(())
+        });
     }
 
     fn menu_proxy(&self) -> Proxy<'static> {
