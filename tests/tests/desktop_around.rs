@@ -10,6 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use e2e::desktop::releases::publish;
 use e2e::desktop::{App, Desktop, SOON, until};
 use e2e::{World, ports};
 
@@ -142,6 +143,7 @@ fn shoot_all(app: &App, name: &str) {
 fn the_app_is_dark_when_the_desktop_is_and_follows_it() {
     let mut world = World::installed();
     let desktop = Desktop::start(&mut world);
+    let _releases = publish(&mut world);
     let file = config_file(&world);
     world.start();
     let file = file.to_str().unwrap();
@@ -200,6 +202,34 @@ fn a_config_file_is_chosen_in_the_desktop_s_own_dialog() {
     app.page.wait_for_text("Variables of my-app", SOON);
     app.page
         .wait_for_text("The emulator hands these out while it runs.", SOON);
+    let known = fs::read_to_string(known).unwrap();
+    assert!(known.contains(file.to_str().unwrap()), "{known}");
+}
+
+#[test]
+fn a_config_file_is_dropped_on_the_window() {
+    let mut world = World::installed();
+    let desktop = Desktop::start(&mut world);
+    let file = config_file(&world);
+    let app = desktop.launch(&world);
+    app.page.wait_for_heading("Stopped", SOON);
+    app.page.go("Credentials");
+    app.page
+        .wait_for_text("Choose your project’s config file", SOON);
+    const MARKED: &str = "//*[contains(@class, 'dragging')]";
+    let drag = desktop.drag(&file);
+    app.page.wait_for(MARKED, SOON);
+    app.page.shoot("dragging");
+    drag.leave();
+    until("a page that is no longer marked", SOON, || {
+        app.page.find(MARKED).is_none().then_some(())
+    });
+    let known = world.instance().join("projects.json");
+    assert!(!known.exists(), "no project is remembered");
+
+    desktop.drag(&file).release();
+    app.page.wait_for_text("Variables of my-app", SOON);
+    assert!(app.page.find(MARKED).is_none());
     let known = fs::read_to_string(known).unwrap();
     assert!(known.contains(file.to_str().unwrap()), "{known}");
 }

@@ -8,11 +8,13 @@ mod app;
 mod browser;
 mod dialog;
 mod display;
+mod drag;
 mod login;
 mod notifications;
 mod picture;
 mod portal;
 mod processes;
+pub mod releases;
 mod tray;
 mod webdriver;
 
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use self::app::{APP, App, DRIVER, resident_bytes};
 pub use self::browser::Browser;
 pub use self::dialog::Dialog;
+pub use self::drag::Drag;
 pub use self::login::Login;
 pub use self::notifications::{Notification, Notifications};
 pub use self::portal::Portal;
@@ -113,7 +116,7 @@ impl Desktop {
     }
 
     /// What tells a program of this session.
-    fn variables(&self) -> [(&'static str, String); 11] {
+    fn variables(&self) -> [(&'static str, String); 12] {
         let runtime = self.runtime.path().display().to_string();
         [
             ("DBUS_SESSION_BUS_ADDRESS", self.keychain.address()),
@@ -127,6 +130,8 @@ impl Desktop {
             ("XDG_SESSION_TYPE", "x11".to_owned()),
             ("GDK_BACKEND", "x11".to_owned()),
             ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
+            // Settings of GTK's own, such as those of its file dialog, stay with the process.
+            ("GSETTINGS_BACKEND", "memory".to_owned()),
             // No accessibility bus: the session's own starts no services.
             ("NO_AT_BRIDGE", "1".to_owned()),
             // Times and texts as the tests expect them.
