@@ -136,7 +136,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
     });
     let last = &submenu.children[0];
     assert!(last.label.starts_with("my-app"), "{submenu:#?}");
-    tray.choose(last);
+    tray.click(&last.label);
     let copied = until("variables on the clipboard", SOON, || {
         Some(desktop.clipboard()).filter(|text| text.contains("STACK_PROJECT_ID"))
     });

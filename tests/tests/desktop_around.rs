@@ -18,6 +18,8 @@ use e2e::{World, ports};
 const PAGES: [&str; 5] = ["Status", "Images", "Credentials", "Logs", "Settings"];
 /// Width and height of the smallest window.
 const SMALLEST: (u32, u32) = (400, 700);
+/// The page while a file is over it.
+const MARKED: &str = "//*[contains(@class, 'dragging')]";
 
 /// A config file that the emulator does not know of.
 fn config_file(world: &World) -> PathBuf {
@@ -216,7 +218,6 @@ fn a_config_file_is_dropped_on_the_window() {
     app.page.go("Credentials");
     app.page
         .wait_for_text("Choose your project’s config file", SOON);
-    const MARKED: &str = "//*[contains(@class, 'dragging')]";
     let drag = desktop.drag(&file);
     app.page.wait_for(MARKED, SOON);
     app.page.shoot("dragging");

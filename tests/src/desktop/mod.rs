@@ -37,7 +37,7 @@ use crate::World;
 use crate::keychain::Keychain;
 
 /// Limit for what a person would call "at once"; generous, since a busy machine is no failure.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that sends no event.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
