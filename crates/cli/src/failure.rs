@@ -184,7 +184,9 @@ impl Failure {
 fn engine_exit(error: &emulator::Error) -> Exit {
     match error {
         emulator::Error::Lock(LockError::Busy { .. }) => Exit::Busy,
-        emulator::Error::Qemu(_) | emulator::Error::Accelerator(_) => Exit::HostUnfit,
+        emulator::Error::Qemu(_)
+        | emulator::Error::Accelerator(_)
+        | emulator::Error::AcceleratorFailed { .. } => Exit::HostUnfit,
         emulator::Error::NotRunning { .. } => Exit::NotRunning,
         emulator::Error::ColdFailed { source, .. } => engine_exit(source),
         // The engine's errors grow; what needs no code of its own has failed.

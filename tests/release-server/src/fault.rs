@@ -39,6 +39,7 @@ impl Fault {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
     /// The connection breaks after this many bytes that follow the head; exact.
+    /// Over HTTP/2, where heads and lengths are bytes among others, about so many.
     Cut {
         /// Bytes.
         after: u64,

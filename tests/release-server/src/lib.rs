@@ -1,9 +1,10 @@
 //! A release server for tests: as much of GitHub's REST API as the emulator
-//! uses, over real HTTP/1.1 on the loopback, with faults on demand.
+//! uses, over real HTTP on the loopback, with faults on demand. It speaks plain
+//! HTTP/1.1, or TLS with an authority of its own and the protocols it is told.
 //!
 //! Downloads redirect from the API's host to another one, as GitHub's do: the
-//! API listens on 127.0.0.1, the storage on `[::1]` (or, without IPv6, under the
-//! name `localhost`). What was asked is recorded with all headers, so that a
+//! API listens on 127.0.0.1, the storage on `[::1]` (or, without IPv6 and over
+//! TLS, under the name `localhost`). What was asked is recorded with all headers, so that a
 //! test can say which bytes were sent and where a token arrived.
 //!
 //! ```no_run
@@ -32,12 +33,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 mod fault;
 mod files;
 mod rest;
 mod scenario;
 mod state;
+mod tls;
 mod wire;
 mod zip;
 
@@ -50,6 +53,7 @@ use state::{Site, State};
 #[derive(Debug)]
 pub struct Server {
     state: Arc<State>,
+    authority: Option<String>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -57,11 +61,28 @@ pub struct Server {
 impl Server {
     /// Begins to serve `scenario` on ports of the system's choice.
     pub fn start(scenario: Scenario) -> io::Result<Self> {
-        let (api, storage, storage_host) = listen()?;
+        Self::serve(scenario, None)
+    }
+
+    /// As [`Server::start`], over TLS. Of `protocols` (`h2`, `http/1.1`) the
+    /// first that a client offers too is spoken.
+    pub fn start_tls(scenario: Scenario, protocols: &[&str]) -> io::Result<Self> {
+        let (tls, authority) = tls::acceptor(protocols)?;
+        let mut server = Self::serve(scenario, Some(tls))?;
+        server.authority = Some(authority);
+        Ok(server)
+    }
+
+    fn serve(scenario: Scenario, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let (api, storage, storage_host) = listen(tls.is_some())?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::new(State::new(
             scenario,
-            format!("http://{}/", api.local_addr()?),
-            format!("http://{storage_host}:{}/", storage.local_addr()?.port()),
+            format!("{scheme}://{}/", api.local_addr()?),
+            format!(
+                "{scheme}://{storage_host}:{}/",
+                storage.local_addr()?.port()
+            ),
         ));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = state.clone();
@@ -81,9 +102,10 @@ impl Server {
                 for (listener, site) in sites {
                     let router = rest::router(serving.clone(), site)
                         .into_make_service_with_connect_info::<wire::Scissors>();
+                    let tls = tls.clone();
                     match TcpListener::from_std(listener) {
                         Ok(listener) => drop(tokio::spawn(async move {
-                            axum::serve(wire::Tap(listener), router).await
+                            axum::serve(wire::Tap { listener, tls }, router).await
                         })),
                         Err(error) => return drop(began.send(Err(error))),
                     }
@@ -100,12 +122,18 @@ impl Server {
             .unwrap_or_else(|_| Err(io::Error::other("the server's thread ended")))?;
         Ok(Self {
             state,
+            authority: None,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// Base of the REST API: `http://127.0.0.1:<port>/`.
+    /// The authority that its certificate is of, in PEM; `None` without TLS.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
+    /// Base of the REST API: `http://127.0.0.1:<port>/`, or `https`.
     pub fn api(&self) -> &str {
         &self.state.api
     }
@@ -146,7 +174,7 @@ impl Drop for Server {
     }
 }
 
-fn listen() -> io::Result<(StdListener, StdListener, &'static str)> {
+fn listen(tls: bool) -> io::Result<(StdListener, StdListener, &'static str)> {
     let bind = |address: IpAddr| -> io::Result<StdListener> {
         let listener = StdListener::bind((address, 0))?;
         listener.set_nonblocking(true)?;
@@ -154,7 +182,9 @@ fn listen() -> io::Result<(StdListener, StdListener, &'static str)> {
     };
     let api = bind(Ipv4Addr::LOCALHOST.into())?;
     Ok(match bind(Ipv6Addr::LOCALHOST.into()) {
-        Ok(storage) => (api, storage, "[::1]"),
-        Err(_) => (api, bind(Ipv4Addr::LOCALHOST.into())?, "localhost"),
+        Ok(storage) if !tls => (api, storage, "[::1]"),
+        // In a tunnel, `reqwest` 0.13 takes the brackets for a part of the
+        // certificate's name.
+        _ => (api, bind(Ipv4Addr::LOCALHOST.into())?, "localhost"),
     })
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{ACCEPT, AUTHORIZATION, ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Version};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use url::Url;
@@ -62,7 +62,7 @@ async fn control(state: &State, request: Request) -> io::Result<Response<Body>> 
 fn answer(state: &Arc<State>, site: Site, request: &Parts) -> io::Result<Response<Body>> {
     let path = request.uri.path();
     let query = request.uri.query().unwrap_or_default();
-    let number = state.record(site, path, query, &request.headers);
+    let number = state.record(site, request);
     let faults = state.take_faults(path);
     let cut = faults.iter().find_map(|fault| match fault {
         FaultKind::Cut { after } => Some(*after),
@@ -71,7 +71,11 @@ fn answer(state: &Arc<State>, site: Site, request: &Parts) -> io::Result<Respons
     if let (Some(after), Some(ConnectInfo(scissors))) =
         (cut, request.extensions.get::<ConnectInfo<Scissors>>())
     {
-        scissors.cut(after);
+        if request.version == Version::HTTP_2 {
+            scissors.cut_frames(after);
+        } else {
+            scissors.cut(after);
+        }
     }
     let response = if let Some(response) = instead(&faults, request)? {
         response
@@ -84,8 +88,10 @@ fn answer(state: &Arc<State>, site: Site, request: &Parts) -> io::Result<Respons
             // Only to have path and query taken apart.
             url: Url::parse(&format!("http://host{path}?{query}")).map_err(io::Error::other)?,
         };
-        // Asked as a proxy, it answers for whichever host is meant.
-        let meant = match request.uri.authority() {
+        // Asked as a proxy, it answers for whichever host is meant. HTTP/2 names
+        // the host in any case.
+        let host = request.uri.authority();
+        let meant = match host.filter(|_| request.version < Version::HTTP_2) {
             Some(host) if asked.state.storage.contains(host.as_str()) => Site::Storage,
             Some(_) => Site::Api,
             None => site,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -29,6 +29,8 @@ pub enum Site {
 pub struct Recorded {
     /// Which listener it came to.
     pub site: Site,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: String,
     /// Path without the query.
     pub path: String,
     /// Query without the question mark.
@@ -126,8 +128,9 @@ impl State {
     }
 
     /// Notes a request, and gives it a number for [`State::note`].
-    pub(crate) fn record(&self, site: Site, path: &str, query: &str, headers: &HeaderMap) -> usize {
-        let headers = headers
+    pub(crate) fn record(&self, site: Site, request: &Parts) -> usize {
+        let headers = request
+            .headers
             .iter()
             .map(|(name, value)| {
                 let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -137,8 +140,9 @@ impl State {
         let mut requests = self.requests.lock().expect("not poisoned");
         requests.push(Recorded {
             site,
-            path: path.to_owned(),
-            query: query.to_owned(),
+            version: format!("{:?}", request.version),
+            path: request.uri.path().to_owned(),
+            query: request.uri.query().unwrap_or_default().to_owned(),
             headers,
             status: 0,
             sent: 0,

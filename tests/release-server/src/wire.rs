@@ -2,7 +2,8 @@
 //!
 //! The HTTP library decides when bytes go out, and drops what it has not sent
 //! when a body fails. So a cut is made below it: the connection passes the rest
-//! of a head and so many bytes after it, and then breaks.
+//! of a head and so many bytes after it, and then breaks. Under TLS, bytes are
+//! those before they are encrypted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// The end of a head.
 const BLANK_LINE: &[u8] = b"\r\n\r\n";
@@ -37,6 +40,12 @@ impl Scissors {
     /// Cuts the connection `after` so many bytes of the body that comes next.
     pub(crate) fn cut(&self, after: u64) {
         *self.0.lock().expect("not poisoned") = Cut::AfterHead { seen: 0, after };
+    }
+
+    /// Cuts an HTTP/2 connection after so many bytes of any kind: its heads are
+    /// frames among others.
+    pub(crate) fn cut_frames(&self, after: u64) {
+        *self.0.lock().expect("not poisoned") = Cut::After(after);
     }
 }
 
@@ -73,13 +82,44 @@ impl Cut {
     }
 }
 
-/// Accepts connections that can be cut.
-pub(crate) struct Tap(pub(crate) TcpListener);
+/// Accepts connections that can be cut, with TLS if there is a `tls`.
+pub(crate) struct Tap {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
 
 /// A connection that can be cut.
 pub(crate) struct Line {
-    stream: TcpStream,
+    stream: Stream,
     scissors: Scissors,
+}
+
+/// What a connection is at the moment.
+enum Stream {
+    Plain(TcpStream),
+    /// Boxed, as the next one: a TLS session has some kilobytes.
+    Handshake(Box<tokio_rustls::Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What can be read and written.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl Stream {
+    /// The connection once its handshake is over. It is made by whoever reads
+    /// first, so that no client can keep others from being accepted.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
+        if let Self::Handshake(handshake) = self {
+            let stream = ready!(Pin::new(handshake).poll(context))?;
+            *self = Self::Tls(Box::new(stream));
+        }
+        match self {
+            Self::Plain(stream) => Poll::Ready(Ok(Pin::new(stream))),
+            Self::Tls(stream) => Poll::Ready(Ok(Pin::new(&mut **stream))),
+            Self::Handshake(_) => Poll::Pending,
+        }
+    }
 }
 
 impl Listener for Tap {
@@ -87,16 +127,19 @@ impl Listener for Tap {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Line, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
+        let (stream, address) = Listener::accept(&mut self.listener).await;
         let line = Line {
-            stream,
+            stream: match &self.tls {
+                None => Stream::Plain(stream),
+                Some(tls) => Stream::Handshake(Box::new(tls.accept(stream))),
+            },
             scissors: Scissors::default(),
         };
         (line, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -112,7 +155,7 @@ impl AsyncRead for Line {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        ready!(self.stream.poll_open(context))?.poll_read(context, buffer)
     }
 }
 
@@ -126,7 +169,8 @@ impl AsyncWrite for Line {
         let Some(allowed) = allowed else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         };
-        let passed = ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[..allowed]))?;
+        let stream = ready!(self.stream.poll_open(context))?;
+        let passed = ready!(stream.poll_write(context, &bytes[..allowed]))?;
         self.scissors
             .0
             .lock()
@@ -136,10 +180,10 @@ impl AsyncWrite for Line {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(self.stream.poll_open(context))?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        ready!(self.stream.poll_open(context))?.poll_shutdown(context)
     }
 }

@@ -106,6 +106,7 @@ const TABLE: Readonly<Record<string, Entry>> = {
   network: { title: "GitHub cannot be reached", remedy: retry },
   redirect: { title: "The download was sent astray" },
   tls_setup: { title: "Secure connections cannot be made here" },
+  tls_certificate: { title: "GitHub could not prove who it is", remedy: retry },
   rate_limited: { title: "GitHub allows no more requests for now", remedy: addToken },
   token_needed: { title: "GitHub wants a token for this", remedy: addToken },
   token_in_clear: { title: "The token would be sent unprotected" },

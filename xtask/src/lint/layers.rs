@@ -19,7 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("images", &["record", "release-server"]),
     ("emulator", &["images", "iso9660", "qemu", "record"]),
-    ("stack-emulator", &["emulator", "images", "qemu"]),
+    (
+        "stack-emulator",
+        &["emulator", "images", "qemu", "release-server"],
+    ),
     ("stack-emulator-desktop", &["emulator", "images", "qemu"]),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustls::CertificateError;
+
 use super::MAX_REDIRECTS;
 
 /// A request that got no usable answer.
@@ -30,6 +32,15 @@ pub enum HttpError {
         /// What happened. The address is left out of it: it may hold a signature.
         #[source]
         source: reqwest::Error,
+    },
+    /// The host shows a certificate that is not to be trusted.
+    #[error("the certificate that {host} shows is not accepted")]
+    Certificate {
+        /// The host.
+        host: String,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
     },
     /// Redirects that lead nowhere.
     #[error("{host} redirected more than {MAX_REDIRECTS} times")]
@@ -125,6 +136,31 @@ fn describe_limit(limit: Option<u64>, wait: Option<Duration>) -> String {
     limit + &wait
 }
 
+/// What to do about a certificate that is not accepted for this reason.
+fn certificate_hint(reason: &rustls::Error) -> &'static str {
+    use rustls::Error::InvalidCertificate;
+    match reason {
+        InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => "Check the clock of this computer. If it is right, tell whoever runs that host.",
+        InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
+            "Something else answers in its place; check the network, HTTPS_PROXY and STACK_EMULATOR_GITHUB_API."
+        }
+        // macOS asks its keychain and no variable.
+        _ if cfg!(target_vendor = "apple") => {
+            "If a proxy or mirror has certificates of your company's own authority, add that authority to the keychain and trust it there."
+        }
+        _ => {
+            "If a proxy or mirror has certificates of your company's own authority, add that authority to the system's (update-ca-certificates), or set SSL_CERT_FILE to a PEM file of all authorities to trust."
+        }
+    }
+}
+
 impl HttpError {
     /// A stable name for programs.
     pub fn code(&self) -> &'static str {
@@ -132,6 +168,7 @@ impl HttpError {
             Self::Client(_) | Self::Tls(_) => "tls-setup",
             Self::TokenInClear { .. } => "token-in-clear",
             Self::Connection { .. } => "network",
+            Self::Certificate { .. } => "tls-certificate",
             Self::RedirectLoop { .. }
             | Self::RedirectAddress { .. }
             | Self::RedirectDowngrade { .. } => "redirect",
@@ -148,8 +185,9 @@ impl HttpError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Client(_) | Self::Tls(_) => Some(
-                "Check that the system's certificates are installed (package ca-certificates).",
+                "Check that the system's certificates are installed (package ca-certificates), and that SSL_CERT_FILE and SSL_CERT_DIR, where they are set, name some.",
             ),
+            Self::Certificate { source, .. } => Some(certificate_hint(source)),
             Self::TokenInClear { .. } => {
                 Some("Give STACK_EMULATOR_GITHUB_API an https address, or unset the token.")
             }
@@ -193,5 +231,27 @@ impl HttpError {
             Self::Status { status, .. } => (500..600).contains(status),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_certificate_depends_on_what_is_wrong() {
+        let hint = |reason| {
+            let error = HttpError::Certificate {
+                host: "a".into(),
+                source: rustls::Error::InvalidCertificate(reason),
+            };
+            assert!(!error.is_transient());
+            error.hint().unwrap()
+        };
+        assert!(hint(CertificateError::Expired).contains("clock"));
+        assert!(hint(CertificateError::NotValidForName).contains("HTTPS_PROXY"));
+        let unknown = hint(CertificateError::UnknownIssuer);
+        assert!(unknown.contains("authority"));
+        assert_eq!(hint(CertificateError::BadSignature), unknown);
     }
 }

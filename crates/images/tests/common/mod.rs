@@ -7,6 +7,8 @@
     reason = "each test program uses a part of it"
 )]
 
+pub mod proxy;
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -68,11 +70,28 @@ impl World {
     }
 
     pub fn with(disk: Vec<u8>) -> Self {
+        Self::serving(disk, Server::start)
+    }
+
+    /// Its server speaks TLS and the first of `protocols` that the client knows.
+    pub fn over_tls(protocols: &[&str]) -> Self {
+        let disk = content(3 << 20, 1);
+        Self::serving(disk, |scenario| Server::start_tls(scenario, protocols))
+    }
+
+    fn serving(disk: Vec<u8>, start: impl FnOnce(Scenario) -> std::io::Result<Server>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(DISK);
         std::fs::write(&file, &disk).unwrap();
-        let server = Server::start(scenario(&file)).unwrap();
+        let server = start(scenario(&file)).unwrap();
         Self { server, dir, disk }
+    }
+
+    /// A file with the authority of its server.
+    pub fn authority(&self) -> PathBuf {
+        let file = self.dir.path().join("authority.pem");
+        std::fs::write(&file, self.server.authority().unwrap()).unwrap();
+        file
     }
 
     pub fn file(&self) -> PathBuf {
