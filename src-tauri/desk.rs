@@ -36,6 +36,8 @@ pub(crate) struct Desk {
     written: Mutex<BTreeSet<PathBuf>>,
     /// Whether the window can be seen.
     pub(crate) shown: watch::Sender<bool>,
+    /// Whether the desktop is dark.
+    pub(crate) dark: watch::Sender<bool>,
     pub(crate) followers: Followers,
     /// The parts that are to be looked at again.
     stale: Mutex<Changed>,
@@ -52,6 +54,7 @@ impl Desk {
             clipboard: Clipboard::default(),
             written: Mutex::default(),
             shown: watch::Sender::new(false),
+            dark: watch::Sender::new(false),
             followers: Followers::default(),
             stale: Mutex::new(Changed::EVERYTHING),
             look: Notify::new(),

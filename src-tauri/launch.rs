@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::appearance;
 use crate::bridge;
 use crate::commands::lifecycle;
 use crate::desk::Desk;
@@ -228,6 +229,7 @@ fn set_up(
     let desk = Arc::new(Desk::new(app.clone(), emulator, info));
     app.manage(desk.clone());
     window::make(app)?;
+    appearance::follow(&desk);
     tray::make(&desk)?;
     if visible {
         window::show(app, None);

@@ -10,11 +10,12 @@
 //! | [`live`], [`look`] | the state, published whole, and what keeps it true |
 //! | [`wire`], [`bridge`], [`commands`] | what the page sees, and may ask for |
 //! | [`launch`], [`quit`] | the beginning and the end |
-//! | [`tray`], [`window`], [`notification`], [`clipboard`], [`sleep`] | the desktop |
+//! | [`tray`], [`window`], [`appearance`], [`notification`], [`clipboard`], [`sleep`] | the desktop |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod activity;
+mod appearance;
 mod bridge;
 mod clipboard;
 mod commands;

@@ -28,6 +28,7 @@ async fn follow(desk: &Desk) -> zbus::Result<()> {
     )
     .await?;
     let mut sleeps = login.receive_signal("PrepareForSleep").await?;
+    tracing::info!("told when this computer sleeps and wakes up");
     while let Some(sleep) = sleeps.next().await {
         let begins: bool = sleep.body().deserialize()?;
         if begins {

@@ -11,12 +11,15 @@ use tauri::{
 use tauri_plugin_window_state::{StateFlags, WindowExt as _};
 use tauri_specta::Event as _;
 
+use crate::appearance;
 use crate::desk::Desk;
 use crate::quit;
 use crate::wire::app::{ConfigFileDrag, Navigate, Page};
 
 /// The only window.
 pub(crate) const LABEL: &str = "main";
+/// What the desktop calls it, and the app.
+pub(crate) const TITLE: &str = "Stack Emulator";
 /// What of the window is remembered. Not whether it was shown: that is for the launch to say.
 pub(crate) const REMEMBERED: StateFlags = StateFlags::SIZE
     .union(StateFlags::POSITION)
@@ -28,19 +31,26 @@ const DARK: Color = Color(0x1b, 0x1c, 0x1e, 0xff);
 /// Makes the window, hidden.
 pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
-        .title("Stack Emulator")
+        .title(TITLE)
         .inner_size(920.0, 640.0)
         .min_inner_size(400.0, 480.0)
         .visible(false)
         // Nothing but the page itself is ever loaded; links go to the browser, by a command.
         .on_navigation(is_page)
         .build()?;
-    let dark = window.theme().is_ok_and(|theme| theme == Theme::Dark);
-    window.set_background_color(Some(if dark { DARK } else { LIGHT }))?;
     window.restore_state(REMEMBERED)?;
     let handle = app.clone();
     window.on_window_event(move |event| heed(&handle, event));
     Ok(window)
+}
+
+/// Gives the window the background of the page in a light or a dark desktop.
+pub(crate) fn colour(app: &AppHandle, dark: bool) {
+    if let Some(window) = app.get_webview_window(LABEL)
+        && let Err(error) = window.set_background_color(Some(if dark { DARK } else { LIGHT }))
+    {
+        tracing::info!(%error, "the window keeps the background that it has");
+    }
 }
 
 /// Whether an address is that of the page, or of its development server.
@@ -83,8 +93,9 @@ fn heed(app: &AppHandle, event: &WindowEvent) {
                 quit::request(&desk);
             }
         }
-        // The panel has changed its colours, too.
-        WindowEvent::ThemeChanged(_) => Desk::of(app).live.app.send_modify(|_| {}),
+        WindowEvent::ThemeChanged(theme) if !cfg!(target_os = "linux") => {
+            appearance::publish(&Desk::of(app), *theme == Theme::Dark);
+        }
         WindowEvent::Focused(true) => Desk::of(app).invalidate(Changed::EVERYTHING),
         WindowEvent::DragDrop(drag) => {
             let told = match drag {

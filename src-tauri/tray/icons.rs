@@ -1,9 +1,6 @@
 //! The tray's icons: one for each mood of the emulator, in the colours that stand out from a panel.
 
 use tauri::image::Image;
-use tauri::{AppHandle, Manager as _, Theme};
-
-use crate::window;
 
 /// How the emulator is, as far as an icon can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +24,7 @@ pub(super) enum Glyph {
 
 impl Glyph {
     /// The one for this desktop's panel. GNOME's is dark whatever the windows are; others follow the windows.
-    pub(super) fn of(app: &AppHandle) -> Self {
+    pub(super) fn of(dark_desktop: bool) -> Self {
         if cfg!(target_os = "macos") {
             return Self::Template;
         }
@@ -35,13 +32,10 @@ impl Glyph {
         let gnome = desktop
             .split(':')
             .any(|name| name == "GNOME" || name == "Unity");
-        let light = app
-            .get_webview_window(window::LABEL)
-            .is_some_and(|window| window.theme().is_ok_and(|theme| theme == Theme::Light));
-        if light && !gnome {
-            Self::Dark
-        } else {
+        if dark_desktop || gnome {
             Self::Light
+        } else {
+            Self::Dark
         }
     }
 }

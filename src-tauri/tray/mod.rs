@@ -32,8 +32,11 @@ const TOGETHER: Duration = Duration::from_millis(20);
 pub(crate) fn make(desk: &Arc<Desk>) -> tauri::Result<()> {
     let app = desk.app();
     let model = model(desk);
+    // What a panel calls the icon: its title is the application's name, and without one the program's.
+    #[cfg(target_os = "linux")]
+    gtk::glib::set_application_name(window::TITLE);
     TrayIconBuilder::with_id(ID)
-        .icon(icons::of(model.icon, Glyph::of(app))?)
+        .icon(icons::of(model.icon, Glyph::of(*desk.dark.borrow()))?)
         .icon_as_template(cfg!(target_os = "macos"))
         .tooltip(&model.tooltip)
         .menu(&built(app, &model)?)
@@ -48,11 +51,10 @@ pub(crate) async fn keep_true(desk: Arc<Desk>) {
     let mut activity = desk.activities.subscribe();
     let mut status = desk.live.status.subscribe();
     let mut projects = desk.live.projects.subscribe();
-    // Told anew when the desktop changes between light and dark.
-    let mut app = desk.live.app.subscribe();
+    let mut dark = desk.dark.subscribe();
     let mut drawn = None;
     loop {
-        let now = (model(&desk), Glyph::of(desk.app()));
+        let now = (model(&desk), Glyph::of(*dark.borrow_and_update()));
         if drawn.as_ref() != Some(&now) {
             if let Err(error) = draw(desk.app(), &now.0, now.1) {
                 tracing::warn!(%error, "the tray could not be drawn");
@@ -63,7 +65,7 @@ pub(crate) async fn keep_true(desk: Arc<Desk>) {
             changed = activity.changed() => changed,
             changed = status.changed() => changed,
             changed = projects.changed() => changed,
-            changed = app.changed() => changed,
+            changed = dark.changed() => changed,
         };
         if changed.is_err() {
             return;

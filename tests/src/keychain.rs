@@ -1,9 +1,9 @@
 //! A real keychain, `gnome-keyring`, on a session bus of its own.
 
+use crate::desktop::{SOON, until};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -82,19 +82,12 @@ impl Keychain {
             daemon,
         };
         // The bus would tell by a signal, for which a client would be needed.
-        while !keychain
-            .ask(
-                "org.freedesktop.DBus",
-                "/",
-                &[
-                    "org.freedesktop.DBus.NameHasOwner",
-                    "string:org.freedesktop.secrets",
-                ],
-            )
-            .contains("boolean true")
-        {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until("the keychain", SOON, || {
+            let call = "org.freedesktop.DBus.NameHasOwner";
+            let name = "string:org.freedesktop.secrets";
+            let answer = keychain.ask("org.freedesktop.DBus", "/", &[call, name]);
+            answer.contains("boolean true").then_some(())
+        });
         keychain
     }
 

@@ -309,6 +309,9 @@ impl World {
             .env_remove("XDG_RUNTIME_DIR")
             // What the machine has of these is not for tests.
             .env_remove("GITHUB_TOKEN")
+            .env_remove("XDG_CONFIG_HOME")
+            // Nobody listens there: what asks GitHub is told at once that it cannot be reached.
+            .env("STACK_EMULATOR_GITHUB_API", "http://127.0.0.1:9")
             .env("NO_PROXY", "127.0.0.1,::1,localhost")
             // Not the keychain of whoever runs the tests.
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")

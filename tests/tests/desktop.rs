@@ -55,9 +55,11 @@ fn the_tray_starts_and_stops_and_says_what_is() {
     let tray = desktop.tray();
     offers(tray, "Start", SOON);
     assert!(!desktop.shows_window(), "it was launched hidden");
-    let stopped = tray.icon();
+    tray.wait_for_drawing("stopped-light", SOON);
+    assert_eq!(tray.icon().title, "Stack Emulator");
 
     tray.click("Start");
+    tray.wait_for_drawing("busy-light", SOON);
     desktop
         .notifications
         .wait_for("being ready", A_WHILE, |one| {
@@ -69,7 +71,7 @@ fn the_tray_starts_and_stops_and_says_what_is() {
     tray.wait_for("the state with its start", SOON, |item| {
         item.label.starts_with("Running since ") && !item.enabled
     });
-    assert_ne!(tray.icon(), stopped, "the icon says that it runs");
+    tray.wait_for_drawing("running-light", SOON);
 
     // The keychain of this session holds the values, and nothing else does.
     let values = values(&world);
@@ -134,7 +136,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
     });
     let last = &submenu.children[0];
     assert!(last.label.starts_with("my-app"), "{submenu:#?}");
-    tray.choose(last);
+    tray.click(&last.label);
     let copied = until("variables on the clipboard", SOON, || {
         Some(desktop.clipboard()).filter(|text| text.contains("STACK_PROJECT_ID"))
     });
@@ -185,6 +187,7 @@ fn a_port_that_is_taken_is_shown_with_its_remedy() {
     let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
     // From the tray, as somebody would who does not look at the window.
     desktop.tray().click("Start");
+    desktop.tray().wait_for_drawing("failed-light", SOON);
     // The window shows it, so there is no notification of it.
     app.page
         .wait_for_text("A port is in use by another program", SOON);

@@ -11,43 +11,18 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use e2e::desktop::releases::{DISK, RELEASE, publish};
 use e2e::desktop::{App, Desktop, SOON, until};
 use e2e::{PLACEHOLDER_PCK, World, image, try_client_key};
-use release_server::{Asset, Fault, FaultKind, Recorded, Release, Scenario, Server};
+use release_server::{Fault, FaultKind, Recorded, Server};
 
 /// Limit for a boot and a capture; a busy machine without hardware virtualisation is no failure.
 const LONG: Duration = Duration::from_secs(400);
-const RELEASE: &str = "Emulator of today";
-/// Where its disk image is downloaded from.
-const DISK: &str = "/storage/asset/1";
 
 /// A home in which nothing ever was, and a server that has one release.
 fn nothing_yet() -> (World, Server) {
-    let (disk, manifest) = (image(), image().with_extension("json"));
-    let asset = |id, file: &Path| Asset {
-        id,
-        name: file.file_name().unwrap().to_str().unwrap().to_owned(),
-        file: file.to_owned(),
-        ..Asset::default()
-    };
-    let commit = "4b825dc642cb6eb9a060e54bf8d69288fbee4904".to_owned();
-    let server = Server::start(Scenario {
-        repository: "stack-auth/stack-auth".to_owned(),
-        releases: vec![Release {
-            tag: "emulator-dev-latest".to_owned(),
-            name: RELEASE.to_owned(),
-            prerelease: true,
-            published_at: "2026-11-20T08:00:00Z".to_owned(),
-            target: commit.clone(),
-            commit,
-            assets: vec![asset(1, &disk), asset(2, &manifest)],
-            ..Release::default()
-        }],
-        ..Scenario::default()
-    })
-    .unwrap();
     let mut world = World::without_image();
-    world.set("STACK_EMULATOR_GITHUB_API", server.api());
+    let server = publish(&mut world);
     (world, server)
 }
 

@@ -392,7 +392,7 @@ impl Error {
                 crate::variables::READY_TIMEOUT
             ),
             Self::DiskFull { .. } => format!(
-                "Make room there, or keep the emulator elsewhere with {}; then run the command again.",
+                "Make room there, or keep the emulator elsewhere with {}; then try again.",
                 crate::variables::HOME
             ),
             Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {

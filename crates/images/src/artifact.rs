@@ -133,7 +133,7 @@ impl ArtifactError {
             }
             Self::Refused { .. } => Some("Do not trust this build; tell whoever made it."),
             Self::Space { .. } => Some(
-                "Free some space, for instance with `stack-emulator images prune`, then run the command again.",
+                "Free some space, for instance with `stack-emulator images prune`, then try again.",
             ),
             Self::File { .. } | Self::Stopped { .. } => None,
         }

@@ -166,7 +166,7 @@ impl FetchError {
             }
             Self::Manifest(_) => Some("Update Stack Emulator, or take another image."),
             Self::ManifestDigest { .. } => Some(
-                "The release is inconsistent, or in the middle of being published; run the command again later.",
+                "The release is inconsistent, or in the middle of being published; try again later.",
             ),
             Self::Claim(_) | Self::File { .. } => None,
         }

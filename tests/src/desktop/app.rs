@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -125,7 +126,17 @@ impl Drop for Ending {
 }
 
 /// A port that is free now; the driver cannot choose one and say which.
+///
+/// Below those that the kernel gives to clients, so that none of them gets it in between; and where to begin
+/// differs between processes.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1000).unwrap_or_default() * 2;
+    let mut candidates =
+        std::iter::repeat_with(|| 30_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 2500);
+    candidates
+        .by_ref()
+        .take(2500)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("a free port")
 }

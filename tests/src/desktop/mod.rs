@@ -5,9 +5,16 @@
 //! in their environment, so the web view's own processes and their children are found as well.
 
 mod app;
+mod browser;
+mod dialog;
 mod display;
+mod drag;
+mod login;
 mod notifications;
+mod picture;
+mod portal;
 mod processes;
+pub mod releases;
 mod tray;
 mod webdriver;
 
@@ -16,7 +23,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use self::app::{APP, App, DRIVER, resident_bytes};
+pub use self::browser::Browser;
+pub use self::dialog::Dialog;
+pub use self::drag::Drag;
+pub use self::login::Login;
 pub use self::notifications::{Notification, Notifications};
+pub use self::portal::Portal;
 pub use self::tray::{Icon, MenuItem, Tray};
 pub use self::webdriver::{Element, Page};
 
@@ -25,7 +37,7 @@ use crate::World;
 use crate::keychain::Keychain;
 
 /// Limit for what a person would call "at once"; generous, since a busy machine is no failure.
-pub const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that sends no event.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -59,6 +71,12 @@ pub struct Desktop {
     pub notifications: Notifications,
     /// The keychain, on the session's bus.
     pub keychain: Keychain,
+    /// What opens addresses.
+    pub browser: Browser,
+    /// What says whether the desktop is dark.
+    pub portal: Portal,
+    /// What says that the computer sleeps and wakes.
+    pub login: Login,
     display: Display,
     runtime: tempfile::TempDir,
 }
@@ -80,6 +98,9 @@ impl Desktop {
         let desktop = Self {
             tray: with_tray.then(|| Tray::serve(&bus)),
             notifications: Notifications::serve(&bus),
+            browser: Browser::install(),
+            portal: Portal::serve(&bus),
+            login: Login::serve(&bus),
             display: Display::start(),
             // Readable by its owner alone, as the specification of this folder asks.
             runtime: tempfile::Builder::new()
@@ -95,15 +116,22 @@ impl Desktop {
     }
 
     /// What tells a program of this session.
-    fn variables(&self) -> [(&'static str, String); 8] {
+    fn variables(&self) -> [(&'static str, String); 12] {
         let runtime = self.runtime.path().display().to_string();
         [
             ("DBUS_SESSION_BUS_ADDRESS", self.keychain.address()),
+            // The same bus is the system's: nothing of the machine's own is seen or told.
+            ("DBUS_SYSTEM_BUS_ADDRESS", self.keychain.address()),
+            ("PATH", self.browser.path()),
+            // Whoever runs the tests may sit at a desktop with customs of its own.
+            ("XDG_CURRENT_DESKTOP", "X-Test".to_owned()),
             ("DISPLAY", self.display.name()),
             ("XDG_RUNTIME_DIR", runtime),
             ("XDG_SESSION_TYPE", "x11".to_owned()),
             ("GDK_BACKEND", "x11".to_owned()),
             ("LIBGL_ALWAYS_SOFTWARE", "1".to_owned()),
+            // Settings of GTK's own, such as those of its file dialog, stay with the process.
+            ("GSETTINGS_BACKEND", "memory".to_owned()),
             // No accessibility bus: the session's own starts no services.
             ("NO_AT_BRIDGE", "1".to_owned()),
             // Times and texts as the tests expect them.

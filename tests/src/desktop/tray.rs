@@ -8,6 +8,7 @@
 )]
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use zbus::message::Header;
 use zbus::proxy::CacheProperties;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
+use super::picture::Picture;
 use super::{SOON, until};
 
 const WATCHER: &str = "org.kde.StatusNotifierWatcher";
@@ -172,26 +174,34 @@ impl Tray {
         }
     }
 
-    fn menu_proxy(&self) -> Proxy<'static> {
-        let item = self.item();
-        let proxy = self.proxy(&item, &item.path, ITEM);
-        // The icon registers before it has a menu.
-        let menu = until("the icon's menu", SOON, || {
-            let menu: OwnedObjectPath = proxy.get_property("Menu").ok()?;
-            (menu.as_str() != "/NO_DBUSMENU").then_some(menu)
+    /// Waits until the icon is the product's drawing of this name, such as `running-light`.
+    #[track_caller]
+    pub fn wait_for_drawing(&self, name: &str, limit: Duration) {
+        let drawing = Picture::of_tray(name);
+        until(&format!("the icon {name}"), limit, || {
+            // A name that is a path is the file itself; it goes when the next one comes.
+            let shown = Picture::read(Path::new(&self.icon().name))?;
+            (shown == drawing).then_some(())
         });
-        self.proxy(&item, menu.as_str(), MENU)
     }
 
-    /// The whole menu; waits for an icon.
+    /// The menu's address; `None` before there is one, as the icon registers first.
+    fn menu_proxy(&self) -> Option<Proxy<'static>> {
+        let item = self.item();
+        let proxy = self.proxy(&item, &item.path, ITEM);
+        let menu: OwnedObjectPath = proxy.get_property("Menu").ok()?;
+        (menu.as_str() != "/NO_DBUSMENU").then(|| self.proxy(&item, menu.as_str(), MENU))
+    }
+
+    /// The whole menu; waits for an icon. `None` while it has none, or is being given another.
     #[track_caller]
-    pub fn menu(&self) -> Vec<MenuItem> {
-        let proxy = self.menu_proxy();
+    fn menu(&self) -> Option<Vec<MenuItem>> {
         let names: &[&str] = &[];
-        let (_revision, root): (u32, Node) = proxy
+        let (_revision, root): (u32, Node) = self
+            .menu_proxy()?
             .call("GetLayout", &(0_i32, -1_i32, names))
-            .expect("a menu");
-        parse(root).map_or_else(Vec::new, |root| root.children)
+            .ok()?;
+        Some(parse(root).map_or_else(Vec::new, |root| root.children))
     }
 
     /// Waits for an item that `wanted` picks anywhere in the menu.
@@ -205,7 +215,7 @@ impl Tray {
         let mut last = Vec::new();
         let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             until(what, limit, || {
-                last = self.menu();
+                last = self.menu()?;
                 flat(&last).into_iter().find(|item| wanted(item)).cloned()
             })
         }));
@@ -215,20 +225,13 @@ impl Tray {
     /// Waits for an enabled item called `label`, and clicks it.
     #[track_caller]
     pub fn click(&self, label: &str) {
-        let item = self.wait_for(&format!("the enabled item {label:?}"), SOON, |item| {
-            item.label == label && item.enabled
+        let what = format!("the enabled item {label:?}");
+        until(&what, SOON, || {
+            let item = self.wait_for(&what, SOON, |item| item.label == label && item.enabled);
+            let event = (item.id, "clicked", Value::from(0_i32), 0_u32);
+            // Refused where the menu was drawn anew in between: its items are others then.
+            self.menu_proxy()?.call::<_, _, ()>("Event", &event).ok()
         });
-        self.choose(&item);
-    }
-
-    /// Clicks an item.
-    pub fn choose(&self, item: &MenuItem) {
-        let nothing = Value::from(0_i32);
-        let event = (item.id, "clicked", nothing, 0_u32);
-        let _: () = self
-            .menu_proxy()
-            .call("Event", &event)
-            .expect("the menu takes clicks");
     }
 }
 

@@ -228,6 +228,28 @@ impl Page {
         source.as_str().expect("text").to_owned()
     }
 
+    /// Waits until the page takes the desktop for dark, or for light, and has changed its colours.
+    #[track_caller]
+    pub fn wait_for_dark(&self, dark: bool, limit: Duration) {
+        let script = "return matchMedia('(prefers-color-scheme: dark)').matches";
+        let body = json!({ "script": script, "args": [] });
+        let what = if dark { "a dark page" } else { "a light page" };
+        self.told(what, limit, || {
+            (self.session.must("/execute/sync", Some(&body)) == dark).then_some(())
+        });
+    }
+
+    /// Gives the window another size, and waits until the page has it.
+    #[track_caller]
+    pub fn resize(&self, (width, height): (u32, u32)) {
+        let rect = json!({ "width": width, "height": height });
+        self.session.must("/window/rect", Some(&rect));
+        let body = json!({ "script": "return innerWidth", "args": [] });
+        self.told(&format!("a width of {width}"), SOON, || {
+            (self.session.must("/execute/sync", Some(&body)) == width).then_some(())
+        });
+    }
+
     /// Keeps a picture of the display for people to look at.
     pub fn shoot(&self, name: &str) {
         let taken = Command::new("import")

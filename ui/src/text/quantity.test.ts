@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { ago, bytes, factor, left, memory, rate, seconds, span } from "./quantity";
+import { ago, bytes, factor, left, hostMemory, memory, rate, seconds, shortSpan, span } from "./quantity";
 
 /** The same with ordinary spaces, which can be told apart from nothing in a test. */
 const plain = (text: string): string => text.replaceAll("\u00a0", " ");
@@ -63,9 +63,20 @@ describe("quantities", () => {
     [7200, "about 2 hours left"],
   ])("%d s left is told as %s", (time, text) => expect(left(time)).toBe(text));
 
+  it("shortens a stretch of time", () => {
+    expect([59_000, 61_000, 7_200_000, 200_000_000].map(shortSpan)).toEqual([
+      "59 s",
+      "1 min",
+      "2 h",
+      "2 days",
+    ]);
+  });
+
   it("writes memory as it is sold", () => {
     expect(plain(memory(4096))).toBe("4 GB");
     expect(plain(memory(1536))).toBe("1536 MB");
+    expect(plain(hostMemory(24_105))).toBe("23.5 GB");
+    expect(plain(hostMemory(992))).toBe("992 MB");
   });
 
   it("compares times", () => {

@@ -28,6 +28,11 @@ export function memory(mib: number): string {
   return mib % 1024 === 0 ? `${mib / 1024}${GAP}GB` : `${mib}${GAP}MB`;
 }
 
+/** A computer's memory, which is no round number, as what the system itself takes is not counted: `23.5 GB`. */
+export function hostMemory(mib: number): string {
+  return mib < 1024 ? memory(mib) : `${significant(mib / 1024)}${GAP}GB`;
+}
+
 /** A rate in bytes per second. */
 export function rate(bytesPerSecond: number): string {
   return `${bytes(Math.round(bytesPerSecond))}/s`;
@@ -45,6 +50,14 @@ export function span(ms: number): string {
   if (passed < 3600) return plural(Math.floor(passed / 60), "minute");
   if (passed < 172_800) return plural(Math.floor(passed / 3600), "hour");
   return plural(Math.floor(passed / 86_400), "day");
+}
+
+/** The same where there is little room: `26 min`. */
+export function shortSpan(ms: number): string {
+  return span(ms)
+    .replace(/ seconds?/, " s")
+    .replace(/ minutes?/, " min")
+    .replace(/ hours?/, " h");
 }
 
 /** When something was, from now: `26 minutes ago`. */

@@ -136,6 +136,7 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["xauth"]), "xauth"),
     item(Need::Test, Probe::Program(&["xclip"]), "xclip"),
     item(Need::Test, Probe::Program(&["xwininfo"]), "x11-utils"),
+    item(Need::Test, Probe::Program(&["xdotool"]), "xdotool"),
     item(Need::Test, Probe::Program(&["import"]), "imagemagick"),
     // What judges the desktop app's package.
     item(

@@ -117,13 +117,13 @@ impl DownloadError {
                 "Nothing of it was kept. Run the command again; if it stays, tell whoever published the image.",
             ),
             Self::Unstable { .. } => {
-                Some("It may be in the middle of being published; run the command again later.")
+                Some("It may be in the middle of being published; try again later.")
             }
             Self::Space { .. } => Some(
-                "Free some space, for instance with `stack-emulator images prune`, then run the command again: it continues where it stopped.",
+                "Free some space, for instance with `stack-emulator images prune`, then try again: it continues where it stopped.",
             ),
             Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("Free some space, then run the command again: it continues where it stopped.")
+                Some("Free some space, then try again: it continues where it stopped.")
             }
             Self::TooLarge { .. } | Self::File { .. } => None,
         }

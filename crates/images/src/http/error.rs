@@ -192,7 +192,7 @@ impl HttpError {
                 Some("Give STACK_EMULATOR_GITHUB_API an https address, or unset the token.")
             }
             Self::Connection { .. } => Some(
-                "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then run the command again: it continues where it stopped.",
+                "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then try again: it continues where it stopped.",
             ),
             Self::RedirectLoop { .. }
             | Self::RedirectAddress { .. }
@@ -205,7 +205,7 @@ impl HttpError {
             } => Some(
                 "Set GITHUB_TOKEN, or log in with `gh auth login`: with a token the limit is 5000 an hour.",
             ),
-            Self::RateLimited { .. } => Some("Wait, then run the command again."),
+            Self::RateLimited { .. } => Some("Wait, then try again."),
             Self::Unauthorized { .. } => Some(
                 "Replace the token: it may have expired. Without any, public releases can still be had.",
             ),

@@ -136,9 +136,7 @@ impl ResolveError {
             Self::NoBuild { .. } => Some(
                 "The workflow may not run for this pull request; start it by hand and use --run.",
             ),
-            Self::BuildRunning { .. } => {
-                Some("Wait until it has finished, then run the command again.")
-            }
+            Self::BuildRunning { .. } => Some("Wait until it has finished, then try again."),
             Self::BuildFailed { .. } => {
                 Some("Look at the run's page; then re-run it or take another run.")
             }
