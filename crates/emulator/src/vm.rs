@@ -273,7 +273,7 @@ impl Held<'_> {
             if let Err(error) = failed.await {
                 // A monitor that does not answer fails `work` as well.
                 tracing::debug!(%error, "whether the accelerator works is not known");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let process = &running.identity;
