@@ -9,7 +9,7 @@ use emulator::variables::{CPUS, NO_ROTATION, RAM, Settings as InForce};
 use emulator::{Emulator, store};
 use images::github::Repo;
 use images::source::DEFAULT_BRANCH;
-use tauri::State;
+use tauri::{Manager as _, State};
 use tauri_plugin_autostart::ManagerExt as _;
 
 use super::Answer;
@@ -183,6 +183,15 @@ fn opens_at_login(desk: &Desk) -> bool {
 }
 
 fn set_open_at_login(desk: &Desk, open: bool) -> Answer {
+    if open && cfg!(target_os = "linux") {
+        make_autostart_folder(desk).map_err(|error| {
+            Failure::of(
+                "autostart",
+                "the folder for what is opened at login could not be made",
+                error.as_ref(),
+            )
+        })?;
+    }
     let autolaunch = desk.app().autolaunch();
     // To disable what is not enabled is an error to it.
     let changed = match (open, opens_at_login(desk)) {
@@ -192,4 +201,12 @@ fn set_open_at_login(desk: &Desk, open: bool) -> Answer {
     };
     changed
         .map_err(|error| Failure::of("autostart", "opening at login could not be changed", &error))
+}
+
+/// The library makes the folder alone, and fails where a new user has not even the one that it is in.
+fn make_autostart_folder(desk: &Desk) -> Result<(), Box<dyn std::error::Error>> {
+    // Where the library puts its file, whatever `XDG_CONFIG_HOME` says.
+    let folder = desk.app().path().home_dir()?.join(".config/autostart");
+    std::fs::create_dir_all(folder)?;
+    Ok(())
 }

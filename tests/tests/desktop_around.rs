@@ -234,3 +234,51 @@ fn a_config_file_is_dropped_on_the_window() {
     let known = fs::read_to_string(known).unwrap();
     assert!(known.contains(file.to_str().unwrap()), "{known}");
 }
+
+#[test]
+fn the_app_begins_and_ends_with_the_session() {
+    let mut world = World::installed();
+    let desktop = Desktop::start(&mut world);
+    let app = desktop.launch(&world);
+    app.page.wait_for_heading("Stopped", SOON);
+    app.page.go("Settings");
+    let autostart = world.user_home().join(".config/autostart");
+    let entries = || {
+        let files = fs::read_dir(&autostart).into_iter().flatten().flatten();
+        let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(entries(), [""; 0]);
+    app.page.click("Open at login");
+    let entry = until("the entry", SOON, || {
+        entries().into_iter().find(|text| text.contains("Exec="))
+    });
+    let command = entry.lines().find_map(|line| line.strip_prefix("Exec="));
+    let command = command.unwrap();
+    assert!(command.contains("stack-emulator-desktop"), "{entry}");
+    assert!(
+        command.ends_with("--hidden"),
+        "no window at a login: {entry}"
+    );
+    // The switch says what is, not what was asked for.
+    let on = "//*[@role='switch'][@aria-label='Open at login'][@aria-checked='true']";
+    app.page.wait_for(on, SOON);
+    app.page.click("Open at login");
+    until("no entry", SOON, || entries().is_empty().then_some(()));
+    drop(app);
+
+    // At logout the session ends its programs, and there is nobody to answer a question.
+    world.start();
+    desktop.tray().forget();
+    let mut app = desktop.launch_alone(&world, &["--hidden"]);
+    let running = |item: &e2e::desktop::MenuItem| item.label == "Stop" && item.enabled;
+    desktop.tray().wait_for("the item Stop", SOON, running);
+    desktop.log_out();
+    assert!(app.wait().unwrap().success());
+    assert_eq!(
+        world.qemu_processes().len(),
+        1,
+        "it goes on without the app"
+    );
+    world.discard();
+}

@@ -167,6 +167,13 @@ impl Desktop {
         processes::of_program(&self.keychain.address(), &app::program())
     }
 
+    /// Asks the app to end, as a session does that ends itself.
+    pub fn log_out(&self) {
+        for pid in self.app_processes() {
+            processes::ask_to_end(pid);
+        }
+    }
+
     /// Processor time that the app and its web view have taken so far, in seconds.
     pub fn cpu_seconds(&self) -> f64 {
         processes::cpu_seconds(&self.keychain.address())

@@ -90,6 +90,11 @@ pub(super) fn kill(pid: u32) {
     signal(pid, Signal::KILL);
 }
 
+/// Asks a process to end.
+pub(super) fn ask_to_end(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         kill_process(pid, signal).ok();
