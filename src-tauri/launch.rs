@@ -4,7 +4,7 @@
 //! GTK would end the process; and a second launch has to find the first before it opens a window.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
@@ -136,7 +136,7 @@ fn again_without_dmabuf() -> Option<ExitCode> {
         return None;
     }
     let program = std::env::current_exe().ok()?;
-    let error = Command::new(program)
+    let error = std::process::Command::new(program)
         .args(std::env::args_os().skip(1))
         .env(VARIABLE, "1")
         .exec();

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use notify_rust::{Hint, Notification, Urgency};
+#[cfg(target_os = "linux")]
+use notify_rust::Hint;
+use notify_rust::{Notification, Urgency};
 use tauri::Manager as _;
 
 use crate::desk::Desk;

@@ -47,4 +47,6 @@ async fn follow(desk: &Desk) -> zbus::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) async fn heed(_: Arc<Desk>) {}
+pub(crate) fn heed(_: Arc<Desk>) -> std::future::Ready<()> {
+    std::future::ready(())
+}

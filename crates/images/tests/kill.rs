@@ -143,7 +143,9 @@ fn killed_at_ten_random_points_no_byte_comes_twice() {
         .map(|folder| folder.unwrap().path().join(common::DISK))
         .find(|disk| disk.exists())
         .unwrap();
-    assert!(std::fs::read(disk).unwrap() == world.disk);
+    // Not `assert_eq!`: megabytes would be printed.
+    let same = std::fs::read(disk).unwrap() == world.disk;
+    assert!(same, "the disk is not what was served");
     // And a pull that has nothing left to do transfers nothing.
     world.server.forget_requests();
     said(pull(&world));

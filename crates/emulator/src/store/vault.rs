@@ -120,7 +120,10 @@ pub(crate) fn candidates(
     entries(StoreKind::KernelKeyring, super::entries::kernel_keyring);
     let folder = runtime_folder.to_owned();
     places.push(Candidate::new(StoreKind::RuntimeFile, move || {
-        Ok(Box::new(RuntimeFile::new(&in_memory(&folder)?)))
+        // No other system has a file system in memory that is always there.
+        #[cfg(target_os = "linux")]
+        let folder = in_memory(&folder)?;
+        Ok(Box::new(RuntimeFile::new(&folder)))
     }));
     places
 }
@@ -129,26 +132,23 @@ pub(crate) fn candidates(
 ///
 /// Without `XDG_RUNTIME_DIR` the runtime folder is below `/tmp`, which may be on
 /// a disk; what is written there may be read from that disk years later.
+#[cfg(target_os = "linux")]
 fn in_memory(folder: &Path) -> Result<PathBuf, StoreError> {
-    #[cfg(target_os = "linux")]
-    {
-        /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `statfs(2)`.
-        const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
-        let backed = |path: &Path| {
-            rustix::fs::statfs(path).is_ok_and(|found| {
-                u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind))
-            })
-        };
-        let shared = Path::new("/dev/shm");
-        if !backed(folder) && backed(shared) {
-            let name = folder.file_name().unwrap_or_default();
-            let user = rustix::process::getuid().as_raw();
-            let base = shared.join(format!("stack-emulator-{user}"));
-            let other = base.join(name);
-            crate::paths::make_private_folder(&base)?;
-            crate::paths::make_private_folder(&other)?;
-            return Ok(other);
-        }
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `statfs(2)`.
+    const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    let backed = |path: &Path| {
+        rustix::fs::statfs(path)
+            .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind)))
+    };
+    let shared = Path::new("/dev/shm");
+    if !backed(folder) && backed(shared) {
+        let name = folder.file_name().unwrap_or_default();
+        let user = rustix::process::getuid().as_raw();
+        let base = shared.join(format!("stack-emulator-{user}"));
+        let other = base.join(name);
+        crate::paths::make_private_folder(&base)?;
+        crate::paths::make_private_folder(&other)?;
+        return Ok(other);
     }
     Ok(folder.to_owned())
 }
