@@ -78,7 +78,8 @@ pub struct World {
     pub emulator_home: PathBuf,
     /// What `--image` names; without one, the emulator has to find an image itself.
     image: Option<PathBuf>,
-    variables: Vec<(String, String)>,
+    /// On top of what every world has; without a value, the variable is taken out.
+    variables: Vec<(String, Option<String>)>,
     disk: Option<SmallDisk>,
 }
 
@@ -264,8 +265,17 @@ impl World {
 
     /// Sets an environment variable for all further commands.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.set_or_unset(name, Some(value.into()));
+    }
+
+    /// Takes an environment variable away for all further commands.
+    pub fn unset(&mut self, name: &str) {
+        self.set_or_unset(name, None);
+    }
+
+    fn set_or_unset(&mut self, name: &str, value: Option<String>) {
         self.variables.retain(|(known, _)| known != name);
-        self.variables.push((name.to_owned(), value.into()));
+        self.variables.push((name.to_owned(), value));
     }
 
     /// The user's home folder in this world.
@@ -317,7 +327,10 @@ impl World {
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
-            command.env(name, value);
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command
     }
