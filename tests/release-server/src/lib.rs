@@ -35,6 +35,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+mod bulk;
 mod fault;
 mod files;
 mod rest;
@@ -75,6 +76,7 @@ impl Server {
 
     fn serve(scenario: Scenario, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let (api, storage, storage_host) = listen(tls.is_some())?;
+        let bulk = bind(Ipv4Addr::LOCALHOST.into())?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let state = Arc::new(State::new(
             scenario,
@@ -83,6 +85,7 @@ impl Server {
                 "{scheme}://{storage_host}:{}/",
                 storage.local_addr()?.port()
             ),
+            format!("http://{}/", bulk.local_addr()?),
         ));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = state.clone();
@@ -109,6 +112,10 @@ impl Server {
                         })),
                         Err(error) => return drop(began.send(Err(error))),
                     }
+                }
+                match TcpListener::from_std(bulk) {
+                    Ok(listener) => drop(tokio::spawn(bulk::serve(listener, serving))),
+                    Err(error) => return drop(began.send(Err(error))),
                 }
                 drop(began.send(Ok(())));
                 // Dropped or sent: both mean the end.
@@ -143,6 +150,11 @@ impl Server {
         &self.state.storage
     }
 
+    /// Base of what gives assets as fast as the system can; plain HTTP always.
+    pub fn bulk(&self) -> &str {
+        &self.state.bulk
+    }
+
     /// From now on serves something else.
     pub fn set_scenario(&self, scenario: Scenario) {
         self.state.set_scenario(scenario);
@@ -174,12 +186,13 @@ impl Drop for Server {
     }
 }
 
+fn bind(address: IpAddr) -> io::Result<StdListener> {
+    let listener = StdListener::bind((address, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn listen(tls: bool) -> io::Result<(StdListener, StdListener, &'static str)> {
-    let bind = |address: IpAddr| -> io::Result<StdListener> {
-        let listener = StdListener::bind((address, 0))?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
     let api = bind(Ipv4Addr::LOCALHOST.into())?;
     Ok(match bind(Ipv6Addr::LOCALHOST.into()) {
         Ok(storage) if !tls => (api, storage, "[::1]"),

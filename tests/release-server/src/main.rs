@@ -15,7 +15,11 @@ fn main() -> std::io::Result<()> {
         .ok_or_else(|| Error::other("usage: release-server SCENARIO.json"))?;
     let scenario: Scenario = serde_json::from_slice(&std::fs::read(path)?)?;
     let server = Server::start(scenario)?;
-    let addresses = serde_json::json!({ "api": server.api(), "storage": server.storage() });
+    let addresses = serde_json::json!({
+        "api": server.api(),
+        "storage": server.storage(),
+        "bulk": server.bulk(),
+    });
     let mut out = std::io::stdout().lock();
     writeln!(out, "{addresses}")?;
     out.flush()?;

@@ -196,7 +196,7 @@ impl Asked<'_> {
         let segments = self.segments();
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         let served = match parts.as_slice() {
-            ["storage", "asset", id] => match find_asset(&scenario, id) {
+            ["storage", "asset", id] => match scenario.asset(id) {
                 Some(asset) => self.state.served(&asset.file)?,
                 None => return status(StatusCode::NOT_FOUND),
             },
@@ -251,9 +251,12 @@ impl Asked<'_> {
                 let tagged = |release: &&Release| release.tag == *tag;
                 self.maybe_release(scenario.releases.iter().find(tagged))
             }
-            ["releases", "assets", id] => match find_asset(&scenario, id) {
-                Some(_) if self.accepts("application/octet-stream") => self.to_storage("asset", id),
-                Some(asset) => self.json(&self.asset(asset)?, None),
+            ["releases", "assets", id] => match scenario.asset(id) {
+                Some(asset) if !self.accepts("application/octet-stream") => {
+                    self.json(&self.asset(asset)?, None)
+                }
+                Some(_) if scenario.bulk => to_storage(&self.state.bulk, "asset", id),
+                Some(_) => to_storage(&self.state.storage, "asset", id),
                 None => status(StatusCode::NOT_FOUND),
             },
             ["pulls", number] => match number
@@ -304,7 +307,7 @@ impl Asked<'_> {
                 // Not even of public repositories without one.
                 Some(_) if token.is_none() => status(StatusCode::UNAUTHORIZED),
                 Some(artifact) if artifact.expired => status(StatusCode::GONE),
-                Some(_) => self.to_storage("artifact", id),
+                Some(_) => to_storage(&self.state.storage, "artifact", id),
                 None => status(StatusCode::NOT_FOUND),
             },
             ["commits", reference] => match scenario
@@ -327,14 +330,6 @@ impl Asked<'_> {
             }
             _ => status(StatusCode::NOT_FOUND),
         }
-    }
-
-    fn to_storage(&self, kind: &str, id: &str) -> io::Result<Response<Body>> {
-        redirect(&format!(
-            "{}storage/{kind}/{id}?signature=once",
-            self.state.storage
-        ))
-        .map_err(io::Error::other)
     }
 
     /// The page that was asked for, and whether another one follows.
@@ -474,13 +469,8 @@ fn run_json(scenario: &Scenario, run: &Run) -> Value {
     })
 }
 
-fn find_asset<'a>(scenario: &'a Scenario, id: &str) -> Option<&'a Asset> {
-    let id: u64 = id.parse().ok()?;
-    scenario
-        .releases
-        .iter()
-        .flat_map(|release| &release.assets)
-        .find(|asset| asset.id == id)
+fn to_storage(storage: &str, kind: &str, id: &str) -> io::Result<Response<Body>> {
+    redirect(&format!("{storage}storage/{kind}/{id}?signature=once")).map_err(io::Error::other)
 }
 
 fn find_run<'a>(scenario: &'a Scenario, id: &str) -> Option<&'a Run> {

@@ -25,6 +25,18 @@ pub struct Scenario {
     pub contents: Vec<Content>,
     /// Items on a page of a list, at most what was asked for; 0 means 100.
     pub page_size: usize,
+    /// Assets come from [`Server::bulk`](crate::Server::bulk): fast, and without faults.
+    pub bulk: bool,
+}
+
+impl Scenario {
+    pub(crate) fn asset(&self, id: &str) -> Option<&Asset> {
+        let id: u64 = id.parse().ok()?;
+        self.releases
+            .iter()
+            .flat_map(|release| &release.assets)
+            .find(|asset| asset.id == id)
+    }
 }
 
 /// A release.

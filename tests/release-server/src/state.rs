@@ -73,6 +73,7 @@ pub(crate) struct Served {
 pub(crate) struct State {
     pub(crate) api: String,
     pub(crate) storage: String,
+    pub(crate) bulk: String,
     scenario: Mutex<Scenario>,
     faults: Mutex<Vec<Fault>>,
     requests: Mutex<Vec<Recorded>>,
@@ -82,10 +83,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(scenario: Scenario, api: String, storage: String) -> Self {
+    pub(crate) fn new(scenario: Scenario, api: String, storage: String, bulk: String) -> Self {
         Self {
             api,
             storage,
+            bulk,
             scenario: Mutex::new(scenario),
             faults: Mutex::default(),
             requests: Mutex::default(),

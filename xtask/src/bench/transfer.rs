@@ -42,7 +42,7 @@ pub(super) fn pull(root: &Path, program: &Program, image: &Path, runs: usize) ->
                 ])
                 .arg("--output")
                 .arg(&file)
-                .arg(format!("{}storage/asset/1", server.storage)),
+                .arg(format!("{}storage/asset/1", server.bulk)),
         )?;
         curls.push(begun.elapsed().as_secs_f64() * 1e3);
         std::fs::remove_file(&file)?;
@@ -204,7 +204,7 @@ fn high_water(status: &Path) -> Option<u64> {
 struct ReleaseServer {
     child: Child,
     api: String,
-    storage: String,
+    bulk: String,
 }
 
 impl ReleaseServer {
@@ -212,6 +212,8 @@ impl ReleaseServer {
         run_command(cargo(root, "build").args(["--release", "--package", "release-server"]))?;
         let name = image.file_name().context("an image has a name")?.to_str();
         let scenario = json!({
+            // The server has the same processors as whom it serves.
+            "bulk": true,
             "repository": "stack-auth/stack-auth",
             "releases": [{
                 "tag": "emulator-dev-latest",
@@ -247,7 +249,7 @@ impl ReleaseServer {
         };
         Ok(Self {
             api: address("api")?,
-            storage: address("storage")?,
+            bulk: address("bulk")?,
             child,
         })
     }
