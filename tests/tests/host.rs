@@ -9,10 +9,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use e2e::{PLACEHOLDER_PCK, World, guest, try_client_key};
+
+/// The QEMU of this machine.
+fn real_qemu() -> String {
+    std::env::var("STACK_EMULATOR_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned())
+}
 
 /// A program in place of QEMU, in the world's home.
 fn instead_of_qemu(world: &mut World, script: &str) {
@@ -115,12 +119,10 @@ for line in lines:
 #[test]
 fn no_accelerator_that_works_is_said_and_not_waited_for() {
     let mut world = World::captured();
-    let real = std::env::var_os("STACK_EMULATOR_QEMU")
-        .map_or_else(|| PathBuf::from("qemu-system-x86_64"), PathBuf::from);
     // QEMU itself, save that no probe of an accelerator ends as it should.
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in *isa-debug-exit*) exit 1 ;; esac\nexec {} \"$@\"\n",
-        real.display()
+        real_qemu()
     );
     instead_of_qemu(&mut world, &script);
     let run = world.run(["start", "--json"]);
@@ -128,6 +130,74 @@ fn no_accelerator_that_works_is_said_and_not_waited_for() {
     assert!(run.stdout.contains("tcg"), "{}", run.stdout);
     assert!(world.qemu_processes().is_empty());
 }
+
+#[test]
+fn an_accelerator_that_fails_a_guest_is_replaced_by_the_next() {
+    let mut world = World::empty();
+    instead_of_qemu(&mut world, &FAILING_KVM.replace("REAL", &real_qemu()));
+    // Without it KVM is not even tried, unless somebody insists on it: see below.
+    let mut device = fs::File::options();
+    let is_tried = device.read(true).write(true).open("/dev/kvm").is_ok();
+    let run = world.run(["start", "--json"]).ok();
+    let start = run.json();
+    assert_eq!(start["accelerator"], "tcg", "{start}");
+    assert_eq!(start["start"]["kind"], "resumed", "{start}");
+    let told = run.stderr.contains("kvm failed");
+    assert_eq!(told, is_tried, "{}", run.stderr);
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    world.discard();
+
+    // It is remembered: the next start does not try again, and `doctor` tells why.
+    let again = world.run(["start", "--json"]).ok();
+    assert!(!again.stderr.contains("kvm"), "{}", again.stderr);
+    world.discard();
+    let doctor = world.run(["doctor", "--json"]);
+    let told = doctor.stdout.contains("internal error");
+    assert_eq!(told, is_tried, "{}", doctor.stdout);
+
+    // Whoever insists on it is told, and nothing else is done.
+    world.set("STACK_EMULATOR_ACCELERATOR", "kvm");
+    let run = world.run(["start", "--json"]).fails_with(5);
+    assert_eq!(run.error_code(), "accelerator_failed", "{}", run.stdout);
+    assert!(world.qemu_processes().is_empty());
+}
+
+/// QEMU itself on a host whose KVM runs the probe's program and fails a guest.
+/// Software emulation runs the probe; nobody runs the guest, which is told over
+/// the monitor as QEMU tells it. KVM that works cannot be made to fail.
+const FAILING_KVM: &str = r#"#!/usr/bin/env python3
+import json, os, re, signal, socket, sys, threading
+real, arguments = "REAL", sys.argv[1:]
+line = " ".join(arguments)
+if "kvm" not in arguments:
+    os.execvp(real, [real] + arguments)
+if "isa-debug-exit" in line:
+    plain = {"kvm": "tcg", "host": "max"}
+    os.execvp(real, [real] + [plain.get(word, word) for word in arguments])
+version = {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}
+answers = {"query-status": {"status": "internal-error", "running": False}}
+def speak(peer):
+    lines = peer.makefile("rw")
+    def say(value):
+        lines.write(json.dumps(value) + "\n")
+        lines.flush()
+    say({"QMP": {"version": version, "capabilities": []}})
+    for line in lines:
+        request = json.loads(line)
+        name = request["execute"]
+        say({"return": answers.get(name, {}), "id": request.get("id")})
+        if name == "quit":
+            os.kill(os.getpid(), signal.SIGTERM)
+def serve(name):
+    number = int(re.search(f"id={name},fd=([0-9]+)", line).group(1))
+    listener = socket.socket(fileno=number)
+    while True:
+        threading.Thread(target=speak, args=[listener.accept()[0]]).start()
+with open(arguments[arguments.index("-pidfile") + 1], "w") as file:
+    print(os.getpid(), file=file)
+for name in ["control", "events"]:
+    threading.Thread(target=serve, args=[name]).start()
+"#;
 
 /// The guest's clock, in seconds since 1970.
 fn guest_time(world: &World) -> i64 {
