@@ -473,7 +473,7 @@ impl Emulator {
             forwards: endpoints.iter().filter_map(forward).collect(),
             shared_slots: SHARED_SLOTS,
             shares: Vec::new(),
-            firmware: None,
+            firmware: qemu::firmware::find(&prepared.binary),
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod agent;
 mod arch;
 pub mod binary;
 mod cache;
+pub mod firmware;
 mod host;
 pub mod machine;
 pub mod migration;

@@ -50,8 +50,8 @@ pub(crate) struct Args {
     /// Folder of another payload (see guest/PAYLOAD.md); the starter stack without it
     #[arg(long, value_name = "DIR")]
     payload: Option<PathBuf>,
-    /// Architecture of the guest
-    #[arg(long, default_value = "amd64", value_parser = ["amd64", "arm64"])]
+    /// Architecture of the guest; this machine's without it
+    #[arg(long, default_value_t = host_arch(), value_parser = ["amd64", "arm64"])]
     arch: String,
     /// Copy the image and its manifest into this folder
     #[arg(long, value_name = "DIR")]
@@ -69,12 +69,17 @@ impl Args {
     pub(crate) fn of(payload: Option<PathBuf>) -> Self {
         Self {
             payload,
-            arch: "amd64".to_owned(),
+            arch: host_arch(),
             out: None,
             force: false,
             provision_limit: None,
         }
     }
+}
+
+/// The architecture whose guests this machine runs best.
+fn host_arch() -> String {
+    qemu::Arch::host().unwrap_or(qemu::Arch::Amd64).to_string()
 }
 
 /// An image that is there.
@@ -162,8 +167,16 @@ impl<'a> Job<'a> {
         ] {
             inputs.file(name, &root.join(name))?;
         }
-        inputs.text("xtask/src/image/bundle.rs", include_str!("bundle.rs"));
-        inputs.text("xtask/src/image/provision.rs", include_str!("provision.rs"));
+        for (name, source) in [
+            ("bundle.rs", include_str!("bundle.rs")),
+            ("licences.rs", include_str!("licences.rs")),
+            ("mod.rs", include_str!("mod.rs")),
+            ("payload.rs", include_str!("payload.rs")),
+            ("provision.rs", include_str!("provision.rs")),
+            ("starter.rs", include_str!("starter.rs")),
+        ] {
+            inputs.text(format!("xtask/src/image/{name}"), source);
+        }
 
         let mut job = Self {
             root,

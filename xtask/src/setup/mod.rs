@@ -7,13 +7,14 @@ mod apt;
 mod packages;
 mod sources;
 
+use std::env::consts::ARCH;
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use packages::{ITEMS, Item, Probe, version_in};
+use packages::{ITEMS, Item, Probe, QEMU, version_in};
 pub(crate) use packages::{Need, find_program};
 
 /// The oldest QEMU that will do: the first with `mapped-ram` migration.
@@ -95,7 +96,7 @@ fn missing(needs: &[Need]) -> Vec<&'static Item> {
     };
     ITEMS
         .iter()
-        .filter(|item| item.need <= *most && !is_there(item.probe))
+        .filter(|item| item.need <= *most && item.is_for(ARCH) && !is_there(item.probe))
         .collect()
 }
 
@@ -113,7 +114,7 @@ fn is_there(probe: Probe) -> bool {
 
 /// The version of the QEMU in `PATH`, if one runs.
 fn qemu_version() -> Option<(u32, u32)> {
-    let output = Command::new(find_program("qemu-system-x86_64")?)
+    let output = Command::new(find_program(QEMU.0)?)
         .arg("--version")
         .output()
         .ok()?;

@@ -38,6 +38,20 @@ pub(crate) struct Item {
     pub(crate) debian: &'static str,
     /// The package's name in Ubuntu, where it differs.
     pub(crate) ubuntu: Option<&'static str>,
+    /// The only machines that need it, by [`env::consts::ARCH`].
+    only: Option<&'static str>,
+}
+
+impl Item {
+    const fn only_on(mut self, machine: &'static str) -> Self {
+        self.only = Some(machine);
+        self
+    }
+
+    /// Whether a machine of this kind needs it.
+    pub(crate) fn is_for(&self, machine: &str) -> bool {
+        self.only.is_none_or(|only| only == machine)
+    }
 }
 
 const fn item(need: Need, probe: Probe, debian: &'static str) -> Item {
@@ -46,16 +60,31 @@ const fn item(need: Need, probe: Probe, debian: &'static str) -> Item {
         probe,
         debian,
         ubuntu: None,
+        only: None,
     }
 }
 
+/// QEMU for guests of this machine's own architecture, and the package that brings it.
+pub(crate) const QEMU: (&str, &str) = if cfg!(target_arch = "aarch64") {
+    ("qemu-system-aarch64", "qemu-system-arm")
+} else {
+    ("qemu-system-x86_64", "qemu-system-x86")
+};
+
 /// Packages that must come from the same suite as QEMU itself: an older one refuses to be
 /// installed beside a newer one, and the other way round.
-pub(crate) const QEMU_FAMILY: [&str; 2] = ["qemu-system-x86", "qemu-utils"];
+pub(crate) const QEMU_FAMILY: [&str; 2] = [QEMU.1, "qemu-utils"];
 
 /// Everything, by need.
 pub(crate) const ITEMS: &[Item] = &[
-    item(Need::Run, Probe::Qemu, "qemu-system-x86"),
+    item(Need::Run, Probe::Qemu, QEMU.1),
+    // A PC's firmware comes with its QEMU.
+    item(
+        Need::Run,
+        Probe::File("/usr/share/AAVMF/AAVMF_CODE.fd"),
+        "qemu-efi-aarch64",
+    )
+    .only_on("aarch64"),
     item(Need::Run, Probe::Program(&["qemu-img"]), "qemu-utils"),
     item(Need::Image, Probe::Program(&["mmdebstrap"]), "mmdebstrap"),
     item(
@@ -67,12 +96,14 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Image, Probe::Program(&["mke2fs"]), "e2fsprogs"),
     item(Need::Image, Probe::Program(&["sfdisk"]), "fdisk"),
     item(Need::Image, Probe::Program(&["mformat"]), "mtools"),
-    item(Need::Image, Probe::Program(&["syslinux"]), "syslinux"),
+    // What a BIOS starts, which only PCs have.
+    item(Need::Image, Probe::Program(&["syslinux"]), "syslinux").only_on("x86_64"),
     item(
         Need::Image,
         Probe::File("/usr/lib/syslinux/mbr/gptmbr.bin"),
         "syslinux-common",
-    ),
+    )
+    .only_on("x86_64"),
     // Libraries of the desktop app's window and tray, and what finds them for the compiler.
     item(Need::Desktop, Probe::Program(&["pkg-config"]), "pkg-config"),
     item(
@@ -150,12 +181,14 @@ pub(crate) const ITEMS: &[Item] = &[
         probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),
         debian: "chromium",
         ubuntu: Some("chromium-browser"),
+        only: None,
     },
     Item {
         need: Need::Test,
         probe: Probe::Program(&["chromedriver"]),
         debian: "chromium-driver",
         ubuntu: Some("chromium-chromedriver"),
+        only: None,
     },
 ];
 
@@ -195,6 +228,17 @@ mod tests {
         assert_eq!(version_in("1:7.2+dfsg-7+deb12u18"), Some((7, 2)));
         assert_eq!(version_in("8.2.2+ds-0ubuntu1"), Some((8, 2)));
         assert_eq!(version_in("(none)"), None);
+    }
+
+    #[test]
+    fn each_kind_of_machine_has_its_own_firmware() {
+        let of = |machine: &str| {
+            let items = ITEMS.iter().filter(|item| item.is_for(machine));
+            items.map(|item| item.debian).collect::<Vec<_>>()
+        };
+        let (pc, arm) = (of("x86_64"), of("aarch64"));
+        assert!(pc.contains(&"syslinux") && !pc.contains(&"qemu-efi-aarch64"));
+        assert!(arm.contains(&"qemu-efi-aarch64") && !arm.contains(&"syslinux"));
     }
 
     #[test]
