@@ -8,12 +8,13 @@
 )]
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use e2e::keychain::Keychain;
 use e2e::leaks::nowhere;
-use e2e::{World, try_client_key};
+use e2e::{Run, World, try_client_key};
 
 const NAMES: [&str; 4] = ["pck", "ssk", "sak", "cron"];
 
@@ -89,6 +90,48 @@ fn without_a_keychain_the_kernel_keeps_them() {
     assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
     assert!(status["secret_warning"].is_null(), "{status}");
     assert_eq!(try_client_key(&world.secret("pck")), 200);
+    world.discard();
+}
+
+/// `words` with a session keyring of its own, as each login has.
+fn at_another_login(world: &World, words: &[&str]) -> Option<Run> {
+    let perl = Path::new("/usr/bin/perl");
+    if !perl.exists() {
+        return None;
+    }
+    // KEYCTL_JOIN_SESSION_KEYRING, without a name.
+    let number = if cfg!(target_arch = "x86_64") {
+        250
+    } else {
+        219
+    };
+    let script = format!("syscall({number}, 1, 0) >= 0 or die $!; exec @ARGV");
+    let program = world.command(words);
+    let mut login = world.as_here(perl);
+    login.args(["-e", &script, "--"]).arg(program.get_program());
+    let output = login.args(program.get_args()).output().unwrap();
+    Some(Run::new(&output, Duration::ZERO))
+}
+
+#[test]
+fn the_kernel_gives_every_login_the_same_values() {
+    let world = World::captured();
+    // The login that started it is over when the command is.
+    let Some(started) = at_another_login(&world, &["start"]) else {
+        eprintln!("skipped: there is no perl to make a session keyring with");
+        return;
+    };
+    started.ok();
+    let first = world.secret("pck");
+    assert_eq!(try_client_key(&first), 200);
+    at_another_login(&world, &["secrets", "rotate"])
+        .unwrap()
+        .ok();
+    let second = world.secret("pck");
+    assert_ne!(first, second);
+    assert_eq!(try_client_key(&second), 200);
+    let third = at_another_login(&world, &["secrets", "show", "pck"]);
+    assert_eq!(third.unwrap().ok().stdout.trim(), second);
     world.discard();
 }
 
