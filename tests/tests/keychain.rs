@@ -8,6 +8,7 @@
 )]
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -150,6 +151,14 @@ fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
     assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
     let warning = status["secret_warning"].as_str().unwrap();
     assert!(warning.contains("locked"), "{warning}");
+    let examined = world.run(["doctor", "--json"]).json();
+    let checks = examined["checks"].as_array().unwrap();
+    let check = checks
+        .iter()
+        .find(|check| check["id"] == "secrets_in_force");
+    let check = check.unwrap_or_else(|| panic!("not in {examined}"));
+    assert_eq!(check["verdict"], "warning", "{check}");
+    assert!(check["detail"].to_string().contains("locked"), "{check}");
     assert_eq!(try_client_key(&world.secret("pck")), 200);
     world.discard();
 }
@@ -258,6 +267,14 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
         let told = world.run(["settings", "github-token", "--json"]).ok();
         told.json()["source"].as_str().unwrap().to_owned()
     };
+    let tools = world.user_home().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let gh = tools.join("gh");
+    std::fs::write(&gh, "#!/bin/sh\necho gho_kept\n").unwrap();
+    std::fs::set_permissions(&gh, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    world.set("PATH", format!("{}:{path}", tools.display()));
+    assert_eq!(source(&world), "gh");
     let mut set = world
         .command(["settings", "github-token", "set", "--json"])
         .stdin(Stdio::piped())
@@ -268,7 +285,7 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
     let output = set.wait_with_output().unwrap();
     assert!(output.status.success());
     assert!(!String::from_utf8_lossy(&output.stdout).contains(&token));
-    assert_eq!(source(&world), "keychain");
+    assert_eq!(source(&world), "keychain", "goes before what `gh` keeps");
     let values: Vec<_> = keychain
         .entries()
         .into_iter()
@@ -279,6 +296,6 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
     let forgotten = world
         .run(["settings", "github-token", "forget", "--json"])
         .ok();
-    assert_ne!(forgotten.json()["source"], "keychain");
+    assert_eq!(forgotten.json()["source"], "gh");
     assert!(keychain.entries().is_empty());
 }
