@@ -1,37 +1,44 @@
 //! Looking for secrets where they must not be.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
+/// How long every value is, in bytes.
+const LENGTH: usize = 64;
+
 /// Fails the test if any of `values` is in a file below `home` or in a runtime
-/// folder, or in the arguments or the environment of any process. The guest's
-/// own disk and memory, which hold what the guest holds, are passed over.
+/// folder, or in the arguments or the environment of any process. The disk and the
+/// saved memory of the guest's session, which hold what the guest holds, are passed
+/// over; those of the snapshot are not.
 #[track_caller]
 pub fn nowhere(home: &Path, values: &[String]) {
-    let mut found = Vec::new();
     for value in values {
-        assert_eq!(value.len(), 64, "{value:?} is no value");
-        for root in [home, Path::new("/dev/shm")] {
-            search(root, value.as_bytes(), &mut found);
-        }
-        search_runtime_folders(value.as_bytes(), &mut found);
-        search_processes(value.as_bytes(), &mut found);
+        assert_eq!(value.len(), LENGTH, "{value:?} is no value");
     }
+    let values: Vec<_> = values.iter().map(String::as_bytes).collect();
+    let mut found = Vec::new();
+    for root in [home, Path::new("/dev/shm")] {
+        search(root, &values, &mut found);
+    }
+    search_runtime_folders(&values, &mut found);
+    search_processes(&values, &mut found);
     assert!(found.is_empty(), "a secret is in {found:?}");
 }
 
-fn search_runtime_folders(needle: &[u8], found: &mut Vec<String>) {
+fn search_runtime_folders(needles: &[&[u8]], found: &mut Vec<String>) {
     for entry in std::fs::read_dir("/tmp").expect("a folder").flatten() {
         if entry
             .file_name()
             .to_string_lossy()
             .starts_with("stack-emulator-")
         {
-            search(&entry.path(), needle, found);
+            search(&entry.path(), needles, found);
         }
     }
 }
 
-fn search(root: &Path, needle: &[u8], found: &mut Vec<String>) {
+fn search(root: &Path, needles: &[&[u8]], found: &mut Vec<String>) {
     let Ok(entries) = std::fs::read_dir(root) else {
         return;
     };
@@ -42,31 +49,96 @@ fn search(root: &Path, needle: &[u8], found: &mut Vec<String>) {
             continue;
         };
         if kind.is_dir() {
-            search(&path, needle, found);
-        } else if kind.is_file() && !is_the_guest_s(&path) && holds(&path, needle) {
+            search(&path, needles, found);
+        } else if kind.is_file() && !is_the_guest_s(&path) && holds(&path, needles) {
             found.push(path.display().to_string());
         }
     }
 }
 
-fn holds(path: &Path, needle: &[u8]) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| bytes.windows(needle.len()).any(|part| part == needle))
+/// Whether any of `needles` is in the file, which may be as long as a guest's memory.
+fn holds(path: &Path, needles: &[&[u8]]) -> bool {
+    const PIECE: usize = 4 << 20;
+    // Gone meanwhile, or another user's process.
+    let Ok(mut file) = File::open(path) else {
+        return false;
+    };
+    let mut bytes = Vec::with_capacity(PIECE + LENGTH);
+    loop {
+        // With the end of the piece before, where one may have begun.
+        bytes.drain(..bytes.len().saturating_sub(LENGTH - 1));
+        let read = (&mut file).take(PIECE as u64).read_to_end(&mut bytes);
+        if is_in(&bytes, needles) {
+            return true;
+        }
+        if read.unwrap_or(0) == 0 || past_hole(&mut file).is_none() {
+            return false;
+        }
+    }
 }
 
-/// The guest's own disk and memory hold what the guest holds.
+/// Goes on to where the file has content again: most of a guest's memory is holes,
+/// and no value reaches over one.
+fn past_hole(file: &mut File) -> Option<()> {
+    let at = file.stream_position().ok()?;
+    match rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(at)) {
+        Err(rustix::io::Errno::NXIO) => None,
+        // What is no file on a disk has no holes.
+        Ok(_) | Err(_) => Some(()),
+    }
+}
+
+/// Looks at every 64th byte alone: each value that is there covers one.
+fn is_in(bytes: &[u8], needles: &[&[u8]]) -> bool {
+    let steps = (0..bytes.len()).step_by(LENGTH);
+    steps.filter(|at| bytes[*at] != 0).any(|at| {
+        needles.iter().any(|needle| {
+            (0..LENGTH)
+                .filter(|inside| needle[*inside] == bytes[at])
+                .filter_map(|inside| bytes.get(at.checked_sub(inside)?..)?.get(..LENGTH))
+                .any(|part| part == *needle)
+        })
+    })
+}
+
+/// The disk and the saved memory of the guest's session hold what the guest holds.
 fn is_the_guest_s(path: &Path) -> bool {
-    ["session/disk.qcow2", "session/ram.mapped", "ram.raw"]
+    ["session/disk.qcow2", "session/ram.mapped"]
         .iter()
         .any(|end| path.ends_with(end))
 }
 
-fn search_processes(needle: &[u8], found: &mut Vec<String>) {
+fn search_processes(needles: &[&[u8]], found: &mut Vec<String>) {
     for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
         for file in ["cmdline", "environ"] {
             let path = entry.path().join(file);
-            if holds(&path, needle) {
+            if holds(&path, needles) {
                 found.push(path.display().to_string());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_wherever_it_begins() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("memory");
+        let value = "0123456789abcdef".repeat(4);
+        let needles = [value.as_bytes()];
+        // Within a piece, over the end of one, and behind a hole.
+        for at in [0, 1, 63, 64, 1000, (4 << 20) - 7, (64 << 20) + 5] {
+            let mut file = File::create(&path).expect("a file");
+            std::io::Write::write_all(&mut file, b"0f").expect("it is written");
+            file.set_len(128 << 20).expect("it has a length");
+            assert!(!holds(&path, &needles));
+            file.seek(std::io::SeekFrom::Start(at))
+                .expect("it can be sought in");
+            std::io::Write::write_all(&mut file, value.as_bytes()).expect("it is written");
+            assert!(holds(&path, &needles), "at {at}");
         }
     }
 }

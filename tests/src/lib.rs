@@ -97,7 +97,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(output: &Output, took: Duration) -> Self {
+    /// What `output` says.
+    pub fn new(output: &Output, took: Duration) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -7,6 +7,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -189,6 +190,83 @@ fn folders_go_before_a_save_and_are_there_again_when_the_session_goes_on() {
         started.stderr
     );
     assert!(folders(&world).is_empty());
+
+    // A link in its place leads to what nobody named, be that for sharing or not.
+    let other = self::project(&world, "other");
+    for target in [&*other, world.user_home()] {
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("stack.config.ts"), CONFIG).unwrap();
+        credentials(&world, &folder).ok();
+        world.stop();
+        std::fs::remove_dir_all(&folder).unwrap();
+        symlink(target, &folder).unwrap();
+        let started = world.run(["start"]).ok();
+        let said = "not shared any more: the folder";
+        assert!(started.stderr.contains(said), "{}", started.stderr);
+        assert!(started.stderr.contains("replaced"), "{}", started.stderr);
+        assert_eq!((folders(&world).len(), mounts(&world)), (0, 0));
+        std::fs::remove_file(&folder).unwrap();
+    }
+    world.discard();
+}
+
+/// The time between the two is made long by another command that holds the instance.
+#[test]
+fn a_folder_that_is_replaced_between_naming_and_mounting_is_not_shared() {
+    let world = World::captured();
+    world.start();
+    let (folder, other) = (project(&world, "app"), project(&world, "other"));
+    let busy = std::fs::File::open(world.instance().join("lock")).unwrap();
+    busy.lock().unwrap();
+    let file = folder.join("stack.config.ts");
+    let words = ["credentials", "--json", "--config-file"].map(std::ffi::OsString::from);
+    let mut child = world.spawn(words.into_iter().chain([file.into_os_string()]));
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Waiting for") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it does not wait");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    symlink(&other, &folder).unwrap();
+    busy.unlock().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["error"]["code"], "folder_share", "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("replaced"), "{message}");
+    assert_eq!((folders(&world).len(), mounts(&world)), (0, 0));
+
+    // By what it leads to, it is that folder; and one that was made anew at the
+    // same place is shared as it is now.
+    credentials(&world, &folder).ok();
+    assert_eq!(folders(&world), [other.to_str().unwrap()]);
+    std::fs::rename(&other, world.user_home().join("old")).unwrap();
+    let other = project(&world, "other");
+    std::fs::write(other.join("new"), "here").unwrap();
+    credentials(&world, &other).ok();
+    assert_eq!(sh(&world, "cat \"$1/new\"", &other).1, "here");
+
+    // Gone, it is taken back by its name, from where the user is.
+    std::fs::remove_dir_all(&other).unwrap();
+    let mut remove = world.command(["folders", "remove", "./other/"]);
+    let removed = remove.current_dir(world.user_home()).output().unwrap();
+    assert!(removed.status.success(), "{removed:?}");
+    assert_eq!((folders(&world).len(), mounts(&world)), (0, 0));
+    world.discard();
+}
+
+/// As published images are: whatever their backend makes of the file, the agent
+/// alone is enough for the folder.
+#[test]
+fn a_folder_is_there_by_the_agent_alone() {
+    let world = World::captured_slow();
+    world.start();
+    let folder = project(&world, "app");
+    credentials(&world, &folder);
+    assert_eq!(mounts(&world), 1);
+    assert_eq!(sh(&world, "cat \"$1/stack.config.ts\"", &folder).1, CONFIG);
     world.discard();
 }
 

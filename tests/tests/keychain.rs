@@ -8,12 +8,14 @@
 )]
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use e2e::keychain::Keychain;
 use e2e::leaks::nowhere;
-use e2e::{World, try_client_key};
+use e2e::{Run, World, try_client_key};
 
 const NAMES: [&str; 4] = ["pck", "ssk", "sak", "cron"];
 
@@ -92,6 +94,48 @@ fn without_a_keychain_the_kernel_keeps_them() {
     world.discard();
 }
 
+/// `words` with a session keyring of its own, as each login has.
+fn at_another_login(world: &World, words: &[&str]) -> Option<Run> {
+    let perl = Path::new("/usr/bin/perl");
+    if !perl.exists() {
+        return None;
+    }
+    // KEYCTL_JOIN_SESSION_KEYRING, without a name.
+    let number = if cfg!(target_arch = "x86_64") {
+        250
+    } else {
+        219
+    };
+    let script = format!("syscall({number}, 1, 0) >= 0 or die $!; exec @ARGV");
+    let program = world.command(words);
+    let mut login = world.as_here(perl);
+    login.args(["-e", &script, "--"]).arg(program.get_program());
+    let output = login.args(program.get_args()).output().unwrap();
+    Some(Run::new(&output, Duration::ZERO))
+}
+
+#[test]
+fn the_kernel_gives_every_login_the_same_values() {
+    let world = World::captured();
+    // The login that started it is over when the command is.
+    let Some(started) = at_another_login(&world, &["start"]) else {
+        eprintln!("skipped: there is no perl to make a session keyring with");
+        return;
+    };
+    started.ok();
+    let first = world.secret("pck");
+    assert_eq!(try_client_key(&first), 200);
+    at_another_login(&world, &["secrets", "rotate"])
+        .unwrap()
+        .ok();
+    let second = world.secret("pck");
+    assert_ne!(first, second);
+    assert_eq!(try_client_key(&second), 200);
+    let third = at_another_login(&world, &["secrets", "show", "pck"]);
+    assert_eq!(third.unwrap().ok().stdout.trim(), second);
+    world.discard();
+}
+
 #[test]
 fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
     let keychain = Keychain::start();
@@ -107,6 +151,14 @@ fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
     assert_eq!(status["secret_store"], "kernel_keyring", "{status}");
     let warning = status["secret_warning"].as_str().unwrap();
     assert!(warning.contains("locked"), "{warning}");
+    let examined = world.run(["doctor", "--json"]).json();
+    let checks = examined["checks"].as_array().unwrap();
+    let check = checks
+        .iter()
+        .find(|check| check["id"] == "secrets_in_force");
+    let check = check.unwrap_or_else(|| panic!("not in {examined}"));
+    assert_eq!(check["verdict"], "warning", "{check}");
+    assert!(check["detail"].to_string().contains("locked"), "{check}");
     assert_eq!(try_client_key(&world.secret("pck")), 200);
     world.discard();
 }
@@ -215,6 +267,14 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
         let told = world.run(["settings", "github-token", "--json"]).ok();
         told.json()["source"].as_str().unwrap().to_owned()
     };
+    let tools = world.user_home().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let gh = tools.join("gh");
+    std::fs::write(&gh, "#!/bin/sh\necho gho_kept\n").unwrap();
+    std::fs::set_permissions(&gh, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    world.set("PATH", format!("{}:{path}", tools.display()));
+    assert_eq!(source(&world), "gh");
     let mut set = world
         .command(["settings", "github-token", "set", "--json"])
         .stdin(Stdio::piped())
@@ -225,7 +285,7 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
     let output = set.wait_with_output().unwrap();
     assert!(output.status.success());
     assert!(!String::from_utf8_lossy(&output.stdout).contains(&token));
-    assert_eq!(source(&world), "keychain");
+    assert_eq!(source(&world), "keychain", "goes before what `gh` keeps");
     let values: Vec<_> = keychain
         .entries()
         .into_iter()
@@ -236,6 +296,6 @@ fn a_token_for_github_is_kept_in_the_keychain_alone() {
     let forgotten = world
         .run(["settings", "github-token", "forget", "--json"])
         .ok();
-    assert_ne!(forgotten.json()["source"], "keychain");
+    assert_eq!(forgotten.json()["source"], "gh");
     assert!(keychain.entries().is_empty());
 }

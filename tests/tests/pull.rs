@@ -95,6 +95,59 @@ fn world() -> (World, Server) {
     (world, server)
 }
 
+/// That there is room is asked before anything is received: for a release its length,
+/// for a build that and as much again for what is in it.
+#[test]
+fn what_does_not_fit_on_the_disk_is_not_begun() {
+    let server = Server::start(scenario()).unwrap();
+    let mib = fs::metadata(image()).unwrap().len() >> 20;
+    let cases: [(&[&str], u64); 2] = [(&[], mib / 2), (&["--run", "98"], mib + mib / 2 + 64)];
+    for (arguments, free) in cases {
+        let mut world = World::without_image().copy_to_small_disk(free);
+        world.set("STACK_EMULATOR_GITHUB_API", server.api());
+        world.set("GITHUB_TOKEN", TOKEN);
+        server.forget_requests();
+        let pull = [&["pull", "--skip-snapshot", "--json"], arguments].concat();
+        let refused = world.run(&pull).fails_with(1);
+        assert_eq!(refused.error_code(), "disk_full", "{}", refused.stdout);
+        assert!(
+            world.disk().used() < 8 << 20,
+            "as good as nothing was written"
+        );
+        // What that was for fits, then, and goes in.
+        world.disk().resize(3 * mib + 128);
+        world.run(&pull).ok();
+    }
+}
+
+/// The settings are made from two files of the repository, which may not be had at first.
+#[test]
+fn settings_that_could_not_be_made_are_made_by_the_next_pull() {
+    let (world, server) = world();
+    let pull = ["pull", "--skip-snapshot", "--json"];
+    server.set_faults(vec![Fault::always(
+        "/contents/",
+        FaultKind::RateLimited { reset_in: 3600 },
+    )]);
+    let without = world.run(pull).ok().json();
+    assert_eq!(without["outcome"], "installed", "{without}");
+    let warnings = without["warnings"].to_string();
+    assert!(warnings.contains("could not be made"), "{warnings}");
+    let disk = PathBuf::from(without["image"]["path"].as_str().unwrap());
+    let settings = disk.with_extension("base.env");
+    assert!(!settings.exists());
+
+    server.set_faults(vec![]);
+    let with = world.run(pull).ok().json();
+    assert_eq!(with["outcome"], "already_installed", "{with}");
+    assert_eq!(with["warnings"].as_array().unwrap().len(), 0, "{with}");
+    let text = fs::read_to_string(&settings).unwrap();
+    assert!(text.contains("FROM_BACKEND=1") && text.contains("FROM_DASHBOARD=1"));
+    let before = downloads(&server, "/contents/").len();
+    world.run(pull).ok();
+    assert_eq!(downloads(&server, "/contents/").len(), before, "once");
+}
+
 /// Requests for the content of files.
 fn downloads(server: &Server, path: &str) -> Vec<Recorded> {
     let mut requests = server.requests();

@@ -113,6 +113,55 @@ fn a_program_gets_its_keys_and_its_exit_code_is_the_code() {
     let killed = ["sh", "-c", "kill -9 $$"];
     let output = run(&world, &folder, &killed).output().unwrap();
     assert_eq!(output.status.code(), Some(128 + 9));
+
+    // From elsewhere, the file is named.
+    let file = folder.join("stack.config.ts");
+    let app = folder.join("app.mjs");
+    let words = ["run".as_ref(), "--config-file".as_ref(), file.as_os_str()];
+    let program = [
+        "--".as_ref(),
+        "node".as_ref(),
+        app.as_os_str(),
+        "3".as_ref(),
+    ];
+    world.run(words.into_iter().chain(program)).fails_with(3);
+    world.discard();
+}
+
+#[test]
+fn without_its_config_file_nothing_is_started() {
+    let world = World::captured();
+    let folder = app(&world);
+    std::fs::remove_file(folder.join("stack.config.ts")).unwrap();
+    let output = run(&world, &folder, &["true"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no config file"), "{stderr}");
+    assert_eq!(state(&world), "stopped");
+    assert!(!world.instance().join("session").exists(), "{stderr}");
+}
+
+/// Here the keys are waited for, because the guest cannot mount the folder.
+#[test]
+fn a_signal_before_the_program_runs_stops_what_was_started() {
+    let world = World::captured();
+    let folder = app(&world);
+    world.start();
+    let read_only = ["-t", "tmpfs", "-o", "ro", "nothing", "/host"];
+    assert_eq!(world.in_guest("/bin/mount", &read_only).0, 0);
+    world.stop();
+    for (sent, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut child = run(&world, &folder, &["touch", "ran"]).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        read_until(&mut said, "Emulator continued");
+        signal(&child, sent);
+        read_until(&mut said, "cleaning up");
+        std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        assert_eq!(state(&world), "stopped");
+        assert!(world.qemu_processes().is_empty());
+    }
+    assert!(!folder.join("ran").exists(), "the program never ran");
     world.discard();
 }
 

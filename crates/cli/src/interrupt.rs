@@ -86,10 +86,20 @@ impl Interrupts {
         Ok(Self { first, ceded })
     }
 
-    /// Does `work`, which sees to signals itself.
-    pub(crate) async fn ceded<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Whether a signal has come.
+    pub(crate) fn has_come(&self) -> bool {
+        self.first.borrow().is_some()
+    }
+
+    /// Does `work`, which sees to signals itself, unless one has come before.
+    pub(crate) async fn ceded<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         self.ceded.store(true, Ordering::Relaxed);
-        let result = work.await;
+        // Between two operations nobody is told of it.
+        let before = *self.first.borrow();
+        let result = match before {
+            Some(signal) => Err(Failure::Interrupted(signal)),
+            None => Ok(work.await),
+        };
         self.ceded.store(false, Ordering::Relaxed);
         result
     }
@@ -160,6 +170,17 @@ mod tests {
             interrupts.guard(async { Ok(7) }, clean_up).await.unwrap(),
             7
         );
+    }
+
+    #[tokio::test]
+    async fn what_sees_to_signals_itself_does_not_begin_after_one() {
+        let (tell, interrupts) = interrupts();
+        assert_eq!(interrupts.ceded(async { 7 }).await.unwrap(), 7);
+        tell.send_replace(Some(Signal::Interrupt));
+        assert!(interrupts.has_come());
+        let work = async { panic!("the signal came first") };
+        let failure = interrupts.ceded(work).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Interrupted);
     }
 
     #[tokio::test]

@@ -6,7 +6,8 @@
 //! test and read it. [`mod@format`] describes what is in it.
 //!
 //! An archive is trusted as an image is: what it holds is loaded into QEMU and
-//! runs in the guest. Damage and nonsense in it are found; malice is not.
+//! runs in the guest. Damage and nonsense in it are found, and a disk that would
+//! have QEMU open another file of the host is refused; other malice is not found.
 
 mod error;
 mod format;
@@ -24,6 +25,7 @@ use std::fs::File;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use images::qcow2;
 use serde::Serialize;
 
 pub use self::error::{ArchiveError, Damage};
@@ -32,7 +34,7 @@ use self::job::Job;
 use self::partial::Partial;
 use self::read::{Archive, Target};
 use self::write::{Source, pack};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::fingerprint::Fingerprint;
 use crate::instance::Emulator;
 use crate::paths::{InstancePaths, SnapshotPaths, make_private_folder};
@@ -263,6 +265,7 @@ fn restore_snapshot(
     job.set_total(archive.data_bytes());
     let targets = create_files(&folder)?;
     archive.unpack(&targets, job)?;
+    check_disk(&folder.disk(), manifest.virtual_bytes, archive.path())?;
     for ((target, sealed), file) in targets.iter().zip(sealed(&mut manifest)).zip(FILES) {
         job.check()?;
         let again = Sealed::of(&target.path).map_err(Error::file("read", &target.path))?;
@@ -282,6 +285,23 @@ fn restore_snapshot(
     let snapshot = Snapshot::commit(paths, &manifest)?;
     drop(unfinished);
     Ok(snapshot)
+}
+
+/// An overlay like that of a capture. What it says it lies on is of no account:
+/// QEMU is told that by name.
+fn check_disk(disk: &Path, virtual_bytes: u64, archive: &Path) -> Result<(), ArchiveError> {
+    let problem = match qcow2::Header::read(disk) {
+        Err(error) => chain(&error),
+        Ok(header) => match header.problem() {
+            Some(problem) => problem.to_owned(),
+            None if header.virtual_bytes != virtual_bytes => {
+                "it is not as large as its manifest says".to_owned()
+            }
+            None => return Ok(()),
+        },
+    };
+    let path = archive.to_owned();
+    Err(ArchiveError::Disk { path, problem })
 }
 
 /// Removes a restore that was not committed.

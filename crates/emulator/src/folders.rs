@@ -7,6 +7,7 @@
 //! record      session/folders.json, so that whoever comes after a kill goes on
 //! plug        a symbolic link in the instance folder leads to it for as long as
 //!             QEMU takes to open it; then `device_add` on a reserved root port
+//! look        what QEMU has opened is what was named, and is recorded as that
 //! mount       by the guest agent, with plain `mkdir` and `mount`, as published
 //!             images have them
 //! ```
@@ -34,8 +35,10 @@ use crate::paths::InstancePaths;
 use crate::progress::{Event, Reporter};
 use crate::record::{self, Durability, Record};
 use crate::run::RunRecord;
+use crate::variables::Settings;
 
 use attach::Attachment;
+use name::Identity;
 pub use name::{ConfigFile, NamedFolder};
 
 /// Why a folder cannot be shared, or not be taken back.
@@ -82,8 +85,8 @@ pub enum ShareError {
         /// Why not.
         reason: String,
     },
-    /// It is another folder than the one that was named a moment ago.
-    #[error("the folder {} was replaced by something else while it was being shared", path.display())]
+    /// It is another folder than the one that was named.
+    #[error("the folder {} was replaced by something else since it was named", path.display())]
     Replaced {
         /// The folder.
         path: PathBuf,
@@ -188,6 +191,10 @@ pub struct SharedFolder {
     pub(crate) slot: u8,
     /// The folder on the host: absolute, without links.
     pub path: String,
+    /// What QEMU has opened for it, noted once that was looked at. A device in the
+    /// slot without this, or with another one, is not this folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opened: Option<Identity>,
 }
 
 impl SharedFolder {
@@ -239,7 +246,11 @@ fn plan(shared: &[SharedFolder], path: &str) -> Result<Plan, ShareError> {
     let path = path.to_owned();
     Ok(Plan::Replace {
         inside,
-        new: SharedFolder { slot, path },
+        new: SharedFolder {
+            slot,
+            path,
+            opened: None,
+        },
     })
 }
 
@@ -268,10 +279,9 @@ impl Emulator {
     pub async fn remove_folder(&self, path: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
         let held = self.hold("folders remove", reporter).await?;
         let mut shared = read(&self.paths)?;
-        // The folder itself may be gone by now, and its name is what counts.
-        let wanted = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let Some(at) = shared.iter().position(|f| Path::new(&f.path) == wanted) else {
-            return Err(ShareError::NotShared { path: wanted }.into());
+        let Some(at) = position(&shared, path) else {
+            let path = path.to_owned();
+            return Err(ShareError::NotShared { path }.into());
         };
         if let Some((record, _)) = &held.running {
             let sockets = Sockets::in_dir(&record.runtime_folder)?;
@@ -310,10 +320,14 @@ impl Held<'_> {
         let paths = &self.emulator.paths;
         let mut shared = read(paths)?;
         match plan(&shared, &folder.path)? {
-            Plan::Covered(by) if by.path == folder.path => {
-                Ok(attachment.attach(monitor, &by, Some(folder)).await?)
+            Plan::Covered(by) => {
+                let around = if by.path == folder.path {
+                    folder.clone()
+                } else {
+                    NamedFolder::again(&by.path, &self.emulator.settings)?
+                };
+                attach(paths, monitor, attachment, &mut shared, &by, &around).await
             }
-            Plan::Covered(by) => Ok(attachment.attach(monitor, &by, None).await?),
             Plan::Replace { inside, new } => {
                 for hidden in &inside {
                     attachment.detach(monitor, hidden).await?;
@@ -322,17 +336,75 @@ impl Held<'_> {
                 }
                 shared.push(new.clone());
                 write(paths, shared.clone())?;
-                if let Err(error) = attachment.attach(monitor, &new, Some(folder)).await {
-                    // What is half-attached is taken apart, as far as that goes.
-                    attachment.detach(monitor, &new).await.ok();
-                    shared.retain(|folder| *folder != new);
-                    write(paths, shared)?;
-                    return Err(error.into());
+                let attached = attach(paths, monitor, attachment, &mut shared, &new, folder).await;
+                if let Err(error) = attached {
+                    // One that cannot be taken apart stays in the record: nothing
+                    // else gets its slot, and a stop tries again.
+                    match attachment.detach(monitor, &new).await {
+                        Ok(()) => {
+                            shared.retain(|folder| folder.slot != new.slot);
+                            write(paths, shared)?;
+                        }
+                        Err(left) => tracing::debug!(%left, "a folder stays half-attached"),
+                    }
+                    return Err(error);
                 }
                 Ok(())
             }
         }
     }
+}
+
+/// Makes `folder`, one of `shared`, visible in the guest, if what is at its path is
+/// what was `named`.
+async fn attach(
+    paths: &InstancePaths,
+    monitor: &Monitor,
+    attachment: &mut Attachment<'_>,
+    shared: &mut [SharedFolder],
+    folder: &SharedFolder,
+    named: &NamedFolder,
+) -> Result<(), Error> {
+    let plugged = attachment.is_plugged(monitor, folder).await?;
+    if !plugged || folder.opened != Some(named.identity) {
+        if plugged {
+            // Another folder, or one that nobody has looked at yet.
+            attachment.detach(monitor, folder).await?;
+        }
+        // The record is never ahead of QEMU.
+        note_opened(paths, shared, folder.slot, None)?;
+        attachment.plug(monitor, folder, named).await?;
+        note_opened(paths, shared, folder.slot, Some(named.identity))?;
+    }
+    Ok(attachment.mount(folder).await?)
+}
+
+fn note_opened(
+    paths: &InstancePaths,
+    shared: &mut [SharedFolder],
+    slot: u8,
+    opened: Option<Identity>,
+) -> Result<(), Error> {
+    match shared.iter_mut().find(|folder| folder.slot == slot) {
+        Some(folder) if folder.opened != opened => folder.opened = opened,
+        Some(_) | None => return Ok(()),
+    }
+    write(paths, shared.to_vec())
+}
+
+/// Where a folder is among those shared, by what a user calls it. The folder itself
+/// may be gone by now, or a link may be in its place: its name is what counts.
+fn position(shared: &[SharedFolder], path: &Path) -> Option<usize> {
+    let absolute = std::path::absolute(path).ok();
+    let by_name = absolute.as_deref().and_then(|path| {
+        let parent = path.parent()?.canonicalize().ok()?;
+        Some(parent.join(path.file_name()?))
+    });
+    let names = [by_name, path.canonicalize().ok(), absolute];
+    names
+        .iter()
+        .flatten()
+        .find_map(|name| shared.iter().position(|f| Path::new(&f.path) == name))
 }
 
 async fn monitor(sockets: &Sockets) -> Result<Monitor, Error> {
@@ -344,10 +416,11 @@ async fn monitor(sockets: &Sockets) -> Result<Monitor, Error> {
     Ok(monitor)
 }
 
-/// Attaches all folders of a session that goes on. One that cannot be is no
-/// failure of the start: it is dropped, with a warning.
+/// Attaches all folders of a session that goes on, if they still are what the user
+/// named. One that cannot be is no failure of the start: it is dropped, with a warning.
 pub(crate) async fn attach_all(
     paths: &InstancePaths,
+    settings: &Settings,
     monitor: &Monitor,
     sockets: &Sockets,
     reporter: &dyn Reporter,
@@ -357,22 +430,32 @@ pub(crate) async fn attach_all(
         return Ok(());
     }
     let mut attachment = Attachment::new(paths, sockets);
-    let mut kept = Vec::with_capacity(shared.len());
-    for folder in shared.iter().cloned() {
-        match attachment.attach(monitor, &folder, None).await {
-            Ok(()) => kept.push(folder),
-            Err(error) => {
-                let why = crate::error::chain(&error);
-                let text = format!("A folder is not shared any more: {why}.");
+    let mut kept = shared.clone();
+    for folder in &shared {
+        let attached = match NamedFolder::again(&folder.path, settings) {
+            Ok(named) => attach(paths, monitor, &mut attachment, &mut kept, folder, &named).await,
+            Err(error) => Err(error.into()),
+        };
+        let Err(error) = attached else { continue };
+        let why = crate::error::chain(&error);
+        let text = format!("A folder is not shared any more: {why}.");
+        reporter.report(Event::Warning(&text));
+        match attachment.detach(monitor, folder).await {
+            Ok(()) => {
+                kept.retain(|kept| kept.slot != folder.slot);
+                write(paths, kept.clone())?;
+            }
+            // It stays in the record, so that nothing else gets its slot.
+            Err(left) => {
+                let text = format!(
+                    "A folder could not be taken back: {}.",
+                    crate::error::chain(&left)
+                );
                 reporter.report(Event::Warning(&text));
             }
         }
     }
-    if kept == shared {
-        Ok(())
-    } else {
-        write(paths, kept)
-    }
+    Ok(())
 }
 
 /// Detaches all folders of a machine that is about to be saved.
@@ -413,6 +496,7 @@ mod tests {
         let folder = |(slot, path): (usize, &&str)| SharedFolder {
             slot: u8::try_from(slot).unwrap(),
             path: (*path).to_owned(),
+            opened: None,
         };
         paths.iter().enumerate().map(folder).collect()
     }

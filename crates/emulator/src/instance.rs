@@ -261,7 +261,7 @@ impl Emulator {
             .await
             .map_err(failed("let the guest run on"))?;
         session::drop_memory(&self.paths.session())?;
-        folders::attach_all(&self.paths, &monitor, &sockets, reporter).await?;
+        folders::attach_all(&self.paths, &self.settings, &monitor, &sockets, reporter).await?;
         monitor.close().await;
         Ok(())
     }

@@ -8,7 +8,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use images::fetch::{ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers};
+use images::fetch::{
+    ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
+};
 use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
 use images::progress as theirs;
 use images::source::{Arch, DEFAULT_BRANCH, ResolveError, Resolved, Source, resolve};
@@ -265,6 +267,7 @@ impl Emulator {
         };
         let store = self.home.image_store();
         if let Some(image) = known(&store, &resolved).await? {
+            warnings.extend(complete(&store, &image, &github, &resolved, &relay).await?);
             return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
         }
         let right = claim(&resolved, &store.incoming(), &relay)
@@ -406,6 +409,24 @@ async fn known(store: &Store, resolved: &Resolved) -> Result<Option<Installed>, 
         }
     })
     .await
+}
+
+/// Makes the settings of an image that is here without them.
+async fn complete(
+    store: &Store,
+    image: &Installed,
+    github: &GitHub,
+    resolved: &Resolved,
+    relay: &Relay<'_>,
+) -> Result<Vec<String>, Error> {
+    if store.has_base_env(image) {
+        return Ok(vec![]);
+    }
+    let (text, warnings) = make_settings(github, resolved, relay).await;
+    if let Some(text) = text {
+        store.put_base_env(image, &text)?;
+    }
+    Ok(warnings)
 }
 
 /// Removes what tries to get an earlier image from `source` have left: nobody

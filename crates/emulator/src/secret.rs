@@ -213,6 +213,25 @@ mod tests {
         }
     }
 
+    /// Does not compile should one of these become a `Serialize`: then two traits
+    /// have what is asked for, and neither is meant.
+    #[test]
+    fn nothing_serializes_a_value() {
+        struct Serializable;
+        trait Unclear<Why> {
+            const FINE: bool = true;
+        }
+        impl<T: ?Sized> Unclear<()> for T {}
+        impl<T: ?Sized + serde::Serialize> Unclear<Serializable> for T {}
+        let fine = [
+            <Secret as Unclear<_>>::FINE,
+            <SecretSet as Unclear<_>>::FINE,
+            <SecretText as Unclear<_>>::FINE,
+            <crate::credentials::ProjectCredentials as Unclear<_>>::FINE,
+        ];
+        assert_eq!(fine, [true; 4]);
+    }
+
     #[test]
     fn nothing_prints_a_value() {
         let set = SecretSet::generate().unwrap();

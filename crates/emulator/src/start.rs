@@ -464,9 +464,15 @@ impl Held<'_> {
             if ground.fresh_disk {
                 return Ok(());
             }
-            let attach =
-                folders::attach_all(paths, &running.monitor, &running.sockets, watch.reporter());
-            attach.await
+            let (monitor, sockets) = (&running.monitor, &running.sockets);
+            folders::attach_all(
+                paths,
+                &self.emulator.settings,
+                monitor,
+                sockets,
+                watch.reporter(),
+            )
+            .await
         };
         let work = Self::without_reset(&running, &ground.origin, work);
         // On the heap: every operation on the way here would be as large.

@@ -6,6 +6,10 @@
 //! | the kernel's keyring | no keychain here (headless, CI), or one that is locked or dying | as long as the VM can live |
 //! | a file of mode 0600 in a memory-backed folder | the kernel refuses keyrings, as in some containers | until the host is shut down |
 //!
+//! On Linux there is no fourth place: where nothing is in memory, the start fails.
+//! Other systems have no file system that is in memory for sure; their file is
+//! readable by the user alone, and no more is said of it.
+//!
 //! A keychain is another program, which may ask its user for a password, hang
 //! or die. So every store lives in a thread of its own ([`worker`]), each
 //! question has a time limit, and [`vault`] goes on with the next place when one
@@ -16,12 +20,14 @@
 //! between leaves both sets, and one of them is the guest's.
 
 mod entries;
+#[cfg(target_os = "linux")]
+mod kernel_keyring;
 mod runtime_file;
 mod token;
 pub(crate) mod vault;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,7 +72,8 @@ impl StoreKind {
         match self {
             Self::Keychain => "your keychain",
             Self::KernelKeyring => "the kernel's keyring",
-            Self::RuntimeFile => "a file in memory",
+            Self::RuntimeFile if cfg!(target_os = "linux") => "a file in memory",
+            Self::RuntimeFile => "a file readable by you alone",
         }
     }
 }
@@ -126,6 +133,12 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Whatever is written there may be read from a disk later.
+    #[error("the folder {} is not in memory, and secrets are not written to disks", path.display())]
+    OnDisk {
+        /// The runtime folder.
+        path: PathBuf,
+    },
     /// What came back is no value that this program stored.
     #[error("what {} keeps as {entry} is not what this program stored", kind.describe())]
     NotASecret {
@@ -165,6 +178,9 @@ impl StoreError {
             Self::Absent { .. } => {
                 Some("Start the emulator again: new values go where there is a place for them now.")
             }
+            Self::OnDisk { .. } => Some(
+                "Unlock your keychain, or have XDG_RUNTIME_DIR name a folder in memory (tmpfs).",
+            ),
             Self::Entry { .. }
             | Self::File { .. }
             | Self::Record(_)
@@ -172,6 +188,11 @@ impl StoreError {
             | Self::Thread { .. } => None,
         }
     }
+}
+
+/// What tells a home folder from others in the names of entries.
+fn home_name(home: &Path) -> String {
+    images::Sha256Digest::of(home.as_os_str().as_encoded_bytes()).short()
 }
 
 /// A place for the values of an instance. Every call may block.

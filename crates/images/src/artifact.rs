@@ -119,7 +119,7 @@ impl ArtifactError {
         match self {
             Self::Zip { .. } | Self::Content { .. } => "artifact-damaged",
             Self::Refused { .. } => "artifact-refused",
-            Self::Space { .. } => "disk-full",
+            Self::Space { .. } => "disk_full",
             Self::File { .. } => "file",
             Self::Stopped { .. } => "cancelled",
         }

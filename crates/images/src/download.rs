@@ -56,6 +56,8 @@ pub(crate) struct Wanted {
     pub(crate) identity: String,
     /// Its length in bytes, if that was announced.
     pub(crate) bytes: Option<u64>,
+    /// What else has to fit on the disk once it is there, in bytes.
+    pub(crate) besides: u64,
     /// Its digest, if that was announced.
     pub(crate) sha256: Option<Sha256Digest>,
     /// More bytes than this are not taken.

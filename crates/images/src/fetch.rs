@@ -310,6 +310,7 @@ impl Fetch<'_> {
             name: asset.name.clone(),
             identity: format!("{repo} asset {}", asset.id),
             bytes: Some(asset.bytes),
+            besides: 0,
             sha256: asset.digest,
             limit,
         };
@@ -330,6 +331,8 @@ impl Fetch<'_> {
             identity: format!("{repo} artifact {}", artifact.id),
             // What the API says is not always the length of the zip.
             bytes: None,
+            // What is in it takes no less than the zip does.
+            besides: artifact.bytes,
             sha256: artifact.digest,
             limit: MAX_DISK + MAX_SNAPSHOT,
         };
@@ -444,45 +447,74 @@ impl Fetch<'_> {
         &self,
         repo: &Repo,
     ) -> Result<(Option<PathBuf>, Vec<String>), FetchError> {
-        let name = self.resolved.arch.base_env_name();
-        let _running = Running::begin(self.progress, Phase::Resolve, &name);
-        let composed = match self.resolved.commit() {
-            Some(commit) => self.compose_base_env(repo, commit).await,
-            None => Err(BaseEnvMissing::NoCommit),
+        let (text, warnings) =
+            make_settings_of(self.github, repo, self.resolved, self.progress).await;
+        let Some(text) = text else {
+            return Ok((None, warnings));
         };
-        let (text, warnings) = match composed {
-            Ok(composed) => composed,
-            Err(missing) => {
-                let warning = format!(
-                    "The image's development settings could not be made: {missing}. Sign-in with \
-                     mock providers, e-mail, storage and other services inside the emulator may not work."
-                );
-                return Ok((None, vec![warning]));
-            }
-        };
-        let path = self.claim.folder().join(name);
+        let path = self.claim.folder().join(self.resolved.arch.base_env_name());
         write_synced(&path, text.as_bytes()).map_err(FetchError::file("write", &path))?;
         Ok((Some(path), warnings))
     }
+}
 
-    async fn compose_base_env(
-        &self,
-        repo: &Repo,
-        commit: &str,
-    ) -> Result<(String, Vec<String>), BaseEnvMissing> {
-        let backend = self.github.content(repo, BACKEND_PATH, commit).await?;
-        let dashboard = self.github.content(repo, DASHBOARD_PATH, commit).await?;
-        let composed = compose(&backend, &dashboard)?;
-        let warnings = if composed.left_out.is_empty() {
-            vec![]
-        } else {
-            vec![format!(
-                "These development settings refer to what is not known here, and were left out: {}.",
-                composed.left_out.join(", ")
-            )]
-        };
-        Ok((composed.text, warnings))
+/// Makes the settings for the guest of an image that was fetched before, when they
+/// could not be had: GitHub may have refused to be asked any more. With them, or
+/// in their place, comes what the user should know.
+///
+/// Nothing at all for an image whose settings are not made from sources.
+pub async fn make_settings(
+    github: &GitHub,
+    resolved: &Resolved,
+    progress: &dyn Progress,
+) -> (Option<String>, Vec<String>) {
+    match (resolved.sources(), resolved.commit()) {
+        (Some(repo), Some(_)) => make_settings_of(github, repo, resolved, progress).await,
+        _ => (None, vec![]),
     }
+}
+
+async fn make_settings_of(
+    github: &GitHub,
+    repo: &Repo,
+    resolved: &Resolved,
+    progress: &dyn Progress,
+) -> (Option<String>, Vec<String>) {
+    let name = resolved.arch.base_env_name();
+    let _running = Running::begin(progress, Phase::Resolve, &name);
+    let composed = match resolved.commit() {
+        Some(commit) => compose_base_env(github, repo, commit).await,
+        None => Err(BaseEnvMissing::NoCommit),
+    };
+    match composed {
+        Ok((text, warnings)) => (Some(text), warnings),
+        Err(missing) => {
+            let warning = format!(
+                "The image's development settings could not be made: {missing}. Sign-in with \
+                 mock providers, e-mail, storage and other services inside the emulator may not work."
+            );
+            (None, vec![warning])
+        }
+    }
+}
+
+async fn compose_base_env(
+    github: &GitHub,
+    repo: &Repo,
+    commit: &str,
+) -> Result<(String, Vec<String>), BaseEnvMissing> {
+    let backend = github.content(repo, BACKEND_PATH, commit).await?;
+    let dashboard = github.content(repo, DASHBOARD_PATH, commit).await?;
+    let composed = compose(&backend, &dashboard)?;
+    let warnings = if composed.left_out.is_empty() {
+        vec![]
+    } else {
+        vec![format!(
+            "These development settings refer to what is not known here, and were left out: {}.",
+            composed.left_out.join(", ")
+        )]
+    };
+    Ok((composed.text, warnings))
 }
 
 /// Why there is no `base.env`; told to the user in a warning.

@@ -91,16 +91,8 @@ impl Image {
         })?;
         let problem = if header.backing_file.is_some() {
             Some("it is an overlay on a backing file")
-        } else if header.external_data {
-            Some("its data is in another file")
-        } else if header.encryption != 0 {
-            Some("it is encrypted")
-        } else if header.corrupt {
-            Some("it is marked corrupt")
-        } else if header.virtual_bytes == 0 {
-            Some("its disk has no size")
         } else {
-            None
+            header.problem()
         };
         if let Some(problem) = problem {
             return Err(ImageError::Refused { path, problem });
@@ -171,6 +163,33 @@ mod tests {
         let error = Image::open(&path).unwrap_err();
         assert!(matches!(error, ImageError::Refused { .. }), "{error}");
         assert!(error.to_string().contains("backing file"), "{error}");
+    }
+
+    #[test]
+    fn what_would_lead_qemu_elsewhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image.qcow2");
+        create_overlay(&path, Path::new("/base"), 1 << 30).unwrap();
+        let mut good = std::fs::read(&path).unwrap();
+        // Not an overlay any more.
+        good[8..20].fill(0);
+        std::fs::write(&path, &good).unwrap();
+        Image::open(&path).unwrap();
+        let cases: [(&str, std::ops::Range<usize>, &[u8]); 5] = [
+            ("data is in another file", 79..80, &[4]),
+            ("encrypted", 35..36, &[1]),
+            ("encrypted", 35..36, &[2]),
+            ("marked corrupt", 79..80, &[2]),
+            ("no size", 24..32, &[0; 8]),
+        ];
+        for (problem, at, bytes) in cases {
+            let mut evil = good.clone();
+            evil[at].copy_from_slice(bytes);
+            std::fs::write(&path, evil).unwrap();
+            let error = Image::open(&path).unwrap_err();
+            assert!(matches!(error, ImageError::Refused { .. }), "{error}");
+            assert!(error.to_string().contains(problem), "{error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Just enough qcow2: read a header without trusting it, write an empty overlay.
 //!
 //! A qcow2 file can name a backing file, an external data file or an encryption
-//! key, and QEMU would open what it names. [`Header::read`] parses the header
-//! and its extensions so that [`crate::Image::open`] can refuse those before
-//! QEMU sees the file. [`create_overlay`] writes the few clusters of an empty
+//! key, and QEMU would open what it names. [`Header::read`] parses the header so
+//! that [`crate::Image::open`] can refuse those before QEMU sees the file. The
+//! header's extensions need no look: QEMU takes the name of a data file or of a
+//! key from them only if the header itself says that there is one. [`create_overlay`] writes the few clusters of an empty
 //! overlay itself: spawning `qemu-img` costs more than the rest of preparing a
 //! start.
 //!
@@ -70,6 +71,25 @@ pub enum HeaderError {
 }
 
 impl Header {
+    /// Why QEMU is not given the file, whatever it is to be: it would open another
+    /// file, ask for a key or repair it.
+    ///
+    /// A backing file is not among the reasons: QEMU is told by name what a disk
+    /// lies on, and where it may lie on nothing, that is for the caller to say.
+    pub const fn problem(&self) -> Option<&'static str> {
+        if self.external_data {
+            Some("its data is in another file")
+        } else if self.encryption != 0 {
+            Some("it is encrypted")
+        } else if self.corrupt {
+            Some("it is marked corrupt")
+        } else if self.virtual_bytes == 0 {
+            Some("its disk has no size")
+        } else {
+            None
+        }
+    }
+
     /// Reads the header of the file at `path`.
     pub fn read(path: &Path) -> Result<Self, HeaderError> {
         let mut bytes = Vec::new();

@@ -272,6 +272,16 @@ impl Resolved {
     pub fn commit(&self) -> Option<&str> {
         self.origin.commit()
     }
+
+    /// The repository whose sources the image's settings are made from: `None` if
+    /// ready ones come with it, or it comes from no repository.
+    pub(crate) fn sources(&self) -> Option<&Repo> {
+        match &self.files {
+            Files::Release(files) if files.base_env.is_none() => Some(&files.repository),
+            Files::Artifact { repository, .. } => Some(repository),
+            Files::Release(_) | Files::Local { .. } => None,
+        }
+    }
 }
 
 /// What there is to transfer.

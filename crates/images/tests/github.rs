@@ -288,6 +288,10 @@ async fn a_release_made_from_a_branch_has_the_commit_of_its_tag() {
 
 /// A pull request whose newest commit is [`NEW`] on `feature` of a fork.
 fn with_runs(world: &World, runs: Vec<Run>) {
+    with_runs_of(world, "fork/name", runs);
+}
+
+fn with_runs_of(world: &World, fork: &str, runs: Vec<Run>) {
     let mut scenario = world.scenario();
     let artifacts = scenario.runs[0].artifacts.clone();
     scenario.pulls = vec![Pull {
@@ -295,7 +299,7 @@ fn with_runs(world: &World, runs: Vec<Run>) {
         title: "A feature".into(),
         head_sha: NEW.into(),
         head_branch: "feature".into(),
-        head_repository: "fork/name".into(),
+        head_repository: fork.into(),
     }];
     scenario.runs = runs;
     for run in &mut scenario.runs {
@@ -410,6 +414,18 @@ async fn without_a_build_it_is_said_why() {
             .code(),
         "github-not-found"
     );
+}
+
+/// Then nothing but the branch's name is left, which the repository itself may have too.
+#[tokio::test]
+async fn of_a_deleted_fork_only_the_very_commit_is_taken() {
+    let world = World::new();
+    let with_deleted_fork = |runs| with_runs_of(&world, "", runs);
+    with_deleted_fork(vec![run(29, OLD, "owner/name"), run(28, OLD, "fork/name")]);
+    let error = world.pull(&Source::PullRequest(7)).await.unwrap_err();
+    assert_eq!(error.code(), "no-build", "{}", error.text());
+    with_deleted_fork(vec![run(29, OLD, "owner/name"), run(28, NEW, "fork/name")]);
+    assert_eq!(pulled_run(&world).await.0, 28);
 }
 
 #[tokio::test]

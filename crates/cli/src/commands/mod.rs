@@ -187,6 +187,20 @@ impl Context<'_> {
         self.guarded_with(work, recover).await
     }
 
+    /// The same for what a signal that has come already asks for, and does not
+    /// interrupt: only a second one would, and that ends the program.
+    async fn guarded_anew<T>(
+        &self,
+        work: impl Future<Output = Result<T, emulator::Error>>,
+    ) -> Result<T, Failure> {
+        if self.interrupts.as_ref().is_none_or(|i| !i.has_come()) {
+            return self.guarded(work).await;
+        }
+        let result = work.await;
+        self.progress.clear();
+        Ok(result?)
+    }
+
     /// The same, with another way to clean up.
     async fn guarded_with<T>(
         &self,

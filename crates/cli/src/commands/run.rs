@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use emulator::credentials::ProjectCredentials;
+use emulator::folders::ConfigFile;
 use emulator::lease::{Lease, Leaving};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -34,6 +35,8 @@ pub(super) async fn run(
     program: &OsStr,
     arguments: &[OsString],
 ) -> Result<Exit, Failure> {
+    // A file that cannot be used is no reason to start anything.
+    ConfigFile::name(config_file, context.emulator.settings()).map_err(emulator::Error::from)?;
     let lease = context.guarded(context.emulator.lease()).await?;
     let report = context
         .guarded(Box::pin(context.emulator.start(&context.progress)))
@@ -65,7 +68,7 @@ async fn use_it(
     context.progress.clear();
     let child = supervise(program, arguments, &credentials);
     let status = match &context.interrupts {
-        Some(interrupts) => interrupts.ceded(child).await?,
+        Some(interrupts) => interrupts.ceded(child).await??,
         None => child.await?,
     };
     Ok(Exit::Child(code_of(status)))
@@ -77,8 +80,8 @@ async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(),
         Leaving::Nothing => {}
         Leaving::LeftToOthers => tell("Another program uses the emulator; it runs on.\n"),
         Leaving::Stop(_lease) => {
-            let work = context.emulator.stop(&context.progress);
-            context.guarded(Box::pin(work)).await?;
+            let work = Box::pin(context.emulator.stop(&context.progress));
+            context.guarded_anew(work).await?;
         }
     }
     Ok(())

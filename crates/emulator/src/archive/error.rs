@@ -119,6 +119,14 @@ pub enum ArchiveError {
         /// The file.
         file: &'static str,
     },
+    /// The disk in it is no disk that QEMU may be given.
+    #[error("the disk in {} cannot be used: {problem}; capture a snapshot here instead", path.display())]
+    Disk {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// It cannot be resumed on this machine.
     #[error("the snapshot in {} does not fit this machine: {}; make these the same, or capture a snapshot here instead", path.display(), list(mismatches))]
     Misfit {

@@ -2,7 +2,6 @@
 //! both backwards. Each step finds out first whether it is done already, so that
 //! what a killed command left is simply gone on with.
 
-use std::path::Path;
 use std::time::Duration;
 
 use qemu::{Exec, GuestAgent, Machine, Monitor, QmpError, Sockets};
@@ -65,21 +64,6 @@ impl<'a> Attachment<'a> {
         }
     }
 
-    /// Makes `folder` visible in the guest.
-    ///
-    /// With `named`, only if what is at its path is still what was named.
-    pub(super) async fn attach(
-        &mut self,
-        monitor: &Monitor,
-        folder: &SharedFolder,
-        named: Option<&NamedFolder>,
-    ) -> Result<(), ShareError> {
-        if !self.is_plugged(monitor, folder).await? {
-            self.plug(monitor, folder, named).await?;
-        }
-        self.mount(folder).await
-    }
-
     /// Takes `folder` back from the guest.
     pub(super) async fn detach(
         &mut self,
@@ -96,7 +80,8 @@ impl<'a> Attachment<'a> {
             .map_err(|source| device("take back", folder, source))
     }
 
-    async fn is_plugged(
+    /// Whether there is a device in the folder's slot.
+    pub(super) async fn is_plugged(
         &self,
         monitor: &Monitor,
         folder: &SharedFolder,
@@ -107,18 +92,16 @@ impl<'a> Attachment<'a> {
             .map_err(|source| device("look for", folder, source))
     }
 
-    async fn plug(
+    /// Has QEMU open the folder that was `named`, and no other.
+    pub(super) async fn plug(
         &self,
         monitor: &Monitor,
         folder: &SharedFolder,
-        named: Option<&NamedFolder>,
+        named: &NamedFolder,
     ) -> Result<(), ShareError> {
-        let path = Path::new(&folder.path);
-        let now = NamedFolder::of(path)?;
-        let named = named.unwrap_or(&now);
         let link = Link::make(self.paths, folder)?;
         let replaced = || ShareError::Replaced {
-            path: path.to_owned(),
+            path: folder.path.clone().into(),
         };
         if !named.is_at(&link.path) {
             return Err(replaced());
@@ -140,7 +123,8 @@ impl<'a> Attachment<'a> {
         Err(replaced())
     }
 
-    async fn mount(&mut self, folder: &SharedFolder) -> Result<(), ShareError> {
+    /// Mounts what is plugged into the folder's slot.
+    pub(super) async fn mount(&mut self, folder: &SharedFolder) -> Result<(), ShareError> {
         let arguments = [&*tag(folder.slot), &*folder.guest_path()];
         self.until_done("mount", MOUNT, &arguments, folder, MOUNT_LIMIT)
             .await

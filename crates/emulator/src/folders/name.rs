@@ -3,16 +3,33 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::ShareError;
 use crate::variables::Settings;
+
+/// What tells a folder from whatever may be put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(data: &std::fs::Metadata) -> Self {
+        Self {
+            device: data.dev(),
+            inode: data.ino(),
+        }
+    }
+}
 
 /// A folder that may be shared, as it was when it was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedFolder {
     /// Absolute, without links.
     pub(super) path: String,
-    /// Device and inode: what tells it from whatever may be put in its place.
-    identity: (u64, u64),
+    pub(super) identity: Identity,
 }
 
 /// A config file in a folder that may be shared.
@@ -91,8 +108,20 @@ impl NamedFolder {
         Self::of(&folder)
     }
 
+    /// Looks again at the folder that was named as `path` before. Only that very
+    /// path counts: a link that took its place leads to what nobody named.
+    pub(super) fn again(path: &str, settings: &Settings) -> Result<Self, ShareError> {
+        let path = Path::new(path);
+        if path.canonicalize().is_ok_and(|real| real != path) {
+            return Err(ShareError::Replaced {
+                path: path.to_owned(),
+            });
+        }
+        Self::name(path, settings)
+    }
+
     /// The folder that is at `path` now.
-    pub(super) fn of(path: &Path) -> Result<Self, ShareError> {
+    fn of(path: &Path) -> Result<Self, ShareError> {
         let data = path.metadata().map_err(|source| ShareError::NotThere {
             what: "folder",
             path: path.to_owned(),
@@ -106,14 +135,14 @@ impl NamedFolder {
         }
         Ok(Self {
             path: text(path)?,
-            identity: (data.dev(), data.ino()),
+            identity: Identity::of(&data),
         })
     }
 
     /// Whether `path` leads to this very folder.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         path.metadata()
-            .is_ok_and(|data| (data.dev(), data.ino()) == self.identity)
+            .is_ok_and(|data| Identity::of(&data) == self.identity)
     }
 }
 
@@ -263,5 +292,24 @@ mod tests {
         std::fs::rename(&project, dir.path().join("old")).unwrap();
         symlink(&other, &project).unwrap();
         assert!(!named.is_at(&project));
+    }
+
+    #[test]
+    fn a_link_in_a_folder_s_place_is_not_what_was_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (project, other) = (root.join("app"), root.join("other"));
+        std::fs::create_dir(&project).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let again = || NamedFolder::again(project.to_str().unwrap(), &settings(&root));
+        assert!(again().unwrap().is_at(&project));
+        std::fs::remove_dir(&project).unwrap();
+        assert!(matches!(again(), Err(ShareError::NotThere { .. })));
+        // Another folder that may be shared, and one that may not.
+        for target in [&other, &root] {
+            symlink(target, &project).unwrap();
+            assert!(matches!(again(), Err(ShareError::Replaced { .. })));
+            std::fs::remove_file(&project).unwrap();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Values as entries of the system's keychain or of the kernel's keyring.
+//! Values as entries of the system's keychain.
 //!
 //! The values in force are one entry each, so that a person who opens their
 //! keychain sees what is there; those on their way into the guest are one entry
@@ -43,22 +43,6 @@ pub(super) fn keychain() -> Result<Arc<CredentialStore>, StoreError> {
         kind: StoreKind::Keychain,
         source,
     })
-}
-
-/// The kernel's keyring of this user.
-#[cfg(target_os = "linux")]
-pub(super) fn kernel_keyring() -> Result<Arc<CredentialStore>, StoreError> {
-    let kind = StoreKind::KernelKeyring;
-    let absent = |source| StoreError::Absent { kind, source };
-    let store: Arc<CredentialStore> = linux_keyutils_keyring_store::Store::new().map_err(absent)?;
-    // The store opens even where the kernel refuses keys; ask for one.
-    let probe = store
-        .build("stack-emulator", "probe", None)
-        .and_then(|entry| entry.get_password());
-    match probe {
-        Ok(_) | Err(Error::NoEntry) => Ok(store),
-        Err(source) => Err(absent(source)),
-    }
 }
 
 /// One entry of `store`, with the label that a person sees.
@@ -108,7 +92,7 @@ impl Entries {
             kind,
             store,
             instance: instance.clone(),
-            home: images::Sha256Digest::of(home.as_os_str().as_encoded_bytes()).short(),
+            home: super::home_name(home),
         }
     }
 
@@ -210,20 +194,6 @@ impl SecretStore for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_kernel_keyring_keeps_values() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = kernel_keyring().expect("this kernel offers keyrings");
-        let entries = Entries::new(
-            StoreKind::KernelKeyring,
-            store,
-            dir.path(),
-            &InstanceName::default(),
-        );
-        super::super::testing::keeps_sets_apart(&entries);
-    }
 
     #[test]
     fn bytes_of_a_bad_entry_are_in_no_error() {

@@ -1,4 +1,4 @@
-//! Values in a file of mode 0600 in a folder that is gone at reboot: the last
+//! Values in a file of mode 0600, on Linux in a folder in memory: the last
 //! resort, where there is no keychain and the kernel refuses keyrings.
 
 use std::path::{Path, PathBuf};

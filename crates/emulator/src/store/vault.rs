@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::entries::{Entries, keychain};
+#[cfg(target_os = "linux")]
+use super::kernel_keyring::KernelKeyring;
 use super::runtime_file::RuntimeFile;
 use super::worker::{Answer, Worker};
 use super::{SecretStore, Slot, StoreError, StoreKind};
@@ -59,9 +61,12 @@ impl Place {
             (Some(reason), _) => Some(format!(
                 "{reason}; the secrets of this start are held in {place} until the next one"
             )),
-            (None, StoreKind::RuntimeFile) => Some(format!(
+            (None, StoreKind::RuntimeFile) if cfg!(target_os = "linux") => Some(format!(
                 "this host offers neither a keychain nor a kernel keyring; the secrets are in {place}, \
                  readable by you alone and gone when the host is shut down"
+            )),
+            (None, StoreKind::RuntimeFile) => Some(format!(
+                "this host offers no keychain; the secrets are in {place}"
             )),
             (None, StoreKind::Keychain | StoreKind::KernelKeyring) => None,
         }
@@ -109,20 +114,24 @@ pub(crate) fn candidates(
     runtime_folder: &Path,
 ) -> Vec<Candidate> {
     let mut places = Vec::with_capacity(3);
-    let mut entries = |kind, open: fn() -> Result<_, StoreError>| {
-        let (home, instance) = (home.to_owned(), instance.clone());
-        places.push(Candidate::new(kind, move || {
-            Ok(Box::new(Entries::new(kind, open()?, &home, &instance)))
-        }));
-    };
-    entries(StoreKind::Keychain, keychain);
+    let whose = (home.to_owned(), instance.clone());
     #[cfg(target_os = "linux")]
-    entries(StoreKind::KernelKeyring, super::entries::kernel_keyring);
+    let kernel_s = whose.clone();
+    places.push(Candidate::new(StoreKind::Keychain, move || {
+        let (home, instance) = &whose;
+        let kind = StoreKind::Keychain;
+        Ok(Box::new(Entries::new(kind, keychain()?, home, instance)))
+    }));
+    #[cfg(target_os = "linux")]
+    places.push(Candidate::new(StoreKind::KernelKeyring, move || {
+        let (home, instance) = &kernel_s;
+        Ok(Box::new(KernelKeyring::open(home, instance)?))
+    }));
     let folder = runtime_folder.to_owned();
     places.push(Candidate::new(StoreKind::RuntimeFile, move || {
         // No other system has a file system in memory that is always there.
         #[cfg(target_os = "linux")]
-        let folder = in_memory(&folder)?;
+        let folder = in_memory(&folder, Path::new("/dev/shm"), is_in_memory)?;
         Ok(Box::new(RuntimeFile::new(&folder)))
     }));
     places
@@ -132,25 +141,38 @@ pub(crate) fn candidates(
 ///
 /// Without `XDG_RUNTIME_DIR` the runtime folder is below `/tmp`, which may be on
 /// a disk; what is written there may be read from that disk years later.
+///
+/// # Errors
+///
+/// [`StoreError::OnDisk`] if neither it nor `shared` is in memory.
 #[cfg(target_os = "linux")]
-fn in_memory(folder: &Path) -> Result<PathBuf, StoreError> {
+fn in_memory(
+    folder: &Path,
+    shared: &Path,
+    backed: impl Fn(&Path) -> bool,
+) -> Result<PathBuf, StoreError> {
+    if backed(folder) {
+        return Ok(folder.to_owned());
+    }
+    if !backed(shared) {
+        let path = folder.to_owned();
+        return Err(StoreError::OnDisk { path });
+    }
+    let name = folder.file_name().unwrap_or_default();
+    let user = rustix::process::getuid().as_raw();
+    let base = shared.join(format!("stack-emulator-{user}"));
+    let other = base.join(name);
+    crate::paths::make_private_folder(&base)?;
+    crate::paths::make_private_folder(&other)?;
+    Ok(other)
+}
+
+#[cfg(target_os = "linux")]
+fn is_in_memory(path: &Path) -> bool {
     /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `statfs(2)`.
     const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
-    let backed = |path: &Path| {
-        rustix::fs::statfs(path)
-            .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind)))
-    };
-    let shared = Path::new("/dev/shm");
-    if !backed(folder) && backed(shared) {
-        let name = folder.file_name().unwrap_or_default();
-        let user = rustix::process::getuid().as_raw();
-        let base = shared.join(format!("stack-emulator-{user}"));
-        let other = base.join(name);
-        crate::paths::make_private_folder(&base)?;
-        crate::paths::make_private_folder(&other)?;
-        return Ok(other);
-    }
-    Ok(folder.to_owned())
+    rustix::fs::statfs(path)
+        .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| MEMORY.contains(&kind)))
 }
 
 /// A place that has been asked, or is about to be.
@@ -232,6 +254,8 @@ struct State {
     /// Best first.
     next: std::vec::IntoIter<Candidate>,
     instead_of_keychain: Option<String>,
+    /// That the values go into a file has been said.
+    file_told: bool,
     /// Where the last values are, if they are not where new ones are going.
     former: Option<Opened>,
     /// What the record says, as far as known.
@@ -296,6 +320,7 @@ impl Vault {
                 opened: first.begin()?,
                 next,
                 instead_of_keychain: None,
+                file_told: false,
                 former,
                 recorded,
             }),
@@ -353,7 +378,10 @@ impl Vault {
                 .ask("store", move |store| store.save(slot, &set))
                 .await;
             match answer {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    state.tell_of_file(reporter);
+                    return Ok(());
+                }
                 Err(error) => state.fall_back(error, reporter)?,
             }
         }
@@ -413,6 +441,17 @@ impl State {
         Ok(())
     }
 
+    /// Says once that the values are in a file, which nobody may have expected.
+    fn tell_of_file(&mut self, reporter: &dyn Reporter) {
+        if self.opened.kind == StoreKind::RuntimeFile
+            && !std::mem::replace(&mut self.file_told, true)
+            && let Some(warning) = self.place().warning()
+        {
+            let text = format!("{}.", capitalized(&warning));
+            reporter.report(Event::Warning(&text));
+        }
+    }
+
     /// Goes on with the next place, or gives up with `error`.
     fn fall_back(&mut self, error: StoreError, reporter: &dyn Reporter) -> Result<(), StoreError> {
         let Some(next) = self.next.next() else {
@@ -440,6 +479,7 @@ impl State {
                 error.hint().unwrap_or_default()
             )));
             self.instead_of_keychain = Some(reason);
+            self.file_told = next.kind == StoreKind::RuntimeFile;
         }
         self.opened = next;
         Ok(())

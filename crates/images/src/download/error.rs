@@ -100,8 +100,8 @@ impl DownloadError {
             Self::TooLarge { .. } => "download-too-large",
             Self::Digest { .. } => "download-digest",
             Self::Unstable { .. } => "download-unstable",
-            Self::Space { .. } => "disk-full",
-            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk-full",
+            Self::Space { .. } => "disk_full",
+            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
             Self::File { .. } => "file",
         }
     }

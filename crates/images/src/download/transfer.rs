@@ -274,7 +274,8 @@ impl<'a> Transfer<'a> {
         if coming > self.wanted.limit {
             return Err(self.too_large());
         }
-        self.check_space(coming.saturating_sub(partial.length()))?;
+        let missing = coming.saturating_sub(partial.length());
+        self.check_space(missing.saturating_add(self.wanted.besides))?;
         Ok(None)
     }
 

@@ -133,12 +133,10 @@ async fn resolve_pull_request(
     arch: Arch,
 ) -> Result<Resolved, ResolveError> {
     let pull = github.pull_request(repo, number).await?;
-    // The branch's name alone says little: a fork's may be called the same.
-    let is_ours = |run: &Run| {
-        run.head_repository.is_none()
-            || pull.head_repository.is_none()
-            || run.head_repository == pull.head_repository
-    };
+    // The branch's name alone says little: a fork's may be called the same. Once a
+    // fork is deleted, nothing tells which runs were of it.
+    let is_ours =
+        |run: &Run| run.head_repository.is_some() && run.head_repository == pull.head_repository;
     let of_commit = github
         .runs(repo, WORKFLOW, RunsOf::Commit(&pull.head_sha))
         .await?;

@@ -229,6 +229,28 @@ impl Store {
         )?)
     }
 
+    /// The settings for the guest beside `image`, whether they are there or not.
+    fn base_env_of(image: &Installed) -> PathBuf {
+        image.path.with_file_name(image.arch.base_env_name())
+    }
+
+    /// Whether `image` has settings for the guest.
+    pub fn has_base_env(&self, image: &Installed) -> bool {
+        Self::base_env_of(image).exists()
+    }
+
+    /// Gives an image the settings that it came without. An image that is not here
+    /// any more is left as it is.
+    pub fn put_base_env(&self, image: &Installed, text: &str) -> Result<(), StoreError> {
+        let _changing = self.change()?;
+        if !self.image_folder(image.digest).exists() {
+            return Ok(());
+        }
+        let path = Self::base_env_of(image);
+        record::replace(&path, text.as_bytes(), Durability::PowerCut)
+            .map_err(StoreError::file("write", &path))
+    }
+
     /// Removes an image and the names that stand for it. Returns the bytes that
     /// this freed; an image that is not here frees none.
     pub fn remove(&self, digest: Sha256Digest) -> Result<u64, StoreError> {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::fingerprint::{Content, Fingerprint};
 use crate::paths::{Home, InstanceName, InstancePaths};
 use crate::progress::{Event, Phase, Reporter, Silent};
-use crate::record;
+use crate::record::{self, Durability};
 use crate::snapshot::{Found, Sealed, Snapshot, SnapshotManifest};
 
 fn fingerprint() -> Fingerprint {
@@ -44,6 +44,8 @@ fn instance(dir: &Path) -> (InstancePaths, Snapshot) {
     let folder = paths.capture_in_progress();
     std::fs::create_dir_all(folder.root()).unwrap();
     drop(sources(folder.root(), &sample()));
+    std::fs::remove_file(folder.disk()).unwrap();
+    images::qcow2::create_overlay(&folder.disk(), Path::new("/image"), 1 << 30).unwrap();
     let sealed = |path: PathBuf| Sealed::of(&path).unwrap();
     let manifest = SnapshotManifest {
         id: "0123456789abcdef".into(),
@@ -100,6 +102,34 @@ fn a_snapshot_comes_back_as_a_new_one_of_the_same_content() {
         assert_eq!(mode & 0o077, 0, "{}", file.display());
     }
     assert!(!paths.capture_in_progress().root().exists());
+}
+
+#[test]
+fn a_disk_that_leads_elsewhere_is_not_restored() {
+    // Bytes of the header: features, encryption, virtual size, magic number.
+    let cases = [
+        (79, 4, "data is in another file"),
+        (35, 1, "encrypted"),
+        (79, 2, "corrupt"),
+        (28, 1, "not as large"),
+        (0, 0, "qcow2"),
+    ];
+    for (at, byte, problem) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, mut snapshot) = instance(dir.path());
+        let disk = File::options().write(true).open(snapshot.paths.disk());
+        disk.unwrap().write_all_at(&[byte], at).unwrap();
+        // As whoever means it would make the archive: all digests fit.
+        snapshot.manifest.disk = Sealed::of(&snapshot.paths.disk()).unwrap();
+        let manifest = snapshot.paths.manifest();
+        record::write(&manifest, &snapshot.manifest, Durability::ThisBoot).unwrap();
+        let to = dir.path().join("archive");
+        archive_snapshot(&snapshot, &to, &Job::unwatched()).unwrap();
+        let error = crate::error::chain(&restore(&to, &paths).unwrap_err());
+        assert!(error.contains(problem), "{error}");
+        assert!(!paths.capture_in_progress().root().exists());
+        assert_eq!(current(&paths).manifest.id, snapshot.manifest.id);
+    }
 }
 
 #[test]

@@ -6,6 +6,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::progress::Silent;
 
+/// Keeps the warnings.
+#[derive(Default)]
+struct Recording(std::sync::Mutex<Vec<String>>);
+
+impl Reporter for Recording {
+    fn report(&self, event: Event<'_>) {
+        if let Event::Warning(text) = event {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+    }
+}
+
 /// A store that answers a number of questions and then fails in its way.
 struct Scripted {
     kind: StoreKind,
@@ -87,11 +99,52 @@ fn places(dir: &Path, answers: usize, failure: Failure) -> Vec<Candidate> {
 
 /// What a start does with its values.
 async fn start(vault: &Vault) -> SecretSet {
+    start_telling(vault, &Silent).await
+}
+
+async fn start_telling(vault: &Vault, reporter: &dyn Reporter) -> SecretSet {
     let set = SecretSet::generate().unwrap();
-    vault.known(&Silent).await.unwrap();
-    vault.save(Slot::Pending, &set, &Silent).await.unwrap();
-    vault.promote(&set, &Silent).await.unwrap();
+    vault.known(reporter).await.unwrap();
+    vault.save(Slot::Pending, &set, reporter).await.unwrap();
+    vault.promote(&set, reporter).await.unwrap();
     set
+}
+
+#[tokio::test]
+async fn a_start_says_once_that_its_values_are_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for (skipped, wanted) in [(0, "keychain is locked"), (1, "neither a keychain")] {
+        let record = dir.path().join("secrets.json");
+        let places = places(dir.path(), 0, Failure::Locked);
+        let places = places.into_iter().skip(skipped).collect();
+        let said = Recording::default();
+        start_telling(&Vault::best(record, places).unwrap(), &said).await;
+        let said = said.0.into_inner().unwrap();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains(wanted) && said[0].contains("file in memory"));
+    }
+    // A keychain that works is nothing to speak of.
+    let record = dir.path().join("other.json");
+    let places = places(dir.path(), 99, Failure::Locked);
+    let said = Recording::default();
+    start_telling(&Vault::best(record, places).unwrap(), &said).await;
+    assert!(said.0.into_inner().unwrap().is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_secret_goes_to_a_folder_on_a_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, shared) = (dir.path().join("run/a1b2"), dir.path().join("shm"));
+    std::fs::create_dir(&shared).unwrap();
+    let chosen = |memory: &[&Path]| in_memory(&folder, &shared, |path| memory.contains(&path));
+    assert_eq!(chosen(&[&folder, &shared]).unwrap(), folder);
+    let other = chosen(&[&shared]).unwrap();
+    assert!(other.starts_with(&shared) && other.ends_with("a1b2") && other.is_dir());
+    let error = chosen(&[]).unwrap_err();
+    assert!(matches!(error, StoreError::OnDisk { .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("XDG_RUNTIME_DIR"));
+    assert!(!folder.exists(), "nothing is made there either");
 }
 
 #[tokio::test]
