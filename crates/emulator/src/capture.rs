@@ -213,9 +213,11 @@ impl Held<'_> {
             let state = folder.device_state();
             qemu::migration::capture_ignore_shared(monitor, &state, MIGRATION_LIMIT, |_| {})
                 .await
-                .map_err(|source| Error::Migration {
-                    action: "capture",
-                    source,
+                .map_err(|source| {
+                    self.or_disk_full(Error::Migration {
+                        action: "capture",
+                        source,
+                    })
                 })
         };
         watch.phase(Phase::Save, save).await?;

@@ -326,6 +326,22 @@ impl Held<'_> {
         }
     }
 
+    /// QEMU's own writes fail in its words alone, so the disk is looked at.
+    pub(crate) fn or_disk_full(&self, error: Error) -> Error {
+        match error {
+            Error::Migration { .. } | Error::QemuDied { .. } if self.is_disk_full() => {
+                self.disk_full()
+            }
+            error => error,
+        }
+    }
+
+    fn is_disk_full(&self) -> bool {
+        const NO_ROOM: u64 = 1 << 20;
+        rustix::fs::statvfs(self.emulator.paths.root())
+            .is_ok_and(|system| system.f_bavail * system.f_frsize < NO_ROOM)
+    }
+
     fn disk_full(&self) -> Error {
         Error::DiskFull {
             folder: self.emulator.paths.root().to_owned(),
@@ -335,13 +351,9 @@ impl Held<'_> {
     /// A write to a mapped memory file that finds no room kills QEMU without
     /// a word.
     fn why_qemu_died(&self) -> Error {
-        const NO_ROOM: u64 = 1 << 20;
-        match rustix::fs::statvfs(self.emulator.paths.root()) {
-            Ok(system) if system.f_bavail * system.f_frsize < NO_ROOM => self.disk_full(),
-            Ok(_) | Err(_) => Error::QemuDied {
-                log: self.emulator.paths.qemu_log(),
-            },
-        }
+        self.or_disk_full(Error::QemuDied {
+            log: self.emulator.paths.qemu_log(),
+        })
     }
 
     /// The machine on the session's disk, with the layers under it.
