@@ -241,7 +241,13 @@ pub enum Error {
         /// The image asked for.
         asked: PathBuf,
     },
-    /// What the session's disk lies on is gone or changed.
+    /// The image under the session is gone or changed.
+    #[error("the kept session's disk cannot be used: the image {} under it was replaced by another one, or removed", path.display())]
+    SessionImage {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// What the session's disk lies on is damaged.
     #[error("the kept session's disk cannot be used: {problem}")]
     SessionBase {
         /// What is missing.
@@ -329,7 +335,7 @@ impl Error {
             Self::Share(error) => error.code(),
             Self::Credentials(error) => error.code(),
             Self::OtherImage { .. } => "other_image",
-            Self::SessionBase { .. } => "session_base",
+            Self::SessionImage { .. } | Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
             Self::SnapshotDamaged { .. } => "snapshot_damaged",
             Self::SessionDamaged { .. } => "session_damaged",
@@ -383,8 +389,12 @@ impl Error {
             Self::OtherImage { .. } => {
                 "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
             }
-            Self::SessionBase { .. } => {
+            Self::SessionImage { .. } => {
                 "Put the image back, or drop the session with `stack-emulator reset`.".to_owned()
+            }
+            Self::SessionBase { .. } => {
+                "Put that file back from a copy, or drop the session with `stack-emulator reset`: what was done in it cannot be read without the file."
+                    .to_owned()
             }
             Self::NoSnapshot | Self::SnapshotDamaged { .. } => {
                 "Take a new one with `stack-emulator capture`.".to_owned()

@@ -502,6 +502,12 @@ impl Held<'_> {
     /// [`Emulator::prepare`], and keeps what is worth remembering.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let prepared = self.emulator.prepare().await?;
+        self.remember(&prepared)?;
+        Ok(prepared)
+    }
+
+    /// Keeps what is worth remembering of what was found.
+    pub(crate) fn remember(&self, prepared: &Prepared) -> Result<(), Error> {
         let home = &self.emulator.home;
         if let Some(digest) = home.image_store().digest_at(&prepared.image.path)
             && let Err(error) = home.image_store().touch(digest)
@@ -516,7 +522,7 @@ impl Held<'_> {
                 Durability::PowerCut,
             )?;
         }
-        Ok(prepared)
+        Ok(())
     }
 
     pub(crate) fn write_run(&self, record: &RunRecord) -> Result<(), Error> {

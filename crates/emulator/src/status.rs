@@ -312,7 +312,8 @@ impl Emulator {
             accelerator: None,
             snapshot,
             snapshot_damage,
-            session_kept: paths.session().disk().exists(),
+            // One that cannot be looked at is not dropped for that.
+            session_kept: paths.session().disk().try_exists().unwrap_or(true),
             image: self
                 .image
                 .clone()
