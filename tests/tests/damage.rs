@@ -286,7 +286,12 @@ const BESIDE_A_SESSION: [Damage; 9] = [
         "cold",
         &["snapshot.json", "damaged"],
     ),
-    ("nothing", |_, _| (), "continued", &[]),
+    (
+        "word of the image in use damaged",
+        |world, _| flip_digit(&world.instance().join("instance.json")),
+        "continued",
+        &[],
+    ),
 ];
 
 fn session(world: &World, name: &str) -> PathBuf {

@@ -212,6 +212,8 @@ fn a_damaged_run_record_leaves_no_qemu() {
     let world = World::captured();
     world.start();
     std::fs::write(world.instance().join("run.json"), "{}").unwrap();
+    let status = world.run(["status", "--json"]).json();
+    assert_eq!(status["state"], "interrupted", "{status}");
     let run = world.run(["stop", "--json"]).ok();
     assert!(run.stderr.contains("damaged"), "{}", run.stderr);
     assert!(world.qemu_processes().is_empty());

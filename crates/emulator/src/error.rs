@@ -1,5 +1,7 @@
 //! What can go wrong with an operation, with a stable code and a remedy.
 
+mod remedy;
+
 use std::path::PathBuf;
 
 use crate::lock::LockError;
@@ -408,6 +410,7 @@ impl Error {
                 crate::variables::READY_TIMEOUT
             ),
             Self::DiskFull { .. } => make_room(),
+            Self::Record(error) => remedy::of(error),
             Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
@@ -429,7 +432,6 @@ impl Error {
             | Self::Accelerator(_)
             | Self::Image(_)
             | Self::ImageStore(_)
-            | Self::Record(_)
             | Self::UnknownService { .. }
             | Self::Limit { .. }
             | Self::File { .. }

@@ -17,7 +17,7 @@ mod base;
 use images::FileStamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::base::Base;
+pub(crate) use self::base::{Base, backing};
 
 use crate::fingerprint::{Content, Fingerprint};
 use crate::paths::SessionPaths;
