@@ -163,6 +163,8 @@ fn a_damaged_snapshot_starts_cold_and_says_why() {
         "a cold boot rotates as well"
     );
     assert_eq!(try_client_key(&world.secret("pck")), 200);
+    let remedy = started["start"]["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("stack-emulator capture"), "{started}");
     world.discard();
     world.run(["capture", "--json"]).ok();
     assert_eq!(world.start()["start"]["kind"], "resumed");
@@ -208,6 +210,7 @@ fn damage_that_a_start_runs_into_is_found_and_remembered() {
         reason.contains("the snapshot is damaged") && reason.contains("ram.raw"),
         "{reason}"
     );
+    assert_ne!(started["start"]["remedy"], Value::Null, "{started}");
     let status = world.run(["status", "--json"]).ok().json();
     let damage = status["snapshot_damage"].as_str().unwrap();
     assert!(damage.contains("ram.raw"), "{status}");

@@ -171,7 +171,8 @@ impl Held<'_> {
             .await?;
         let prober = Prober::new()?;
         let work = async {
-            let mut guest = self.wake(prepared, &running, &origin, &mut watch).await?;
+            // Each resume sets the clock anew, so a rough one will do here.
+            let (mut guest, _) = self.wake(prepared, &running, &origin, &mut watch).await?;
             let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
             watch.phase(Phase::Ready, ready).await?;
             let cold_boot_ms = watch.total_ms();

@@ -16,10 +16,15 @@ use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::session::{self, SessionRecord};
+use crate::snapshot::KnownDamage;
 use crate::status::{Health, ServiceStatus, SnapshotInfo};
 use crate::variables;
 use crate::verify::Suspects;
 use crate::vm::Origin;
+
+/// What to do about a snapshot that no start can use any more.
+const NEW_SNAPSHOT: &str =
+    "Once it is stopped, `stack-emulator capture` takes a new snapshot, and starts are fast again.";
 
 /// What a start reports.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +50,11 @@ pub struct StartDetails {
     pub kind: StartKind,
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
+    /// What makes later starts fast again; `null` if nothing has to be done.
+    pub remedy: Option<String>,
+    /// By how many milliseconds the guest's clock is ahead of this host's, if
+    /// it could not be set to within 100 of it; else `null`.
+    pub clock_off_ms: Option<i64>,
     /// From the call to the proof of readiness, in milliseconds. Does not
     /// count a pull or a capture that had to come first.
     pub total_ms: f64,
@@ -192,10 +202,17 @@ impl Held<'_> {
         watch
             .reporter()
             .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
-        let ground = match ground.kind {
+        // Noted just now, if the snapshot was found to be damaged.
+        let found = ground.snapshot.as_ref().and_then(|id| {
+            let snapshot = self.emulator.paths.snapshot(id);
+            KnownDamage::at(&snapshot.known_damage())
+        });
+        let snapshot_damaged = ground.snapshot_damaged || found.is_some();
+        let mut ground = match ground.kind {
             StartKind::Continued => cold_session(&self, prepared, reason.clone())?,
             StartKind::Resumed | StartKind::Cold => cold_fresh(&self, prepared, reason.clone())?,
         };
+        ground.snapshot_damaged = snapshot_damaged;
         match self.attempt(prepared, &ground, &mut watch).await {
             Ok(vm) => Ok(self.report(&vm, watch.reporter())),
             Err(error) => {
@@ -289,23 +306,28 @@ impl Held<'_> {
                 // memory no longer fits it.
                 session::consume(&session)?;
             }
-            let mut guest = self.wake(prepared, &running, &ground.origin, watch).await?;
+            let woken = self.wake(prepared, &running, &ground.origin, watch);
+            let (mut guest, off_ms) = woken.await?;
             self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
                 .await?;
+            let clock_off_ms = Self::settle_clock(&mut guest, off_ms, watch).await?;
             drop(guest);
             if !ground.fresh_disk {
                 let (monitor, sockets) = (&running.monitor, &running.sockets);
                 folders::attach_all(paths, monitor, sockets, watch.reporter()).await?;
             }
-            Ok(())
+            Ok(clock_off_ms)
         };
         let work = Self::without_reset(&running, &ground.origin, work);
         // On the heap: every operation on the way here would be as large.
-        self.while_alive(prepared, &running, Box::pin(work)).await?;
+        let work = self.while_alive(prepared, &running, Box::pin(work));
+        let clock_off_ms = work.await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,
             fallback_reason: ground.reason.clone(),
+            snapshot_damaged: ground.snapshot_damaged,
+            clock_off_ms,
             started_at_ms: now_ms(),
             total_ms: watch.total_ms(),
             phases: watch.times(),
@@ -394,6 +416,9 @@ fn report(
         start: StartDetails {
             kind: vm.kind,
             fallback_reason: vm.fallback_reason.clone(),
+            remedy: (vm.kind == StartKind::Cold && vm.snapshot_damaged)
+                .then(|| NEW_SNAPSHOT.to_owned()),
+            clock_off_ms: vm.clock_off_ms,
             total_ms: vm.total_ms,
             phases: vm.phases.clone(),
             rotated: vm.rotated,

@@ -122,14 +122,15 @@ impl Held<'_> {
         }
     }
 
-    /// Lets a loaded machine run, then sets its clock.
+    /// Lets a loaded machine run, then sets its clock. Says by how many
+    /// milliseconds that is still off, if it is too many.
     pub(crate) async fn wake(
         &self,
         prepared: &Prepared,
         running: &Running,
         origin: &Origin,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<Guest, Error> {
+    ) -> Result<(Guest, Option<i64>), Error> {
         let ready = self.emulator.settings.ready_timeout;
         let mut guest = match origin {
             Origin::Boot(_) => {
@@ -144,13 +145,27 @@ impl Held<'_> {
                 watch.phase(Phase::Agent, resumed).await?
             }
         };
-        let clock = watch.phase(Phase::Clock, guest.set_clock()).await?;
-        if let Some(off_ms) = clock {
+        let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
+        Ok((guest, off_ms))
+    }
+
+    /// Sets a clock again that was `off_ms` off while the guest came up, when it
+    /// was too busy to answer at once; says so if it still is.
+    pub(crate) async fn settle_clock(
+        guest: &mut Guest,
+        off_ms: Option<i64>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<i64>, Error> {
+        if off_ms.is_none() {
+            return Ok(None);
+        }
+        let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
+        if let Some(off_ms) = off_ms {
             watch.reporter().report(Event::Warning(&format!(
                 "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
             )));
         }
-        Ok(guest)
+        Ok(off_ms)
     }
 
     /// Lets a machine with loaded state run and waits for its first answer, by

@@ -23,6 +23,8 @@ pub(super) struct Ground {
     pub fresh_disk: bool,
     pub kind: StartKind,
     pub reason: Option<String>,
+    /// The snapshot in use is one that no start can use any more.
+    pub snapshot_damaged: bool,
     /// What the session's memory was when it was saved, if that is loaded.
     pub saved: Option<SavedRecord>,
 }
@@ -70,6 +72,7 @@ pub(super) async fn plan<'a>(
             }
         }
     };
+    let damaged = matches!(snapshot_on_disk, SnapshotOnDisk::Damaged(_));
     let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
     tracing::debug!(?plan, "planned the start");
     let mut ground = match (plan, found) {
@@ -94,6 +97,7 @@ pub(super) async fn plan<'a>(
         }
     };
     ground.reason = ground.reason.or(lost);
+    ground.snapshot_damaged = damaged;
     Ok((ground, watch))
 }
 
@@ -122,6 +126,7 @@ fn resume(snapshot: &Snapshot) -> Ground {
         fresh_disk: true,
         kind: StartKind::Resumed,
         reason: None,
+        snapshot_damaged: false,
         saved: None,
     }
 }
@@ -154,6 +159,7 @@ fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Erro
         fresh_disk: false,
         kind: StartKind::Continued,
         reason: None,
+        snapshot_damaged: false,
     })
 }
 
@@ -170,6 +176,7 @@ pub(super) fn cold_session(
         fresh_disk: false,
         kind: StartKind::Cold,
         reason: Some(reason),
+        snapshot_damaged: false,
         saved: None,
     })
 }
@@ -186,6 +193,7 @@ pub(super) fn cold_fresh(
         fresh_disk: true,
         kind: StartKind::Cold,
         reason: Some(reason),
+        snapshot_damaged: false,
         saved: None,
     })
 }
