@@ -491,3 +491,15 @@ pub fn try_client_key(key: &str) -> u16 {
     ];
     get("/api/v1/projects/current", &headers).0
 }
+
+/// Leaves something in the guest that [`read_the_note`] finds wherever the session's disk was kept.
+#[track_caller]
+pub fn leave_a_note(world: &World) {
+    let script = "echo kept > /var/tmp/note; sync";
+    assert_eq!(world.in_guest("/bin/sh", &["-c", script]).0, 0);
+}
+
+/// What [`leave_a_note`] left: `kept` and a line's end.
+pub fn read_the_note(world: &World) -> String {
+    world.in_guest("/bin/cat", &["/var/tmp/note"]).1
+}

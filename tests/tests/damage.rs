@@ -9,9 +9,17 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use e2e::{PLACEHOLDER_PCK, World, image, ports, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, image, leave_a_note, ports, read_the_note, try_client_key};
+use serde_json::Value;
+
+/// Why a start was not the fastest kind.
+fn reason(started: &Value) -> &str {
+    started["start"]["fallback_reason"]
+        .as_str()
+        .unwrap_or_default()
+}
 
 fn flip(path: &Path, at: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
@@ -102,22 +110,38 @@ fn every_damage_is_named_before_qemu_starts() {
     }
 }
 
+/// Files of the same machine and of another moment: nothing but their content is wrong.
 #[test]
-fn a_swapped_device_state_is_named() {
+fn a_snapshot_s_file_that_is_another_one_s_is_named_and_not_loaded() {
     let world = World::captured();
-    let path = world.snapshot().join("device.state");
-    // Of the same length, and of another machine altogether.
-    let mut bytes = fs::read(&path).unwrap();
-    bytes.rotate_left(1);
-    fs::write(&path, bytes).unwrap();
-    let status = world.run(["status", "--json"]).fails_with(3).json();
-    assert!(
-        status["snapshot_damage"]
-            .as_str()
-            .unwrap()
-            .contains("device.state"),
-        "{status}"
-    );
+    let other = world.copy();
+    other.run(["capture", "--json"]).ok();
+    let (ours, others) = (world.snapshot(), other.snapshot());
+    let swap = |name: &str| {
+        let beside = others.join("beside");
+        fs::rename(ours.join(name), &beside).unwrap();
+        fs::rename(others.join(name), ours.join(name)).unwrap();
+        fs::rename(&beside, others.join(name)).unwrap();
+    };
+    for (name, named) in [
+        ("ram.raw", "ram.raw"),
+        ("device.state", "device.state"),
+        ("disk.qcow2", "disk.qcow2"),
+        // It is whole, and speaks of other files.
+        ("snapshot.json", "device.state"),
+    ] {
+        swap(name);
+        let started = world.start();
+        assert_eq!(started["start"]["kind"], "cold", "{name}: {started}");
+        let reason = reason(&started);
+        assert!(reason.contains(named), "{name}: {reason}");
+        let phases = started["start"]["phases"].as_array().unwrap();
+        assert!(phases.iter().all(|phase| phase["name"] != "load"), "{name}");
+        world.discard();
+        swap(name);
+    }
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    world.discard();
 }
 
 #[test]
@@ -139,6 +163,8 @@ fn a_damaged_snapshot_starts_cold_and_says_why() {
         "a cold boot rotates as well"
     );
     assert_eq!(try_client_key(&world.secret("pck")), 200);
+    let remedy = started["start"]["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("stack-emulator capture"), "{started}");
     world.discard();
     world.run(["capture", "--json"]).ok();
     assert_eq!(world.start()["start"]["kind"], "resumed");
@@ -184,6 +210,7 @@ fn damage_that_a_start_runs_into_is_found_and_remembered() {
         reason.contains("the snapshot is damaged") && reason.contains("ram.raw"),
         "{reason}"
     );
+    assert_ne!(started["start"]["remedy"], Value::Null, "{started}");
     let status = world.run(["status", "--json"]).ok().json();
     let damage = status["snapshot_damage"].as_str().unwrap();
     assert!(damage.contains("ram.raw"), "{status}");
@@ -200,29 +227,150 @@ fn damage_that_a_start_runs_into_is_found_and_remembered() {
     world.discard();
 }
 
+/// What is wrong beside the disk of a kept session, and what a start says of it.
+type Damage = (
+    &'static str,
+    fn(&World, &Path),
+    &'static str,
+    &'static [&'static str],
+);
+
+const BESIDE_A_SESSION: [Damage; 9] = [
+    (
+        "memory cut short",
+        |world, _| truncate(&session(world, "ram.mapped")),
+        "cold",
+        &["ram.mapped", "bytes"],
+    ),
+    (
+        "memory of an earlier stop",
+        |world, earlier| replace(&session(world, "ram.mapped"), &earlier.join("ram.mapped")),
+        "cold",
+        &["ram.mapped"],
+    ),
+    (
+        "word of the save damaged",
+        |world, _| flip_digit(&session(world, "saved.json")),
+        "cold",
+        &["saved.json", "damaged"],
+    ),
+    (
+        "word of an earlier save",
+        |world, earlier| replace(&session(world, "saved.json"), &earlier.join("saved.json")),
+        "cold",
+        &["its disk was changed after the save"],
+    ),
+    (
+        "word of the disk damaged",
+        |world, _| truncate(&session(world, "session.json")),
+        "cold",
+        &["session.json", "damaged"],
+    ),
+    (
+        "word of the disk missing",
+        |world, _| fs::remove_file(session(world, "session.json")).unwrap(),
+        "cold",
+        &["session.json", "cannot read"],
+    ),
+    (
+        "word of another session's disk",
+        |world, earlier| {
+            replace(
+                &session(world, "session.json"),
+                &earlier.join("session.json"),
+            );
+        },
+        "cold",
+        &["session.json", "of another session"],
+    ),
+    (
+        "snapshot's word damaged",
+        |world, _| flip_digit(&world.snapshot().join("snapshot.json")),
+        "cold",
+        &["snapshot.json", "damaged"],
+    ),
+    (
+        "word of the image in use damaged",
+        |world, _| flip_digit(&world.instance().join("instance.json")),
+        "continued",
+        &[],
+    ),
+];
+
+fn session(world: &World, name: &str) -> PathBuf {
+    world.instance().join("session").join(name)
+}
+
+/// Puts another file in the place of `path`; both stay files of their own.
+fn replace(path: &Path, by: &Path) {
+    fs::remove_file(path).unwrap();
+    fs::copy(by, path).unwrap();
+}
+
+/// Changes one digit in the last half of a record.
+fn flip_digit(path: &Path) {
+    let text = fs::read(path).unwrap();
+    let at = text.iter().rposition(u8::is_ascii_digit).unwrap();
+    flip(path, at as u64);
+}
+
 #[test]
-fn a_session_whose_memory_is_damaged_keeps_its_data() {
-    let world = World::captured();
-    world.start();
-    assert_eq!(
-        world
-            .in_guest("/bin/sh", &["-c", "echo kept > /var/tmp/note"])
-            .0,
-        0
-    );
+fn a_kept_session_keeps_its_data_whatever_is_damaged_beside_it() {
+    let mut world = World::captured();
+    let earlier = world.user_home().join("earlier");
+    fs::create_dir(&earlier).unwrap();
+    // A session on the image itself, for its record alone: no more of it is waited for.
+    world.set("EMULATOR_NO_SNAPSHOT", "1");
+    let mut other = world.spawn(["start", "--json"]);
+    let record = session(&world, "session.json");
+    while fs::copy(&record, earlier.join("session.json")).is_err() {
+        assert!(other.try_wait().unwrap().is_none(), "it ended too early");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    other.kill().unwrap();
+    other.wait().unwrap();
+    world.unset("EMULATOR_NO_SNAPSHOT");
+
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    leave_a_note(&world);
+    assert_eq!(world.stop()["session"], "saved");
+    for name in ["ram.mapped", "saved.json"] {
+        fs::hard_link(session(&world, name), earlier.join(name)).unwrap();
+    }
+    assert_eq!(world.start()["start"]["kind"], "continued");
     world.stop();
-    truncate(&world.instance().join("session/ram.mapped"));
+    let manifest = world.snapshot().join("snapshot.json");
+    let manifest_as_it_was = fs::read(&manifest).unwrap();
+    for (what, damage, kind, named) in BESIDE_A_SESSION {
+        damage(&world, &earlier);
+        let started = world.start();
+        assert_eq!(started["start"]["kind"], kind, "{what}: {started}");
+        let reason = reason(&started);
+        for word in named {
+            assert!(reason.contains(word), "{what}: {reason}");
+        }
+        assert_eq!(read_the_note(&world), "kept\n", "{what}");
+        assert_eq!(try_client_key(PLACEHOLDER_PCK), 401, "{what}");
+        fs::write(&manifest, &manifest_as_it_was).unwrap();
+        assert_eq!(world.stop()["session"], "saved", "{what}");
+    }
+    world.set("EMULATOR_RAM", "3072");
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
-    assert!(
-        started["start"]["fallback_reason"]
-            .as_str()
-            .unwrap()
-            .contains("ram.mapped"),
-        "{started}"
-    );
-    assert_eq!(world.in_guest("/bin/cat", &["/var/tmp/note"]).1, "kept\n");
-    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
+    let said = reason(&started);
+    assert!(said.contains("4096 MiB and is now 3072 MiB"), "{said}");
+    assert_eq!(read_the_note(&world), "kept\n");
+    world.stop();
+    world.unset("EMULATOR_RAM");
+
+    // Only without the disk is there nothing to keep, and that is said.
+    fs::remove_file(session(&world, "disk.qcow2")).unwrap();
+    let run = world.run(["start", "--json"]).ok();
+    let started = run.json();
+    assert_eq!(started["start"]["kind"], "resumed", "{started}");
+    let said = reason(&started);
+    assert!(said.contains("disk.qcow2 is gone"), "{said}");
+    assert!(run.stderr.contains("is lost"), "{}", run.stderr);
     world.discard();
 }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use e2e::{PLACEHOLDER_PCK, World, guest, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, guest, leave_a_note, read_the_note, try_client_key};
 
 /// The QEMU of this machine.
 fn real_qemu() -> String {
@@ -44,6 +44,42 @@ fn a_full_disk_ends_a_capture_and_leaves_nothing() {
     world.disk().resize(2048);
     assert_eq!(world.start()["start"]["kind"], "resumed");
     world.discard();
+
+    // Whatever it is that finds no room says so, and nobody is kept from dropping things.
+    fill(&world, "filler");
+    let run = world.run(["start", "--json"]);
+    assert_eq!(run.error_code(), "disk_full", "{}", run.stdout);
+    assert!(run.stdout.contains("Make room"), "{}", run.stdout);
+    world.discard();
+    fs::remove_file(
+        world
+            .disk()
+            .seen_from_outside(&world.emulator_home.join("filler")),
+    )
+    .unwrap();
+
+    // So does a stop that cannot save: the guest is shut down, and its disk is kept.
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    leave_a_note(&world);
+    let mib = world.disk().used() >> 20;
+    world.disk().resize(mib + 24);
+    let stopped = world.stop();
+    assert_eq!(stopped["session"], "disk_kept", "{stopped}");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.contains("is full"), "{reason}");
+    world.disk().resize(2048);
+    assert_eq!(world.start()["start"]["kind"], "cold");
+    assert_eq!(read_the_note(&world), "kept\n");
+    world.discard();
+}
+
+/// Fills the disk to its last byte.
+fn fill(world: &World, name: &str) {
+    let path = world.emulator_home.join(name);
+    let filler = world.disk().seen_from_outside(&path);
+    let mut file = fs::File::create(filler).unwrap();
+    let block = vec![0; 64 << 10];
+    while std::io::Write::write_all(&mut file, &block).is_ok() {}
 }
 
 #[test]

@@ -10,7 +10,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 
-use e2e::{PLACEHOLDER_PCK, World, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, leave_a_note, read_the_note, try_client_key};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts the command and waits until it says `moment`, as `Begin(Rotate)`;
@@ -53,15 +53,6 @@ fn recovers(world: &World) -> String {
     started["start"]["kind"].as_str().unwrap().to_owned()
 }
 
-fn leave_a_note(world: &World) {
-    let script = "echo kept > /var/tmp/note; sync";
-    assert_eq!(world.in_guest("/bin/sh", &["-c", script]).0, 0);
-}
-
-fn read_the_note(world: &World) -> String {
-    world.in_guest("/bin/cat", &["/var/tmp/note"]).1
-}
-
 #[test]
 fn our_process_killed_in_each_phase_of_a_start() {
     let world = World::captured();
@@ -77,8 +68,9 @@ fn our_process_killed_in_each_phase_of_a_start() {
         "End(Ready",
     ] {
         kill_at(&world, &["start"], moment);
-        // A command that was killed in its last microseconds has started the emulator.
-        recovers(&world);
+        // A command that was killed in its last microseconds has started the emulator. Else nothing is left that
+        // could be taken for a session.
+        assert_eq!(recovers(&world), "resumed", "{moment}");
         world.discard();
         assert!(world.qemu_processes().is_empty(), "{moment}");
     }
@@ -220,6 +212,8 @@ fn a_damaged_run_record_leaves_no_qemu() {
     let world = World::captured();
     world.start();
     std::fs::write(world.instance().join("run.json"), "{}").unwrap();
+    let status = world.run(["status", "--json"]).json();
+    assert_eq!(status["state"], "interrupted", "{status}");
     let run = world.run(["stop", "--json"]).ok();
     assert!(run.stderr.contains("damaged"), "{}", run.stderr);
     assert!(world.qemu_processes().is_empty());

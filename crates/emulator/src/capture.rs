@@ -171,7 +171,8 @@ impl Held<'_> {
             .await?;
         let prober = Prober::new()?;
         let work = async {
-            let mut guest = self.wake(prepared, &running, &origin, &mut watch).await?;
+            // Each resume sets the clock anew, so a rough one will do here.
+            let (mut guest, _) = self.wake(prepared, &running, &origin, &mut watch).await?;
             let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
             watch.phase(Phase::Ready, ready).await?;
             let cold_boot_ms = watch.total_ms();
@@ -213,9 +214,11 @@ impl Held<'_> {
             let state = folder.device_state();
             qemu::migration::capture_ignore_shared(monitor, &state, MIGRATION_LIMIT, |_| {})
                 .await
-                .map_err(|source| Error::Migration {
-                    action: "capture",
-                    source,
+                .map_err(|source| {
+                    self.or_disk_full(Error::Migration {
+                        action: "capture",
+                        source,
+                    })
                 })
         };
         watch.phase(Phase::Save, save).await?;

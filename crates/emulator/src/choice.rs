@@ -14,7 +14,7 @@ use crate::policy::Life;
 use crate::progress::Reporter;
 use crate::record::{self, Durability};
 use crate::run::InstanceRecord;
-use crate::session::SessionRecord;
+use crate::session::Base;
 use crate::snapshot::{Found, Snapshot};
 
 /// What a choice of an image reports.
@@ -27,11 +27,18 @@ pub struct UseReport {
 }
 
 impl Emulator {
-    /// The image to use: the one named, else the one chosen or used last, else
-    /// the one that was put in place by hand, else of those that were pulled the
-    /// one that any instance used last. Need not exist.
+    /// The image to use: the one named, else the kept session's, else the one
+    /// chosen or used last, else the one that was put in place by hand, else of
+    /// those that were pulled the one that any instance used last. Need not exist.
     pub(crate) fn image_to_use(&self, remembered: &InstanceRecord) -> PathBuf {
         let default = self.home.default_image(self.settings.arch);
+        let kept = || {
+            // A session that cannot be understood is the start's to report.
+            let base = Base::of(&self.home, &self.name).ok()??;
+            let chosen = remembered.image_content.as_ref();
+            let is_chosen = chosen.is_some_and(|chosen| Some(chosen.sha256) == base.image);
+            (!is_chosen && base.image_path.exists()).then_some(base.image_path)
+        };
         let chosen = || Some(self.home.path().join(remembered.image.as_ref()?));
         let placed = || default.exists().then(|| default.clone());
         let pulled = || {
@@ -41,7 +48,7 @@ impl Emulator {
             let latest = ours.max_by_key(images::store::Installed::last_needed_at_ms)?;
             Some(latest.path)
         };
-        let image = self.image.clone().or_else(chosen);
+        let image = self.image.clone().or_else(kept).or_else(chosen);
         image.or_else(placed).or_else(pulled).unwrap_or(default)
     }
 
@@ -143,12 +150,11 @@ impl Held<'_> {
 
     /// Refuses if what the instance has now belongs to another image.
     fn check_no_session(&self, image: Option<&Installed>) -> Result<(), Error> {
-        let session: Option<SessionRecord> =
-            record::read_optional(&self.emulator.paths.session().record())?;
-        let Some(session) = session else {
+        let emulator = self.emulator;
+        let Some(session) = Base::of(&emulator.home, &emulator.name)? else {
             return Ok(());
         };
-        if image.is_some_and(|image| image.digest == session.image.sha256) {
+        if image.is_some_and(|image| Some(image.digest) == session.image) {
             return Ok(());
         }
         Err(match self.life() {

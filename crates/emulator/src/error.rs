@@ -1,5 +1,7 @@
 //! What can go wrong with an operation, with a stable code and a remedy.
 
+mod remedy;
+
 use std::path::PathBuf;
 
 use crate::lock::LockError;
@@ -241,7 +243,13 @@ pub enum Error {
         /// The image asked for.
         asked: PathBuf,
     },
-    /// What the session's disk lies on is gone or changed.
+    /// The image under the session is gone or changed.
+    #[error("the kept session's disk cannot be used: the image {} under it was replaced by another one, or removed", path.display())]
+    SessionImage {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// What the session's disk lies on is damaged.
     #[error("the kept session's disk cannot be used: {problem}")]
     SessionBase {
         /// What is missing.
@@ -282,6 +290,9 @@ pub enum Error {
 impl Error {
     /// A stable code for programs.
     pub fn code(&self) -> &'static str {
+        if self.found_no_room() {
+            return "disk_full";
+        }
         match self {
             Self::Folder(_) => "folder",
             Self::Lock(LockError::Busy { .. }) => "busy",
@@ -326,7 +337,7 @@ impl Error {
             Self::Share(error) => error.code(),
             Self::Credentials(error) => error.code(),
             Self::OtherImage { .. } => "other_image",
-            Self::SessionBase { .. } => "session_base",
+            Self::SessionImage { .. } | Self::SessionBase { .. } => "session_base",
             Self::NoSnapshot => "no_snapshot",
             Self::SnapshotDamaged { .. } => "snapshot_damaged",
             Self::SessionDamaged { .. } => "session_damaged",
@@ -337,6 +348,9 @@ impl Error {
 
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
+        if self.found_no_room() {
+            return Some(make_room());
+        }
         Some(match self {
             Self::Lock(LockError::Busy { .. }) => "Wait for it, or end that process.".to_owned(),
             Self::NoImage { .. } => {
@@ -377,8 +391,12 @@ impl Error {
             Self::OtherImage { .. } => {
                 "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
             }
-            Self::SessionBase { .. } => {
+            Self::SessionImage { .. } => {
                 "Put the image back, or drop the session with `stack-emulator reset`.".to_owned()
+            }
+            Self::SessionBase { .. } => {
+                "Put that file back from a copy, or drop the session with `stack-emulator reset`: what was done in it cannot be read without the file."
+                    .to_owned()
             }
             Self::NoSnapshot | Self::SnapshotDamaged { .. } => {
                 "Take a new one with `stack-emulator capture`.".to_owned()
@@ -391,10 +409,8 @@ impl Error {
                 "See `stack-emulator logs`; if the machine is slow, give it more time with {}.",
                 crate::variables::READY_TIMEOUT
             ),
-            Self::DiskFull { .. } => format!(
-                "Make room there, or keep the emulator elsewhere with {}; then try again.",
-                crate::variables::HOME
-            ),
+            Self::DiskFull { .. } => make_room(),
+            Self::Record(error) => remedy::of(error),
             Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
@@ -416,7 +432,6 @@ impl Error {
             | Self::Accelerator(_)
             | Self::Image(_)
             | Self::ImageStore(_)
-            | Self::Record(_)
             | Self::UnknownService { .. }
             | Self::Limit { .. }
             | Self::File { .. }
@@ -429,6 +444,12 @@ impl Error {
             | Self::Process(_)
             | Self::Stop(_) => return None,
         })
+    }
+
+    /// Whether a file of ours, whichever it was, found no room on the disk.
+    fn found_no_room(&self) -> bool {
+        // What is downloaded has codes of its own.
+        !matches!(self, Self::Pull(_)) && is_no_room(self)
     }
 
     /// The accelerator that failed, if that was the reason.
@@ -466,6 +487,30 @@ impl From<crate::pull::PullError> for Error {
     }
 }
 
+/// Whether the system's word in `error` or its causes is that a disk is full.
+fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::{Error as IoError, ErrorKind};
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let kind = cause.downcast_ref().map(IoError::kind);
+        if matches!(
+            kind,
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        ) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+fn make_room() -> String {
+    format!(
+        "Make room there, or keep the emulator elsewhere with {}; then try again.",
+        crate::variables::HOME
+    )
+}
+
 /// How to have an image in use no more.
 fn release(uses: &[crate::installed::ImageUse]) -> String {
     use crate::installed::Tie;
@@ -500,4 +545,51 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error as IoError, ErrorKind};
+
+    use super::*;
+    use crate::record::RecordError;
+
+    #[test]
+    fn a_disk_that_is_full_is_known_by_whatever_was_written() {
+        let path = || PathBuf::from("/home/emulator/file");
+        let full = || IoError::from(ErrorKind::StorageFull);
+        let write = |source| RecordError::Write {
+            path: path(),
+            source,
+        };
+        let overlay = images::qcow2::OverlayError::Write {
+            path: path(),
+            source: full(),
+        };
+        let save = qemu::MigrationError::File {
+            operation: qemu::migration::Operation::Save,
+            file: path(),
+            source: full(),
+        };
+        let errors = [
+            Error::from(write(full())),
+            Error::file("sync", &path())(full()),
+            Error::from(overlay),
+            Error::Migration {
+                action: "save",
+                source: save,
+            },
+            Error::ColdFailed {
+                first: "it was damaged".into(),
+                source: Box::new(Error::from(write(full()))),
+            },
+            Error::file("write", &path())(IoError::from(ErrorKind::QuotaExceeded)),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), "disk_full", "{error}");
+            assert!(error.hint().unwrap().contains("Make room"), "{error}");
+        }
+        let other = Error::from(write(IoError::from(ErrorKind::PermissionDenied)));
+        assert_eq!(other.code(), "record");
+    }
 }

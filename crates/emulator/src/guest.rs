@@ -130,12 +130,13 @@ impl Off {
     ///
     /// A clock stays off on a host so busy that a question to the guest takes
     /// that long.
-    fn judge(self) -> Result<Option<i128>, GuestError> {
+    fn judge(self) -> Result<Option<i64>, GuestError> {
         let off_ms = self.nanoseconds / 1_000_000;
-        match off_ms.unsigned_abs() {
-            off if off < CLOCK_TOLERANCE.as_millis() => Ok(None),
-            off if off < CLOCK_LIMIT.as_millis() => Ok(Some(off_ms)),
-            _ => Err(GuestError::Clock { off_ms }),
+        let off = off_ms.unsigned_abs();
+        match i64::try_from(off_ms) {
+            _ if off < CLOCK_TOLERANCE.as_millis() => Ok(None),
+            Ok(off_ms) if off < CLOCK_LIMIT.as_millis() => Ok(Some(off_ms)),
+            Ok(_) | Err(_) => Err(GuestError::Clock { off_ms }),
         }
     }
 }
@@ -150,7 +151,7 @@ pub(crate) enum Guest {
 
 impl Guest {
     /// Sets the guest's clock to the host's, and checks it; see [`Off::judge`].
-    pub(crate) async fn set_clock(&mut self) -> Result<Option<i128>, GuestError> {
+    pub(crate) async fn set_clock(&mut self) -> Result<Option<i64>, GuestError> {
         let off = match self {
             Self::Resident(resident) => resident.set_clock().await?,
             Self::Agent(agent) => set_clock(agent).await?,
@@ -325,6 +326,18 @@ mod tests {
         let ssk = set.get(SecretName::Ssk).expose();
         let shown = presentable(format!("bad\n\x1b[31m value {ssk}!").as_bytes(), Some(&set));
         assert_eq!(shown, "bad [31m value [redacted]!");
+    }
+
+    #[test]
+    fn a_clock_is_good_or_off_or_fails_the_start() {
+        let judge = |ms: i128| {
+            let nanoseconds = ms * 1_000_000;
+            Off { nanoseconds }.judge()
+        };
+        assert!(matches!((judge(99), judge(-99)), (Ok(None), Ok(None))));
+        assert!(matches!(judge(100), Ok(Some(100))));
+        assert!(matches!(judge(-4999), Ok(Some(-4999))));
+        assert!(judge(5000).is_err() && judge(i128::from(i64::MAX)).is_err());
     }
 
     #[test]

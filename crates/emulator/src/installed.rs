@@ -24,7 +24,7 @@ use crate::progress::Reporter;
 use crate::pull::PullError;
 use crate::retention::{Kept, obsolete_snapshots};
 use crate::run::{InstanceRecord, Purpose, RunRecord};
-use crate::session::SessionRecord;
+use crate::session::Base;
 use crate::snapshot::Snapshot;
 use crate::status::SnapshotInfo;
 
@@ -134,7 +134,7 @@ pub(crate) struct Ties {
     pub instance: InstanceName,
     pub chosen: Option<Sha256Digest>,
     /// The image under the session's disk, and the snapshot, if it lies on one.
-    pub session: Option<(Sha256Digest, Option<String>)>,
+    pub session: Option<(Option<Sha256Digest>, Option<String>)>,
     pub running: bool,
 }
 
@@ -144,7 +144,8 @@ impl Ties {
         let paths = home.instance(name);
         let instance: InstanceRecord =
             record::read_optional(&paths.instance_record())?.unwrap_or_default();
-        let session: Option<SessionRecord> = record::read_optional(&paths.session().record())?;
+        let session = Base::of(home, name)?;
+        let chosen = chosen_digest(home, &instance);
         let run: Option<RunRecord> = record::read_optional(&paths.run_record())?;
         let running = match run {
             Some(run) if matches!(run.purpose, Purpose::Running(_) | Purpose::Saving(_)) => {
@@ -154,15 +155,19 @@ impl Ties {
         };
         Ok(Self {
             instance: name.clone(),
-            chosen: chosen_digest(home, &instance),
-            session: session.map(|session| (session.image.sha256, session.snapshot)),
+            chosen,
+            // One whose image is not known keeps the one that was used last.
+            session: session.map(|base| (base.image.or(chosen), base.snapshot)),
             running,
         })
     }
 
     /// What the instance has to do with `image`, if anything.
     pub(crate) fn with(&self, image: Sha256Digest) -> Option<ImageUse> {
-        let on_session = self.session.as_ref().is_some_and(|(of, _)| *of == image);
+        let on_session = self
+            .session
+            .as_ref()
+            .is_some_and(|(of, _)| *of == Some(image));
         let tie = if on_session && self.running {
             Tie::Running
         } else if on_session {
@@ -409,8 +414,7 @@ impl Emulator {
         let list = |ids: std::io::Result<Vec<String>>| {
             ids.map_err(Error::file("list", &paths.snapshots()))
         };
-        let session: Option<SessionRecord> = record::read_optional(&paths.session().record())?;
-        let session = session.and_then(|session| session.snapshot);
+        let session = Base::of(&self.home, &self.name)?.and_then(|base| base.snapshot);
         let current = Snapshot::current_id(paths);
         let mut installed = digests(&self.home.image_store())?;
         // One that was put there by hand is in no store.

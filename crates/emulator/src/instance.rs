@@ -27,10 +27,6 @@ use crate::{folders, ports, session};
 
 /// Root ports kept free for folders that are shared with a running VM.
 pub(crate) const SHARED_SLOTS: u8 = 8;
-/// Distance between the ports of one instance and the next.
-const PORT_STRIDE: u16 = 20;
-/// Instances that get ports of their own; further ones need the variables.
-const MOST_INSTANCES: u16 = 100;
 /// QEMU's answers on its monitor take milliseconds; this is for a machine that
 /// is swapping.
 pub(crate) const MONITOR_LIMIT: Duration = Duration::from_secs(20);
@@ -151,6 +147,7 @@ impl Emulator {
     async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<Held<'_>, Error> {
         let runtime_folder = self.paths.runtime_folder()?;
         let token = self.paths.token()?;
+        self.mend_instance_record(reporter)?;
         let running = self.recover(&token, reporter).await?;
         Ok(Held {
             emulator: self,
@@ -386,45 +383,6 @@ impl Emulator {
         Ok(prepared)
     }
 
-    /// What the instance remembers; a new one's first port offset.
-    pub(crate) fn remembered(&self) -> Result<InstanceRecord, Error> {
-        match record::read_optional(&self.paths.instance_record())? {
-            Some(remembered) => Ok(remembered),
-            None => Ok(InstanceRecord {
-                port_offset: self.choose_port_offset()?,
-                ..InstanceRecord::default()
-            }),
-        }
-    }
-
-    /// The default instance has the contract's ports; each further one has
-    /// ports of its own, so that both can run.
-    pub(crate) fn choose_port_offset(&self) -> Result<u16, Error> {
-        if self.name.is_default() {
-            return Ok(0);
-        }
-        let instances = self.home.instances();
-        let mut used = vec![0];
-        let entries = match std::fs::read_dir(&instances) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PORT_STRIDE),
-            entries => entries.map_err(Error::file("list", &instances))?,
-        };
-        for entry in entries {
-            let path = entry
-                .map_err(Error::file("list", &instances))?
-                .path()
-                .join("instance.json");
-            // Another instance's damaged record is that instance's trouble.
-            if let Ok(Some(other)) = record::read_optional::<InstanceRecord>(&path) {
-                used.push(other.port_offset);
-            }
-        }
-        let free = (1..=MOST_INSTANCES)
-            .map(|n| n * PORT_STRIDE)
-            .find(|offset| !used.contains(offset));
-        Ok(free.unwrap_or(PORT_STRIDE))
-    }
-
     fn check_size(&self, image: &Image) -> Result<(), Error> {
         let Some(manifest) = &image.manifest else {
             return Ok(());
@@ -502,6 +460,12 @@ impl Held<'_> {
     /// [`Emulator::prepare`], and keeps what is worth remembering.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let prepared = self.emulator.prepare().await?;
+        self.remember(&prepared)?;
+        Ok(prepared)
+    }
+
+    /// Keeps what is worth remembering of what was found.
+    pub(crate) fn remember(&self, prepared: &Prepared) -> Result<(), Error> {
         let home = &self.emulator.home;
         if let Some(digest) = home.image_store().digest_at(&prepared.image.path)
             && let Err(error) = home.image_store().touch(digest)
@@ -516,7 +480,7 @@ impl Held<'_> {
                 Durability::PowerCut,
             )?;
         }
-        Ok(prepared)
+        Ok(())
     }
 
     pub(crate) fn write_run(&self, record: &RunRecord) -> Result<(), Error> {

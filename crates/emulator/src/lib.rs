@@ -15,6 +15,7 @@
 //! | [`retention`] | what is kept and what goes: pure functions |
 //! | `vm` | bringing a machine up, rotating, proving |
 //! | `snapshot`, `session` | saved state, and what makes it safe to load |
+//! | `remembered` | what an instance remembers between runs |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`readiness`] | proof, by the ports that users use |
 //! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
@@ -64,6 +65,7 @@ pub mod prune;
 pub mod pull;
 pub mod quantity;
 pub mod readiness;
+mod remembered;
 pub mod retention;
 mod rotate;
 mod run;

@@ -102,7 +102,7 @@ impl Lock {
                 }
             }
         };
-        Self::note(file, command).map_err(error)
+        Ok(Self::noted(file, command))
     }
 
     /// Takes the lock at `path` if nobody has it.
@@ -113,21 +113,19 @@ impl Lock {
         };
         let file = open(path).map_err(error)?;
         match file.try_lock() {
-            Ok(()) => Self::note(file, command).map(Some).map_err(error),
+            Ok(()) => Ok(Some(Self::noted(file, command))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(source)) => Err(error(source)),
         }
     }
 
-    fn note(mut file: File, command: &str) -> std::io::Result<Self> {
-        let holder = Holder {
-            pid: std::process::id(),
-            command: command.to_owned(),
-        };
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(&serde_json::to_vec(&holder)?)?;
-        Ok(Self { _file: file })
+    /// Says in the file who has locked it. That only helps others to know: where
+    /// it cannot be written, on a disk that is full, the lock holds all the same.
+    fn noted(file: File, command: &str) -> Self {
+        if let Err(error) = note(&file, command) {
+            tracing::debug!(%error, "the lock does not say who holds it");
+        }
+        Self { _file: file }
     }
 
     /// Who holds the lock at `path` right now; `Ok(None)` if nobody does.
@@ -147,6 +145,16 @@ impl Lock {
             }
         }
     }
+}
+
+fn note(mut file: &File, command: &str) -> std::io::Result<()> {
+    let holder = Holder {
+        pid: std::process::id(),
+        command: command.to_owned(),
+    };
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&serde_json::to_vec(&holder)?)
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
@@ -174,6 +182,16 @@ fn read_holder(path: &Path) -> Option<Holder> {
 mod tests {
     use super::*;
     use crate::progress::Silent;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_lock_holds_where_its_note_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        // As on a disk that is full: no byte of it can be written.
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        drop(Lock::try_acquire(&path, "stop --discard").unwrap().unwrap());
+    }
 
     #[tokio::test]
     async fn the_second_waits_for_the_first_or_names_it() {

@@ -33,6 +33,13 @@ pub enum StartKind {
 pub(crate) struct RunningVm {
     pub kind: StartKind,
     pub fallback_reason: Option<String>,
+    /// Whether the snapshot in use is one that no start can use any more.
+    #[serde(default)]
+    pub snapshot_damaged: bool,
+    /// How far the guest's clock was off once all was ready, in milliseconds,
+    /// if that was too far.
+    #[serde(default)]
+    pub clock_off_ms: Option<i64>,
     /// Milliseconds since the Unix epoch.
     pub started_at_ms: u64,
     pub total_ms: f64,

@@ -12,8 +12,12 @@
 //! very disk it was saved with, so `saved.json` is gone, durably, before the
 //! guest executes its first instruction and may change that disk.
 
+mod base;
+
 use images::FileStamp;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::base::{Base, backing};
 
 use crate::fingerprint::{Content, Fingerprint};
 use crate::paths::SessionPaths;
@@ -59,11 +63,17 @@ impl Record for SavedRecord {
     const VERSION: u32 = 1;
 }
 
-/// Looks at what lies in the session folder, for [`crate::policy::plan_start`].
-pub(crate) fn look(paths: &SessionPaths, now: &Fingerprint, boot_id: &str) -> SessionOnDisk {
-    if !paths.disk().exists() {
+/// Looks at what lies in the session folder beside a disk on `base`, for
+/// [`crate::policy::plan_start`].
+pub(crate) fn look(
+    paths: &SessionPaths,
+    base: Option<&Base>,
+    now: &Fingerprint,
+    boot_id: &str,
+) -> SessionOnDisk {
+    let Some(base) = base else {
         return SessionOnDisk::None;
-    }
+    };
     let saved: SavedRecord = match record::read_optional(&paths.saved()) {
         Ok(None) => return SessionOnDisk::Disk,
         Ok(Some(saved)) => saved,
@@ -73,6 +83,10 @@ pub(crate) fn look(paths: &SessionPaths, now: &Fingerprint, boot_id: &str) -> Se
             };
         }
     };
+    if let Some(doubt) = &base.doubt {
+        let damage = format!("what its disk lies on is not known for sure ({doubt})");
+        return SessionOnDisk::SavedDamaged { damage };
+    }
     let disk_unchanged = FileStamp::of(&paths.disk()).is_ok_and(|stamp| stamp == saved.disk);
     if !disk_unchanged {
         let damage = "its disk was changed after the save".to_owned();
@@ -88,6 +102,18 @@ pub(crate) fn look(paths: &SessionPaths, now: &Fingerprint, boot_id: &str) -> Se
             mismatches: saved.fingerprint.mismatches(now),
         },
     }
+}
+
+/// What is left of a session whose disk is gone, in words; `None` if nothing is.
+pub(crate) fn lost_disk(paths: &SessionPaths) -> Option<String> {
+    let left = [paths.saved(), paths.ram()]
+        .into_iter()
+        .find(|path| path.try_exists().unwrap_or(true))?;
+    Some(format!(
+        "a session was kept, but its disk {} is gone; {} is of no use without it",
+        paths.disk().display(),
+        left.file_name().unwrap_or_default().to_string_lossy(),
+    ))
 }
 
 /// Takes back that the memory can be loaded. Durable when it returns.

@@ -1,28 +1,30 @@
 //! `start`: from whatever lies on disk to a running emulator with fresh secrets.
 
-use std::path::PathBuf;
+mod ground;
 
 use images::qcow2;
-use qemu::Ram;
 use serde::Serialize;
 
+use self::ground::{Ground, cold_fresh, cold_session, plan};
 use crate::error::{Error, chain};
 use crate::folders;
 use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
 use crate::paths::make_private_folder;
-use crate::policy::{
-    self, Admission, Request, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes,
-};
+use crate::policy::{self, Admission, Request};
 use crate::preferences::NO_ROTATION_WARNING;
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm, StartKind};
-use crate::session::{self, SavedRecord, SessionRecord};
-use crate::snapshot::{Found, Snapshot};
+use crate::session::{self, SessionRecord};
+use crate::snapshot::KnownDamage;
 use crate::status::{Health, ServiceStatus, SnapshotInfo};
 use crate::variables;
 use crate::verify::Suspects;
 use crate::vm::Origin;
+
+/// What to do about a snapshot that no start can use any more.
+const NEW_SNAPSHOT: &str =
+    "Once it is stopped, `stack-emulator capture` takes a new snapshot, and starts are fast again.";
 
 /// What a start reports.
 #[derive(Clone, Debug, Serialize)]
@@ -48,6 +50,11 @@ pub struct StartDetails {
     pub kind: StartKind,
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
+    /// What makes later starts fast again; `null` if nothing has to be done.
+    pub remedy: Option<String>,
+    /// By how many milliseconds the guest's clock is ahead of this host's, if
+    /// it could not be set to within 100 of it; else `null`.
+    pub clock_off_ms: Option<i64>,
     /// From the call to the proof of readiness, in milliseconds. Does not
     /// count a pull or a capture that had to come first.
     pub total_ms: f64,
@@ -55,19 +62,6 @@ pub struct StartDetails {
     pub phases: Vec<PhaseTime>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
-}
-
-/// What a start makes its session from.
-struct Ground {
-    origin: Origin,
-    snapshot: Option<String>,
-    config_iso: PathBuf,
-    /// Make a new disk; otherwise the session's own is used.
-    fresh_disk: bool,
-    kind: StartKind,
-    reason: Option<String>,
-    /// What the session's memory was when it was saved, if that is loaded.
-    saved: Option<SavedRecord>,
 }
 
 impl Emulator {
@@ -105,7 +99,8 @@ impl Emulator {
         held.pull_if_none(reporter).await?;
         // Only what follows counts as the start.
         let mut watch = Stopwatch::new(reporter);
-        let prepared = watch.phase(Phase::Prepare, held.prepare()).await?;
+        let prepare = held.prepare_with_session();
+        let (prepared, base) = watch.phase(Phase::Prepare, prepare).await?;
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
         Held::check_ports(&prepared.endpoints)?;
@@ -113,7 +108,7 @@ impl Emulator {
             // A keychain takes its time to be opened, while QEMU loads.
             held.vault()?;
         }
-        let (ground, watch) = plan(&held, &prepared, watch).await?;
+        let (ground, watch) = plan(&held, &prepared, base.as_ref(), watch).await?;
         held.start_on(&prepared, ground, watch).await
     }
 
@@ -187,171 +182,6 @@ impl Emulator {
     }
 }
 
-/// Decides what to start from; takes a snapshot if one is needed.
-async fn plan<'a>(
-    held: &Held<'_>,
-    prepared: &Prepared,
-    watch: Stopwatch<'a>,
-) -> Result<(Ground, Stopwatch<'a>), Error> {
-    let emulator = held.emulator;
-    let session = emulator.paths.session();
-    let on_disk = session::look(&session, &prepared.fingerprint, &prepared.boot_id);
-    let image = prepared.image_content.sha256;
-    let mut found = Snapshot::choose(&emulator.paths, &image)?;
-    let wishes = StartWishes {
-        no_snapshot: emulator.settings.no_snapshot,
-        force_capture: emulator.settings.force_capture,
-    };
-    let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
-    if wanted
-        && matches!(found, Found::None)
-        && let Some(snapshot) = held.unshelve(prepared, watch.reporter()).await?
-    {
-        found = Found::Whole(Box::new(snapshot));
-    }
-    let snapshot_on_disk = match &found {
-        Found::None => SnapshotOnDisk::None,
-        Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
-        Found::Whole(snapshot) => {
-            let mismatches = snapshot.mismatches(&prepared.fingerprint);
-            if mismatches.is_empty() {
-                SnapshotOnDisk::Ready
-            } else {
-                SnapshotOnDisk::Mismatched(mismatches)
-            }
-        }
-    };
-    let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
-    tracing::debug!(?plan, "planned the start");
-    let ground = match (plan, found) {
-        (StartPlan::Continue, _) => continue_session(held, prepared)?,
-        (StartPlan::ColdSession { reason }, _) => cold_session(held, prepared, reason)?,
-        (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
-        (StartPlan::Resume, Found::Whole(mut snapshot)) => {
-            snapshot.restamp()?;
-            snapshot.touch()?;
-            resume(&snapshot)
-        }
-        // Planned from `found` just above, so it is whole; taking a new one is
-        // right in any case.
-        (StartPlan::Resume, Found::None | Found::Damaged(_)) => {
-            capture_first(held, prepared, None, watch.reporter()).await?
-        }
-        (StartPlan::CaptureThenResume { reason }, _) => {
-            let ground = capture_first(held, prepared, reason, watch.reporter()).await?;
-            // The start proper begins now.
-            return Ok((ground, Stopwatch::new(watch.reporter())));
-        }
-    };
-    Ok((ground, watch))
-}
-
-async fn capture_first(
-    held: &Held<'_>,
-    prepared: &Prepared,
-    reason: Option<String>,
-    reporter: &dyn Reporter,
-) -> Result<Ground, Error> {
-    let why = reason
-        .as_deref()
-        .unwrap_or("this is the first start of this image");
-    reporter.report(Event::Notice(&format!("Taking a snapshot first: {why}.")));
-    let (snapshot, _) = held.capture(prepared, reporter).await?;
-    Ok(resume(&snapshot))
-}
-
-fn resume(snapshot: &Snapshot) -> Ground {
-    Ground {
-        origin: Origin::Snapshot {
-            ram: snapshot.paths.ram(),
-            device_state: snapshot.paths.device_state(),
-        },
-        snapshot: Some(snapshot.manifest.id.clone()),
-        config_iso: snapshot.paths.config_iso(),
-        fresh_disk: true,
-        kind: StartKind::Resumed,
-        reason: None,
-        saved: None,
-    }
-}
-
-/// What the session's disk lies on, checked to be there and unchanged.
-fn session_base(held: &Held<'_>, prepared: &Prepared) -> Result<SessionRecord, Error> {
-    let emulator = held.emulator;
-    let base: SessionRecord =
-        record::read(&emulator.paths.session().record()).map_err(|error| Error::SessionBase {
-            problem: format!("what it lies on is not known ({error})"),
-        })?;
-    if base.image.sha256 != prepared.image_content.sha256 {
-        if emulator.image.is_some() && base.image_path != prepared.image.path {
-            return Err(Error::OtherImage {
-                session: base.image_path,
-                asked: prepared.image.path.clone(),
-            });
-        }
-        let path = prepared.image.path.display();
-        return Err(Error::SessionBase {
-            problem: format!("the image {path} was replaced by another one"),
-        });
-    }
-    if let Some(id) = &base.snapshot {
-        let snapshot = Snapshot::open(&emulator.paths, id).map_err(|error| Error::SessionBase {
-            problem: format!("the snapshot under it is gone ({error})"),
-        })?;
-        if let Some(damage) = snapshot.manifest.disk.damage(&snapshot.paths.disk(), false) {
-            return Err(Error::SessionBase {
-                problem: format!("the snapshot under it is damaged: {damage}"),
-            });
-        }
-    }
-    Ok(base)
-}
-
-fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Error> {
-    let base = session_base(held, prepared)?;
-    let session = held.emulator.paths.session();
-    Ok(Ground {
-        origin: Origin::Session { ram: session.ram() },
-        saved: Some(record::read(&session.saved())?),
-        config_iso: write_config(held, prepared)?,
-        snapshot: base.snapshot,
-        fresh_disk: false,
-        kind: StartKind::Continued,
-        reason: None,
-    })
-}
-
-fn cold_session(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<Ground, Error> {
-    let base = session_base(held, prepared)?;
-    Ok(Ground {
-        origin: Origin::Boot(Ram::Private),
-        snapshot: base.snapshot,
-        config_iso: write_config(held, prepared)?,
-        fresh_disk: false,
-        kind: StartKind::Cold,
-        reason: Some(reason),
-        saved: None,
-    })
-}
-
-fn cold_fresh(held: &Held<'_>, prepared: &Prepared, reason: String) -> Result<Ground, Error> {
-    Ok(Ground {
-        origin: Origin::Boot(Ram::Private),
-        snapshot: None,
-        config_iso: write_config(held, prepared)?,
-        fresh_disk: true,
-        kind: StartKind::Cold,
-        reason: Some(reason),
-        saved: None,
-    })
-}
-
-fn write_config(held: &Held<'_>, prepared: &Prepared) -> Result<PathBuf, Error> {
-    let path = held.emulator.paths.boot_config_iso();
-    prepared.config.write(&path)?;
-    Ok(path)
-}
-
 impl Held<'_> {
     /// Starts on `ground`; if saved state turns out not to work, boots cold.
     async fn start_on(
@@ -372,10 +202,17 @@ impl Held<'_> {
         watch
             .reporter()
             .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
-        let ground = match ground.kind {
+        // Noted just now, if the snapshot was found to be damaged.
+        let found = ground.snapshot.as_ref().and_then(|id| {
+            let snapshot = self.emulator.paths.snapshot(id);
+            KnownDamage::at(&snapshot.known_damage())
+        });
+        let snapshot_damaged = ground.snapshot_damaged || found.is_some();
+        let mut ground = match ground.kind {
             StartKind::Continued => cold_session(&self, prepared, reason.clone())?,
             StartKind::Resumed | StartKind::Cold => cold_fresh(&self, prepared, reason.clone())?,
         };
+        ground.snapshot_damaged = snapshot_damaged;
         match self.attempt(prepared, &ground, &mut watch).await {
             Ok(vm) => Ok(self.report(&vm, watch.reporter())),
             Err(error) => {
@@ -434,7 +271,17 @@ impl Held<'_> {
     ) -> Result<RunningVm, Error> {
         let paths = &self.emulator.paths;
         let session = paths.session();
+        let purpose = Purpose::Starting {
+            fresh_disk: ground.fresh_disk,
+        };
         if ground.fresh_disk {
+            // First, so that whoever finds the disk of a start that was killed
+            // knows that there is nothing of the user's on it.
+            self.write_run(&RunRecord {
+                process: None,
+                runtime_folder: self.runtime_folder.clone(),
+                purpose: purpose.clone(),
+            })?;
             watch
                 .phase(Phase::Prepare, async { self.make_disk(prepared, ground) })
                 .await?;
@@ -444,9 +291,11 @@ impl Held<'_> {
             ground.snapshot.as_deref(),
             ground.config_iso.clone(),
         );
-        let purpose = Purpose::Starting {
-            fresh_disk: ground.fresh_disk,
-        };
+        if matches!(ground.origin, Origin::Boot(_)) && !ground.fresh_disk {
+            // A guest that boots runs as soon as QEMU does, and its disk is
+            // then another than the one that the saved memory fits.
+            session::consume(&session)?;
+        }
         let (running, record) = self
             .spawn(prepared, &machine, &ground.origin, purpose, watch)
             .await?;
@@ -457,30 +306,34 @@ impl Held<'_> {
                 // memory no longer fits it.
                 session::consume(&session)?;
             }
-            let mut guest = self.wake(prepared, &running, &ground.origin, watch).await?;
+            let woken = self.wake(prepared, &running, &ground.origin, watch);
+            let (mut guest, off_ms) = woken.await?;
             self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
                 .await?;
+            let clock_off_ms = Self::settle_clock(&mut guest, off_ms, watch).await?;
             drop(guest);
-            if ground.fresh_disk {
-                return Ok(());
+            if !ground.fresh_disk {
+                folders::attach_all(
+                    paths,
+                    &self.emulator.settings,
+                    &running.monitor,
+                    &running.sockets,
+                    watch.reporter(),
+                )
+                .await?;
             }
-            let (monitor, sockets) = (&running.monitor, &running.sockets);
-            folders::attach_all(
-                paths,
-                &self.emulator.settings,
-                monitor,
-                sockets,
-                watch.reporter(),
-            )
-            .await
+            Ok(clock_off_ms)
         };
         let work = Self::without_reset(&running, &ground.origin, work);
         // On the heap: every operation on the way here would be as large.
-        self.while_alive(prepared, &running, Box::pin(work)).await?;
+        let work = self.while_alive(prepared, &running, Box::pin(work));
+        let clock_off_ms = work.await?;
         session::drop_memory(&session)?;
         let vm = RunningVm {
             kind: ground.kind,
             fallback_reason: ground.reason.clone(),
+            snapshot_damaged: ground.snapshot_damaged,
+            clock_off_ms,
             started_at_ms: now_ms(),
             total_ms: watch.total_ms(),
             phases: watch.times(),
@@ -569,6 +422,9 @@ fn report(
         start: StartDetails {
             kind: vm.kind,
             fallback_reason: vm.fallback_reason.clone(),
+            remedy: (vm.kind == StartKind::Cold && vm.snapshot_damaged)
+                .then(|| NEW_SNAPSHOT.to_owned()),
+            clock_off_ms: vm.clock_off_ms,
             total_ms: vm.total_ms,
             phases: vm.phases.clone(),
             rotated: vm.rotated,

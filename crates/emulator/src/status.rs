@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use qemu::ProcessIdentity;
+use qemu::process::find_by_token;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::progress::PhaseTime;
 use crate::quantity::{bytes, span};
 use crate::readiness::{Endpoint, Prober};
 use crate::record;
-use crate::run::{InstanceRecord, Purpose, RunRecord, StartKind};
+use crate::run::{Purpose, RunRecord, StartKind};
 use crate::snapshot::{Found, Snapshot};
 use crate::store::{StoreKind, vault};
 
@@ -235,12 +236,25 @@ impl Emulator {
             busy,
             start: None,
         };
-        let Some(record) = record::read_optional::<RunRecord>(&paths.run_record())? else {
-            return Ok(Seen {
-                glance,
-                record: None,
-                process: None,
-            });
+        let record = match record::read_optional::<RunRecord>(&paths.run_record()) {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                return Ok(Seen {
+                    glance,
+                    record: None,
+                    process: None,
+                });
+            }
+            // The next command ends what runs without a record, and says so.
+            Err(error) if error.is_damaged() => {
+                glance.state = State::Interrupted;
+                return Ok(Seen {
+                    glance,
+                    record: None,
+                    process: find_by_token(&paths.token()?)?.into_iter().next(),
+                });
+            }
+            Err(error) => return Err(error.into()),
         };
         let process = record.live_processes(&paths.token()?)?.into_iter().next();
         glance.state = match (&record.purpose, &process, &glance.busy) {
@@ -296,8 +310,7 @@ impl Emulator {
             record,
             process,
         } = self.see()?;
-        let instance: InstanceRecord =
-            record::read_optional(&paths.instance_record())?.unwrap_or_default();
+        let instance = self.remembered_before()?.unwrap_or_default();
         let (snapshot, snapshot_damage) = match Snapshot::current(paths) {
             Found::None => (None, None),
             Found::Damaged(damage) => (None, Some(damage)),
@@ -312,7 +325,8 @@ impl Emulator {
             accelerator: None,
             snapshot,
             snapshot_damage,
-            session_kept: paths.session().disk().exists(),
+            // One that cannot be looked at is not dropped for that.
+            session_kept: paths.session().disk().try_exists().unwrap_or(true),
             image: self
                 .image
                 .clone()
@@ -422,6 +436,16 @@ mod tests {
         let owned = variables.map(|(name, value)| ((*name).into(), (*value).into()));
         let settings = Settings::from_variables(owned).unwrap();
         Emulator::new(settings, crate::paths::InstanceName::default(), None)
+    }
+
+    #[tokio::test]
+    async fn a_damaged_run_record_does_not_keep_anybody_from_looking() {
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = emulator(&dir.path().join("home"), &[]);
+        std::fs::create_dir_all(emulator.paths.root()).unwrap();
+        std::fs::write(emulator.paths.run_record(), "{}").unwrap();
+        let status = emulator.status().await.unwrap();
+        assert_eq!(status.state, State::Interrupted);
     }
 
     #[tokio::test]

@@ -199,6 +199,10 @@ impl Held<'_> {
                     "The session's memory could not be saved: {reason}. Shutting the guest down instead."
                 );
                 watch.reporter().report(Event::Warning(&text));
+                // On a disk that is full the guest needs that room to go down.
+                if let Err(error) = session::drop_memory(&self.emulator.paths.session()) {
+                    tracing::debug!(error = %chain(&error), "half a save is left");
+                }
                 self.shut_down(&monitor, &process, watch).await?;
                 (SessionFate::DiskKept, Some(reason))
             }
@@ -260,9 +264,11 @@ impl Held<'_> {
                 })?;
             qemu::migration::save_mapped_ram(monitor, &file, CHANNELS, MIGRATION_LIMIT, progress)
                 .await
-                .map_err(|source| Error::Migration {
-                    action: "save",
-                    source,
+                .map_err(|source| {
+                    self.or_disk_full(Error::Migration {
+                        action: "save",
+                        source,
+                    })
                 })
         };
         watch.phase(Phase::Save, save).await.map(drop)

@@ -122,14 +122,15 @@ impl Held<'_> {
         }
     }
 
-    /// Lets a loaded machine run, then sets its clock.
+    /// Lets a loaded machine run, then sets its clock. Says by how many
+    /// milliseconds that is still off, if it is too many.
     pub(crate) async fn wake(
         &self,
         prepared: &Prepared,
         running: &Running,
         origin: &Origin,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<Guest, Error> {
+    ) -> Result<(Guest, Option<i64>), Error> {
         let ready = self.emulator.settings.ready_timeout;
         let mut guest = match origin {
             Origin::Boot(_) => {
@@ -144,13 +145,27 @@ impl Held<'_> {
                 watch.phase(Phase::Agent, resumed).await?
             }
         };
-        let clock = watch.phase(Phase::Clock, guest.set_clock()).await?;
-        if let Some(off_ms) = clock {
+        let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
+        Ok((guest, off_ms))
+    }
+
+    /// Sets a clock again that was `off_ms` off while the guest came up, when it
+    /// was too busy to answer at once; says so if it still is.
+    pub(crate) async fn settle_clock(
+        guest: &mut Guest,
+        off_ms: Option<i64>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<i64>, Error> {
+        if off_ms.is_none() {
+            return Ok(None);
+        }
+        let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
+        if let Some(off_ms) = off_ms {
             watch.reporter().report(Event::Warning(&format!(
                 "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
             )));
         }
-        Ok(guest)
+        Ok(off_ms)
     }
 
     /// Lets a machine with loaded state run and waits for its first answer, by
@@ -326,6 +341,22 @@ impl Held<'_> {
         }
     }
 
+    /// QEMU's own writes fail in its words alone, so the disk is looked at.
+    pub(crate) fn or_disk_full(&self, error: Error) -> Error {
+        match error {
+            Error::Migration { .. } | Error::QemuDied { .. } if self.is_disk_full() => {
+                self.disk_full()
+            }
+            error => error,
+        }
+    }
+
+    fn is_disk_full(&self) -> bool {
+        const NO_ROOM: u64 = 1 << 20;
+        rustix::fs::statvfs(self.emulator.paths.root())
+            .is_ok_and(|system| system.f_bavail * system.f_frsize < NO_ROOM)
+    }
+
     fn disk_full(&self) -> Error {
         Error::DiskFull {
             folder: self.emulator.paths.root().to_owned(),
@@ -335,13 +366,9 @@ impl Held<'_> {
     /// A write to a mapped memory file that finds no room kills QEMU without
     /// a word.
     fn why_qemu_died(&self) -> Error {
-        const NO_ROOM: u64 = 1 << 20;
-        match rustix::fs::statvfs(self.emulator.paths.root()) {
-            Ok(system) if system.f_bavail * system.f_frsize < NO_ROOM => self.disk_full(),
-            Ok(_) | Err(_) => Error::QemuDied {
-                log: self.emulator.paths.qemu_log(),
-            },
-        }
+        self.or_disk_full(Error::QemuDied {
+            log: self.emulator.paths.qemu_log(),
+        })
     }
 
     /// The machine on the session's disk, with the layers under it.

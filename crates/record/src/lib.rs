@@ -91,6 +91,31 @@ pub enum RecordError {
 }
 
 impl RecordError {
+    /// The record.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Read { path, .. }
+            | Self::Write { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Parse { path, .. }
+            | Self::Format { path, .. }
+            | Self::Version { path, .. }
+            | Self::Digest { path } => path,
+        }
+    }
+
+    /// Whether the file was read and is not what anybody wrote. One of another
+    /// version is whole, and one that cannot be read may be.
+    pub fn is_damaged(&self) -> bool {
+        match self {
+            Self::TooLarge { .. }
+            | Self::Parse { .. }
+            | Self::Format { .. }
+            | Self::Digest { .. } => true,
+            Self::Read { .. } | Self::Write { .. } | Self::Version { .. } => false,
+        }
+    }
+
     /// Whether the file is simply not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)

@@ -282,6 +282,8 @@ mod tests {
                 start: StartDetails {
                     kind,
                     fallback_reason: None,
+                    remedy: None,
+                    clock_off_ms: None,
                     total_ms,
                     phases,
                     rotated: true,

@@ -86,6 +86,9 @@ impl Render for StartReport {
         if let Some(reason) = &self.start.fallback_reason {
             let _ = writeln!(text, "{}", sentence("Because ", reason));
         }
+        if let Some(remedy) = &self.start.remedy {
+            let _ = writeln!(text, "{}", printable(remedy));
+        }
         if !self.start.rotated {
             let _ = writeln!(text, "{}", placeholder_note());
         }
@@ -240,6 +243,8 @@ mod tests {
             start: StartDetails {
                 kind,
                 fallback_reason: reason.map(Into::into),
+                remedy: None,
+                clock_off_ms: None,
                 total_ms: 712.4,
                 phases: vec![PhaseTime {
                     name: "qemu".into(),
@@ -296,6 +301,13 @@ mod tests {
         );
         assert!(
             text.contains("Because the snapshot cannot be used: ram.raw is short.\n"),
+            "{text}"
+        );
+        let mut report = report;
+        report.start.remedy = Some("`stack-emulator capture` takes a new one.".into());
+        let text = plain(&report.render(Detail::Brief));
+        assert!(
+            text.contains("is short.\n`stack-emulator capture` takes a new one.\n\n"),
             "{text}"
         );
     }

@@ -290,6 +290,8 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
+    use crate::instance::Held;
+    use crate::progress::{Silent, Stopwatch};
 
     /// A guest that answers each line with what `answer` makes of it.
     async fn guest(
@@ -339,6 +341,31 @@ mod tests {
         assert!(resident.reading.off_ns() < i128::from(-HOUR_NS / 2));
         let off = resident.set_clock().await.unwrap();
         assert!(off.nanoseconds.abs() < i128::from(HOUR_NS / 60), "{off:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_could_not_be_set_at_first_is_set_later() {
+        use std::sync::atomic::{AtomicI64, Ordering};
+        const SECOND_NS: i64 = 1_000_000_000;
+        let asked = AtomicI64::new(0);
+        let resident = guest(move |line| {
+            let by = line.strip_prefix("shift ");
+            let before = asked.fetch_add(i64::from(!line.is_empty()), Ordering::SeqCst);
+            // As often as one setting tries: too busy to do it.
+            let late = if before <= 4 { SECOND_NS } else { 0 };
+            let shown = unix_ns() - i128::from(late);
+            hello(line, shown).or_else(|| by.map(|_| format!("time {shown}\n")))
+        });
+        let mut guest = crate::guest::Guest::Resident(resident.await.unwrap());
+        let first = guest.set_clock().await.unwrap();
+        assert!(first.is_some_and(|off_ms| off_ms < -500), "{first:?}");
+        let mut watch = Stopwatch::new(&Silent);
+        let settle = Held::settle_clock(&mut guest, first, &mut watch);
+        assert_eq!(settle.await.unwrap(), None);
+        // A clock that was good is not asked for again.
+        let settle = Held::settle_clock(&mut guest, None, &mut watch);
+        assert_eq!(settle.await.unwrap(), None);
+        assert_eq!(watch.times().len(), 1);
     }
 
     #[tokio::test]
