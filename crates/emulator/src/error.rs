@@ -395,7 +395,12 @@ impl Error {
                 "Make room there, or keep the emulator elsewhere with {}; then try again.",
                 crate::variables::HOME
             ),
-            Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
+            Self::QemuDied { .. }
+            | Self::Spawn(_)
+            | Self::Guest(_)
+            | Self::GuestReset
+            | Self::Monitor { .. }
+            | Self::Migration { .. } => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
             Self::AcceleratorFailed { .. } => format!(
@@ -423,8 +428,6 @@ impl Error {
             | Self::ConfigDisk(_)
             | Self::Overlay(_)
             | Self::Random(_)
-            | Self::Monitor { .. }
-            | Self::Migration { .. }
             | Self::Archive(_)
             | Self::Process(_)
             | Self::Stop(_) => return None,
