@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -49,6 +49,62 @@ fn synchronize(stream: &mut BufReader<UnixStream>) {
     while receive(stream)["return"] != ID {}
 }
 
+fn connect(socket: &Path, patience: Duration) -> BufReader<UnixStream> {
+    let stream = UnixStream::connect(socket).expect("the agent's socket is there");
+    stream
+        .set_read_timeout(Some(patience))
+        .expect("a time limit");
+    BufReader::new(stream)
+}
+
+/// How far the guest's clock is from the host's, and how well that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockOff {
+    /// Guest minus host, in nanoseconds.
+    pub nanoseconds: i128,
+    /// What that may be wrong by.
+    pub uncertainty: i128,
+}
+
+impl ClockOff {
+    /// Whether it can be no more than `limit_ms` off.
+    pub fn is_within(self, limit_ms: i128) -> bool {
+        self.nanoseconds.abs() <= limit_ms * 1_000_000 + self.uncertainty
+    }
+}
+
+/// Compares the clocks, by the shortest of several questions: the guest has read its clock somewhere
+/// between question and answer.
+pub fn clock_off(socket: &Path) -> ClockOff {
+    let host = || {
+        let since = SystemTime::UNIX_EPOCH.elapsed().expect("it is after 1970");
+        i128::try_from(since.as_nanos()).expect("not that late")
+    };
+    let mut stream = connect(socket, Duration::from_secs(60));
+    synchronize(&mut stream);
+    let readings = (0..20).map(|_| {
+        let asked = host();
+        let shown = call(&mut stream, &json!({"execute": "guest-get-time"}));
+        let answered = host();
+        let shown = i128::from(shown.as_i64().expect("nanoseconds"));
+        ClockOff {
+            nanoseconds: shown - i128::midpoint(asked, answered),
+            uncertainty: (answered - asked) / 2,
+        }
+    });
+    readings
+        .min_by_key(|reading| reading.uncertainty)
+        .expect("it was asked")
+}
+
+/// Whether the agent answers at all within `patience`.
+pub fn answers(socket: &Path, patience: Duration) -> bool {
+    let mut stream = connect(socket, patience);
+    let request = json!({"execute": "guest-sync-delimited", "arguments": {"id": 78}});
+    send(&mut stream, &request);
+    matches!(stream.read_until(b'\n', &mut Vec::new()), Ok(1..))
+}
+
 /// Runs a program and returns its exit code and standard output.
 pub fn exec(socket: &Path, program: &str, arguments: &[&str]) -> (i64, String) {
     exec_within(socket, program, arguments, Duration::from_secs(60))
@@ -65,11 +121,7 @@ fn exec_within(
     arguments: &[&str],
     patience: Duration,
 ) -> (i64, String) {
-    let stream = UnixStream::connect(socket).expect("the agent's socket is there");
-    stream
-        .set_read_timeout(Some(patience))
-        .expect("a time limit");
-    let mut stream = BufReader::new(stream);
+    let mut stream = connect(socket, patience);
     synchronize(&mut stream);
     let arguments = json!({"path": program, "arg": arguments, "capture-output": true});
     let started = call(

@@ -22,6 +22,7 @@ pub mod keychain;
 pub mod leaks;
 
 pub mod guest;
+mod moments;
 pub mod qmp;
 mod small_disk;
 pub mod template;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub use self::moments::Reached;
 pub use self::small_disk::SmallDisk;
 pub use self::template::ports;
 
@@ -424,6 +426,11 @@ impl World {
     /// standard output.
     pub fn in_guest(&self, program: &str, arguments: &[&str]) -> (i64, String) {
         guest::exec(&self.agent_socket(), program, arguments)
+    }
+
+    /// How far the guest's clock is from the host's.
+    pub fn clock_off(&self) -> guest::ClockOff {
+        guest::clock_off(&self.agent_socket())
     }
 
     /// The guest agent's socket.

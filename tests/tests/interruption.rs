@@ -7,41 +7,12 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::Child;
+use std::process::{Child, Command};
 
-use e2e::{PLACEHOLDER_PCK, World, leave_a_note, read_the_note, try_client_key};
+use e2e::{PLACEHOLDER_PCK, Run, World, leave_a_note, read_the_note, try_client_key};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// Starts the command and waits until it says `moment`, as `Begin(Rotate)`;
-/// false if it ended before that.
-fn reach(world: &World, arguments: &[&str], moment: &str) -> (Child, bool) {
-    let mut child = world.spawn(arguments.iter().chain(&["--json", "--verbose"]));
-    let said = BufReader::new(child.stderr.take().unwrap());
-    let mut lines = said.lines().map(Result::unwrap);
-    let reached = lines.any(|line| line.contains(moment));
-    // Somebody has to go on reading, or the command would stand still.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, reached)
-}
-
-/// Kills the command at `moment`, which must come.
-#[track_caller]
-fn kill_at(world: &World, arguments: &[&str], moment: &str) {
-    let (mut child, reached) = reach(world, arguments, moment);
-    child.kill().ok();
-    child.wait().unwrap();
-    assert!(reached, "{arguments:?} never came to {moment}");
-}
-
-/// Kills QEMU at `moment` of the command, which must come, and waits for the command.
-#[track_caller]
-fn kill_qemu_at(world: &World, arguments: &[&str], moment: &str) {
-    let (mut child, reached) = reach(world, arguments, moment);
-    world.kill_qemu();
-    child.wait().unwrap();
-    assert!(reached, "{arguments:?} never came to {moment}");
-}
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Whatever happened: a start works, has fresh secrets, and is alone.
 #[track_caller]
@@ -51,6 +22,19 @@ fn recovers(world: &World) -> String {
     assert_eq!(try_client_key(&world.secret("pck")), 200, "{started}");
     assert_eq!(world.qemu_processes().len(), 1);
     started["start"]["kind"].as_str().unwrap().to_owned()
+}
+
+/// A start whose QEMU was killed has found another way and says why, or has failed and says what
+/// to do.
+#[track_caller]
+fn fell_back_or_failed(run: &Run, moment: &str) {
+    if run.code != Some(0) {
+        return run.fails_helpfully();
+    }
+    let start = &run.json()["start"];
+    assert_eq!(start["kind"], "cold", "{moment}: {start}");
+    let reason = start["fallback_reason"].as_str().unwrap_or_default();
+    assert!(!reason.is_empty(), "{moment}: {start}");
 }
 
 #[test]
@@ -67,7 +51,7 @@ fn our_process_killed_in_each_phase_of_a_start() {
         "Begin(Ready)",
         "End(Ready",
     ] {
-        kill_at(&world, &["start"], moment);
+        world.kill_at(&["start"], moment);
         // A command that was killed in its last microseconds has started the emulator. Else nothing is left that
         // could be taken for a session.
         assert_eq!(recovers(&world), "resumed", "{moment}");
@@ -89,7 +73,7 @@ fn our_process_killed_in_each_phase_of_a_stop_loses_nothing() {
         "Begin(Commit)",
         "End(Commit",
     ] {
-        kill_at(&world, &["stop"], moment);
+        world.kill_at(&["stop"], moment);
         recovers(&world);
         assert_eq!(read_the_note(&world), "kept\n", "{moment}");
     }
@@ -109,12 +93,12 @@ fn our_process_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
         "Begin(Quit)",
         "Begin(Commit)",
     ] {
-        kill_at(&world, &["capture"], moment);
+        world.kill_at(&["capture"], moment);
         assert_eq!(recovers(&world), "resumed", "{moment}");
         assert_eq!(world.snapshot(), before, "{moment}");
         world.discard();
     }
-    kill_at(&world, &["capture"], "End(Commit");
+    world.kill_at(&["capture"], "End(Commit");
     assert_eq!(recovers(&world), "resumed");
     assert_ne!(world.snapshot(), before, "it was committed");
     world.discard();
@@ -127,8 +111,14 @@ fn qemu_killed_in_each_phase_of_a_stop_loses_nothing() {
     world.start();
     leave_a_note(&world);
     for moment in ["Begin(Sync)", "Begin(Save)", "Begin(Quit)"] {
-        kill_qemu_at(&world, &["stop"], moment);
-        recovers(&world);
+        let stopped = world.kill_qemu_at(&["stop"], moment).ok().json();
+        // Killed once all is saved, QEMU has done what was wanted of it.
+        let saved = moment == "Begin(Quit)";
+        let session = if saved { "saved" } else { "disk_kept" };
+        assert_eq!(stopped["session"], session, "{moment}: {stopped}");
+        assert_eq!(stopped["reason"].is_null(), saved, "{moment}: {stopped}");
+        let kind = recovers(&world);
+        assert_eq!(kind, if saved { "continued" } else { "cold" }, "{moment}");
         assert_eq!(read_the_note(&world), "kept\n", "{moment}");
     }
     world.discard();
@@ -138,25 +128,44 @@ fn qemu_killed_in_each_phase_of_a_stop_loses_nothing() {
 fn qemu_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
     let world = World::captured();
     let before = world.snapshot();
-    for moment in ["Begin(Boot)", "Begin(Settle)", "Begin(Save)"] {
-        kill_qemu_at(&world, &["capture"], moment);
+    for moment in ["Begin(Boot)", "Begin(Settle)", "Begin(Sync)", "Begin(Save)"] {
+        world.kill_qemu_at(&["capture"], moment).fails_helpfully();
         assert!(world.qemu_processes().is_empty(), "{moment}");
         assert_eq!(recovers(&world), "resumed", "{moment}");
         assert_eq!(world.snapshot(), before, "{moment}");
         world.discard();
     }
+    // Killed once all is saved, QEMU has done what was wanted of it.
+    world.kill_qemu_at(&["capture"], "Begin(Quit)").ok();
+    assert_ne!(world.snapshot(), before, "it was committed");
+    assert_eq!(recovers(&world), "resumed");
+    world.discard();
+}
+
+/// What the database says to `statement`.
+#[track_caller]
+fn sql(world: &World, statement: &str) -> String {
+    let psql = "psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1";
+    let script = format!("cd / && runuser -u postgres -- {psql} --command=\"{statement}\" 2>&1");
+    let (code, said) = world.in_guest("/bin/sh", &["-c", &script]);
+    assert_eq!(code, 0, "{statement}: {said}");
+    said.trim().to_owned()
 }
 
 #[test]
 fn qemu_killed_while_it_runs_is_a_power_cut() {
     let world = World::captured();
     world.start();
-    leave_a_note(&world);
+    sql(&world, "CREATE TABLE kept (number integer)");
+    sql(&world, "INSERT INTO kept VALUES (1), (2)");
+    // Nobody has synced the disk but the database, at its commit.
     world.kill_qemu();
     let status = world.run(["status", "--json"]).json();
     assert_eq!(status["state"], "died", "{status}");
     assert_eq!(recovers(&world), "cold", "the session's disk is booted");
-    assert_eq!(read_the_note(&world), "kept\n");
+    assert_eq!(sql(&world, "SELECT sum(number) FROM kept"), "3");
+    let off = world.clock_off();
+    assert!(off.is_within(100), "after a cold boot: {off:?}");
     world.discard();
 }
 
@@ -170,10 +179,76 @@ fn qemu_killed_in_each_phase_of_a_start_falls_back_or_fails_cleanly() {
         "Begin(Rotate)",
         "Begin(Ready)",
     ] {
-        kill_qemu_at(&world, &["start"], moment);
+        let run = world.kill_qemu_at(&["start"], moment);
+        fell_back_or_failed(&run, moment);
         recovers(&world);
         world.discard();
     }
+}
+
+/// A start that continues, and the cold boot that has to follow if it was killed after the guest had
+/// run: each moment of the one with a moment of the other, since every cold boot takes its time.
+#[test]
+fn our_process_killed_in_a_start_that_continues_and_in_a_cold_boot_loses_nothing() {
+    let world = World::captured();
+    world.start();
+    leave_a_note(&world);
+    for (continuing, booting) in [
+        ("Begin(Prepare)", None),
+        ("Begin(Qemu)", None),
+        ("Begin(Load)", None),
+        ("Begin(Agent)", Some("Begin(Qemu)")),
+        ("Begin(Clock)", Some("Begin(Boot)")),
+        ("Begin(Rotate)", Some("Begin(Ready)")),
+        ("End(Rotate", Some("End(Rotate")),
+    ] {
+        assert_eq!(world.stop()["session"], "saved", "{continuing}");
+        assert!(world.kill_at(&["start"], continuing), "{continuing}");
+        let kind = match booting {
+            None => "continued",
+            Some(moment) => {
+                assert!(world.kill_at(&["start"], moment), "{moment}");
+                "cold"
+            }
+        };
+        assert_eq!(recovers(&world), kind, "{continuing} {booting:?}");
+        let note = read_the_note(&world);
+        assert_eq!(note, "kept\n", "{continuing} {booting:?}");
+    }
+    world.stop();
+    // Killed in its last microseconds it has continued, and otherwise its disk is booted.
+    world.kill_at(&["start"], "End(Ready");
+    recovers(&world);
+    assert_eq!(read_the_note(&world), "kept\n");
+    world.discard();
+}
+
+#[test]
+fn qemu_killed_in_a_start_that_continues_and_in_a_cold_boot_loses_nothing() {
+    let world = World::captured();
+    world.start();
+    leave_a_note(&world);
+    for moment in [
+        "Begin(Load)",
+        "Begin(Agent)",
+        "Begin(Rotate)",
+        "Begin(Ready)",
+    ] {
+        assert_eq!(world.stop()["session"], "saved", "{moment}");
+        let run = world.kill_qemu_at(&["start"], moment);
+        fell_back_or_failed(&run, moment);
+        recovers(&world);
+        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
+    }
+    world.kill_qemu();
+    for moment in ["Begin(Boot)", "Begin(Clock)", "End(Rotate"] {
+        // There is no third way.
+        world.kill_qemu_at(&["start"], moment).fails_helpfully();
+        assert!(world.qemu_processes().is_empty(), "{moment}");
+    }
+    assert_eq!(recovers(&world), "cold");
+    assert_eq!(read_the_note(&world), "kept\n");
+    world.discard();
 }
 
 #[test]
@@ -195,12 +270,11 @@ fn two_starts_at_once_make_one_emulator() {
 fn ctrl_c_leaves_no_qemu() {
     let world = World::captured();
     for moment in ["Begin(Qemu)", "Begin(Load)", "Begin(Rotate)"] {
-        let (mut child, reached) = reach(&world, &["start"], moment);
-        assert!(reached, "{moment}");
-        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let start = world.reach(&["start"], moment);
+        assert!(start.reached, "{moment}");
+        let pid = Pid::from_raw(i32::try_from(start.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::INT).unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(130), "{moment}");
+        start.end().fails_with(130);
         assert!(world.qemu_processes().is_empty(), "{moment}");
     }
     recovers(&world);
@@ -217,4 +291,66 @@ fn a_damaged_run_record_leaves_no_qemu() {
     let run = world.run(["stop", "--json"]).ok();
     assert!(run.stderr.contains("damaged"), "{}", run.stderr);
     assert!(world.qemu_processes().is_empty());
+}
+
+/// The run record as it is on disk, whatever is in it.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct AnyRun(Value);
+
+impl record::Record for AnyRun {
+    const FORMAT: &'static str = "stack-emulator-run";
+    const VERSION: u32 = 1;
+}
+
+/// A process that has nothing to do with any of this.
+struct Bystander(Child);
+
+impl Bystander {
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn another_process_that_has_got_qemu_s_pid_is_left_alone() {
+    let world = World::captured();
+    world.start();
+    leave_a_note(&world);
+    let path = world.instance().join("run.json");
+    let AnyRun(running) = record::read(&path).unwrap();
+    world.kill_qemu();
+    let sleep = Command::new("sleep").arg("100000").spawn().unwrap();
+    let mut bystander = Bystander(sleep);
+    // Whatever the record says that it was: only the pid is that of a live process.
+    for purpose in ["running", "saving", "capturing", "starting"] {
+        let mut stale = running.clone();
+        stale["process"]["pid"] = bystander.0.id().into();
+        stale["purpose"] = purpose.into();
+        stale["fresh_disk"] = false.into();
+        let write = || {
+            let stale = AnyRun(stale.clone());
+            record::write(&path, &stale, record::Durability::ThisBoot).unwrap();
+        };
+        write();
+        let status = world.run(["status", "--json"]).fails_with(3).json();
+        let state = status["state"].as_str().unwrap();
+        assert!(["died", "interrupted"].contains(&state), "{status}");
+        let stopped = world.run(["stop", "--json"]).ok().json();
+        assert_eq!(stopped["already_stopped"], true, "{purpose}: {stopped}");
+        assert!(bystander.lives(), "{purpose}: `stop` killed it");
+        write();
+    }
+    assert_eq!(recovers(&world), "cold");
+    assert_eq!(read_the_note(&world), "kept\n");
+    assert!(bystander.lives(), "`start` killed it");
+    world.run(["stop", "--discard", "--json"]).ok();
+    assert!(bystander.lives());
 }

@@ -195,7 +195,8 @@ impl Held<'_> {
             // conversation: a resumed one then has nothing to catch up with.
             let resident = if prepared.image.has_rotation_port() {
                 let greeted = Resident::greet(&running.sockets.rotate()).await;
-                Some(guest::reach(Some(greeted), &running.sockets.agent(), MONITOR_LIMIT).await?)
+                let agent = running.sockets.agent();
+                Some(guest::reach(Some(greeted), &agent, MONITOR_LIMIT, reporter).await?)
             } else {
                 None
             };

@@ -411,7 +411,12 @@ impl Error {
             ),
             Self::DiskFull { .. } => make_room(),
             Self::Record(error) => remedy::of(error),
-            Self::QemuDied { .. } | Self::Spawn(_) | Self::Guest(_) | Self::GuestReset => {
+            Self::QemuDied { .. }
+            | Self::Spawn(_)
+            | Self::Guest(_)
+            | Self::GuestReset
+            | Self::Monitor { .. }
+            | Self::Migration { .. } => {
                 "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
             }
             Self::AcceleratorFailed { .. } => format!(
@@ -438,8 +443,6 @@ impl Error {
             | Self::ConfigDisk(_)
             | Self::Overlay(_)
             | Self::Random(_)
-            | Self::Monitor { .. }
-            | Self::Migration { .. }
             | Self::Archive(_)
             | Self::Process(_)
             | Self::Stop(_) => return None,

@@ -15,6 +15,7 @@ use qemu::{AgentError, Exec, GuestAgent};
 
 pub(crate) use self::resident::Resident;
 pub use self::resident::ResidentError;
+use crate::progress::{Event, Reporter};
 use crate::secret::{SecretName, SecretSet};
 
 /// How far the guest's clock may be off, in either direction.
@@ -88,10 +89,12 @@ fn said(output: &str) -> String {
 
 /// Waits until a guest answers: the process that was greeted, if there is one,
 /// else or if that fails the guest agent, which is slower and does the same.
+/// The user is told why it then takes longer.
 pub(crate) async fn reach(
     greeted: Option<Result<Resident, ResidentError>>,
     agent: &Path,
     limit: Duration,
+    reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
     if let Some(greeted) = greeted {
         let answered = async {
@@ -101,7 +104,10 @@ pub(crate) async fn reach(
         };
         match answered.await {
             Ok(resident) => return Ok(Guest::Resident(resident)),
-            Err(error) => tracing::warn!(error = %crate::chain(&error), "using the guest agent"),
+            Err(error) => reporter.report(Event::Warning(&format!(
+                "The guest is reached by its agent, which takes longer: {}.",
+                crate::chain(&error)
+            ))),
         }
     }
     connect(agent, limit).await.map(Guest::Agent)

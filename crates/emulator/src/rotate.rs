@@ -152,14 +152,18 @@ impl Emulator {
 }
 
 /// The guest of a machine that was started before now.
-pub(crate) async fn reach_running(record: &RunRecord, vm: &RunningVm) -> Result<Guest, Error> {
+pub(crate) async fn reach_running(
+    record: &RunRecord,
+    vm: &RunningVm,
+    reporter: &dyn Reporter,
+) -> Result<Guest, Error> {
     let sockets = Sockets::in_dir(&record.runtime_folder)?;
     let greeted = if vm.rotation_port {
         Some(Resident::greet(&sockets.rotate()).await)
     } else {
         None
     };
-    Ok(guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?)
+    Ok(guest::reach(greeted, &sockets.agent(), AGENT_LIMIT, reporter).await?)
 }
 
 impl Held<'_> {
@@ -174,7 +178,7 @@ impl Held<'_> {
             ..record.clone()
         };
         self.write_run(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
-        let mut guest = reach_running(record, vm).await?;
+        let mut guest = reach_running(record, vm, watch.reporter()).await?;
         self.rotate_now(&vm.endpoints, &mut guest, watch).await?;
         self.write_run(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,

@@ -158,13 +158,15 @@ impl Held<'_> {
         // The disk must be worth booting by itself, whatever becomes of the
         // memory. A guest that cannot be asked is saved all the same: its
         // memory holds what its disk lacks.
+        let reporter = watch.reporter();
         let sync = async {
             let greeted = if vm.rotation_port {
                 Some(Resident::greet(&sockets.rotate()).await)
             } else {
                 None
             };
-            let mut guest = guest::reach(greeted, &sockets.agent(), AGENT_LIMIT).await?;
+            let agent = sockets.agent();
+            let mut guest = guest::reach(greeted, &agent, AGENT_LIMIT, reporter).await?;
             guest.sync_disk(SYNC_LIMIT).await?;
             // Kept until QEMU has ended: who waits in the guest is saved in the
             // middle of a conversation, and is at once there when continued.

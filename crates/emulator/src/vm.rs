@@ -9,7 +9,7 @@ use qemu::{Disk, Launch, Machine, Ram, Running, Spawn};
 use crate::error::Error;
 use crate::guest::{self, Guest, Resident};
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
-use crate::progress::{Event, Phase, Stopwatch};
+use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::run::{Purpose, RunRecord};
 use crate::secret::{SecretName, SecretSet};
@@ -141,7 +141,8 @@ impl Held<'_> {
                 Guest::Agent(agent)
             }
             Origin::Snapshot { .. } | Origin::Session { .. } => {
-                let resumed = self.resume(prepared, running, ready.min(RESUMED_AGENT_LIMIT));
+                let limit = ready.min(RESUMED_AGENT_LIMIT);
+                let resumed = self.resume(prepared, running, limit, watch.reporter());
                 watch.phase(Phase::Agent, resumed).await?
             }
         };
@@ -175,6 +176,7 @@ impl Held<'_> {
         prepared: &Prepared,
         running: &Running,
         limit: Duration,
+        reporter: &dyn Reporter,
     ) -> Result<Guest, Error> {
         // Before the guest runs: it then need not be told that somebody is there.
         let resident = if prepared.image.has_rotation_port() {
@@ -190,7 +192,7 @@ impl Held<'_> {
                 action: "let the guest run",
                 source,
             })?;
-        Ok(guest::reach(resident, &running.sockets.agent(), limit).await?)
+        Ok(guest::reach(resident, &running.sockets.agent(), limit, reporter).await?)
     }
 
     /// Gives a guest that has just come up fresh secrets and proves them, with
