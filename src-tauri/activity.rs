@@ -181,6 +181,16 @@ impl Activities {
         drop(self.shown.subscribe().wait_for(over).await);
     }
 
+    /// Ends when no activity is under way.
+    pub(crate) async fn all_ended(&self) {
+        let over = |shown: &Option<Activity>| {
+            shown
+                .as_ref()
+                .is_none_or(|activity| !is_open(&activity.outcome))
+        };
+        drop(self.shown.subscribe().wait_for(over).await);
+    }
+
     /// Has whatever runs end, and waits for that; what may not be cancelled ends in its own time.
     pub(crate) async fn cancel_running(&self) {
         let running = self.shown.borrow().as_ref().map(|activity| activity.id);

@@ -193,6 +193,22 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       }),
     },
   ),
+  "quit-refused": of(
+    { quit: { asked: true } },
+    {
+      quit: refuse({
+        code: "stop",
+        message: "QEMU (process 31337) does not end: it is still there 10 s after it was killed",
+        hint: null,
+      }),
+    },
+  ),
+  "quit-pulling": of({
+    quit: { asked: true },
+    activity: {
+      activity: data.activity({ task: "pull", stages: ["pull"], phases: data.downloading(431_000_000) }),
+    },
+  }),
   "no-project": of({ projects: { projects: [] } }),
   "credentials-failed": of(
     {},

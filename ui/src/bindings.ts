@@ -91,13 +91,13 @@ export const commands = {
 	finishFirstRun: () => typedError<null, Failure>(__TAURI_INVOKE("finish_first_run")),
 	/**  Ends the app, after doing with a running emulator what the user said. */
 	quit: (choice: QuitChoice) => typedError<null, Failure>(__TAURI_INVOKE("quit", { choice })),
+	/**  Goes on: the user does not want to quit after all. */
+	stay: () => typedError<null, Failure>(__TAURI_INVOKE("stay")),
 };
 
 /** Events */
 export const events = {
 	configFileDrag: makeEvent<ConfigFileDrag, ConfigFileDrag>("config-file-drag"),
-	navigate: makeEvent<Navigate, Navigate>("navigate"),
-	quitRequested: makeEvent<QuitRequested, QuitRequested>("quit-requested"),
 };
 
 /* Types */
@@ -288,11 +288,6 @@ export type Memory = {
 	given: number,
 };
 
-/**  The tray or a notification wants a page shown. */
-export type Navigate = {
-	page: Page,
-};
-
 /**  A thing to read. */
 export type Notice = {
 	/**  Whether the user should act on it. */
@@ -380,12 +375,6 @@ export type Project = {
 
 /**  What happens to a running emulator when the app ends. */
 export type QuitChoice = "stop_emulator" | "leave_running";
-
-/**  The user wants to quit while an emulator runs. */
-export type QuitRequested = {
-	/**  What would be lost by quitting now: an activity of this app. */
-	activity: Task | null,
-};
 
 /**  How much may still be asked of GitHub. */
 export type RateLimit = {
@@ -634,7 +623,11 @@ export type UnfinishedPull = {
 };
 
 /**  One part of the state. */
-export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings };
+export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings } | 
+/**  The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it. */
+{ kind: "navigate"; page: Page } | 
+/**  Whether the user wants to quit, and is to be asked what becomes of what runs. */
+{ kind: "quit"; asked: boolean };
 
 /**  Whether there is something newer. */
 export type UpdateCheck = {

@@ -300,14 +300,36 @@ describe("the window", () => {
 
   it("asks what to do with a running emulator before it quits", async () => {
     const page = await open("status");
-    await page.evaluate(() => globalThis.window.mock.emit("quit-requested", { activity: null }));
+    await send(page, { kind: "quit", asked: true });
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(await calls(page, "stay")).toHaveLength(1);
+    // With something under way as well, it is asked about both.
+    const pull = activity({ task: "pull", stages: ["pull"], phases: downloading(592_000_000) });
+    await send(page, { kind: "activity", activity: pull });
+    await send(page, { kind: "quit", asked: true });
+    await page.getByText("Getting the image is still under way").waitFor();
+    expect(await button(page, "Stop it and quit").isVisible()).toBe(true);
     await button(page, "Leave it running").click();
     await expect.poll(() => calls(page, "quit")).toEqual([{ choice: "leave_running" }]);
   });
 
+  it("says in the question itself that the emulator could not be stopped", async () => {
+    const page = await open("status", "quit-refused");
+    const dialog = page.getByRole("dialog");
+    await button(page, "Stop it and quit").click();
+    await dialog.getByText("The emulator could not be stopped").waitFor();
+    await button(page, "Try again").click();
+    await expect
+      .poll(() => calls(page, "quit"))
+      .toEqual([{ choice: "stop_emulator" }, { choice: "stop_emulator" }]);
+    await dialog.getByText("The emulator could not be stopped").waitFor();
+    expect(await button(page, "Leave it running").isEnabled()).toBe(true);
+  });
+
   it("goes where the tray leads it", async () => {
     const page = await open("status");
-    await page.evaluate(() => globalThis.window.mock.emit("navigate", { page: "settings" }));
+    await send(page, { kind: "navigate", page: "settings" });
     await page.getByRole("heading", { name: "Settings", exact: true }).waitFor();
   });
 

@@ -48,8 +48,10 @@ export const SCENES: readonly Scene[] = [
     page: "status",
     scenario: "running",
     name: "quit",
-    prepare: (page) => page.evaluate(() => window.mock.emit("quit-requested", { activity: null })),
+    prepare: (page) => page.evaluate(() => window.mock.send({ kind: "quit", asked: true })),
   },
+  ...all("status", ["quit-pulling"], NARROW),
+  { page: "status", scenario: "quit-refused", prepare: click("Stop it and quit") },
   { page: "status", scenario: "running", name: "copied", prepare: click("Copy credentials") },
 
   ...all("images", ["running", "loading", "empty", "pulling", "unfinished", "offline", "long"], TALL),
