@@ -24,6 +24,7 @@ use crate::wire::activity::{
     self as wire, Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer,
 };
 use crate::wire::failure::Failure;
+use crate::wire::images::ImageSource;
 
 /// Transfers are told this often at most; beginnings and ends at once.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) task: Task,
     /// What it works on, for people.
     pub(crate) subject: Option<String>,
+    /// Where the image is from that it gets.
+    pub(crate) source: Option<ImageSource>,
     /// Its parts, in order; at least one.
     pub(crate) stages: Vec<Stage>,
     pub(crate) cancellable: bool,
@@ -49,6 +52,7 @@ impl Plan {
         Self {
             task,
             subject: None,
+            source: None,
             stages: vec![stage],
             cancellable: true,
         }
@@ -130,6 +134,7 @@ impl Activities {
             id,
             task: plan.task,
             subject: plan.subject,
+            source: plan.source,
             stages: plan.stages,
             phases: Vec::new(),
             notices: Vec::new(),

@@ -109,6 +109,8 @@ export type Activity = {
 	task: Task,
 	/**  What it works on, for people: an image's name. */
 	subject: string | null,
+	/**  Where the image is from that it gets, so that it can be tried again. */
+	source: ImageSource | null,
 	/**  The parts of the task, in order; one for most. */
 	stages: Stage[],
 	/**  Phases begun so far, in order. */
@@ -179,6 +181,13 @@ export type Credential = {
 export type Credentials = {
 	configFile: string,
 	values: Credential[],
+};
+
+/**  The file that variables of a format are written to; there is none for JSON, which holds no variables. */
+export type EnvFile = {
+	format: Format,
+	/**  Its name in the project's folder. */
+	name: string,
 };
 
 /**  A `.env` file was written. */
@@ -369,8 +378,8 @@ export type Project = {
 	lastUsedAtMs: number,
 	/**  The format chosen last, else the one that the project's `package.json` suggests. */
 	format: Format,
-	/**  The `.env` file that `write_env` writes, with `~` for the user's own folder. */
-	envFile: string,
+	/**  The `.env` files that `write_env` writes. */
+	envFiles: EnvFile[],
 };
 
 /**  What happens to a running emulator when the app ends. */
