@@ -24,6 +24,7 @@ use crate::wire::activity::{
     self as wire, Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer,
 };
 use crate::wire::failure::Failure;
+use crate::wire::images::ImageSource;
 
 /// Transfers are told this often at most; beginnings and ends at once.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) task: Task,
     /// What it works on, for people.
     pub(crate) subject: Option<String>,
+    /// Where the image is from that it gets.
+    pub(crate) source: Option<ImageSource>,
     /// Its parts, in order; at least one.
     pub(crate) stages: Vec<Stage>,
     pub(crate) cancellable: bool,
@@ -49,6 +52,7 @@ impl Plan {
         Self {
             task,
             subject: None,
+            source: None,
             stages: vec![stage],
             cancellable: true,
         }
@@ -130,6 +134,7 @@ impl Activities {
             id,
             task: plan.task,
             subject: plan.subject,
+            source: plan.source,
             stages: plan.stages,
             phases: Vec::new(),
             notices: Vec::new(),
@@ -178,6 +183,16 @@ impl Activities {
                 .is_none_or(|activity| activity.id != id || !is_open(&activity.outcome))
         };
         // The sender is ours, so waiting cannot fail.
+        drop(self.shown.subscribe().wait_for(over).await);
+    }
+
+    /// Ends when no activity is under way.
+    pub(crate) async fn all_ended(&self) {
+        let over = |shown: &Option<Activity>| {
+            shown
+                .as_ref()
+                .is_none_or(|activity| !is_open(&activity.outcome))
+        };
         drop(self.shown.subscribe().wait_for(over).await);
     }
 

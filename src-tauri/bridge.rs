@@ -6,7 +6,7 @@ use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
 use crate::commands::{checks, desktop, images, lifecycle, logs, projects, settings};
-use crate::wire::app::{ConfigFileDrag, Navigate, QuitRequested};
+use crate::wire::app::ConfigFileDrag;
 
 /// The commands and events.
 pub(crate) fn builder() -> Builder<Wry> {
@@ -58,8 +58,9 @@ pub(crate) fn builder() -> Builder<Wry> {
             desktop::show_in_folder,
             settings::finish_first_run,
             desktop::quit,
+            desktop::stay,
         ])
-        .events(collect_events![Navigate, QuitRequested, ConfigFileDrag])
+        .events(collect_events![ConfigFileDrag])
 }
 
 #[cfg(test)]

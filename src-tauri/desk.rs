@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
 use emulator::changes::Changed;
+use emulator::preferences::Preferences;
 use tauri::{AppHandle, Manager as _};
 use tokio::sync::{Notify, watch};
 
@@ -27,8 +28,9 @@ use crate::wire::failure::Failure;
 #[derive(Debug)]
 pub(crate) struct Desk {
     app: AppHandle,
-    /// Replaced when settings change; an operation goes on with the one that it began with.
-    emulator: Mutex<Arc<Emulator>>,
+    /// With the preferences that it goes by. Replaced when they change; an operation goes on with the one that it
+    /// began with.
+    emulator: Mutex<(Arc<Emulator>, Preferences)>,
     pub(crate) live: Live,
     pub(crate) activities: Activities,
     pub(crate) clipboard: Clipboard,
@@ -45,10 +47,15 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(app: AppHandle, emulator: Emulator, info: AppInfo) -> Self {
+    pub(crate) fn new(
+        app: AppHandle,
+        emulator: Emulator,
+        preferences: Preferences,
+        info: AppInfo,
+    ) -> Self {
         Self {
             app,
-            emulator: Mutex::new(Arc::new(emulator)),
+            emulator: Mutex::new((Arc::new(emulator), preferences)),
             live: Live::new(info),
             activities: Activities::new(),
             clipboard: Clipboard::default(),
@@ -72,7 +79,7 @@ impl Desk {
 
     /// The instance, with the settings in force.
     pub(crate) fn emulator(&self) -> Arc<Emulator> {
-        lock(&self.emulator).clone()
+        lock(&self.emulator).0.clone()
     }
 
     /// Notes that the app has written a file for the user.
@@ -87,10 +94,29 @@ impl Desk {
         lock(&self.written).contains(file)
     }
 
-    /// Goes by other settings from now on.
-    pub(crate) fn replace_emulator(&self, emulator: Emulator) {
-        *lock(&self.emulator) = Arc::new(emulator);
+    /// Goes by `preferences` from now on, where no variable goes before them.
+    pub(crate) fn go_by(&self, preferences: &Preferences) {
+        let mut held = lock(&self.emulator);
+        if held.1 == *preferences {
+            return;
+        }
+        let settings = held.0.settings().clone().with_preferences(preferences);
+        let emulator = Emulator::new(settings, held.0.name().clone(), None);
+        *held = (Arc::new(emulator), preferences.clone());
+        drop(held);
         self.invalidate(Changed::EVERYTHING);
+    }
+
+    /// Goes by the preferences as they are now: another program may have changed them.
+    pub(crate) fn heed_preferences(&self) {
+        match Preferences::read(self.emulator().home()) {
+            Ok(preferences) => self.go_by(&preferences),
+            // Those that were read last stay in force; a look at the settings says what is the matter.
+            Err(error) => {
+                let error = emulator::chain(&error);
+                tracing::debug!(error, "the settings could not be read");
+            }
+        }
     }
 
     /// Has parts looked at again.
@@ -129,6 +155,8 @@ impl Desk {
         let (reports, mut asked) = self.activities.begin(plan)?;
         let desk = self.clone();
         let running = tauri::async_runtime::spawn(async move {
+            // The look that follows a change of the settings may not have come that far.
+            desk.heed_preferences();
             let emulator = desk.emulator();
             let result = tokio::select! {
                 result = work(emulator.clone(), reports.clone()) => result,

@@ -226,7 +226,8 @@ fn set_up(
     };
     let wizard = info.first_run;
     let visible = !hidden || wizard;
-    let desk = Arc::new(Desk::new(app.clone(), emulator, info));
+    let start_at_launch = preferences.app.start_at_launch;
+    let desk = Arc::new(Desk::new(app.clone(), emulator, preferences, info));
     app.manage(desk.clone());
     window::make(app)?;
     appearance::follow(&desk);
@@ -245,7 +246,7 @@ fn set_up(
     tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
     tauri::async_runtime::spawn(tray::keep_true(desk.clone()));
     tauri::async_runtime::spawn(sleep::heed(desk.clone()));
-    if preferences.app.start_at_launch && !wizard {
+    if start_at_launch && !wizard {
         tauri::async_runtime::spawn(async move {
             // How it ends is shown, and notified of, as an activity.
             drop(lifecycle::start_emulator(&desk).await);

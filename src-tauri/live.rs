@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use std::sync::Mutex;
 
 use crate::activity::{Activities, lock};
-use crate::wire::app::{AppInfo, Update};
+use crate::wire::app::{AppInfo, Page, Update};
 use crate::wire::images::InstalledImages;
 use crate::wire::projects::Project;
 use crate::wire::settings::Settings;
@@ -24,6 +24,10 @@ pub(crate) struct Live {
     pub(crate) images: watch::Sender<Option<InstalledImages>>,
     pub(crate) projects: watch::Sender<Option<Vec<Project>>>,
     pub(crate) settings: watch::Sender<Option<Settings>>,
+    /// Where the user wants to be, until the page has been told: it may not be listening yet.
+    going: watch::Sender<Option<Page>>,
+    /// Whether the user is being asked what becomes of the emulator, until there is an answer.
+    pub(crate) quitting: watch::Sender<bool>,
     /// The one that feeds the page. A page that is loaded again observes anew, and the old channel leads nowhere.
     feeding: Mutex<Option<JoinHandle<()>>>,
 }
@@ -36,6 +40,8 @@ impl Live {
             images: watch::Sender::new(None),
             projects: watch::Sender::new(None),
             settings: watch::Sender::new(None),
+            going: watch::Sender::new(None),
+            quitting: watch::Sender::new(false),
             feeding: Mutex::new(None),
         }
     }
@@ -51,6 +57,11 @@ impl Live {
         });
     }
 
+    /// Has the page go to another of its pages, now or once it is there.
+    pub(crate) fn go(&self, page: Page) {
+        self.going.send_replace(Some(page));
+    }
+
     /// Sends every part to `page`, and again whenever it changes.
     pub(crate) fn feed(&self, page: Channel<Update>, activities: &Activities) {
         let mut app = self.app.subscribe();
@@ -58,6 +69,9 @@ impl Live {
         let mut images = self.images.subscribe();
         let mut projects = self.projects.subscribe();
         let mut settings = self.settings.subscribe();
+        let wishes = self.going.clone();
+        let mut going = wishes.subscribe();
+        let mut quitting = self.quitting.subscribe();
         let mut activity = activities.subscribe();
         app.mark_changed();
         activity.mark_changed();
@@ -65,6 +79,8 @@ impl Live {
         images.mark_changed();
         projects.mark_changed();
         settings.mark_changed();
+        going.mark_changed();
+        quitting.mark_changed();
         let feeding = tauri::async_runtime::spawn(async move {
             loop {
                 let update = tokio::select! {
@@ -84,12 +100,19 @@ impl Live {
                     Ok(()) = settings.changed() => {
                         settings.borrow_and_update().clone().map(|settings| Update::Settings { settings })
                     }
+                    Ok(()) = going.changed() => taken(&wishes).map(|page| Update::Navigate { page }),
+                    Ok(()) = quitting.changed() => Some(Update::Quit { asked: *quitting.borrow_and_update() }),
                     else => return,
+                };
+                let wish = match &update {
+                    Some(Update::Navigate { page }) => Some(*page),
+                    Some(_) | None => None,
                 };
                 if let Some(update) = update
                     && let Err(error) = page.send(update)
                 {
                     tracing::debug!(%error, "the page is gone");
+                    put_back(&wishes, wish);
                     return;
                 }
             }
@@ -97,5 +120,112 @@ impl Live {
         if let Some(earlier) = lock(&self.feeding).replace(feeding) {
             earlier.abort();
         }
+    }
+}
+
+/// The wish, which is nobody else's then.
+fn taken(wishes: &watch::Sender<Option<Page>>) -> Option<Page> {
+    let mut taken = None;
+    wishes.send_if_modified(|wish| {
+        taken = wish.take();
+        false
+    });
+    taken
+}
+
+/// Keeps a wish that the page was not told for the next one, unless there is a newer wish.
+fn put_back(wishes: &watch::Sender<Option<Page>>, unheard: Option<Page>) {
+    wishes.send_if_modified(|wish| {
+        let lost = wish.is_none() && unheard.is_some();
+        if lost {
+            *wish = unheard;
+        }
+        lost
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tauri::ipc::InvokeResponseBody;
+
+    use super::*;
+    use crate::wire::app::Platform;
+
+    /// Longer than any machine is busy.
+    const A_WHILE: Duration = Duration::from_secs(60);
+
+    fn live() -> Live {
+        Live::new(AppInfo {
+            version: "0.0.0".to_owned(),
+            platform: Platform::Linux,
+            tray: true,
+            home: "~/.stack/emulator".to_owned(),
+            first_run: false,
+        })
+    }
+
+    /// A page that hears for as long as `hears` says so, and what it has heard.
+    fn page(
+        hears: impl Fn(&Value) -> bool + Send + Sync + 'static,
+    ) -> (Channel<Update>, Receiver<Value>) {
+        let (heard, hearing) = channel();
+        let page = Channel::new(move |body| {
+            let InvokeResponseBody::Json(text) = body else {
+                panic!("an update is JSON");
+            };
+            let update = serde_json::from_str(&text)?;
+            if !hears(&update) {
+                return Err(std::io::Error::other("the page is gone").into());
+            }
+            // Whoever has heard enough listens no longer.
+            drop(heard.send(update));
+            Ok(())
+        });
+        (page, hearing)
+    }
+
+    fn wait_for(hearing: &Receiver<Value>, wanted: &Value) {
+        while hearing.recv_timeout(A_WHILE).expect("another update") != *wanted {}
+    }
+
+    #[test]
+    fn what_was_wanted_before_the_page_listens_is_told_once_it_does() {
+        let (live, activities) = (live(), Activities::new());
+        live.go(Page::Logs);
+        live.quitting.send_replace(true);
+        let (one, hearing) = page(|_| true);
+        live.feed(one, &activities);
+        let mut wanted = vec![
+            json!({"kind": "navigate", "page": "logs"}),
+            json!({"kind": "quit", "asked": true}),
+        ];
+        while !wanted.is_empty() {
+            let update = hearing.recv_timeout(A_WHILE).expect("another update");
+            wanted.retain(|one| *one != update);
+        }
+        // A page that is loaded again is still asked, but goes nowhere a second time.
+        let (again, hearing) = page(|_| true);
+        live.feed(again, &activities);
+        wait_for(&hearing, &json!({"kind": "quit", "asked": true}));
+        assert_eq!(*live.going.borrow(), None);
+        live.quitting.send_replace(false);
+        wait_for(&hearing, &json!({"kind": "quit", "asked": false}));
+    }
+
+    #[test]
+    fn a_page_that_is_gone_leaves_the_wish_to_the_next() {
+        let (live, activities) = (live(), Activities::new());
+        live.go(Page::Images);
+        let (gone, hearing) = page(|update| update["kind"] != "navigate");
+        live.feed(gone, &activities);
+        // The feed has ended once nobody can send any more.
+        while hearing.recv_timeout(A_WHILE).is_ok() {}
+        let (next, hearing) = page(|_| true);
+        live.feed(next, &activities);
+        wait_for(&hearing, &json!({"kind": "navigate", "page": "images"}));
     }
 }

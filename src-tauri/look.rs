@@ -31,6 +31,9 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
     let mut projects = None;
     loop {
         let stale = desk.stale().await;
+        if stale.settings {
+            desk.heed_preferences();
+        }
         let emulator = desk.emulator();
         if stale.images {
             images = look_at_images(&desk, &emulator).err();

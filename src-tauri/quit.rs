@@ -5,50 +5,109 @@
 
 use std::sync::Arc;
 
-use tauri_specta::Event as _;
+use emulator::State;
 
 use crate::commands::lifecycle;
 use crate::desk::Desk;
 use crate::window;
-use crate::wire::app::{QuitChoice, QuitRequested};
+use crate::wire::activity::Task;
+use crate::wire::app::QuitChoice;
 use crate::wire::failure::Failure;
-use crate::wire::status::State;
+
+/// What a wish to quit leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    End,
+    Ask,
+    /// The answer is being carried out, or is about to be: the window shows how that goes.
+    Wait,
+    /// A page that has not answered the first time may never do.
+    EndUnanswered,
+}
 
 /// Ends the app, or asks first if there is something to ask.
+///
+/// Whoever wants to quit a second time, before the question was answered, ends the app and leaves a running
+/// emulator as it is.
 pub(crate) fn request(desk: &Arc<Desk>) {
-    let activity = desk.activities.running();
-    let runs = desk
-        .live
-        .status
-        .borrow()
-        .as_ref()
-        .is_some_and(|status| match status.state {
+    let asked = *desk.live.quitting.borrow();
+    match course(desk.activities.running(), runs(desk), asked) {
+        Course::End => desk.app().exit(0),
+        Course::Ask => {
+            desk.live.quitting.send_replace(true);
+            window::show(desk.app(), None);
+        }
+        Course::Wait => window::show(desk.app(), None),
+        Course::EndUnanswered => {
+            tracing::warn!("quit without an answer; a running emulator goes on");
+            desk.app().exit(0);
+        }
+    }
+}
+
+const fn course(activity: Option<Task>, runs: bool, asked: bool) -> Course {
+    match (activity, asked) {
+        (Some(Task::Stop), true) => Course::Wait,
+        (_, true) => Course::EndUnanswered,
+        (None, false) if !runs => Course::End,
+        (_, false) => Course::Ask,
+    }
+}
+
+/// Whether there is a machine to ask about. Looked at now: what is shown may be older, or not there yet.
+fn runs(desk: &Desk) -> bool {
+    match desk.emulator().glance() {
+        Ok(glance) => match glance.state {
             State::Running
             | State::Paused
             | State::Starting
             | State::Stopping
             | State::Capturing => true,
             State::Stopped | State::Interrupted | State::Died => false,
-        });
-    if activity.is_none() && !runs {
-        desk.app().exit(0);
-        return;
-    }
-    window::show(desk.app(), None);
-    if let Err(error) = (QuitRequested { activity }).emit(desk.app()) {
-        // A page that cannot be asked cannot answer either.
-        tracing::warn!(%error, "the page could not be asked; the emulator is left running");
-        desk.app().exit(0);
+        },
+        Err(error) => {
+            let error = emulator::chain(&error);
+            tracing::warn!(error, "not known whether the emulator runs");
+            true
+        }
     }
 }
 
 /// Does what the user chose, and ends the app.
 pub(crate) async fn carry_out(desk: &Arc<Desk>, choice: QuitChoice) -> Result<(), Failure> {
-    desk.activities.cancel_running().await;
+    match (choice, desk.activities.running()) {
+        // What is wanted is under way.
+        (QuitChoice::StopEmulator, Some(Task::Stop)) => desk.activities.all_ended().await,
+        _ => desk.activities.cancel_running().await,
+    }
     match choice {
         QuitChoice::StopEmulator => lifecycle::stop_emulator(desk).await?,
         QuitChoice::LeaveRunning => {}
     }
     desk.app().exit(0);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_asked_about_once() {
+        for (activity, runs, asked, expected) in [
+            (None, false, false, Course::End),
+            (None, true, false, Course::Ask),
+            (Some(Task::Pull), false, false, Course::Ask),
+            (Some(Task::Stop), true, false, Course::Ask),
+            (None, true, true, Course::EndUnanswered),
+            (Some(Task::Start), true, true, Course::EndUnanswered),
+            (Some(Task::Stop), true, true, Course::Wait),
+        ] {
+            assert_eq!(
+                course(activity, runs, asked),
+                expected,
+                "{activity:?} {runs} {asked}"
+            );
+        }
+    }
 }

@@ -14,7 +14,7 @@ use tauri_specta::Event as _;
 use crate::appearance;
 use crate::desk::Desk;
 use crate::quit;
-use crate::wire::app::{ConfigFileDrag, Navigate, Page};
+use crate::wire::app::{ConfigFileDrag, Page};
 
 /// The only window.
 pub(crate) const LABEL: &str = "main";
@@ -74,10 +74,8 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
     let desk = Desk::of(app);
     desk.shown.send_replace(true);
     desk.invalidate(Changed::EVERYTHING);
-    if let Some(page) = page
-        && let Err(error) = (Navigate { page }).emit(app)
-    {
-        tracing::warn!(%error, "the page could not be told where to go");
+    if let Some(page) = page {
+        desk.live.go(page);
     }
 }
 

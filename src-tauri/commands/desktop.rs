@@ -90,6 +90,14 @@ pub(crate) async fn quit(desk: State<'_, Arc<Desk>>, choice: QuitChoice) -> Answ
     quit::carry_out(&desk, choice).await
 }
 
+/// Goes on: the user does not want to quit after all.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn stay(desk: State<'_, Arc<Desk>>) -> Answer {
+    desk.live.quitting.send_replace(false);
+    Ok(())
+}
+
 /// Has the user choose a file. `None` if they did not.
 pub(super) async fn chosen(
     app: &AppHandle,

@@ -64,6 +64,7 @@ pub(crate) async fn pull(desk: State<'_, Arc<Desk>>, source: ImageSource, captur
         plan.stages.push(Stage::Capture);
     }
     plan.subject = subject(&source);
+    plan.source = Some(source.clone());
     desk.perform(plan, move |emulator, reports| async move {
         let report = get(&emulator, source, &reports).await?;
         if let Some(reason) = &report.not_chosen_because {
@@ -85,6 +86,7 @@ pub(crate) async fn pull(desk: State<'_, Arc<Desk>>, source: ImageSource, captur
 pub(crate) async fn set_up(desk: State<'_, Arc<Desk>>, source: ImageSource) -> Answer {
     let plan = Plan {
         subject: subject(&source),
+        source: Some(source.clone()),
         stages: vec![Stage::Pull, Stage::Capture, Stage::Start],
         ..Plan::of(Task::SetUp, Stage::Pull)
     };

@@ -118,6 +118,8 @@ pub(crate) async fn start_emulator(desk: &Arc<Desk>) -> Answer {
     let plan = Plan::of(Task::Start, Stage::Start);
     desk.perform(plan, |emulator, reports| async move {
         emulator.start(&reports).await?;
+        // Whoever has an emulator that runs is not to be asked to go on with setting one up.
+        emulator.finish_set_up()?;
         Ok(())
     })
     .await

@@ -36,8 +36,7 @@ pub(crate) async fn change_settings(
         change.apply(preferences);
         emulator.check_preferences(preferences)
     })?;
-    let settings = emulator.settings().clone().with_preferences(&preferences);
-    desk.replace_emulator(Emulator::new(settings, emulator.name().clone(), None));
+    desk.go_by(&preferences);
     let now = look(&desk).await?;
     Live::publish(&desk.live.settings, now.clone());
     Ok(now)

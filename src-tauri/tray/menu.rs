@@ -84,7 +84,7 @@ impl Action {
                 let (format, config_file) = what.split_once('/')?;
                 Self::Copy {
                     config_file: config_file.to_owned(),
-                    format: FORMATS
+                    format: Format::ALL
                         .into_iter()
                         .find(|known| format_id(*known) == format)?,
                 }
@@ -98,15 +98,6 @@ impl Action {
         })
     }
 }
-
-const FORMATS: [Format; 6] = [
-    Format::Env,
-    Format::Dotenv,
-    Format::Next,
-    Format::Vite,
-    Format::Expo,
-    Format::Json,
-];
 
 const fn format_id(format: Format) -> &'static str {
     match format {
@@ -266,7 +257,7 @@ fn copying(projects: &[Project], running: bool) -> Entry {
     for project in projects.iter().take(MOST_PROJECTS) {
         entries.push(Entry::Submenu {
             text: project.name.clone(),
-            entries: FORMATS
+            entries: Format::ALL
                 .into_iter()
                 .map(|format| copy(project, format, format_name(format).to_owned()))
                 .collect(),

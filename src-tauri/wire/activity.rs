@@ -5,6 +5,7 @@ use specta::Type;
 use specta_typescript::Number;
 
 use super::failure::Failure;
+use super::images::ImageSource;
 
 /// One long operation of this app, from its beginning until it is dismissed or the next one begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
@@ -16,6 +17,8 @@ pub(crate) struct Activity {
     pub(crate) task: Task,
     /// What it works on, for people: an image's name.
     pub(crate) subject: Option<String>,
+    /// Where the image is from that it gets, so that it can be tried again.
+    pub(crate) source: Option<ImageSource>,
     /// The parts of the task, in order; one for most.
     pub(crate) stages: Vec<Stage>,
     /// Phases begun so far, in order.

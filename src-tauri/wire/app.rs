@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
 
-use super::activity::{Activity, Task};
+use super::activity::Activity;
 use super::images::InstalledImages;
 use super::projects::Project;
 use super::settings::Settings;
@@ -45,21 +45,6 @@ pub(crate) enum Page {
     Welcome,
 }
 
-/// The tray or a notification wants a page shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Navigate {
-    pub(crate) page: Page,
-}
-
-/// The user wants to quit while an emulator runs.
-#[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct QuitRequested {
-    /// What would be lost by quitting now: an activity of this app.
-    pub(crate) activity: Option<Task>,
-}
-
 /// What happens to a running emulator when the app ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Type)]
 #[serde(rename_all = "snake_case")]
@@ -89,11 +74,31 @@ pub(crate) enum ConfigFileDrag {
     rename_all_fields = "camelCase"
 )]
 pub(crate) enum Update {
-    App { app: AppInfo },
+    App {
+        app: AppInfo,
+    },
     // Boxed: by far the largest.
-    Status { status: Box<Status> },
-    Activity { activity: Option<Activity> },
-    Images { images: InstalledImages },
-    Projects { projects: Vec<Project> },
-    Settings { settings: Settings },
+    Status {
+        status: Box<Status>,
+    },
+    Activity {
+        activity: Option<Activity>,
+    },
+    Images {
+        images: InstalledImages,
+    },
+    Projects {
+        projects: Vec<Project>,
+    },
+    Settings {
+        settings: Settings,
+    },
+    /// The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it.
+    Navigate {
+        page: Page,
+    },
+    /// Whether the user wants to quit, and is to be asked what becomes of what runs.
+    Quit {
+        asked: bool,
+    },
 }

@@ -27,8 +27,17 @@ pub(crate) struct Project {
     pub(crate) last_used_at_ms: u64,
     /// The format chosen last, else the one that the project's `package.json` suggests.
     pub(crate) format: Format,
-    /// The `.env` file that `write_env` writes, with `~` for the user's own folder.
-    pub(crate) env_file: String,
+    /// The `.env` files that `write_env` writes.
+    pub(crate) env_files: Vec<EnvFile>,
+}
+
+/// The file that variables of a format are written to; there is none for JSON, which holds no variables.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EnvFile {
+    pub(crate) format: Format,
+    /// Its name in the project's folder.
+    pub(crate) name: String,
 }
 
 /// A project's variables.
@@ -61,6 +70,18 @@ pub(crate) enum Format {
     Vite,
     Expo,
     Json,
+}
+
+impl Format {
+    /// Every one.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Env,
+        Self::Dotenv,
+        Self::Next,
+        Self::Vite,
+        Self::Expo,
+        Self::Json,
+    ];
 }
 
 /// Something is on the clipboard.
@@ -170,8 +191,23 @@ impl Project {
             exists: path.is_file(),
             last_used_at_ms: project.last_used_ms,
             format: format.into(),
-            env_file: shown_path(&project.env_file(format), user_home),
+            env_files: Format::ALL
+                .into_iter()
+                .filter_map(|format| EnvFile::of(project, format))
+                .collect(),
         }
+    }
+}
+
+impl EnvFile {
+    fn of(project: &emulator::projects::Project, format: Format) -> Option<Self> {
+        let theirs = emulator::credentials::Format::from(format);
+        theirs.kind()?;
+        let path = project.env_file(theirs);
+        Some(Self {
+            format,
+            name: path.file_name()?.to_string_lossy().into_owned(),
+        })
     }
 }
 
@@ -266,14 +302,7 @@ mod tests {
 
     #[test]
     fn formats_and_secrets_have_the_names_of_the_command_line() {
-        for format in [
-            Format::Env,
-            Format::Dotenv,
-            Format::Next,
-            Format::Vite,
-            Format::Expo,
-            Format::Json,
-        ] {
+        for format in Format::ALL {
             let theirs = emulator::credentials::Format::from(format);
             assert_eq!(Format::from(theirs), format);
             assert_eq!(

@@ -107,6 +107,24 @@ fn the_tray_and_the_page_follow_the_command_line() {
         [],
         "what the user did in a terminal is no news"
     );
+
+    // What is set there holds here as well: on the page, and for a start from the tray.
+    world.discard();
+    world.run(["settings", "set", "no-rotation", "true"]).ok();
+    app.page.go("Settings");
+    app.page
+        .wait_for_text("Off: everybody knows the keys in force.", SOON);
+    desktop.tray().click("Start");
+    offers(desktop.tray(), "Stop", A_WHILE);
+    assert_eq!(try_client_key(PLACEHOLDER_PCK), 200);
+    world.discard();
+    world.run(["settings", "unset", "no-rotation"]).ok();
+    app.page
+        .wait_for_text("Replaces the keys baked into the image", SOON);
+    desktop.tray().click("Start");
+    offers(desktop.tray(), "Stop", A_WHILE);
+    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
+    world.discard();
 }
 
 #[test]
@@ -253,6 +271,28 @@ fn quitting_asks_what_becomes_of_a_running_emulator() {
         app.wait_for_the_end(A_WHILE);
         assert_eq!(state(&world), after);
     }
+    // Asked before there was a page to ask, or a look at the state: in the tray of an app that has just begun.
+    world.start();
+    desktop.tray().forget();
+    let app = std::thread::scope(|scope| {
+        let launch = scope.spawn(|| desktop.launch_with(&world, &["--hidden"]));
+        desktop.tray().click("Quit");
+        launch.join().unwrap()
+    });
+    app.page.wait_for_text("Quit Stack Emulator?", SOON);
+    until("the window", SOON, || desktop.shows_window().then_some(()));
+    app.page.shoot("quit");
+    // Who does not want to is asked again the next time; who is not answered need not wait.
+    app.page.click("Cancel");
+    until("no question", SOON, || {
+        app.page.find("//dialog").is_none().then_some(())
+    });
+    desktop.tray().click("Quit");
+    app.page.wait_for_text("Quit Stack Emulator?", SOON);
+    desktop.tray().click("Quit");
+    app.wait_for_the_end(SOON);
+    assert_eq!(state(&world), "running");
+    world.stop();
     // With nothing to ask about, it just ends.
     desktop.tray().forget();
     let mut app = desktop.launch_alone(&world, &["--hidden"]);

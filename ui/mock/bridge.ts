@@ -189,5 +189,9 @@ function answers(
     show_in_folder: nothing,
     finish_first_run: nothing,
     quit: nothing,
+    stay: () => {
+      send({ kind: "quit", asked: false });
+      return null;
+    },
   };
 }

@@ -207,6 +207,13 @@ export const installed: InstalledImages = {
 };
 export const noImages: InstalledImages = { ...installed, images: [], bytesOnDisk: 0 };
 
+const ENV_FILES: Project["envFiles"] = [
+  { format: "env", name: ".env" },
+  { format: "dotenv", name: ".env" },
+  { format: "next", name: ".env.local" },
+  { format: "vite", name: ".env.local" },
+  { format: "expo", name: ".env" },
+];
 export const projects: Project[] = [
   {
     configFile: "/home/ada/code/shop/stack.config.ts",
@@ -215,7 +222,7 @@ export const projects: Project[] = [
     exists: true,
     lastUsedAtMs: NOW - 26 * MINUTE,
     format: "next",
-    envFile: "~/code/shop/.env.local",
+    envFiles: ENV_FILES,
   },
   {
     configFile: "/home/ada/code/notes/apps/web/stack.config.ts",
@@ -224,7 +231,7 @@ export const projects: Project[] = [
     exists: true,
     lastUsedAtMs: NOW - 3 * DAY,
     format: "vite",
-    envFile: "~/code/notes/apps/web/.env",
+    envFiles: ENV_FILES,
   },
   {
     configFile: "/home/ada/code/gone/stack.config.ts",
@@ -233,7 +240,7 @@ export const projects: Project[] = [
     exists: false,
     lastUsedAtMs: NOW - 40 * DAY,
     format: "dotenv",
-    envFile: "~/code/gone/.env",
+    envFiles: ENV_FILES,
   },
 ];
 
@@ -286,6 +293,7 @@ export const activity = (more: Partial<Activity>): Activity => ({
   id: 7,
   task: "start",
   subject: null,
+  source: null,
   stages: ["start"],
   phases: [],
   notices: [],

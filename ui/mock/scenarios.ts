@@ -110,6 +110,25 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       },
     },
   }),
+  paused: of({ status: { status: { ...data.running, state: "paused" } } }),
+  interrupted: of({ status: { status: { ...data.stopped, state: "interrupted" } } }),
+  stopping: of({
+    status: { status: { ...data.running, state: "stopping" } },
+    activity: {
+      activity: data.activity({
+        task: "stop",
+        stages: ["stop"],
+        phases: [
+          { stage: "stop", phase: "lock", ms: 1, bytes: null },
+          { stage: "stop", phase: "save", ms: null, bytes: null },
+        ],
+      }),
+    },
+  }),
+  cancelling: of({
+    status: { status: { ...data.stopped, state: "starting" } },
+    activity: { activity: data.activity({ outcome: { kind: "cancelling" } }) },
+  }),
   "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
   died: of({ status: { status: { ...data.stopped, state: "died" } } }),
   busy: of({
@@ -140,7 +159,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         ...project,
         name: LONG,
         shownPath: `~/${LONG}/stack.config.ts`,
-        envFile: `~/${LONG}/.env.local`,
       })),
     },
     images: {
@@ -193,6 +211,22 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       }),
     },
   ),
+  "quit-refused": of(
+    { quit: { asked: true } },
+    {
+      quit: refuse({
+        code: "stop",
+        message: "QEMU (process 31337) does not end: it is still there 10 s after it was killed",
+        hint: null,
+      }),
+    },
+  ),
+  "quit-pulling": of({
+    quit: { asked: true },
+    activity: {
+      activity: data.activity({ task: "pull", stages: ["pull"], phases: data.downloading(431_000_000) }),
+    },
+  }),
   "no-project": of({ projects: { projects: [] } }),
   "credentials-failed": of(
     {},
@@ -221,6 +255,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       },
     },
   }),
+  "token-gh": of({ settings: { settings: { ...data.settings, githubToken: "gh" } } }),
+  "token-keychain": of({ settings: { settings: { ...data.settings, githubToken: "keychain" } } }),
   welcome: of(firstRun),
   unfit: of(firstRun, {
     examine: () => ({
@@ -262,6 +298,59 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           },
         ],
       },
+    },
+  }),
+  "welcome-interrupted": of({
+    ...firstRun,
+    images: {
+      images: {
+        ...data.installed,
+        unfinished: [
+          {
+            source: { kind: "rolling", branch: "dev" },
+            name: "emulator-dev-latest",
+            done: 0,
+            total: 0,
+            setUp: true,
+          },
+        ],
+      },
+    },
+  }),
+  "release-installed": of({
+    images: {
+      images: {
+        ...data.installed,
+        images: data.images.map((image, index) =>
+          index === 1 ? { ...image, digest: data.releases[2]?.digest ?? image.digest } : image,
+        ),
+      },
+    },
+  }),
+  "welcome-installed": of(
+    {
+      ...firstRun,
+      images: {
+        images: {
+          ...data.installed,
+          images: data.images.map((image, index) =>
+            index === 1 ? { ...image, digest: data.releases[0]?.digest ?? image.digest } : image,
+          ),
+        },
+      },
+    },
+    { check_for_update: () => ({ available: null }) },
+  ),
+  "welcome-placeholders": of({
+    ...firstRun,
+    status: { status: { ...data.running, start: { ...data.startSummary, rotated: false } } },
+    images: { images: data.installed },
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        stages: ["pull", "capture", "start"],
+        outcome: { kind: "finished" },
+      }),
     },
   }),
   "welcome-pulling": of({

@@ -91,13 +91,13 @@ export const commands = {
 	finishFirstRun: () => typedError<null, Failure>(__TAURI_INVOKE("finish_first_run")),
 	/**  Ends the app, after doing with a running emulator what the user said. */
 	quit: (choice: QuitChoice) => typedError<null, Failure>(__TAURI_INVOKE("quit", { choice })),
+	/**  Goes on: the user does not want to quit after all. */
+	stay: () => typedError<null, Failure>(__TAURI_INVOKE("stay")),
 };
 
 /** Events */
 export const events = {
 	configFileDrag: makeEvent<ConfigFileDrag, ConfigFileDrag>("config-file-drag"),
-	navigate: makeEvent<Navigate, Navigate>("navigate"),
-	quitRequested: makeEvent<QuitRequested, QuitRequested>("quit-requested"),
 };
 
 /* Types */
@@ -109,6 +109,8 @@ export type Activity = {
 	task: Task,
 	/**  What it works on, for people: an image's name. */
 	subject: string | null,
+	/**  Where the image is from that it gets, so that it can be tried again. */
+	source: ImageSource | null,
 	/**  The parts of the task, in order; one for most. */
 	stages: Stage[],
 	/**  Phases begun so far, in order. */
@@ -179,6 +181,13 @@ export type Credential = {
 export type Credentials = {
 	configFile: string,
 	values: Credential[],
+};
+
+/**  The file that variables of a format are written to; there is none for JSON, which holds no variables. */
+export type EnvFile = {
+	format: Format,
+	/**  Its name in the project's folder. */
+	name: string,
 };
 
 /**  A `.env` file was written. */
@@ -288,11 +297,6 @@ export type Memory = {
 	given: number,
 };
 
-/**  The tray or a notification wants a page shown. */
-export type Navigate = {
-	page: Page,
-};
-
 /**  A thing to read. */
 export type Notice = {
 	/**  Whether the user should act on it. */
@@ -374,18 +378,12 @@ export type Project = {
 	lastUsedAtMs: number,
 	/**  The format chosen last, else the one that the project's `package.json` suggests. */
 	format: Format,
-	/**  The `.env` file that `write_env` writes, with `~` for the user's own folder. */
-	envFile: string,
+	/**  The `.env` files that `write_env` writes. */
+	envFiles: EnvFile[],
 };
 
 /**  What happens to a running emulator when the app ends. */
 export type QuitChoice = "stop_emulator" | "leave_running";
-
-/**  The user wants to quit while an emulator runs. */
-export type QuitRequested = {
-	/**  What would be lost by quitting now: an activity of this app. */
-	activity: Task | null,
-};
 
 /**  How much may still be asked of GitHub. */
 export type RateLimit = {
@@ -634,7 +632,11 @@ export type UnfinishedPull = {
 };
 
 /**  One part of the state. */
-export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings };
+export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings } | 
+/**  The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it. */
+{ kind: "navigate"; page: Page } | 
+/**  Whether the user wants to quit, and is to be asked what becomes of what runs. */
+{ kind: "quit"; asked: boolean };
 
 /**  Whether there is something newer. */
 export type UpdateCheck = {

@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { activity, downloading, portTaken, running, stopped } from "../mock/data";
+import { activity, downloading, images, installed, portTaken, running, stopped } from "../mock/data";
 import type { Update } from "../src/bindings";
 import { Window } from "./browser";
 
@@ -121,6 +121,16 @@ describe("credentials", () => {
     expect(await calls(page, "copy_credentials")).toEqual([{ configFile, format: "vite" }]);
   });
 
+  it("names the file that the chosen format is written to, and writes no JSON", async () => {
+    const page = await open("credentials");
+    await button(page, "Write .env.local").waitFor();
+    await page.getByText("Expo", { exact: true }).click();
+    await button(page, "Write .env").click();
+    await expect.poll(async () => (await calls(page, "write_env"))[0]?.["format"]).toBe("expo");
+    await page.getByText("JSON", { exact: true }).click();
+    expect(await button(page, "Write .env").isDisabled()).toBe(true);
+  });
+
   it("takes a config file that is dropped on the window", async () => {
     const page = await open("credentials", "no-project");
     const path = "/home/ada/code/shop/stack.config.ts";
@@ -156,7 +166,14 @@ describe("images", () => {
 
   it("shows how far a download is, and offers to go on with one that was cancelled", async () => {
     const page = await open("images", "unfinished");
-    const pull = { task: "pull", stages: ["pull", "capture"], phases: downloading(592_000_000) } as const;
+    // Another one than lies unfinished, which is not to be got in its place.
+    const source = { kind: "pull_request", number: 1402 } as const;
+    const pull = {
+      task: "pull",
+      source,
+      stages: ["pull", "capture"],
+      phases: downloading(592_000_000),
+    } as const;
     await send(page, { kind: "activity", activity: activity({ ...pull, stages: [...pull.stages] }) });
     const bar = page.getByRole("progressbar");
     await bar.waitFor();
@@ -166,8 +183,28 @@ describe("images", () => {
       activity: activity({ ...pull, stages: [...pull.stages], outcome: { kind: "cancelled" } }),
     });
     await button(page, "Continue").click();
-    const source = { kind: "pull_request", number: 1301 };
     await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
+  });
+
+  it("goes on with a set-up as one, and says what there is left of it", async () => {
+    const page = await open("images", "welcome-interrupted");
+    await page.getByText("Setting up with emulator-dev-latest was not finished.").waitFor();
+    await button(page, "Continue the set-up").click();
+    const source = { kind: "rolling", branch: "dev" };
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+    expect(await calls(page, "pull")).toHaveLength(0);
+  });
+
+  it("uses a release that is installed, and asks for updates of the image that is in use", async () => {
+    const page = await open("images", "release-installed");
+    await page.getByText("A newer image was released").waitFor();
+    expect(await calls(page, "check_for_update")).toHaveLength(1);
+    const used = images.map((image, index) => ({ ...image, inUse: index === 1 }));
+    await send(page, { kind: "images", images: { ...installed, images: used } });
+    await expect.poll(async () => (await calls(page, "check_for_update")).length).toBe(2);
+    await page.getByRole("button", { name: /^Use emulator-dev-/ }).click();
+    await expect.poll(() => calls(page, "use_image")).toHaveLength(1);
+    expect(await calls(page, "pull")).toHaveLength(0);
   });
 
   it("does not let the image in use be removed", async () => {
@@ -266,6 +303,18 @@ describe("the wizard", () => {
     expect(await calls(page, "finish_first_run")).toHaveLength(1);
   });
 
+  it("sets up with an image that is installed already", async () => {
+    const page = await open("welcome", "welcome-installed");
+    await button(page, "Continue").click();
+    await page.getByText("Installed", { exact: true }).first().waitFor();
+    await page
+      .getByRole("button", { name: /^Set up emulator-dev-2/ })
+      .first()
+      .click();
+    await expect.poll(() => calls(page, "set_up")).toHaveLength(1);
+    expect(await calls(page, "use_image")).toHaveLength(0);
+  });
+
   it("goes on where a set-up was killed", async () => {
     const page = await open("welcome", "welcome-unfinished");
     await button(page, "Continue").click();
@@ -300,14 +349,53 @@ describe("the window", () => {
 
   it("asks what to do with a running emulator before it quits", async () => {
     const page = await open("status");
-    await page.evaluate(() => globalThis.window.mock.emit("quit-requested", { activity: null }));
+    await send(page, { kind: "quit", asked: true });
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    expect(await calls(page, "stay")).toHaveLength(1);
+    // With something under way as well, it is asked about both.
+    const pull = activity({ task: "pull", stages: ["pull"], phases: downloading(592_000_000) });
+    await send(page, { kind: "activity", activity: pull });
+    await send(page, { kind: "quit", asked: true });
+    await page.getByText("Getting the image is still under way").waitFor();
+    expect(await button(page, "Stop it and quit").isVisible()).toBe(true);
     await button(page, "Leave it running").click();
     await expect.poll(() => calls(page, "quit")).toEqual([{ choice: "leave_running" }]);
   });
 
+  it("says in the question itself that the emulator could not be stopped", async () => {
+    const page = await open("status", "quit-refused");
+    const dialog = page.getByRole("dialog");
+    await button(page, "Stop it and quit").click();
+    await dialog.getByText("The emulator could not be stopped").waitFor();
+    await button(page, "Try again").click();
+    await expect
+      .poll(() => calls(page, "quit"))
+      .toEqual([{ choice: "stop_emulator" }, { choice: "stop_emulator" }]);
+    await dialog.getByText("The emulator could not be stopped").waitFor();
+    expect(await button(page, "Leave it running").isEnabled()).toBe(true);
+  });
+
+  it("tells of a failure on a page that does not show how things ended, once", async () => {
+    const page = await open("settings", "stopped");
+    const failed = activity({ outcome: { kind: "failed", failure: portTaken } });
+    await send(page, { kind: "activity", activity: activity({}) });
+    await send(page, { kind: "activity", activity: failed });
+    const told = page.getByText("A port is in use by another program");
+    await told.waitFor();
+    await button(page, "Dismiss").click();
+    await send(page, { kind: "activity", activity: { ...failed, notices: [] } });
+    expect(await told.count()).toBe(0);
+    // Where it is shown, it is shown once.
+    await page.getByRole("link", { name: "Status" }).click();
+    await send(page, { kind: "activity", activity: { ...failed, id: 8 } });
+    await told.waitFor();
+    expect(await told.count()).toBe(1);
+  });
+
   it("goes where the tray leads it", async () => {
     const page = await open("status");
-    await page.evaluate(() => globalThis.window.mock.emit("navigate", { page: "settings" }));
+    await send(page, { kind: "navigate", page: "settings" });
     await page.getByRole("heading", { name: "Settings", exact: true }).waitFor();
   });
 

@@ -36,6 +36,10 @@ export const SCENES: readonly Scene[] = [
     "start-failed",
     "cold",
     "died",
+    "paused",
+    "interrupted",
+    "stopping",
+    "cancelling",
     "no-tray",
     "busy",
     "long",
@@ -48,11 +52,14 @@ export const SCENES: readonly Scene[] = [
     page: "status",
     scenario: "running",
     name: "quit",
-    prepare: (page) => page.evaluate(() => window.mock.emit("quit-requested", { activity: null })),
+    prepare: (page) => page.evaluate(() => window.mock.send({ kind: "quit", asked: true })),
   },
+  ...all("status", ["quit-pulling"], NARROW),
+  { page: "status", scenario: "quit-refused", prepare: click("Stop it and quit") },
   { page: "status", scenario: "running", name: "copied", prepare: click("Copy credentials") },
 
   ...all("images", ["running", "loading", "empty", "pulling", "unfinished", "offline", "long"], TALL),
+  ...all("images", ["release-installed", "welcome-interrupted"], TALL),
   ...all("images", ["running", "long", "pulling"], NARROW),
   {
     page: "images",
@@ -99,6 +106,8 @@ export const SCENES: readonly Scene[] = [
     prepare: (page) => page.getByLabel("Search").fill("project"),
   },
 
+  { page: "settings", scenario: "start-failed", name: "toast" },
+  ...all("settings", ["token-gh", "token-keychain"], { ...TALL, height: 1280 }),
   ...all("settings", ["running", "loading", "overridden"], { ...TALL, height: 1280 }),
   ...all("settings", ["running", "overridden"], { width: 400, height: 1500 }),
   {
@@ -120,12 +129,17 @@ export const SCENES: readonly Scene[] = [
     "welcome-capturing",
     "welcome-failed",
     "welcome-done",
+    "welcome-placeholders",
   ]),
   ...all("welcome", ["welcome", "unfit", "welcome-pulling", "welcome-done"], NARROW),
-  ...all("welcome", ["welcome", "welcome-offline", "welcome-unfinished"], {
-    name: "image",
-    prepare: toImages,
-  }),
+  ...all(
+    "welcome",
+    ["welcome", "welcome-offline", "welcome-unfinished", "welcome-installed", "welcome-interrupted"],
+    {
+      name: "image",
+      prepare: toImages,
+    },
+  ),
   { page: "welcome", scenario: "welcome", ...NARROW, name: "image", prepare: toImages },
   {
     page: "welcome",

@@ -43,6 +43,7 @@ fn activity(task: Task, outcome: Outcome) -> Activity {
         id: 7,
         task,
         subject: None,
+        source: None,
         stages: vec![],
         phases: vec![],
         notices: vec![],
@@ -60,7 +61,7 @@ fn project(name: &str, format: Format) -> Project {
         exists: true,
         last_used_at_ms: 0,
         format,
-        env_file: format!("~/{name}/.env.local"),
+        env_files: Vec::new(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct App {
 }
 
 impl App {
-    pub(super) fn launch(desktop: &Desktop, world: &World) -> Self {
+    pub(super) fn launch(desktop: &Desktop, world: &World, arguments: &[&str]) -> Self {
         let (port, native_port) = (free_port(), free_port());
         let driver = world
             .as_here(from_environment(DRIVER))
@@ -54,7 +54,7 @@ impl App {
         let begun = Instant::now();
         let session = Session::begin(
             &address,
-            &json!({ "tauri:options": { "application": program() } }),
+            &json!({ "tauri:options": { "application": program(), "args": arguments } }),
         );
         let pid = until("the app's process", SOON, || {
             let now = desktop.app_processes();

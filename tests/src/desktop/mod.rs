@@ -149,7 +149,12 @@ impl Desktop {
 
     /// Launches the app as the WebDriver's browser, and waits for its page.
     pub fn launch(&self, world: &World) -> App {
-        App::launch(self, world)
+        self.launch_with(world, &[])
+    }
+
+    /// The same with arguments.
+    pub fn launch_with(&self, world: &World, arguments: &[&str]) -> App {
+        App::launch(self, world, arguments)
     }
 
     /// Launches the app as a desktop's launcher does, and waits for nothing.

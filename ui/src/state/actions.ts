@@ -1,7 +1,7 @@
 // What buttons do. Long operations show their outcome as an activity, so their own rejection is not
 // shown a second time; small ones say in a toast what went wrong.
 import { commands } from "../bindings";
-import type { ImageSource, Task } from "../bindings";
+import type { Activity, ImageSource } from "../bindings";
 import { ask, asFailure } from "../bridge";
 import type { Answer } from "../bridge";
 import type { Remedy } from "../text/failures";
@@ -63,6 +63,14 @@ export function copyText(text: string, what: string): void {
   });
 }
 
+/** Makes an installed image the one that the next start uses. */
+export function useImage(digest: string, name: string): Promise<boolean> {
+  return small(async () => {
+    await ask(commands.useImage(digest));
+    toasts.say(`The next start uses ${name}.`);
+  });
+}
+
 /** Opens an address in the user's browser. */
 export function openLink(url: string): void {
   void small(() => ask(commands.openLink(url)));
@@ -74,7 +82,7 @@ export function showInFolder(path: string): void {
 }
 
 /** Does again what an activity was to do, where that can be told from it. */
-function again(task: Task): void {
+function again({ task, source }: Activity): void {
   switch (task) {
     case "start":
       return void start();
@@ -89,12 +97,13 @@ function again(task: Task): void {
     case "rotate":
       return void rotate();
     case "pull":
-    case "set_up": {
-      const unfinished = observed.images?.unfinished[0];
-      if (!unfinished) route.go(task === "pull" ? "images" : "welcome");
-      else void (task === "pull" ? pull(unfinished.source) : setUp(unfinished.source));
+      if (source) void pull(source);
+      else route.go("images");
       return;
-    }
+    case "set_up":
+      if (source) void setUp(source);
+      else route.go("welcome");
+      return;
   }
 }
 
@@ -103,7 +112,7 @@ export function heal(remedy: Remedy, retry: (() => void) | null): void {
   switch (remedy.kind) {
     case "retry":
       if (retry) retry();
-      else if (observed.activity) again(observed.activity.task);
+      else if (observed.activity) again(observed.activity);
       return;
     case "page":
       route.go(remedy.page);

@@ -13,6 +13,7 @@ import type {
   Update,
 } from "../bindings";
 import { ask, asFailure } from "../bridge";
+import { route } from "./route.svelte";
 
 class Observed {
   app = $state.raw<AppInfo | null>(null);
@@ -21,6 +22,8 @@ class Observed {
   images = $state.raw<InstalledImages | null>(null);
   projects = $state.raw<Project[] | null>(null);
   settings = $state.raw<Settings | null>(null);
+  /** Whether the user wants to quit, and is to be asked what becomes of what runs. */
+  quitting = $state.raw(false);
   /** Why nothing is being sent. */
   failure = $state.raw<Failure | null>(null);
 
@@ -61,6 +64,12 @@ class Observed {
         break;
       case "settings":
         this.settings = update.settings;
+        break;
+      case "navigate":
+        route.go(update.page);
+        break;
+      case "quit":
+        this.quitting = update.asked;
         break;
     }
   }

@@ -1,5 +1,5 @@
 // The formats of a project's variables: what each is for.
-import type { Format } from "../bindings";
+import type { Format, Project } from "../bindings";
 
 /** Formats in the order in which they are offered. */
 export const FORMATS: readonly { value: Format; text: string; about: string }[] = [
@@ -10,6 +10,10 @@ export const FORMATS: readonly { value: Format; text: string; about: string }[] 
   { value: "env", text: "Shell", about: "As export commands to paste into a terminal." },
   { value: "json", text: "JSON", about: "As one object." },
 ];
+
+/** The file that a project's variables are written to in a format; null if they are not. */
+export const envFile = (project: Project, format: Format): string | null =>
+  project.envFiles.find((file) => file.format === format)?.name ?? null;
 
 /** A format's name. */
 export const formatName = (format: Format): string =>

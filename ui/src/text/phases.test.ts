@@ -6,6 +6,7 @@ import { current, phaseName, stageStates } from "./phases";
 const setUp: Activity = {
   id: 1,
   task: "set_up",
+  source: null,
   subject: "dev",
   stages: ["pull", "capture", "start"],
   phases: [],

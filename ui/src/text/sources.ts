@@ -1,5 +1,6 @@
 // Where an image comes from, in words and as typed by the user.
-import type { ImageSource } from "../bindings";
+import type { ImageSource, UnfinishedPull } from "../bindings";
+import { bytes } from "./quantity";
 
 /** `PR 1234`, `run 987`, a tag, a file's name. */
 export function sourceName(source: ImageSource): string {
@@ -15,6 +16,12 @@ export function sourceName(source: ImageSource): string {
     case "file":
       return fileName(source.path);
   }
+}
+
+/** What an earlier pull or set-up has left to be done. */
+export function leftOver({ name, done, total, setUp }: UnfinishedPull): string {
+  if (done < total) return `The download of ${name} ended early, at ${bytes(done)} of ${bytes(total)}.`;
+  return setUp ? `Setting up with ${name} was not finished.` : `The download of ${name} was not finished.`;
 }
 
 /** The last part of a path. */

@@ -1,0 +1,28 @@
+import { describe, expect, it } from "vitest";
+
+import { activity, running, stopped } from "../../mock/data";
+import { quitQuestion } from "./quit";
+
+describe("quitting", () => {
+  const pull = activity({ task: "pull" });
+  it.each([
+    ["a running machine", running, null, true],
+    ["a machine that is not known yet", null, null, true],
+    ["a machine that another program starts", { ...stopped, state: "starting" as const }, null, true],
+    ["a machine beside a download", running, pull, true],
+    ["a download alone", stopped, pull, false],
+    ["a start of this app", { ...stopped, state: "starting" as const }, activity({}), false],
+    ["a rotation", running, activity({ task: "rotate" }), true],
+    ["nothing any more", stopped, null, false],
+  ])("asks of %s", (_, status, underWay, runs) => {
+    const question = quitQuestion(status, underWay);
+    expect([question.leave, question.stop]).toEqual([runs, runs]);
+    expect(question.text.includes("It can go on without this app")).toBe(runs);
+    expect(question.text.includes("is still under way")).toBe(underWay !== null);
+  });
+
+  it("waits for a stop", () => {
+    const question = quitQuestion({ ...running, state: "stopping" }, activity({ task: "stop" }));
+    expect([question.leave, question.stop]).toEqual([false, true]);
+  });
+});
