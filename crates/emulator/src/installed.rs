@@ -15,7 +15,7 @@ use images::store::{Damaged, Installed, Store, bytes_on_disk, find};
 use serde::Serialize;
 
 use crate::archive::shelf;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::examine::free_bytes;
 use crate::instance::Emulator;
 use crate::paths::{Home, InstanceName, InstancePaths};
@@ -414,7 +414,14 @@ impl Emulator {
         let list = |ids: std::io::Result<Vec<String>>| {
             ids.map_err(Error::file("list", &paths.snapshots()))
         };
-        let session = Base::of(&self.home, &self.name)?.and_then(|base| base.snapshot);
+        let session = match Base::of(&self.home, &self.name) {
+            Ok(base) => base.and_then(|base| base.snapshot),
+            // Any of them may be what it lies on; its start says what is wrong.
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "no snapshot is tidied away");
+                return Ok(());
+            }
+        };
         let current = Snapshot::current_id(paths);
         let mut installed = digests(&self.home.image_store())?;
         // One that was put there by hand is in no store.

@@ -329,6 +329,10 @@ mod tests {
         let emulator = Emulator::new(settings, kept.name.clone(), None);
         emulator.tidy_snapshots().unwrap();
         assert!(kept.paths.snapshot(ID).disk().exists());
+        // Nor where not even the disk tells.
+        std::fs::write(kept.paths.session().disk(), "no overlay").unwrap();
+        emulator.tidy_snapshots().unwrap();
+        assert!(kept.paths.snapshot(ID).disk().exists());
         emulator.drop_session().unwrap();
         emulator.tidy_snapshots().unwrap();
         assert!(!kept.paths.snapshot(ID).root().exists());
