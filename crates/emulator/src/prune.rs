@@ -10,7 +10,8 @@
 //!
 //! [`crate::retention`] decides; here it is carried out, with the locks of all
 //! instances. A command asks for them and waits. Tidying up on the side takes
-//! what it can have at once, and leaves everything of a busy instance alone.
+//! what it can have at once, and leaves everything of a busy instance alone; no
+//! image goes then, because the busy one may be about to choose it.
 
 use images::Sha256Digest;
 use images::store::Store;
@@ -185,6 +186,11 @@ impl Scene<'_> {
         self.held.iter().any(|held| held.emulator.name == *name)
     }
 
+    /// Only then is it known which images nobody needs.
+    fn are_all_held(&self) -> bool {
+        self.held.len() == self.emulators.len()
+    }
+
     fn remove_unused_images(&mut self, all: bool, report: &mut PruneReport) -> Result<(), Error> {
         let contents = self.store.contents()?;
         let superseded = contents
@@ -305,7 +311,7 @@ impl Scene<'_> {
                 image: image.digest,
                 bytes: image.bytes_on_disk,
                 last_needed_at_ms: image.last_needed_at_ms(),
-                needed: !self.uses(image.digest).is_empty(),
+                needed: !self.are_all_held() || !self.uses(image.digest).is_empty(),
             });
         }
         for (emulator, ties) in self.emulators.iter().zip(&self.ties) {
