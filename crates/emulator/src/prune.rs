@@ -363,3 +363,51 @@ fn remove_interrupted(store: &Store) -> Result<u64, Error> {
     }
     Ok(freed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tests::snapshot::instance;
+    use crate::progress::Silent;
+    use crate::variables::Settings;
+
+    #[tokio::test]
+    async fn by_a_setting_snapshots_not_used_for_long_are_compressed_on_the_side() {
+        let dir = tempfile::tempdir().unwrap();
+        // Captured in 1970, and never used.
+        let (_, snapshot) = instance(dir.path());
+        let variables = [
+            ("HOME", dir.path().to_owned()),
+            ("STACK_EMULATOR_HOME", dir.path().join("home")),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into_os_string()));
+        let settings = Settings::from_variables(variables).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        assert_eq!(emulator.tidy_by_preferences(&Silent).await.unwrap(), None);
+
+        let preferences = Preferences {
+            archive_after_days: Some(30),
+            ..Preferences::default()
+        };
+        preferences.write(&emulator.home).unwrap();
+        let busy = emulator.hold("test", &Silent).await.unwrap();
+        let report = emulator.tidy_by_preferences(&Silent).await.unwrap();
+        assert_eq!(
+            report.unwrap().archived,
+            [],
+            "a busy instance is left alone"
+        );
+        drop(busy);
+        let report = emulator.tidy_by_preferences(&Silent).await.unwrap();
+        let archived = report.unwrap().archived;
+        assert_eq!(archived.len(), 1);
+        assert_eq!(archived[0].snapshot, snapshot.manifest.id);
+        assert!(!snapshot.paths.root().exists());
+        assert!(
+            emulator
+                .paths
+                .snapshot_archive(&snapshot.manifest.id)
+                .exists()
+        );
+    }
+}
