@@ -229,10 +229,19 @@ fn a_limit_takes_what_was_not_used_for_longest() {
     let pruned = prune(0);
     assert!(pruned["over_limit_bytes"].as_u64() > Some(0), "{pruned}");
 
-    // As a setting, a pull looks after it.
+    // As a setting, a pull looks after it; not while another instance is busy, which
+    // may be about to choose what nobody seems to use.
     world.run(["settings", "set", "cache-limit", "1MB"]).ok();
     let settings = world.run(["settings", "--json"]).ok().json();
     assert_eq!(settings["settings"][0]["value"], "1MB", "{settings}");
+    let other = ["images", "use", "--none", "--instance", "ci"];
+    world.run(other).ok();
+    let lock = world.emulator_home.join("instances/ci/lock");
+    let busy = fs::File::open(lock).unwrap();
+    busy.lock().unwrap();
+    pull(&world, &world.user_home().join("starter/starter.qcow2"));
+    assert_eq!(list(&world)["images"].as_array().unwrap().len(), 2);
+    busy.unlock().unwrap();
     pull(&world, &world.user_home().join("starter/starter.qcow2"));
     let left = list(&world);
     assert_eq!(left["images"].as_array().unwrap().len(), 1, "{left}");

@@ -120,8 +120,8 @@ pub(crate) enum CommandArguments {
     #[command(long_about = "Get an image, use it, and take a snapshot of it.\n\n\
             Without options, the newest image of the usual branch. What is here already is not downloaded again, \
             and what Ctrl-C interrupted goes on where it stopped. Every byte is compared with the digest that the \
-            release states. Builds of pull requests and runs need a token for GitHub: GITHUB_TOKEN, or what \
-            `gh auth login` keeps.")]
+            release states. Builds of pull requests and runs need a token for GitHub: GITHUB_TOKEN, one in the \
+            keychain (`settings github-token set`), or what `gh auth login` keeps.")]
     Pull(PullArguments),
     /// List the images that are installed; use, remove or prune them
     Images {

@@ -18,7 +18,7 @@ mod partial;
 mod read;
 pub(crate) mod shelf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::fs::File;

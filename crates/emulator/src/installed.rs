@@ -148,7 +148,12 @@ impl Ties {
         let chosen = chosen_digest(home, &instance);
         let run: Option<RunRecord> = record::read_optional(&paths.run_record())?;
         let running = match run {
-            Some(run) if matches!(run.purpose, Purpose::Running(_) | Purpose::Saving(_)) => {
+            Some(run)
+                if matches!(
+                    run.purpose,
+                    Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_)
+                ) =>
+            {
                 !run.live_processes(&paths.token()?)?.is_empty()
             }
             Some(_) | None => false,

@@ -10,7 +10,8 @@
 //!
 //! [`crate::retention`] decides; here it is carried out, with the locks of all
 //! instances. A command asks for them and waits. Tidying up on the side takes
-//! what it can have at once, and leaves everything of a busy instance alone.
+//! what it can have at once, and leaves everything of a busy instance alone; no
+//! image goes then, because the busy one may be about to choose it.
 
 use images::Sha256Digest;
 use images::store::Store;
@@ -185,6 +186,11 @@ impl Scene<'_> {
         self.held.iter().any(|held| held.emulator.name == *name)
     }
 
+    /// Only then is it known which images nobody needs.
+    fn are_all_held(&self) -> bool {
+        self.held.len() == self.emulators.len()
+    }
+
     fn remove_unused_images(&mut self, all: bool, report: &mut PruneReport) -> Result<(), Error> {
         let contents = self.store.contents()?;
         let superseded = contents
@@ -305,7 +311,7 @@ impl Scene<'_> {
                 image: image.digest,
                 bytes: image.bytes_on_disk,
                 last_needed_at_ms: image.last_needed_at_ms(),
-                needed: !self.uses(image.digest).is_empty(),
+                needed: !self.are_all_held() || !self.uses(image.digest).is_empty(),
             });
         }
         for (emulator, ties) in self.emulators.iter().zip(&self.ties) {
@@ -356,4 +362,52 @@ fn remove_interrupted(store: &Store) -> Result<u64, Error> {
         }
     }
     Ok(freed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tests::snapshot::instance;
+    use crate::progress::Silent;
+    use crate::variables::Settings;
+
+    #[tokio::test]
+    async fn by_a_setting_snapshots_not_used_for_long_are_compressed_on_the_side() {
+        let dir = tempfile::tempdir().unwrap();
+        // Captured in 1970, and never used.
+        let (_, snapshot) = instance(dir.path());
+        let variables = [
+            ("HOME", dir.path().to_owned()),
+            ("STACK_EMULATOR_HOME", dir.path().join("home")),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into_os_string()));
+        let settings = Settings::from_variables(variables).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        assert_eq!(emulator.tidy_by_preferences(&Silent).await.unwrap(), None);
+
+        let preferences = Preferences {
+            archive_after_days: Some(30),
+            ..Preferences::default()
+        };
+        preferences.write(&emulator.home).unwrap();
+        let busy = emulator.hold("test", &Silent).await.unwrap();
+        let report = emulator.tidy_by_preferences(&Silent).await.unwrap();
+        assert_eq!(
+            report.unwrap().archived,
+            [],
+            "a busy instance is left alone"
+        );
+        drop(busy);
+        let report = emulator.tidy_by_preferences(&Silent).await.unwrap();
+        let archived = report.unwrap().archived;
+        assert_eq!(archived.len(), 1);
+        assert_eq!(archived[0].snapshot, snapshot.manifest.id);
+        assert!(!snapshot.paths.root().exists());
+        assert!(
+            emulator
+                .paths
+                .snapshot_archive(&snapshot.manifest.id)
+                .exists()
+        );
+    }
 }

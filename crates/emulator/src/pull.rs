@@ -153,10 +153,10 @@ impl Emulator {
         let preferences = Preferences::read(&self.home)?;
         let repository = repository_of(&preferences, repository)?;
         let github = self.github(reporter).await?;
-        let releases = github
-            .emulator_releases(&repository)
-            .await
-            .map_err(PullError::from)?;
+        let relay = Relay::to(reporter);
+        let work = github.emulator_releases(&repository);
+        let releases = github.telling(&relay, work).await;
+        let releases = releases.map_err(PullError::from)?;
         Ok(ReleaseList {
             repository,
             releases,

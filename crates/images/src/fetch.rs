@@ -483,7 +483,10 @@ async fn make_settings_of(
     let name = resolved.arch.base_env_name();
     let _running = Running::begin(progress, Phase::Resolve, &name);
     let composed = match resolved.commit() {
-        Some(commit) => compose_base_env(github, repo, commit).await,
+        Some(commit) => {
+            let work = compose_base_env(github, repo, commit);
+            github.telling(progress, work).await
+        }
         None => Err(BaseEnvMissing::NoCommit),
     };
     match composed {

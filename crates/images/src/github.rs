@@ -15,16 +15,18 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::http::{Http, HttpError, Retry, connection, host_of};
-use crate::progress::{Progress, Silent};
+use crate::progress::Progress;
 use crate::token::Token;
 
 mod cache;
 mod error;
+mod repeats;
 mod types;
 mod wire;
 
 use cache::Cache;
 pub use error::ApiError;
+use repeats::Repeats;
 pub use types::{
     Artifact, Asset, ParseRepoError, PullRequest, RateLimit, Release, Repo, Run, RunState,
 };
@@ -74,6 +76,7 @@ pub struct GitHub {
     cache: Option<Cache>,
     /// What the newest answer said.
     rate_limit: Arc<Mutex<Option<RateLimit>>>,
+    repeats: Repeats,
 }
 
 /// Which runs of a workflow.
@@ -108,7 +111,14 @@ impl GitHub {
             http: Http::new(api, options.token, options.retry, options.idle)?,
             cache: options.cache.map(Cache::new),
             rate_limit: Arc::default(),
+            repeats: Repeats::default(),
         })
+    }
+
+    /// Does `work`, which asks this client, and tells `progress` of each question
+    /// that is asked again.
+    pub async fn telling<T>(&self, progress: &dyn Progress, work: impl Future<Output = T>) -> T {
+        self.repeats.telling(progress, work).await
     }
 
     /// How much more may be asked, as the newest answer had it. `None` before
@@ -409,8 +419,7 @@ impl GitHub {
             "x-github-api-version",
             HeaderValue::from_static("2022-11-28"),
         );
-        // A question takes a moment; who waits for it sees that it is being resolved.
-        let progress: &dyn Progress = &Silent;
+        let progress: &dyn Progress = &self.repeats;
         let mut attempt = 0;
         loop {
             match self.answer_once(url, what, &headers, limit).await {

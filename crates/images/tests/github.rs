@@ -153,12 +153,24 @@ async fn a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not() {
         world
             .server
             .set_faults(vec![Fault::times(2, "/releases/tags", kind)]);
-        world
-            .github()
-            .release_by_tag(&repo(), "emulator-dev-latest")
-            .await
-            .unwrap();
+        let (github, notes) = (world.github(), Notes::default());
+        let repo = repo();
+        let work = github.release_by_tag(&repo, "emulator-dev-latest");
+        github.telling(&notes, work).await.unwrap();
+        let told = notes.text();
+        assert!(
+            told.contains("retry 1: ") && told.contains("retry 2: "),
+            "{told}"
+        );
     }
+    // A pull tells of it as well.
+    world
+        .server
+        .set_faults(vec![Fault::times(1, "/releases/tags", status(503))]);
+    let notes = Notes::default();
+    let pulled = world.pull_with(&world.github(), &tag(), &notes).await;
+    pulled.unwrap();
+    assert!(notes.text().contains("retry 1: "), "{}", notes.text());
     world
         .server
         .set_faults(vec![Fault::always("/releases/tags", status(500))]);

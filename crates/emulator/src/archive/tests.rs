@@ -5,7 +5,7 @@ mod damage;
 mod hostile;
 mod memory;
 mod round_trip;
-mod snapshot;
+pub(crate) mod snapshot;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

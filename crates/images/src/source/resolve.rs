@@ -24,6 +24,16 @@ pub async fn resolve(
         Source::File(path) => path.display().to_string(),
     };
     let _running = Running::begin(progress, Phase::Resolve, &object);
+    let work = resolve_source(github, repo, source, arch);
+    github.telling(progress, work).await
+}
+
+async fn resolve_source(
+    github: &GitHub,
+    repo: &Repo,
+    source: &Source,
+    arch: Arch,
+) -> Result<Resolved, ResolveError> {
     match source {
         Source::Rolling { branch } => {
             let tag = rolling_tag(branch);

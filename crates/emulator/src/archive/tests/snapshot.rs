@@ -39,7 +39,7 @@ fn fingerprint() -> Fingerprint {
 }
 
 /// An instance with one snapshot in use, of the sample's files.
-fn instance(dir: &Path) -> (InstancePaths, Snapshot) {
+pub(crate) fn instance(dir: &Path) -> (InstancePaths, Snapshot) {
     let paths = Home::new(dir.join("home")).instance(&InstanceName::default());
     let folder = paths.capture_in_progress();
     std::fs::create_dir_all(folder.root()).unwrap();

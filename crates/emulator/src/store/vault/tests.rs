@@ -113,7 +113,7 @@ async fn start_telling(vault: &Vault, reporter: &dyn Reporter) -> SecretSet {
 #[tokio::test]
 async fn a_start_says_once_that_its_values_are_in_a_file() {
     let dir = tempfile::tempdir().unwrap();
-    for (skipped, wanted) in [(0, "keychain is locked"), (1, "neither a keychain")] {
+    for (skipped, locked) in [(0, true), (1, false)] {
         let record = dir.path().join("secrets.json");
         let places = places(dir.path(), 0, Failure::Locked);
         let places = places.into_iter().skip(skipped).collect();
@@ -121,7 +121,11 @@ async fn a_start_says_once_that_its_values_are_in_a_file() {
         start_telling(&Vault::best(record, places).unwrap(), &said).await;
         let said = said.0.into_inner().unwrap();
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains(wanted) && said[0].contains("file in memory"));
+        assert_eq!(said[0].contains("keychain is locked"), locked, "{said:?}");
+        assert!(
+            said[0].contains(StoreKind::RuntimeFile.describe()),
+            "{said:?}"
+        );
     }
     // A keychain that works is nothing to speak of.
     let record = dir.path().join("other.json");
