@@ -88,17 +88,40 @@ fn past_hole(file: &mut File) -> Option<()> {
     }
 }
 
-/// Looks at every 64th byte alone: each value that is there covers one.
+/// Looks closer only where every 64th byte, of which each value covers one, and the
+/// one before or after it could be a value's.
 fn is_in(bytes: &[u8], needles: &[&[u8]]) -> bool {
-    let steps = (0..bytes.len()).step_by(LENGTH);
-    steps.filter(|at| bytes[*at] != 0).any(|at| {
-        needles.iter().any(|needle| {
-            (0..LENGTH)
-                .filter(|inside| needle[*inside] == bytes[at])
-                .filter_map(|inside| bytes.get(at.checked_sub(inside)?..)?.get(..LENGTH))
-                .any(|part| part == *needle)
-        })
-    })
+    let mut in_some = [false; 256];
+    for byte in needles.iter().copied().flatten() {
+        in_some[usize::from(*byte)] = true;
+    }
+    let possible = |at: usize| {
+        bytes
+            .get(at)
+            .is_some_and(|byte| in_some[usize::from(*byte)])
+    };
+    let mut at = 0;
+    // No iterator: this is a debug build, and a guest has much memory.
+    while at < bytes.len() {
+        if in_some[usize::from(bytes[at])]
+            && (possible(at + 1) && possible(at + 2) || possible(at.wrapping_sub(1)))
+            && is_around(at, bytes, needles)
+        {
+            return true;
+        }
+        at += LENGTH;
+    }
+    false
+}
+
+/// Whether any of `needles` covers the byte at `at`.
+fn is_around(at: usize, bytes: &[u8], needles: &[&[u8]]) -> bool {
+    let first = at.saturating_sub(LENGTH - 1);
+    let last = bytes.len().min(at + LENGTH);
+    let around = &bytes[first..last];
+    needles
+        .iter()
+        .any(|needle| around.windows(LENGTH).any(|part| part == *needle))
 }
 
 /// The disk and the saved memory of the guest's session hold what the guest holds.
