@@ -27,6 +27,7 @@ use crate::sleep;
 use crate::tray;
 use crate::window;
 use crate::wire::app::{AppInfo, Platform};
+use crate::wire::text::shown_path;
 
 /// Given by the session's autostart: no window, unless there is no tray to find it by.
 pub(crate) const HIDDEN: &str = "--hidden";
@@ -132,7 +133,7 @@ fn again_without_dmabuf() -> Option<ExitCode> {
             .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
     });
     let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    if std::env::var_os(VARIABLE).is_some() || (render_node && !nvidia) {
+    if !is_without_dmabuf(std::env::var_os(VARIABLE).is_some(), render_node, nvidia) {
         return None;
     }
     let program = std::env::current_exe().ok()?;
@@ -144,6 +145,12 @@ fn again_without_dmabuf() -> Option<ExitCode> {
         "error: the program could not be started again without WebKit's DMABUF renderer: {error}"
     );
     Some(ExitCode::FAILURE)
+}
+
+/// Whether to do without it. Who has chosen already, either way, is not overruled; and it ends the round.
+#[cfg(target_os = "linux")]
+const fn is_without_dmabuf(chosen: bool, render_node: bool, nvidia: bool) -> bool {
+    !chosen && (!render_node || nvidia)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -208,7 +215,7 @@ fn set_up(
     hidden: bool,
     settings: Settings,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
+    let preferences = preferences_at(&Home::new(settings.home.clone()));
     let settings = settings.with_preferences(&preferences);
     let emulator = Emulator::new(settings, InstanceName::default(), None);
     let info = AppInfo {
@@ -221,7 +228,10 @@ fn set_up(
             Platform::Linux
         },
         tray: false,
-        home: shown_path(&emulator),
+        home: shown_path(
+            emulator.home().path(),
+            emulator.settings().user_home.as_deref(),
+        ),
         first_run: !preferences.app.first_run_done,
     };
     let wizard = info.first_run;
@@ -257,8 +267,19 @@ fn set_up(
     Ok(())
 }
 
-fn shown_path(emulator: &Emulator) -> String {
-    emulator.home().path().display().to_string()
+/// The preferences; the usual ones where they cannot be read, of which the first look at them tells.
+fn preferences_at(home: &Home) -> Preferences {
+    Preferences::read(home).unwrap_or_else(|error| {
+        let error = emulator::chain(&error);
+        tracing::warn!(
+            error,
+            "the settings cannot be read; the usual ones are in force"
+        );
+        let mut usual = Preferences::default();
+        // Who has settings has seen the wizard.
+        usual.app.first_run_done = true;
+        usual
+    })
 }
 
 /// Ends the app in order at logout, when the session asks by a signal: the window's place is kept, the clipboard
@@ -299,6 +320,24 @@ mod tests {
 
     fn wish_of(arguments: &[&str]) -> Result<Wish, UnknownArgument> {
         wish(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_dmabuf_renderer_is_left_out_where_it_fails_unless_the_user_has_chosen() {
+        for (chosen, render_node, nvidia, without) in [
+            (false, true, false, false),
+            (false, false, false, true),
+            (false, true, true, true),
+            (true, false, false, false),
+            (true, true, true, false),
+        ] {
+            assert_eq!(
+                is_without_dmabuf(chosen, render_node, nvidia),
+                without,
+                "{chosen} {render_node} {nvidia}"
+            );
+        }
     }
 
     #[test]

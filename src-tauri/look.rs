@@ -29,6 +29,7 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
     // Why the last look at a part failed. There is one place to show it: the status.
     let mut images = None;
     let mut projects = None;
+    let mut settings = None;
     loop {
         let stale = desk.stale().await;
         if stale.settings {
@@ -44,13 +45,19 @@ pub(crate) async fn keep_looking(desk: Arc<Desk>) {
         if stale.status || stale.images {
             look_at_status(&desk, &emulator).await;
         }
-        if let Some(failure) = images.as_ref().or(projects.as_ref()) {
-            show_failure(&desk, failure);
-        }
         if stale.settings {
-            look_at_settings(&desk).await;
+            let failure = look_at_settings(&desk).await.err();
+            if settings.is_some() && failure.is_none() {
+                // What could not be looked at for want of them can be now.
+                desk.invalidate(Changed::EVERYTHING);
+            }
+            settings = failure;
         } else if stale.status {
             look_for_restart(&desk, &emulator);
+        }
+        let failures = [&images, &projects, &settings];
+        if let Some(failure) = failures.into_iter().flatten().next() {
+            show_failure(&desk, failure);
         }
     }
 }
@@ -112,16 +119,15 @@ pub(crate) async fn ask_while_shown(desk: Arc<Desk>) {
     }
 }
 
-async fn look_at_settings(desk: &Desk) {
-    match settings::look(desk).await {
-        Ok(settings) => Live::publish(&desk.live.settings, settings),
-        Err(failure) => {
-            tracing::warn!(
-                message = failure.message,
-                "the settings could not be looked at"
-            );
-        }
-    }
+async fn look_at_settings(desk: &Desk) -> Result<(), Failure> {
+    let settings = settings::look(desk).await.inspect_err(|failure| {
+        tracing::warn!(
+            message = failure.message,
+            "the settings could not be looked at"
+        );
+    })?;
+    Live::publish(&desk.live.settings, settings);
+    Ok(())
 }
 
 /// Whether settings wait for the next start depends on the machine that runs; no more of them does.

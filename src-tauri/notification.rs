@@ -52,6 +52,17 @@ pub(crate) fn tell_copied(desk: &Arc<Desk>, copied: &Result<Copied, Failure>) {
     }
 }
 
+/// Tells why the dashboard did not open from the tray. The page that shows its address comes as well.
+pub(crate) fn tell_not_opened(desk: &Arc<Desk>, failure: &Failure) {
+    let message = Message {
+        summary: "The dashboard could not be opened".to_owned(),
+        body: reason(failure),
+        urgency: Urgency::Normal,
+        page: Page::Status,
+    };
+    show(desk, message);
+}
+
 fn wanted(desk: &Desk) -> bool {
     desk.live
         .settings

@@ -76,6 +76,14 @@ async fn follow(mut follower: Follower, page: Channel<LogChunk>) {
             }
             Err(error) => {
                 tracing::warn!(error = %emulator::chain(&error), "a log could not be followed further");
+                let last = LogChunk {
+                    first_line: 0,
+                    lines: Vec::new(),
+                    restarted: false,
+                    failure: Some(emulator::Error::from(error).into()),
+                };
+                // A page that is gone need not know.
+                drop(page.send(last));
                 return;
             }
         }
@@ -114,6 +122,7 @@ impl From<Chunk> for LogChunk {
             first_line: chunk.first_line,
             lines: chunk.lines,
             restarted: chunk.restarted,
+            failure: None,
         }
     }
 }

@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use crate::desk::Desk;
 
+/// How long a panel is waited for that is not there when the app begins.
+#[cfg(target_os = "linux")]
+const PANEL_COMES_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Keeps `AppInfo::tray` true.
 ///
 /// `on_first`: called once, with what was found first.
@@ -38,13 +42,21 @@ async fn follow(desk: &Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) -> zb
         zbus::Result::Ok((bus, changes, there))
     }
     .await;
-    let (_bus, mut changes, there) = match found {
+    let (_bus, mut changes, mut there) = match found {
         Ok(found) => found,
         Err(error) => {
             on_first(desk, false);
             return Err(error);
         }
     };
+    if !there {
+        // At the beginning of a session a panel may come after us, and a window nobody asked for would be in the way.
+        let change = tokio::time::timeout(PANEL_COMES_WITHIN, changes.next()).await;
+        there = match change {
+            Ok(Some(change)) => change.args()?.new_owner().is_some(),
+            Ok(None) | Err(_) => false,
+        };
+    }
     set(desk, there);
     on_first(desk, there);
     while let Some(change) = changes.next().await {

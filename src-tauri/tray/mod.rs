@@ -20,9 +20,11 @@ use self::icons::Glyph;
 use self::menu::{Action, Entry, Model};
 use crate::commands::{lifecycle, projects};
 use crate::desk::Desk;
+use crate::notification;
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
+use crate::wire::failure::Failure;
 
 const ID: &str = "stack-emulator";
 /// Changes that come this close to each other are drawn once.
@@ -167,6 +169,8 @@ fn act(app: &AppHandle, id: &str) {
                 && let Err(error) = app.opener().open_url(address, None::<&str>)
             {
                 tracing::warn!(%error, "the dashboard could not be opened in the browser");
+                let failure = Failure::of("link", "no browser could be opened", &error);
+                notification::tell_not_opened(&desk, &failure);
                 window::show(app, Some(Page::Status));
             }
         }

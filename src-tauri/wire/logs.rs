@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
 
+use super::failure::Failure;
+
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Type)]
 #[serde(rename_all = "snake_case")]
@@ -24,4 +26,6 @@ pub(crate) struct LogChunk {
     pub(crate) lines: Vec<String>,
     /// Whether the log was begun anew, so that what came before is of an earlier machine.
     pub(crate) restarted: bool,
+    /// Why nothing follows: the log cannot be read further.
+    pub(crate) failure: Option<Failure>,
 }

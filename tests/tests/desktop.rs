@@ -310,6 +310,22 @@ fn without_a_tray_the_window_opens_and_says_so() {
         .wait_for_text("This desktop shows no tray icons", SOON);
     app.page.shoot("without-tray");
     drop(app);
+    // Settings that cannot be read are no reason not to open; the page says what is wrong with them.
+    let settings = world.emulator_home.join("settings.json");
+    let kept = fs::read(&settings).unwrap();
+    fs::write(&settings, "{").unwrap();
+    let app = desktop.launch(&world);
+    app.page
+        .wait_for_text("The emulator’s state cannot be read", SOON);
+    app.page.wait_for_text("settings.json", SOON);
+    app.page.shoot("unreadable-settings");
+    let mended = settings.with_extension("mended");
+    fs::write(&mended, kept).unwrap();
+    fs::rename(mended, &settings).unwrap();
+    until("a page without a failure", SOON, || {
+        app.page.find("//*[@role='alert']").is_none().then_some(())
+    });
+    drop(app);
     let mut app = desktop.launch_alone(&world, &["--hidden"]);
     until("the window", SOON, || desktop.shows_window().then_some(()));
     app.kill().unwrap();

@@ -153,7 +153,12 @@ function answers(
     ],
     remove_folder: nothing,
     follow_log: ({ onChunk }) => {
-      (onChunk as Sink<LogChunk>).onmessage({ firstLine: 0, lines: logLines, restarted: false });
+      (onChunk as Sink<LogChunk>).onmessage({
+        firstLine: 0,
+        lines: logLines,
+        restarted: false,
+        failure: null,
+      });
       return 1;
     },
     unfollow_log: nothing,

@@ -1,4 +1,5 @@
 // The states that pages are looked at in.
+import type { LogChunk } from "../src/bindings";
 import { forever, refuse } from "./bridge";
 import type { Scenario } from "./bridge";
 import * as data from "./data";
@@ -227,6 +228,26 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       activity: data.activity({ task: "pull", stages: ["pull"], phases: data.downloading(431_000_000) }),
     },
   }),
+  "log-broken": of(
+    {},
+    {
+      follow_log: ({ onChunk }) => {
+        const chunk: LogChunk = {
+          firstLine: 0,
+          lines: [],
+          restarted: false,
+          failure: {
+            code: "log",
+            message:
+              "cannot read the log ~/.stack/emulator/instances/default/logs/serial.log: input/output error",
+            hint: null,
+          },
+        };
+        (onChunk as { onmessage: (chunk: LogChunk) => void }).onmessage(chunk);
+        return 1;
+      },
+    },
+  ),
   "no-project": of({ projects: { projects: [] } }),
   "credentials-failed": of(
     {},

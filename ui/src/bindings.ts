@@ -282,6 +282,8 @@ export type LogChunk = {
 	lines: string[],
 	/**  Whether the log was begun anew, so that what came before is of an earlier machine. */
 	restarted: boolean,
+	/**  Why nothing follows: the log cannot be read further. */
+	failure: Failure | null,
 };
 
 /**  Which log. */

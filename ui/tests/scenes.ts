@@ -97,7 +97,7 @@ export const SCENES: readonly Scene[] = [
     prepare: click("Show Secret server key"),
   },
 
-  ...all("logs", ["running", "loading", "empty"]),
+  ...all("logs", ["running", "loading", "empty", "log-broken"]),
   ...all("logs", ["running"], NARROW),
   {
     page: "logs",

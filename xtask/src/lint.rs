@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cargo::{cargo, tool};
 use crate::command::{OnOurDeath, tied};
+use crate::desktop;
 use crate::setup;
 use crate::stages::{Stages, run as run_command};
 use crate::ui;
@@ -25,7 +26,7 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("format", format),
     ("sources", sources::check),
     ("documents", documents::check),
@@ -35,6 +36,7 @@ const CHECKS: [(&str, Check); 9] = [
     ("dependencies", dependencies),
     ("clippy", clippy),
     ("documentation", documentation),
+    ("bindings", bindings),
 ];
 
 /// `cargo xtask lint`.
@@ -92,6 +94,20 @@ fn documentation(root: &Path) -> Result<()> {
                 "RUSTDOCFLAGS",
                 "--deny=warnings --allow=rustdoc::private_intra_doc_links",
             ),
+    )
+}
+
+/// Whether the page's bindings are those that the app's commands give: a test of the app's, which can make them.
+fn bindings(root: &Path) -> Result<()> {
+    // The app that is tested later embeds its page, and is this one: chosen otherwise, it would all be built twice.
+    if !root.join("ui/dist/index.html").is_file() {
+        ui::build(root)?;
+    }
+    run_command(
+        cargo(root, "test")
+            .args(["--workspace", "--exclude", "e2e", "--lib", "--quiet"])
+            .args(["--features", desktop::EMBEDDED])
+            .args(["--", "--quiet", "the_page_s_bindings_are_up_to_date"]),
     )
 }
 

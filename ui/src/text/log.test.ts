@@ -5,20 +5,27 @@ import { MOST_LINES, append, matching, pieces } from "./log";
 
 describe("a log", () => {
   it("goes on where it was, and begins anew with a new machine", () => {
-    const one = append([], { firstLine: 10, lines: ["a", "b"], restarted: false });
-    const two = append(one, { firstLine: 12, lines: ["c"], restarted: false });
+    const one = append([], { firstLine: 10, lines: ["a", "b"], restarted: false, failure: null });
+    const two = append(one, { firstLine: 12, lines: ["c"], restarted: false, failure: null });
     expect(two.map(({ number, text }) => `${number}${text}`)).toEqual(["10a", "11b", "12c"]);
-    expect(append(two, { firstLine: 0, lines: ["x"], restarted: true })).toEqual([{ number: 0, text: "x" }]);
+    expect(append(two, { firstLine: 0, lines: ["x"], restarted: true, failure: null })).toEqual([
+      { number: 0, text: "x" },
+    ]);
   });
 
   it("holds the newest lines only", () => {
     const lines = Array.from({ length: MOST_LINES + 5 }, (_, index) => `${index}`);
-    const held = append([], { firstLine: 0, lines, restarted: false });
+    const held = append([], { firstLine: 0, lines, restarted: false, failure: null });
     expect([held.length, held[0]?.number]).toEqual([MOST_LINES, 5]);
   });
 
   it("is searched in any case", () => {
-    const lines = append([], { firstLine: 0, lines: ["[FAILED] cron", "ok"], restarted: false });
+    const lines = append([], {
+      firstLine: 0,
+      lines: ["[FAILED] cron", "ok"],
+      restarted: false,
+      failure: null,
+    });
     expect(matching(lines, " failed ").length).toBe(1);
     expect(matching(lines, "").length).toBe(2);
   });
