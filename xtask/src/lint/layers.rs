@@ -28,7 +28,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("starter", &[]),
     (
         "e2e",
-        &["emulator", "images", "iso9660", "qemu", "release-server"],
+        &[
+            "emulator",
+            "images",
+            "iso9660",
+            "qemu",
+            "record",
+            "release-server",
+        ],
     ),
     // What tests talk to over a socket knows nothing of what talks to it.
     ("release-server", &[]),
