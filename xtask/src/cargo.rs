@@ -1,12 +1,14 @@
 //! Cargo as a child: the one that runs us, with the lock file as it is committed.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::command::{OnOurDeath, output_of, tied};
+use crate::stages::run as run_command;
+use crate::workspace;
 
 /// `cargo SUBCOMMAND --locked` in the checkout at `root`.
 pub(crate) fn cargo(root: &Path, subcommand: &str) -> Command {
@@ -28,6 +30,23 @@ pub(crate) fn tool(root: &Path, subcommand: &str) -> Command {
     }
     command.current_dir(root).arg(subcommand);
     command
+}
+
+/// The program `name` of the crate `package`, given with its version; built into the user's cache
+/// unless it is there.
+pub(crate) fn installed(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
+    // A folder for the version: another one is another folder.
+    let place = workspace::cache_dir()?.join("tools").join(package);
+    let program = place.join("bin").join(name);
+    if !program.is_file() {
+        // Without optimisation: building one takes longer than all that it is used for.
+        run_command(
+            cargo(root, "install")
+                .args(["--quiet", "--debug", package, "--root"])
+                .arg(&place),
+        )?;
+    }
+    Ok(program)
 }
 
 /// The target triple of this machine.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, installed};
 use crate::stages::run as run_command;
 use crate::{ui, workspace};
 
@@ -48,18 +48,7 @@ pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
     Ok(folder.join(PACKAGE))
 }
 
-/// `tauri-driver`, built into the target folder unless it is there.
+/// `tauri-driver`, in the version that the tests were written with.
 pub(crate) fn tauri_driver(root: &Path) -> Result<PathBuf> {
-    // A folder for the version: another one is another folder.
-    let place = workspace::target_dir(root).join("tools").join(TAURI_DRIVER);
-    let program = place.join("bin/tauri-driver");
-    if !program.is_file() {
-        // Without optimisation: it passes on a few requests.
-        run_command(
-            cargo(root, "install")
-                .args(["--quiet", "--debug", TAURI_DRIVER, "--root"])
-                .arg(&place),
-        )?;
-    }
-    Ok(program)
+    installed(root, TAURI_DRIVER, "tauri-driver")
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: every fuzz target, for a while.
 //!
-//! A target is a program of a `fuzz/` workspace, laid out as `cargo fuzz` has
-//! it. That tool wants a nightly compiler for its sanitizers; our targets hold
+//! A target is a program of the `fuzz/` workspace, in a folder named after the
+//! crate that it is about; `cargo fuzz` can run it too. That tool wants a nightly compiler for its sanitizers; our targets hold
 //! no unsafe code, so coverage is all they need, and any compiler can give it.
 
 use std::path::{Path, PathBuf};
@@ -11,11 +11,13 @@ use serde::Deserialize;
 
 use crate::cargo::{host_triple, tool};
 use crate::command::{OnOurDeath, run_logged, tied};
-use crate::lint::fuzz_manifests;
 use crate::progress::step;
 use crate::stages::run as run_command;
 use crate::{setup, workspace};
 
+/// Where the targets are.
+pub(crate) const FOLDER: &str = "fuzz";
+const MANIFEST: &str = "Cargo.toml";
 /// What libFuzzer asks of the compiler: counters a branch, their addresses, and
 /// the operands of comparisons, from which it guesses magic numbers.
 const COVERAGE: [&str; 6] = [
@@ -43,9 +45,8 @@ pub(crate) struct Args {
 /// A fuzz target.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
-    /// The `Cargo.toml` of its workspace, by its path in the checkout.
-    manifest: PathBuf,
-    package: String,
+    /// The crate that it is about.
+    about: String,
     name: String,
 }
 
@@ -87,29 +88,28 @@ fn fuzz(root: &Path, targets: &[Target], seconds: u32, seed: Seed) -> Result<()>
     ensure!(!targets.is_empty(), "no fuzz target was found");
     let triple = host_triple()?;
     let output = workspace::target_dir(root).join("fuzz");
-    let mut built = None;
+    step("fuzz", "building the targets", || {
+        build(root, targets, &triple, &output, seed)
+    })?;
     for target in targets {
-        if built != Some(&target.manifest) {
-            build(root, &target.manifest, &triple, &output, seed)?;
-            built = Some(&target.manifest);
-        }
         let program = output.join(&triple).join("release").join(&target.name);
-        step(
-            "fuzz",
-            &format!("{} {}", target.package, target.name),
-            || target.run(root, &program, &output, seconds, seed),
-        )?;
+        step("fuzz", &format!("{} {}", target.about, target.name), || {
+            target.run(root, &program, &output, seconds, seed)
+        })?;
     }
     Ok(())
 }
 
-fn build(root: &Path, manifest: &Path, triple: &str, output: &Path, seed: Seed) -> Result<()> {
+fn build(root: &Path, targets: &[Target], triple: &str, output: &Path, seed: Seed) -> Result<()> {
     let mut command = tool(root, "build");
+    for target in targets {
+        command.args(["--bin", &target.name]);
+    }
     command
-        // Not `--locked`: the lock file is of another workspace than the crate under test, and
-        // lags behind whenever that crate's dependencies change.
-        .args(["--release", "--quiet", "--bins", "--manifest-path"])
-        .arg(manifest)
+        // Not `--locked`: the lock file is of another workspace than the crates under test, and
+        // lags behind whenever their dependencies change.
+        .args(["--release", "--quiet", "--manifest-path"])
+        .arg(root.join(FOLDER).join(MANIFEST))
         // Named, although it is the host: the flags are then not for build scripts, which
         // would be linked without libFuzzer.
         .args(["--target", triple])
@@ -117,14 +117,17 @@ fn build(root: &Path, manifest: &Path, triple: &str, output: &Path, seed: Seed) 
         .env("CARGO_TARGET_DIR", output);
     if seed == Seed::Fixed {
         // Seconds of fuzzing do not pay for minutes of optimisation.
-        command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+        command
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .args(["--config", "profile.release.package.'*'.opt-level=0"])
+            .args(["--config", "profile.release.package.'*'.debug=false"]);
     }
     run_command(&mut command)
 }
 
 impl Target {
     fn is(&self, wanted: &str) -> bool {
-        self.name == wanted || self.package.trim_end_matches("-fuzz") == wanted
+        self.name == wanted || self.about == wanted
     }
 
     fn run(
@@ -135,8 +138,7 @@ impl Target {
         seconds: u32,
         seed: Seed,
     ) -> Result<()> {
-        let folder = root.join(&self.manifest);
-        let folder = folder.parent().unwrap_or(root);
+        let folder = &root.join(FOLDER);
         let artifacts = folder.join("artifacts").join(&self.name);
         // A random run carries on from what earlier ones found; a fixed one must not.
         let fresh;
@@ -182,50 +184,76 @@ impl Target {
 
 /// All targets of the checkout.
 fn targets(root: &Path) -> Result<Vec<Target>> {
-    let mut targets = vec![];
-    for manifest in fuzz_manifests(root)? {
-        let path = root.join(&manifest);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let found = parse(&manifest, &text)
-            .with_context(|| format!("cannot understand {}", path.display()))?;
-        ensure!(!found.is_empty(), "{} has no target", path.display());
-        targets.extend(found);
-    }
-    Ok(targets)
+    let path = root.join(FOLDER).join(MANIFEST);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("cannot understand {}", path.display()))
 }
 
-fn parse(manifest: &Path, text: &str) -> Result<Vec<Target>> {
+fn parse(text: &str) -> Result<Vec<Target>> {
     #[derive(Deserialize)]
     struct Manifest {
-        package: Named,
         #[serde(default)]
-        bin: Vec<Named>,
+        bin: Vec<Program>,
     }
     #[derive(Deserialize)]
-    struct Named {
+    struct Program {
         name: String,
+        path: PathBuf,
     }
     let parsed: Manifest = toml::from_str(text)?;
-    let target = |bin: Named| Target {
-        manifest: manifest.to_owned(),
-        package: parsed.package.name.clone(),
-        name: bin.name,
+    let target = |program: Program| {
+        let about = program.path.parent().and_then(Path::to_str);
+        Ok(Target {
+            about: about
+                .filter(|about| !about.is_empty())
+                .with_context(|| format!("{} is in no crate's folder", program.path.display()))?
+                .to_owned(),
+            name: program.name,
+        })
     };
-    Ok(parsed.bin.into_iter().map(target).collect())
+    parsed.bin.into_iter().map(target).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::tracked_files;
 
     #[test]
     fn targets_are_read_from_a_manifest() {
-        let text = "[package]\nname = \"iso9660-fuzz\"\n[[bin]]\nname = \"tree\"\npath = \"x.rs\"\n[[bin]]\nname = \"label\"\n";
-        let found = parse(Path::new("a/fuzz/Cargo.toml"), text).unwrap();
+        let text = "[[bin]]\nname = \"tree\"\npath = \"iso9660/tree.rs\"\n[[bin]]\nname = \"label\"\npath = \"iso9660/x.rs\"\n";
+        let found = parse(text).unwrap();
         let names: Vec<_> = found.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(names, ["tree", "label"]);
         assert!(found[0].is("iso9660") && found[0].is("tree") && !found[0].is("label"));
-        assert!(parse(Path::new("x"), "[package]").is_err());
+        assert!(parse("[[bin]]").is_err());
+        assert!(parse("[[bin]]\nname = \"tree\"\npath = \"tree.rs\"").is_err());
+    }
+
+    #[test]
+    fn every_file_of_the_checkout_is_a_target() {
+        let root = workspace::root().unwrap();
+        let targets = targets(&root).unwrap();
+        for file in tracked_files(&root).unwrap() {
+            let Ok(program) = file.strip_prefix(FOLDER) else {
+                continue;
+            };
+            if program
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+            {
+                assert!(
+                    targets.iter().any(|target| {
+                        program
+                            == Path::new(&target.about)
+                                .join(&target.name)
+                                .with_extension("rs")
+                    }),
+                    "{} is not in {MANIFEST}",
+                    file.display()
+                );
+            }
+        }
     }
 }

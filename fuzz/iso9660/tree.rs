@@ -3,7 +3,7 @@
 
 #![no_main]
 
-#[path = "../../tests/reader/mod.rs"]
+#[path = "../../crates/iso9660/tests/reader/mod.rs"]
 mod reader;
 
 use std::collections::BTreeMap;
