@@ -89,7 +89,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
         );
         return ExitCode::FAILURE;
     }
-    if let Some(code) = again_without_dmabuf() {
+    if let Some(code) = again_for_webkit() {
         return code;
     }
     let settings = match Settings::from_environment() {
@@ -118,32 +118,43 @@ fn has_display() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Where `WebKit`'s DMABUF renderer is known to show nothing, starts this program anew without it.
+/// Starts this program anew with the variables that `WebKit` goes by, unless they are set.
 ///
-/// It is known to fail without a render node and with NVIDIA's own driver. A variable is to be set before the
-/// first thread begins, and that in this very process is `unsafe`; a new program image in its place is not.
+/// - Its DMABUF renderer is known to show nothing without a render node and with NVIDIA's own driver.
+/// - Its monitor of the host's memory reads files of `/proc` every five seconds, a byte at a time, for as long as
+///   the program lives: more than all else that it does while hidden, and for a page that has little to give back.
+///
+/// A variable is to be set before the first thread begins, and that in this very process is `unsafe`; a new program
+/// image in its place is not.
 #[cfg(target_os = "linux")]
-fn again_without_dmabuf() -> Option<ExitCode> {
+fn again_for_webkit() -> Option<ExitCode> {
     use std::os::unix::process::CommandExt as _;
 
-    const VARIABLE: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    const NO_DMABUF: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    const NO_MONITOR: &str = "WEBKIT_DISABLE_MEMORY_PRESSURE_MONITOR";
+    let chosen = |name| std::env::var_os(name).is_some();
     let render_node = std::fs::read_dir("/dev/dri").is_ok_and(|entries| {
         entries
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
     });
     let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    if !is_without_dmabuf(std::env::var_os(VARIABLE).is_some(), render_node, nvidia) {
+    let mut missing = vec![];
+    if is_without_dmabuf(chosen(NO_DMABUF), render_node, nvidia) {
+        missing.push((NO_DMABUF, "1"));
+    }
+    if !chosen(NO_MONITOR) {
+        missing.push((NO_MONITOR, "1"));
+    }
+    if missing.is_empty() {
         return None;
     }
     let program = std::env::current_exe().ok()?;
     let error = std::process::Command::new(program)
         .args(std::env::args_os().skip(1))
-        .env(VARIABLE, "1")
+        .envs(missing)
         .exec();
-    eprintln!(
-        "error: the program could not be started again without WebKit's DMABUF renderer: {error}"
-    );
+    eprintln!("error: the program could not be started again with WebKit's variables: {error}");
     Some(ExitCode::FAILURE)
 }
 
@@ -154,7 +165,7 @@ const fn is_without_dmabuf(chosen: bool, render_node: bool, nvidia: bool) -> boo
 }
 
 #[cfg(not(target_os = "linux"))]
-fn again_without_dmabuf() -> Option<ExitCode> {
+fn again_for_webkit() -> Option<ExitCode> {
     None
 }
 

@@ -29,6 +29,7 @@ pub use self::drag::Drag;
 pub use self::login::Login;
 pub use self::notifications::{Notification, Notifications};
 pub use self::portal::Portal;
+pub use self::processes::cpu_seconds;
 pub use self::tray::{Icon, MenuItem, Tray};
 pub use self::webdriver::{Element, Page};
 
@@ -177,11 +178,6 @@ impl Desktop {
         for pid in self.app_processes() {
             processes::ask_to_end(pid);
         }
-    }
-
-    /// Processor time that the app and its web view have taken so far, in seconds.
-    pub fn cpu_seconds(&self) -> f64 {
-        processes::cpu_seconds(&self.keychain.address())
     }
 
     /// What is on the clipboard; empty if nothing is.

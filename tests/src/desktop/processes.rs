@@ -1,5 +1,6 @@
 //! The processes of a session, known by the address of its bus.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -45,21 +46,55 @@ pub(super) fn of_program(address: &str, program: &Path) -> Vec<u32> {
     pids
 }
 
-/// Processor time of all processes of the session but its keychain's, in seconds.
-pub(super) fn cpu_seconds(address: &str) -> f64 {
-    let ticks: u64 = of_session(address)
-        .into_iter()
-        .filter(|pid| !is(*pid, KEYCHAIN))
-        .filter_map(|pid| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The name is in brackets and may hold anything; user and system time are the 12th and 13th after it.
-            let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-            Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
-        })
-        .sum();
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+/// Processor time, in seconds, of the process `ancestor` and of all that came of it, by name.
+pub fn cpu_seconds(ancestor: u32) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // Gone in the meantime.
+        if let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) {
+            all.insert(pid, Stat::read(&stat).expect("the kernel's own words"));
+        }
+    }
+    let mut seconds = BTreeMap::new();
+    for (pid, stat) in &all {
+        let mut line = std::iter::successors(Some(*pid), |pid| Some(all.get(pid)?.parent));
+        if line.any(|pid| pid == ancestor) {
+            #[expect(clippy::cast_precision_loss, reason = "for people")]
+            let used = stat.ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+            *seconds.entry(stat.name.clone()).or_default() += used;
+        }
+    }
     seconds
+}
+
+/// What `/proc/PID/stat` says.
+struct Stat {
+    name: String,
+    parent: u32,
+    /// User and system time.
+    ticks: u64,
+}
+
+impl Stat {
+    fn read(text: &str) -> Option<Self> {
+        // The name is in brackets and may hold anything.
+        let (start, rest) = text.rsplit_once(')')?;
+        let (_, name) = start.split_once('(')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let field = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        Some(Self {
+            name: name.to_owned(),
+            parent: u32::try_from(field(1)?).ok()?,
+            ticks: field(11)? + field(12)?,
+        })
+    }
 }
 
 /// Kills every process of the session, and those that they start meanwhile.
