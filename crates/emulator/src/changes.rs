@@ -372,7 +372,7 @@ impl Folders {
         let changed = if parent == self.home {
             match name {
                 // Ports and memory are part of what the status tells.
-                "settings.json" if came_or_went => Changed {
+                "settings.json" if whole => Changed {
                     settings: true,
                     ..Changed::STATUS
                 },

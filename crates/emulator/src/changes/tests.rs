@@ -86,6 +86,9 @@ async fn each_part_is_told_of_by_its_files() {
         ..Changed::STATUS
     };
     assert_eq!(told(&mut changes, settings).await, settings);
+    // As an editor may write it: in its place.
+    std::fs::write(home.join("settings.json"), "{}").unwrap();
+    assert_eq!(told(&mut changes, settings).await, settings);
 
     std::fs::write(home.join("images/references/dev"), "x").unwrap();
     let images = Changed {
