@@ -360,6 +360,17 @@ impl World {
         self.run(["start", "--json"]).ok().json()
     }
 
+    /// Whatever happened: a start works, has fresh secrets, and is alone. Says of which kind it was.
+    #[track_caller]
+    pub fn recovers(&self) -> String {
+        let started = self.start();
+        assert_eq!(try_client_key(PLACEHOLDER_PCK), 401, "{started}");
+        assert_eq!(try_client_key(&self.secret("pck")), 200, "{started}");
+        assert_eq!(self.qemu_processes().len(), 1);
+        let kind = started["start"]["kind"].as_str();
+        kind.expect("a kind").to_owned()
+    }
+
     /// `stop --json`, which must succeed.
     #[track_caller]
     pub fn stop(&self) -> Value {

@@ -1,5 +1,4 @@
-//! Killed at any moment: the next command recovers, nothing is lost, no QEMU is
-//! left behind.
+//! Our process killed at any moment: the next command recovers, nothing is lost, no QEMU is left behind.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,33 +8,10 @@
 
 use std::process::{Child, Command};
 
-use e2e::{PLACEHOLDER_PCK, Run, World, leave_a_note, read_the_note, try_client_key};
+use e2e::{World, leave_a_note, read_the_note};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// Whatever happened: a start works, has fresh secrets, and is alone.
-#[track_caller]
-fn recovers(world: &World) -> String {
-    let started = world.start();
-    assert_eq!(try_client_key(PLACEHOLDER_PCK), 401, "{started}");
-    assert_eq!(try_client_key(&world.secret("pck")), 200, "{started}");
-    assert_eq!(world.qemu_processes().len(), 1);
-    started["start"]["kind"].as_str().unwrap().to_owned()
-}
-
-/// A start whose QEMU was killed has found another way and says why, or has failed and says what
-/// to do.
-#[track_caller]
-fn fell_back_or_failed(run: &Run, moment: &str) {
-    if run.code != Some(0) {
-        return run.fails_helpfully();
-    }
-    let start = &run.json()["start"];
-    assert_eq!(start["kind"], "cold", "{moment}: {start}");
-    let reason = start["fallback_reason"].as_str().unwrap_or_default();
-    assert!(!reason.is_empty(), "{moment}: {start}");
-}
 
 #[test]
 fn our_process_killed_in_each_phase_of_a_start() {
@@ -54,7 +30,7 @@ fn our_process_killed_in_each_phase_of_a_start() {
         world.kill_at(&["start"], moment);
         // A command that was killed in its last microseconds has started the emulator. Else nothing is left that
         // could be taken for a session.
-        assert_eq!(recovers(&world), "resumed", "{moment}");
+        assert_eq!(world.recovers(), "resumed", "{moment}");
         world.discard();
         assert!(world.qemu_processes().is_empty(), "{moment}");
     }
@@ -74,7 +50,7 @@ fn our_process_killed_in_each_phase_of_a_stop_loses_nothing() {
         "End(Commit",
     ] {
         world.kill_at(&["stop"], moment);
-        recovers(&world);
+        world.recovers();
         assert_eq!(read_the_note(&world), "kept\n", "{moment}");
     }
     world.discard();
@@ -94,96 +70,15 @@ fn our_process_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
         "Begin(Commit)",
     ] {
         world.kill_at(&["capture"], moment);
-        assert_eq!(recovers(&world), "resumed", "{moment}");
+        assert_eq!(world.recovers(), "resumed", "{moment}");
         assert_eq!(world.snapshot(), before, "{moment}");
         world.discard();
     }
     world.kill_at(&["capture"], "End(Commit");
-    assert_eq!(recovers(&world), "resumed");
+    assert_eq!(world.recovers(), "resumed");
     assert_ne!(world.snapshot(), before, "it was committed");
     world.discard();
     assert!(!world.instance().join("snapshots/.capturing").exists());
-}
-
-#[test]
-fn qemu_killed_in_each_phase_of_a_stop_loses_nothing() {
-    let world = World::captured();
-    world.start();
-    leave_a_note(&world);
-    for moment in ["Begin(Sync)", "Begin(Save)", "Begin(Quit)"] {
-        let stopped = world.kill_qemu_at(&["stop"], moment).ok().json();
-        // Killed once all is saved, QEMU has done what was wanted of it.
-        let saved = moment == "Begin(Quit)";
-        let session = if saved { "saved" } else { "disk_kept" };
-        assert_eq!(stopped["session"], session, "{moment}: {stopped}");
-        assert_eq!(stopped["reason"].is_null(), saved, "{moment}: {stopped}");
-        let kind = recovers(&world);
-        assert_eq!(kind, if saved { "continued" } else { "cold" }, "{moment}");
-        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
-    }
-    world.discard();
-}
-
-#[test]
-fn qemu_killed_in_each_phase_of_a_capture_keeps_the_snapshot_before() {
-    let world = World::captured();
-    let before = world.snapshot();
-    for moment in ["Begin(Boot)", "Begin(Settle)", "Begin(Sync)", "Begin(Save)"] {
-        world.kill_qemu_at(&["capture"], moment).fails_helpfully();
-        assert!(world.qemu_processes().is_empty(), "{moment}");
-        assert_eq!(recovers(&world), "resumed", "{moment}");
-        assert_eq!(world.snapshot(), before, "{moment}");
-        world.discard();
-    }
-    // Killed once all is saved, QEMU has done what was wanted of it.
-    world.kill_qemu_at(&["capture"], "Begin(Quit)").ok();
-    assert_ne!(world.snapshot(), before, "it was committed");
-    assert_eq!(recovers(&world), "resumed");
-    world.discard();
-}
-
-/// What the database says to `statement`.
-#[track_caller]
-fn sql(world: &World, statement: &str) -> String {
-    let psql = "psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1";
-    let script = format!("cd / && runuser -u postgres -- {psql} --command=\"{statement}\" 2>&1");
-    let (code, said) = world.in_guest("/bin/sh", &["-c", &script]);
-    assert_eq!(code, 0, "{statement}: {said}");
-    said.trim().to_owned()
-}
-
-#[test]
-fn qemu_killed_while_it_runs_is_a_power_cut() {
-    let world = World::captured();
-    world.start();
-    sql(&world, "CREATE TABLE kept (number integer)");
-    sql(&world, "INSERT INTO kept VALUES (1), (2)");
-    // Nobody has synced the disk but the database, at its commit.
-    world.kill_qemu();
-    let status = world.run(["status", "--json"]).json();
-    assert_eq!(status["state"], "died", "{status}");
-    assert_eq!(recovers(&world), "cold", "the session's disk is booted");
-    assert_eq!(sql(&world, "SELECT sum(number) FROM kept"), "3");
-    let off = world.clock_off();
-    assert!(off.is_within(100), "after a cold boot: {off:?}");
-    world.discard();
-}
-
-#[test]
-fn qemu_killed_in_each_phase_of_a_start_falls_back_or_fails_cleanly() {
-    let world = World::captured();
-    for moment in [
-        "Begin(Load)",
-        "Begin(Agent)",
-        "Begin(Clock)",
-        "Begin(Rotate)",
-        "Begin(Ready)",
-    ] {
-        let run = world.kill_qemu_at(&["start"], moment);
-        fell_back_or_failed(&run, moment);
-        recovers(&world);
-        world.discard();
-    }
 }
 
 /// A start that continues, and the cold boot that has to follow if it was killed after the guest had
@@ -211,42 +106,14 @@ fn our_process_killed_in_a_start_that_continues_and_in_a_cold_boot_loses_nothing
                 "cold"
             }
         };
-        assert_eq!(recovers(&world), kind, "{continuing} {booting:?}");
+        assert_eq!(world.recovers(), kind, "{continuing} {booting:?}");
         let note = read_the_note(&world);
         assert_eq!(note, "kept\n", "{continuing} {booting:?}");
     }
     world.stop();
     // Killed in its last microseconds it has continued, and otherwise its disk is booted.
     world.kill_at(&["start"], "End(Ready");
-    recovers(&world);
-    assert_eq!(read_the_note(&world), "kept\n");
-    world.discard();
-}
-
-#[test]
-fn qemu_killed_in_a_start_that_continues_and_in_a_cold_boot_loses_nothing() {
-    let world = World::captured();
-    world.start();
-    leave_a_note(&world);
-    for moment in [
-        "Begin(Load)",
-        "Begin(Agent)",
-        "Begin(Rotate)",
-        "Begin(Ready)",
-    ] {
-        assert_eq!(world.stop()["session"], "saved", "{moment}");
-        let run = world.kill_qemu_at(&["start"], moment);
-        fell_back_or_failed(&run, moment);
-        recovers(&world);
-        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
-    }
-    world.kill_qemu();
-    for moment in ["Begin(Boot)", "Begin(Clock)", "End(Rotate"] {
-        // There is no third way.
-        world.kill_qemu_at(&["start"], moment).fails_helpfully();
-        assert!(world.qemu_processes().is_empty(), "{moment}");
-    }
-    assert_eq!(recovers(&world), "cold");
+    world.recovers();
     assert_eq!(read_the_note(&world), "kept\n");
     world.discard();
 }
@@ -277,7 +144,7 @@ fn ctrl_c_leaves_no_qemu() {
         start.end().fails_with(130);
         assert!(world.qemu_processes().is_empty(), "{moment}");
     }
-    recovers(&world);
+    world.recovers();
     world.discard();
 }
 
@@ -348,7 +215,7 @@ fn another_process_that_has_got_qemu_s_pid_is_left_alone() {
         assert!(bystander.lives(), "{purpose}: `stop` killed it");
         write();
     }
-    assert_eq!(recovers(&world), "cold");
+    assert_eq!(world.recovers(), "cold");
     assert_eq!(read_the_note(&world), "kept\n");
     assert!(bystander.lives(), "`start` killed it");
     world.run(["stop", "--discard", "--json"]).ok();
