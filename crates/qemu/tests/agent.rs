@@ -320,6 +320,42 @@ async fn signals_and_silence_of_programs_are_told() {
     );
 }
 
+/// Whether the program goes on or the agent is dead makes a difference to whoever reads the error.
+#[tokio::test]
+async fn a_limit_that_passes_between_question_and_answer_is_the_program_s() {
+    for (talking_for, is_still_running) in [(Duration::from_secs(2), true), (Duration::ZERO, false)]
+    {
+        let (mut agent, mut guest) = Guest::new();
+        let begun = tokio::time::Instant::now();
+        let script = async {
+            guest.sync().await;
+            guest
+                .expect("guest-exec", &json!({"return": {"pid": 3}}))
+                .await;
+            while begun.elapsed() < talking_for {
+                guest
+                    .expect("guest-exec-status", &json!({"return": {"exited": false}}))
+                    .await;
+            }
+            guest.request().await;
+            std::future::pending::<()>().await;
+        };
+        let error = tokio::select! {
+            () = script => unreachable!(),
+            result = agent.exec(exec(false), Duration::from_secs(3)) => result.unwrap_err(),
+        };
+        let said = match error {
+            AgentError::StillRunning { pid: 3, .. } => true,
+            AgentError::Timeout {
+                command: "guest-exec-status",
+                ..
+            } => false,
+            other => panic!("{other}"),
+        };
+        assert_eq!(said, is_still_running);
+    }
+}
+
 #[tokio::test]
 async fn a_gigabyte_is_an_error_and_not_a_memory() {
     let (mut agent, mut guest) = Guest::new();

@@ -119,6 +119,7 @@ pub(super) async fn run(
 ) -> Result<ExecResult, AgentError> {
     const COMMAND: &str = "guest-exec-status";
     let pid = start(agent, exec, deadline).await?;
+    let mut answered = Instant::now();
     // Base64 makes 4 bytes of 3; two outputs; room for the rest. Saturation is no limit at all,
     // and what the agent itself keeps ends at 16 MiB per output.
     let longest_answer = exec
@@ -147,9 +148,18 @@ pub(super) async fn run(
             command: COMMAND,
             source,
         })?;
-        let status: Status = agent
+        let status: Result<Status, _> = agent
             .transact(COMMAND, Zeroizing::new(line), longest_answer, deadline)
-            .await?;
+            .await;
+        // The limit may well pass between a question and its answer. That the agent has fallen silent
+        // can be said of one that owes an answer for longer than it has given any.
+        if matches!(status, Err(AgentError::Timeout { .. }))
+            && answered + deadline.limit / 2 > deadline.at
+        {
+            return Err(still_running());
+        }
+        let status = status?;
+        answered = Instant::now();
         if status.exited {
             return result(status, exec.output_limit)
                 .ok_or(AgentError::Unreadable { command: COMMAND });
