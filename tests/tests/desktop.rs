@@ -194,6 +194,11 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
     app.page.click("Show Secret server key");
     app.page.wait_for_text(&project_secret, SOON);
     world.discard();
+
+    // It was copied to be pasted now; later there is nothing to find.
+    until("a cleared clipboard", A_WHILE, || {
+        desktop.clipboard().is_empty().then_some(())
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use e2e::desktop::releases::publish;
 use e2e::desktop::{App, Desktop, SOON, until};
@@ -18,6 +18,8 @@ use e2e::{World, ports};
 const PAGES: [&str; 5] = ["Status", "Images", "Credentials", "Logs", "Settings"];
 /// Width and height of the smallest window.
 const SMALLEST: (u32, u32) = (400, 700);
+/// Limit for a start that may have to take a snapshot first.
+const BOOT: Duration = Duration::from_secs(240);
 /// The page while a file is over it.
 const MARKED: &str = "//*[contains(@class, 'dragging')]";
 
@@ -261,18 +263,23 @@ fn the_app_begins_and_ends_with_the_session() {
         "no window at a login: {entry}"
     );
     // The switch says what is, not what was asked for.
-    let on = "//*[@role='switch'][@aria-label='Open at login'][@aria-checked='true']";
-    app.page.wait_for(on, SOON);
+    let on =
+        |label: &str| format!("//*[@role='switch'][@aria-label='{label}'][@aria-checked='true']");
+    app.page.wait_for(&on("Open at login"), SOON);
     app.page.click("Open at login");
     until("no entry", SOON, || entries().is_empty().then_some(()));
+    let start_too = "Start the emulator with the app";
+    app.page.click(start_too);
+    app.page.wait_for(&on(start_too), SOON);
     drop(app);
 
-    // At logout the session ends its programs, and there is nobody to answer a question.
-    world.start();
     desktop.tray().forget();
     let mut app = desktop.launch_alone(&world, &["--hidden"]);
     let running = |item: &e2e::desktop::MenuItem| item.label == "Stop" && item.enabled;
-    desktop.tray().wait_for("the item Stop", SOON, running);
+    desktop.tray().wait_for("the item Stop", BOOT, running);
+    assert!(!desktop.shows_window());
+
+    // At logout the session ends its programs, and there is nobody to answer a question.
     desktop.log_out();
     assert!(app.wait().unwrap().success());
     assert_eq!(
