@@ -463,9 +463,21 @@ impl World {
     }
 }
 
+/// How much of each log a failed test prints.
+const LOG_LINES: usize = 30;
+
 impl Drop for World {
-    /// A test that failed must not leave a VM for the next one to trip over.
+    /// A test that failed must not leave a VM for the next one to trip over, and its logs go with it.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in ["qemu.log", "serial.log"] {
+                let log = std::fs::read(self.instance().join("logs").join(name));
+                let text = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
+                let lines: Vec<_> = text.lines().collect();
+                let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
+                eprintln!("the end of {name}:\n{}", end.join("\n"));
+            }
+        }
         for pid in self.qemu_processes() {
             let pid = i32::try_from(pid)
                 .ok()
