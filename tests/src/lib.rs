@@ -397,15 +397,9 @@ impl World {
     pub fn qemu_processes(&self) -> Vec<u32> {
         let needle = self.emulator_home.as_os_str().as_encoded_bytes();
         let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            else {
-                continue;
-            };
-            let Ok(command) = std::fs::read(entry.path().join("cmdline")) else {
+        for pid in all_processes() {
+            // Gone in the meantime.
+            let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
                 continue;
             };
             let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -461,6 +455,14 @@ impl World {
         let folder = record["body"]["runtime_folder"].as_str();
         PathBuf::from(folder.expect("the record names its folder"))
     }
+}
+
+/// Every process of this host.
+pub(crate) fn all_processes() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").expect("this is Linux");
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// How much of each log a failed test prints.

@@ -1,8 +1,9 @@
 //! `cargo xtask fuzz`: every fuzz target, for a while.
 //!
 //! A target is a program of the `fuzz/` workspace, in a folder named after the
-//! crate that it is about; `cargo fuzz` can run it too. That tool wants a nightly compiler for its sanitizers; our targets hold
-//! no unsafe code, so coverage is all they need, and any compiler can give it.
+//! crate that it is about; `cargo fuzz` can run it too. That tool wants a nightly
+//! compiler for its sanitizers; our targets hold no unsafe code, so coverage is
+//! all they need, and any compiler can give it.
 
 use std::path::{Path, PathBuf};
 

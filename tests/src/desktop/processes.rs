@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::all_processes;
+
 /// How long a process has to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -17,13 +19,9 @@ const KEYCHAIN: &str = "gnome-keyring-d";
 fn of_session(address: &str) -> Vec<u32> {
     let needle = format!("DBUS_SESSION_BUS_ADDRESS={address}");
     let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+    for pid in all_processes() {
         // Gone in the meantime, or another user's: not of this session.
-        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
             continue;
         };
         if environment
@@ -49,16 +47,9 @@ pub(super) fn of_program(address: &str, program: &Path) -> Vec<u32> {
 /// Processor time, in seconds, of the process `ancestor` and of all that came of it, by name.
 pub fn cpu_seconds(ancestor: u32) -> BTreeMap<String, f64> {
     let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
+    for pid in all_processes() {
         // Gone in the meantime.
-        if let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) {
+        if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
             all.insert(pid, Stat::read(&stat).expect("the kernel's own words"));
         }
     }
