@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use emulator::preferences::Preferences;
-use emulator::secret_text::SecretText;
+use emulator::secrets::SecretText;
 use emulator::token::TokenSource;
 use emulator::variables::{CPUS, NO_ROTATION, RAM, Settings as InForce};
 use emulator::{Emulator, store};

@@ -154,7 +154,7 @@ impl From<emulator::credentials::Format> for Format {
     }
 }
 
-impl From<SecretName> for emulator::secret::SecretName {
+impl From<SecretName> for emulator::secrets::SecretName {
     fn from(name: SecretName) -> Self {
         match name {
             SecretName::Pck => Self::Pck,
@@ -271,7 +271,7 @@ impl From<emulator::dotenv::FileChange> for EnvWritten {
 
 #[cfg(test)]
 mod tests {
-    use emulator::secret_text::SecretText;
+    use emulator::secrets::SecretText;
 
     use super::*;
 
@@ -310,9 +310,9 @@ mod tests {
                 serde_json::to_value(format).unwrap()
             );
         }
-        for name in emulator::secret::SecretName::ALL {
+        for name in emulator::secrets::SecretName::ALL {
             let wire: SecretName = serde_json::from_value(name.short().into()).unwrap();
-            assert_eq!(emulator::secret::SecretName::from(wire), name);
+            assert_eq!(emulator::secrets::SecretName::from(wire), name);
         }
     }
 }

@@ -303,9 +303,9 @@ impl From<emulator::SnapshotInfo> for SnapshotInfo {
     }
 }
 
-impl From<emulator::store::StoreKind> for StoreKind {
-    fn from(store: emulator::store::StoreKind) -> Self {
-        use emulator::store::StoreKind as Theirs;
+impl From<emulator::secrets::StoreKind> for StoreKind {
+    fn from(store: emulator::secrets::StoreKind) -> Self {
+        use emulator::secrets::StoreKind as Theirs;
         match store {
             Theirs::Keychain => Self::Keychain,
             Theirs::KernelKeyring => Self::KernelKeyring,

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHin
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
-use emulator::secret::SecretName;
+use emulator::secrets::SecretName;
 use images::github::Repo;
 use images::source::Arch;
 

@@ -12,7 +12,7 @@ use emulator::paths::InstanceName;
 use emulator::preferences::Preference;
 use emulator::prune::PruneRequest;
 use emulator::pull::PullRequest;
-use emulator::secret::SecretName;
+use emulator::secrets::SecretName;
 use images::github::Repo;
 use images::source::Source;
 

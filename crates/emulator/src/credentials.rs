@@ -21,9 +21,9 @@ use crate::guest::presentable;
 use crate::instance::{Emulator, Held};
 use crate::progress::Reporter;
 use crate::run::{Purpose, RunningVm};
-use crate::secret::{Secret, SecretName};
-use crate::secret_text::SecretText;
-use crate::store::Slot;
+use secrets::SecretText;
+use secrets::Slot;
+use secrets::{Secret, SecretName};
 
 pub use format::{Format, JSON_FIELDS};
 pub use variables::{AppKind, AppVariable};
@@ -302,6 +302,25 @@ mod tests {
 
     const GOOD: &str = r#"{"project_id": "p-1", "publishable_client_key": "pck_1", "secret_server_key": "ssk_1",
         "super_secret_admin_key": "sak_1", "branch_config_override_string": "{}", "more": 1}"#;
+
+    /// Does not compile should one of these become a `Serialize`: then two traits
+    /// have what is asked for, and neither is meant.
+    #[test]
+    fn nothing_serializes_a_value() {
+        struct Serializable;
+        trait Unclear<Why> {
+            const FINE: bool = true;
+        }
+        impl<T: ?Sized> Unclear<()> for T {}
+        impl<T: ?Sized + serde::Serialize> Unclear<Serializable> for T {}
+        let fine = [
+            <secrets::Secret as Unclear<_>>::FINE,
+            <secrets::SecretSet as Unclear<_>>::FINE,
+            <secrets::SecretText as Unclear<_>>::FINE,
+            <ProjectCredentials as Unclear<_>>::FINE,
+        ];
+        assert_eq!(fine, [true; 4]);
+    }
 
     #[test]
     fn every_field_is_needed_and_none_is_quoted() {

@@ -19,7 +19,7 @@ use crate::instance::{Emulator, now_ms};
 use crate::logs::{LogError, LogReader, LogSource};
 use crate::preferences::Preferences;
 use crate::record::Durability;
-use crate::store::Slot;
+use secrets::Slot;
 
 /// Lines taken of each log, from its end: a boot has some hundreds.
 const LOG_LINES: usize = 3000;
@@ -80,7 +80,7 @@ impl Emulator {
         if let Ok(Some(vault)) = self.recorded_vault() {
             for slot in [Slot::Current, Slot::Pending] {
                 if let Ok(Some(set)) = vault.load(slot).await {
-                    for name in crate::secret::SecretName::ALL {
+                    for name in secrets::SecretName::ALL {
                         redactor.hide(set.get(name).expose());
                     }
                 }

@@ -21,7 +21,7 @@ pub struct Variable<'a> {
     /// Letters, digits and `_`.
     pub name: &'a str,
     /// Visible ASCII without quotes, backslashes, `$`, `#` and spaces, as
-    /// [`crate::secret_text::SecretText`] has it: it needs no quoting.
+    /// [`secrets::SecretText`] has it: it needs no quoting.
     pub value: &'a str,
 }
 

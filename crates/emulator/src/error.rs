@@ -210,7 +210,7 @@ pub enum Error {
     NotReady(#[from] crate::readiness::NotReady),
     /// The secret store failed.
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Vault(#[from] crate::store::VaultError),
     /// The system does not tell about processes.
     #[error(transparent)]
     Process(#[from] qemu::process::IdentityError),
@@ -329,7 +329,7 @@ impl Error {
             Self::Guest(crate::guest::GuestError::Rotation { .. }) => "rotation",
             Self::Guest(_) | Self::GuestReset => "guest",
             Self::NotReady(_) => "not_ready",
-            Self::Store(_) => "secret_store",
+            Self::Vault(_) => "secret_store",
             Self::Process(_) => "process",
             Self::Stop(_) => "stop",
             Self::Running { .. } => "running",
@@ -386,7 +386,7 @@ impl Error {
             Self::NotRunning { .. } => "Run `stack-emulator start` first.".to_owned(),
             Self::Share(error) => return error.hint().map(str::to_owned),
             Self::Credentials(error) => return error.hint().map(str::to_owned),
-            Self::Store(error) => return error.hint().map(str::to_owned),
+            Self::Vault(error) => return error.hint().map(str::to_owned),
             Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
             Self::OtherImage { .. } => {
                 "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()

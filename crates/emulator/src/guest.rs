@@ -16,7 +16,7 @@ use qemu::{AgentError, Exec, GuestAgent};
 pub(crate) use self::resident::Resident;
 pub use self::resident::ResidentError;
 use crate::progress::{Event, Reporter};
-use crate::secret::{SecretName, SecretSet};
+use secrets::{SecretName, SecretSet};
 
 /// How far the guest's clock may be off, in either direction.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);

@@ -18,7 +18,7 @@
 //! | `remembered` | what an instance remembers between runs |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`readiness`] | proof, by the ports that users use |
-//! | [`secret`], [`store`] | the four values: as a type, and where they are kept |
+//! | [`store`] | where the four values are kept; as a type they are those of the crate [`secrets`] |
 //! | [`token`] | where a GitHub token comes from |
 //! | [`folders`], [`credentials`] | an app's config file: seen by the guest, answered with a project's keys |
 //! | [`projects`] | the config files that were used, and the apps around them |
@@ -69,8 +69,6 @@ mod remembered;
 pub mod retention;
 mod rotate;
 mod run;
-pub mod secret;
-pub mod secret_text;
 mod session;
 mod set_up;
 mod settle;
@@ -92,6 +90,7 @@ pub use instance::Emulator;
 pub use record;
 pub use rotate::{RotateReport, SecretPlace};
 pub use run::StartKind;
+pub use secrets;
 pub use start::{StartDetails, StartReport};
 pub use status::{
     Glance, Health, Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status,

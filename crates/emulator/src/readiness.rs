@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::secret::Secret;
+use secrets::Secret;
 
 /// How long one request may take. Under software emulation the real backend
 /// has been seen to take 5 s for its first answer.
@@ -289,7 +289,7 @@ fn describe(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::SecretName;
+    use secrets::SecretName;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// Answers each request with what `answer` says to its text.

@@ -20,9 +20,9 @@ use crate::progress::{PhaseTime, Reporter, Stopwatch};
 use crate::readiness::Prober;
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm};
-use crate::secret::{SecretName, SecretSet};
 use crate::store::vault::{self, Vault};
-use crate::store::{Slot, StoreKind};
+use secrets::{SecretName, SecretSet};
+use secrets::{Slot, StoreKind};
 
 /// How long the agent of a running guest may take to be reached.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);

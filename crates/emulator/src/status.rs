@@ -16,7 +16,8 @@ use crate::readiness::{Endpoint, Prober};
 use crate::record;
 use crate::run::{Purpose, RunRecord, StartKind};
 use crate::snapshot::{Found, Snapshot};
-use crate::store::{StoreKind, vault};
+use crate::store::vault;
+use secrets::StoreKind;
 
 /// How long a service may take to answer before it counts as not healthy here.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);

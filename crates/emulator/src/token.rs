@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::instance::Emulator;
-use crate::store::StoreError;
+use crate::store::VaultError;
 use crate::variables::Settings;
 
 /// `gh` reads a file or a keychain; one that waits for a user to unlock that is
@@ -81,7 +81,7 @@ async fn find(
 }
 
 /// The token in the keychain, which is for GitHub itself and not for a mirror.
-pub(crate) async fn from_keychain(settings: &Settings) -> Result<Option<Token>, StoreError> {
+pub(crate) async fn from_keychain(settings: &Settings) -> Result<Option<Token>, VaultError> {
     if settings.github_api.is_some() {
         return Ok(None);
     }

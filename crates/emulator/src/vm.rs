@@ -12,8 +12,8 @@ use crate::instance::{Held, MONITOR_LIMIT, Prepared};
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::run::{Purpose, RunRecord};
-use crate::secret::{SecretName, SecretSet};
-use crate::store::Slot;
+use secrets::Slot;
+use secrets::{SecretName, SecretSet};
 
 /// How long QEMU may take to answer once started, cold page cache included.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660 → record.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -17,8 +17,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("iso9660", &[]),
     ("qemu", &[]),
     ("record", &[]),
+    ("secrets", &["record"]),
     ("images", &["record", "release-server"]),
-    ("emulator", &["images", "iso9660", "qemu", "record"]),
+    (
+        "emulator",
+        &["images", "iso9660", "qemu", "record", "secrets"],
+    ),
     (
         "stack-emulator",
         &["emulator", "images", "qemu", "release-server"],
@@ -47,7 +51,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
-        &["iso9660", "qemu", "record", "images", "emulator"],
+        &["iso9660", "qemu", "record", "secrets", "images", "emulator"],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),
     // A command line that needs no web view.

@@ -7,7 +7,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use emulator::Error;
-use emulator::secret_text::SecretText;
+use emulator::secrets::SecretText;
 use emulator::store;
 use emulator::token::TokenSource;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use emulator::SecretPlace;
-use emulator::secret::SecretName;
+use emulator::secrets::SecretName;
 use serde::Serialize;
 
 use super::Context;
@@ -116,7 +116,7 @@ impl Render for SecretList {
 
 #[cfg(test)]
 mod tests {
-    use emulator::store::StoreKind;
+    use emulator::secrets::StoreKind;
 
     use super::*;
     use crate::render::text::plain;

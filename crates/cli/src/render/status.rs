@@ -116,7 +116,7 @@ const fn describe(state: State) -> (Style, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use emulator::store::StoreKind;
+    use emulator::secrets::StoreKind;
     use emulator::{Health, Memory, ServiceStatus, StartKind, StartSummary};
 
     use super::super::text::plain;

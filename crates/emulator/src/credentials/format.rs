@@ -100,7 +100,7 @@ impl ProjectCredentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret_text::SecretText;
+    use secrets::SecretText;
 
     fn credentials() -> ProjectCredentials {
         let secret = |text: &str| SecretText::from_text(text.to_owned()).unwrap();

@@ -31,7 +31,7 @@ impl AppKind {
 pub struct AppVariable {
     /// Its name.
     pub name: String,
-    value: crate::secret_text::SecretText,
+    value: secrets::SecretText,
 }
 
 impl AppVariable {
@@ -87,14 +87,14 @@ impl ProjectCredentials {
 fn variable(name: &str, value: &str) -> Option<AppVariable> {
     Some(AppVariable {
         name: name.to_owned(),
-        value: crate::secret_text::SecretText::from_text(value.to_owned())?,
+        value: secrets::SecretText::from_text(value.to_owned())?,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret_text::SecretText;
+    use secrets::SecretText;
 
     fn credentials() -> ProjectCredentials {
         let secret = |text: &str| SecretText::from_text(text.into()).unwrap();

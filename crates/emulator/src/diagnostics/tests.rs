@@ -41,7 +41,7 @@ async fn a_bundle_tells_what_is_wrong_and_holds_no_secret() {
     let owned = variables.map(|(name, value)| (name.into(), value.into()));
     let settings = Settings::from_variables(owned).unwrap();
     let emulator = Emulator::new(settings, InstanceName::default(), None);
-    let value = crate::secret::Secret::generate().unwrap();
+    let value = secrets::Secret::generate().unwrap();
     let key = "pck_abcdefghijklmnopqrstuvwxyz";
     for log in [emulator.paths.serial_log(), emulator.paths.qemu_log()] {
         make_private_folder(log.parent().unwrap()).unwrap();

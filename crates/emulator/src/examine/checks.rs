@@ -15,8 +15,8 @@ use crate::quantity::{bytes, seconds};
 use crate::readiness::Endpoint;
 use crate::rotate::SecretPlace;
 use crate::status::{State, Status};
-use crate::store::StoreKind;
 use crate::variables::{self, Settings};
+use secrets::StoreKind;
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
 /// small guest has some 400 MB of memory in use, and needs room to run.

@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Off, difference_ns, presentable};
-use crate::secret::SecretSet;
+use secrets::SecretSet;
 
 /// The longest answer, in bytes: an explanation of 500 characters.
 const LONGEST_ANSWER: usize = 4096;
@@ -383,7 +383,7 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_told_without_the_values() {
         let set = SecretSet::generate().unwrap();
-        let ssk = set.get(crate::secret::SecretName::Ssk).expose().to_owned();
+        let ssk = set.get(secrets::SecretName::Ssk).expose().to_owned();
         let mut resident = guest(move |line| {
             hello(line, unix_ns())
                 .or_else(|| (line == "end").then(|| format!("failed 3 no {ssk}\n")))

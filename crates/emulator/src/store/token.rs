@@ -3,45 +3,44 @@
 //! Only in a keychain: it is worth more than this machine's emulator, so neither
 //! the kernel's keyring nor a file is good enough.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use keyring_core::{CredentialStore, Error};
+use secrets::{EntryName, Keychain, SecretText, StoreError, StoreKind};
 
-use super::entries::{entry, explain, keychain};
+use super::VaultError;
 use super::worker::Worker;
-use super::{StoreError, StoreKind};
-use crate::secret_text::SecretText;
 
 const KIND: StoreKind = StoreKind::Keychain;
-const USER: &str = "github-token";
-const LABEL: &str = "Stack Emulator: GitHub token";
 /// How long the keychain may take, its user's typing of a password included.
 const LIMIT: Duration = Duration::from_secs(20);
+
+fn name() -> EntryName {
+    EntryName {
+        user: "github-token".to_owned(),
+        label: "Stack Emulator: GitHub token".to_owned(),
+    }
+}
 
 /// The token, if there is a keychain and it holds one.
 ///
 /// # Errors
 ///
-/// [`StoreError::Locked`], [`StoreError::NoAnswer`] after 20 s, and what the
+/// [`StoreError::Locked`], [`VaultError::NoAnswer`] after 20 s, and what the
 /// keychain says. That there is no keychain is not one: there is no token then.
-pub async fn github_token() -> Result<Option<SecretText>, StoreError> {
-    let read = ask("read", |store| {
-        match entry(KIND, store, USER, LABEL).and_then(|entry| entry.get_password()) {
-            Ok(text) => {
-                SecretText::from_text(text)
-                    .map(Some)
-                    .ok_or_else(|| StoreError::NotASecret {
-                        kind: KIND,
-                        entry: LABEL.to_owned(),
-                    })
-            }
-            Err(Error::NoEntry) => Ok(None),
-            Err(error) => Err(explain(KIND, "read", LABEL, error)),
-        }
+pub async fn github_token() -> Result<Option<SecretText>, VaultError> {
+    let read = ask("read", |keychain| {
+        let Some(text) = keychain.read(&name())? else {
+            return Ok(None);
+        };
+        SecretText::from_text(text)
+            .map(Some)
+            .ok_or_else(|| StoreError::NotASecret {
+                kind: KIND,
+                entry: name().label,
+            })
     });
     match read.await {
-        Err(StoreError::Absent { .. }) => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
         other => other,
     }
 }
@@ -52,11 +51,9 @@ pub async fn github_token() -> Result<Option<SecretText>, StoreError> {
 ///
 /// As [`github_token`], and [`StoreError::Absent`] where there is no keychain:
 /// set `GITHUB_TOKEN` there.
-pub async fn save_github_token(token: SecretText) -> Result<(), StoreError> {
-    ask("store", move |store| {
-        entry(KIND, store, USER, LABEL)
-            .and_then(|entry| entry.set_password(token.expose()))
-            .map_err(|error| explain(KIND, "store", LABEL, error))
+pub async fn save_github_token(token: SecretText) -> Result<(), VaultError> {
+    ask("store", move |keychain| {
+        keychain.store(&name(), token.expose())
     })
     .await
 }
@@ -66,21 +63,15 @@ pub async fn save_github_token(token: SecretText) -> Result<(), StoreError> {
 /// # Errors
 ///
 /// As [`save_github_token`].
-pub async fn forget_github_token() -> Result<(), StoreError> {
-    ask("remove", |store| {
-        match entry(KIND, store, USER, LABEL).and_then(|entry| entry.delete_credential()) {
-            Ok(()) | Err(Error::NoEntry) => Ok(()),
-            Err(error) => Err(explain(KIND, "remove", LABEL, error)),
-        }
-    })
-    .await
+pub async fn forget_github_token() -> Result<(), VaultError> {
+    ask("remove", |keychain| keychain.remove(&name())).await
 }
 
 async fn ask<T: Send + 'static>(
     action: &'static str,
-    work: impl FnOnce(&Arc<CredentialStore>) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    Worker::begin(KIND, keychain)?
+    work: impl FnOnce(&Keychain) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, VaultError> {
+    Worker::begin(KIND, || Ok(Keychain::open()?))?
         .ask(action, LIMIT, work)
         .await
 }

@@ -10,20 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use secrets::KernelKeyring;
+use secrets::{
+    Keychain, KeychainEntries, KeychainError, RuntimeFile, SecretSet, SecretStore, Slot,
+    StoreError, StoreKind,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::entries::{Entries, keychain};
-#[cfg(target_os = "linux")]
-use super::kernel_keyring::KernelKeyring;
-use super::runtime_file::RuntimeFile;
+use super::VaultError;
 use super::worker::{Answer, Worker};
-use super::{SecretStore, Slot, StoreError, StoreKind};
 use crate::error::chain;
 use crate::paths::InstanceName;
 use crate::progress::{Event, Reporter};
 use crate::record::{self, Durability, Record};
-use crate::secret::SecretSet;
 
 /// How long a place may take.
 #[derive(Clone, Copy)]
@@ -79,14 +80,14 @@ type Store = Box<dyn SecretStore>;
 #[derive(Clone)]
 pub(crate) struct Candidate {
     kind: StoreKind,
-    open: Arc<dyn Fn() -> Result<Store, StoreError> + Send + Sync>,
+    open: Arc<dyn Fn() -> Result<Store, VaultError> + Send + Sync>,
     limits: Limits,
 }
 
 impl Candidate {
     pub(crate) fn new(
         kind: StoreKind,
-        open: impl Fn() -> Result<Store, StoreError> + Send + Sync + 'static,
+        open: impl Fn() -> Result<Store, VaultError> + Send + Sync + 'static,
     ) -> Self {
         Self {
             kind,
@@ -95,7 +96,7 @@ impl Candidate {
         }
     }
 
-    fn begin(&self) -> Result<Opened, StoreError> {
+    fn begin(&self) -> Result<Opened, VaultError> {
         let open = self.open.clone();
         Ok(Opened {
             kind: self.kind,
@@ -114,18 +115,16 @@ pub(crate) fn candidates(
     runtime_folder: &Path,
 ) -> Vec<Candidate> {
     let mut places = Vec::with_capacity(3);
-    let whose = (home.to_owned(), instance.clone());
+    let owner = super::owner(home, instance);
     #[cfg(target_os = "linux")]
-    let kernel_s = whose.clone();
+    let same = owner.clone();
     places.push(Candidate::new(StoreKind::Keychain, move || {
-        let (home, instance) = &whose;
-        let kind = StoreKind::Keychain;
-        Ok(Box::new(Entries::new(kind, keychain()?, home, instance)))
+        let keychain = Keychain::open()?;
+        Ok(Box::new(KeychainEntries::new(keychain, owner.clone())))
     }));
     #[cfg(target_os = "linux")]
     places.push(Candidate::new(StoreKind::KernelKeyring, move || {
-        let (home, instance) = &kernel_s;
-        Ok(Box::new(KernelKeyring::open(home, instance)?))
+        Ok(Box::new(KernelKeyring::open(same.clone())?))
     }));
     let folder = runtime_folder.to_owned();
     places.push(Candidate::new(StoreKind::RuntimeFile, move || {
@@ -144,19 +143,19 @@ pub(crate) fn candidates(
 ///
 /// # Errors
 ///
-/// [`StoreError::OnDisk`] if neither it nor `shared` is in memory.
+/// [`VaultError::OnDisk`] if neither it nor `shared` is in memory.
 #[cfg(target_os = "linux")]
 fn in_memory(
     folder: &Path,
     shared: &Path,
     backed: impl Fn(&Path) -> bool,
-) -> Result<PathBuf, StoreError> {
+) -> Result<PathBuf, VaultError> {
     if backed(folder) {
         return Ok(folder.to_owned());
     }
     if !backed(shared) {
         let path = folder.to_owned();
-        return Err(StoreError::OnDisk { path });
+        return Err(VaultError::OnDisk { path });
     }
     let name = folder.file_name().unwrap_or_default();
     let user = rustix::process::getuid().as_raw();
@@ -197,7 +196,7 @@ impl Opened {
         self.early = Some(self.worker.submit(|store| both(store.as_ref())));
     }
 
-    async fn known(&mut self) -> Result<Vec<SecretSet>, StoreError> {
+    async fn known(&mut self) -> Result<Vec<SecretSet>, VaultError> {
         let Some(early) = self.early.take() else {
             return self.ask("read", both).await;
         };
@@ -210,7 +209,7 @@ impl Opened {
         &mut self,
         action: &'static str,
         work: impl FnOnce(&dyn SecretStore) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, VaultError> {
         let limit = if self.answered {
             self.limits.further
         } else {
@@ -234,7 +233,8 @@ impl Opened {
             .await;
         match forgotten {
             // A place that is gone has taken its values along.
-            Ok(()) | Err(StoreError::Absent { .. }) => {}
+            Ok(()) => {}
+            Err(error) if error.is_absent() => {}
             Err(error) => {
                 let text = format!("Old secrets could not be removed: {}.", chain(&error));
                 reporter.report(Event::Warning(&text));
@@ -267,7 +267,7 @@ impl Vault {
     ///
     /// Begins to open and read it in the background. `record` is the path of the
     /// instance's `secrets.json`.
-    pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, StoreError> {
+    pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, VaultError> {
         let recorded = recorded(&record)?;
         let mut vault = Self::of(record, recorded, candidates)?;
         let state = vault.state.get_mut();
@@ -283,7 +283,7 @@ impl Vault {
     pub(crate) fn recorded(
         record: PathBuf,
         candidates: Vec<Candidate>,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<Option<Self>, VaultError> {
         let Some(place) = recorded(&record)? else {
             return Ok(None);
         };
@@ -296,7 +296,7 @@ impl Vault {
         record: PathBuf,
         recorded: Option<Place>,
         candidates: Vec<Candidate>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, VaultError> {
         let former = recorded
             .as_ref()
             .and_then(|place| candidates.iter().find(|other| other.kind == place.store))
@@ -309,10 +309,10 @@ impl Vault {
             .transpose()?;
         let mut next = candidates.into_iter();
         let Some(first) = next.next() else {
-            return Err(StoreError::Absent {
+            return Err(VaultError::Place(StoreError::Absent {
                 kind: recorded.map_or(StoreKind::RuntimeFile, |place| place.store),
-                source: keyring_core::Error::NoDefaultStore,
-            });
+                source: KeychainError::NoDefaultStore,
+            }));
         };
         Ok(Self {
             record,
@@ -328,7 +328,7 @@ impl Vault {
     }
 
     /// The set in `slot`, from the present place alone.
-    pub(crate) async fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+    pub(crate) async fn load(&self, slot: Slot) -> Result<Option<SecretSet>, VaultError> {
         let mut state = self.state.lock().await;
         state
             .opened
@@ -341,7 +341,7 @@ impl Vault {
     pub(crate) async fn known(
         &self,
         reporter: &dyn Reporter,
-    ) -> Result<Vec<SecretSet>, StoreError> {
+    ) -> Result<Vec<SecretSet>, VaultError> {
         let mut state = self.state.lock().await;
         let mut sets = loop {
             match state.opened.known().await {
@@ -366,7 +366,7 @@ impl Vault {
         slot: Slot,
         set: &SecretSet,
         reporter: &dyn Reporter,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), VaultError> {
         let mut state = self.state.lock().await;
         loop {
             // First the record: a crash in between leaves a record of a place
@@ -392,7 +392,7 @@ impl Vault {
         &self,
         set: &SecretSet,
         reporter: &dyn Reporter,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), VaultError> {
         self.save(Slot::Current, set, reporter).await?;
         let mut state = self.state.lock().await;
         state.opened.forget_in(&[Slot::Pending], reporter).await;
@@ -405,14 +405,13 @@ impl Vault {
     }
 
     /// Removes all values, and then the word of where they are.
-    pub(crate) async fn forget(&self, reporter: &dyn Reporter) -> Result<(), StoreError> {
+    pub(crate) async fn forget(&self, reporter: &dyn Reporter) -> Result<(), VaultError> {
         let mut state = self.state.lock().await;
         state
             .opened
             .forget_in(&[Slot::Pending, Slot::Current], reporter)
             .await;
-        record::remove_file(&self.record).map_err(|source| StoreError::File {
-            action: "remove the record of",
+        record::remove_file(&self.record).map_err(|source| VaultError::Forget {
             path: self.record.clone(),
             source,
         })
@@ -432,7 +431,7 @@ impl State {
         }
     }
 
-    fn write_down(&mut self, record: &Path) -> Result<(), StoreError> {
+    fn write_down(&mut self, record: &Path) -> Result<(), VaultError> {
         let place = self.place();
         if self.recorded.as_ref() != Some(&place) {
             record::write(record, &place, Durability::PowerCut)?;
@@ -453,7 +452,7 @@ impl State {
     }
 
     /// Goes on with the next place, or gives up with `error`.
-    fn fall_back(&mut self, error: StoreError, reporter: &dyn Reporter) -> Result<(), StoreError> {
+    fn fall_back(&mut self, error: VaultError, reporter: &dyn Reporter) -> Result<(), VaultError> {
         let Some(next) = self.next.next() else {
             return Err(error);
         };
@@ -471,7 +470,7 @@ impl State {
             }
         };
         // That a host has no keychain is as it is; that one fails is news.
-        if self.opened.kind == StoreKind::Keychain && !matches!(error, StoreError::Absent { .. }) {
+        if self.opened.kind == StoreKind::Keychain && !error.is_absent() {
             reporter.report(Event::Warning(&format!(
                 "{}; the secrets of this start are held in {}. {}",
                 capitalized(&reason),
@@ -495,7 +494,7 @@ fn capitalized(text: &str) -> String {
 }
 
 /// What `secrets.json` at `path` says, if it is there.
-pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, StoreError> {
+pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, VaultError> {
     Ok(record::read_optional(path)?)
 }
 
@@ -503,7 +502,7 @@ pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, StoreError> {
 pub(crate) async fn examine(
     record: PathBuf,
     candidates: Vec<Candidate>,
-) -> Result<Place, StoreError> {
+) -> Result<Place, VaultError> {
     let vault = Vault::best(record, candidates)?;
     vault.known(&crate::progress::Silent).await?;
     Ok(vault.place().await)

@@ -7,15 +7,16 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use secrets::{StoreError, StoreKind};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{StoreError, StoreKind};
+use super::VaultError;
 
 /// An answer that may still be on its way.
-pub(super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, VaultError>>;
 
-type Job<S> = Box<dyn FnOnce(Result<&S, StoreError>) + Send>;
+type Job<S> = Box<dyn FnOnce(Result<&S, VaultError>) + Send>;
 
 /// A store of type `S`, which need not be `Send`: it never leaves its thread.
 pub(super) struct Worker<S> {
@@ -27,8 +28,8 @@ impl<S: 'static> Worker<S> {
     /// Begins to open a store; whether that works shows at the first [`Worker::ask`].
     pub(super) fn begin(
         kind: StoreKind,
-        open: impl FnOnce() -> Result<S, StoreError> + Send + 'static,
-    ) -> Result<Self, StoreError> {
+        open: impl FnOnce() -> Result<S, VaultError> + Send + 'static,
+    ) -> Result<Self, VaultError> {
         let (jobs, queue) = mpsc::channel::<Job<S>>();
         let work = move || match open() {
             Ok(store) => queue.into_iter().for_each(|job| job(Ok(&store))),
@@ -42,7 +43,7 @@ impl<S: 'static> Worker<S> {
         std::thread::Builder::new()
             .name("secret store".to_owned())
             .spawn(work)
-            .map_err(|source| StoreError::Thread { kind, source })?;
+            .map_err(|source| VaultError::Thread { kind, source })?;
         Ok(Self { kind, jobs })
     }
 
@@ -55,7 +56,7 @@ impl<S: 'static> Worker<S> {
         let (send, answer) = oneshot::channel();
         let job: Job<S> = Box::new(move |store| {
             // Nobody waits any more if the limit has passed.
-            drop(send.send(store.and_then(work)));
+            drop(send.send(store.and_then(|store| Ok(work(store)?))));
         });
         // If nobody takes it, it is dropped here, and the answer never comes.
         drop(self.jobs.send(job));
@@ -68,7 +69,7 @@ impl<S: 'static> Worker<S> {
         action: &'static str,
         limit: Duration,
         work: impl FnOnce(&S) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, VaultError> {
         self.wait(self.submit(work), action, limit).await
     }
 
@@ -78,10 +79,10 @@ impl<S: 'static> Worker<S> {
         answer: Answer<T>,
         action: &'static str,
         limit: Duration,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, VaultError> {
         match timeout(limit, answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(StoreError::NoAnswer {
+            Ok(Err(_)) | Err(_) => Err(VaultError::NoAnswer {
                 kind: self.kind,
                 action,
                 limit,
@@ -104,17 +105,17 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_cannot_be_opened_says_why_once() {
         let worker: Worker<()> = Worker::begin(StoreKind::Keychain, || {
-            Err(StoreError::Absent {
+            Err(VaultError::Place(StoreError::Absent {
                 kind: StoreKind::Keychain,
-                source: keyring_core::Error::NoDefaultStore,
-            })
+                source: secrets::KeychainError::NoDefaultStore,
+            }))
         })
         .unwrap();
         let limit = Duration::from_secs(60);
         let first = worker.ask("read", limit, |()| Ok(())).await;
-        assert!(matches!(first, Err(StoreError::Absent { .. })), "{first:?}");
+        assert!(first.unwrap_err().is_absent());
         let second = worker.ask("read", limit, |()| Ok(())).await;
-        assert!(matches!(second, Err(StoreError::NoAnswer { .. })));
+        assert!(matches!(second, Err(VaultError::NoAnswer { .. })));
     }
 
     #[tokio::test]
@@ -129,7 +130,7 @@ mod tests {
         let limit = Duration::from_millis(50);
         let answer = worker.ask("read", limit, |()| Ok(())).await;
         assert!(
-            matches!(answer, Err(StoreError::NoAnswer { .. })),
+            matches!(answer, Err(VaultError::NoAnswer { .. })),
             "{answer:?}"
         );
     }

@@ -41,7 +41,7 @@ impl Scripted {
             (Ok(_), _) => Ok(()),
             (Err(_), Failure::Locked) => Err(StoreError::Locked {
                 kind: self.kind,
-                source: keyring_core::Error::NoStorageAccess("no prompt".into()),
+                source: KeychainError::NoStorageAccess("no prompt".into()),
             }),
             (Err(_), Failure::Hangs) => loop {
                 std::thread::park();
@@ -146,7 +146,7 @@ fn no_secret_goes_to_a_folder_on_a_disk() {
     let other = chosen(&[&shared]).unwrap();
     assert!(other.starts_with(&shared) && other.ends_with("a1b2") && other.is_dir());
     let error = chosen(&[]).unwrap_err();
-    assert!(matches!(error, StoreError::OnDisk { .. }), "{error:?}");
+    assert!(matches!(error, VaultError::OnDisk { .. }), "{error:?}");
     assert!(error.hint().unwrap().contains("XDG_RUNTIME_DIR"));
     assert!(!folder.exists(), "nothing is made there either");
 }
@@ -233,5 +233,8 @@ async fn the_last_place_s_error_is_the_error() {
     let vault = Vault::best(dir.path().join("secrets.json"), places).unwrap();
     let set = SecretSet::placeholders();
     let error = vault.save(Slot::Pending, &set, &Silent).await.unwrap_err();
-    assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+    assert!(
+        matches!(error, VaultError::Place(StoreError::Locked { .. })),
+        "{error:?}"
+    );
 }

@@ -1,20 +1,21 @@
-//! Values in a file of mode 0600, on Linux in a folder in memory: the last
-//! resort, where there is no keychain and the kernel refuses keyrings.
+//! Values in files of mode 0600: the last resort, where there is no keychain and
+//! the kernel refuses keyrings.
 
 use std::path::{Path, PathBuf};
 
-use super::{SecretStore, Slot, StoreError, StoreKind};
-use crate::record::{Durability, remove_file, replace};
-use crate::secret::SecretSet;
+use record::{Durability, remove_file, replace};
+
+use crate::{SecretSet, SecretStore, Slot, StoreError, StoreKind};
 
 /// Two files, one a slot.
-pub(super) struct RuntimeFile {
+pub struct RuntimeFile {
     folder: PathBuf,
 }
 
 impl RuntimeFile {
-    /// In `folder`, which is the user's alone.
-    pub(super) fn new(folder: &Path) -> Self {
+    /// In `folder`, which should be the user's alone, and in memory where there
+    /// is such a thing: what was on a disk may be read from it years later.
+    pub fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
         }
@@ -74,12 +75,13 @@ impl SecretStore for RuntimeFile {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn the_files_are_the_user_s_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let store = RuntimeFile::new(dir.path());
-        super::super::testing::keeps_sets_apart(&store);
+        crate::testing::keeps_sets_apart(&store);
         store
             .save(Slot::Current, &SecretSet::placeholders())
             .unwrap();

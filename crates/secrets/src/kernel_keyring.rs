@@ -5,28 +5,26 @@
 //! process, and so for as long as the VM can. A session's keyring ends with its
 //! login, and the next login would find something else under the same name.
 
-use std::path::Path;
-
 use linux_keyutils::{Key, KeyError, KeyRing, KeyRingIdentifier};
 use zeroize::Zeroizing;
 
-use super::{SecretStore, Slot, StoreError, StoreKind};
-use crate::paths::InstanceName;
-use crate::secret::SecretSet;
+use crate::{Owner, SecretSet, SecretStore, Slot, StoreError, StoreKind};
 
 const KIND: StoreKind = StoreKind::KernelKeyring;
 
 /// One key a slot, with all four values: whole or not there at all.
-pub(super) struct KernelKeyring {
+pub struct KernelKeyring {
     user: KeyRing,
-    instance: InstanceName,
-    /// Two home folders of one user have instances of the same name.
-    home: String,
+    owner: Owner,
 }
 
 impl KernelKeyring {
-    /// The keyring, for use in the calling thread alone.
-    pub(super) fn open(home: &Path, instance: &InstanceName) -> Result<Self, StoreError> {
+    /// The keyring with the values of `owner`, for use in the calling thread alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Absent`] if the kernel refuses keyrings, as in some containers.
+    pub fn open(owner: Owner) -> Result<Self, StoreError> {
         let open = || {
             let user = KeyRing::from_special_id(KeyRingIdentifier::User, true)?;
             // A key may be read by whoever gets to it from a keyring of its own,
@@ -38,16 +36,12 @@ impl KernelKeyring {
             kind: KIND,
             source: platform(error),
         })?;
-        Ok(Self {
-            user,
-            instance: instance.clone(),
-            home: super::home_name(home),
-        })
+        Ok(Self { user, owner })
     }
 
     fn key(&self, slot: Slot) -> String {
-        let (instance, slot, home) = (&self.instance, slot.name(), &self.home);
-        format!("Stack Emulator: {instance}/{slot}/{home}")
+        let Owner { instance, home } = &self.owner;
+        format!("Stack Emulator: {instance}/{}/{home}", slot.name())
     }
 
     fn find(&self, slot: Slot) -> Result<Option<Key>, KeyError> {
@@ -115,29 +109,29 @@ impl SecretStore for KernelKeyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{keeps_sets_apart, stranger};
 
-    fn open(home: &Path) -> KernelKeyring {
-        KernelKeyring::open(home, &InstanceName::default()).expect("this kernel offers keyrings")
+    fn open(owner: &Owner) -> KernelKeyring {
+        KernelKeyring::open(owner.clone()).expect("this kernel offers keyrings")
     }
 
     #[test]
     fn the_kernel_keyring_keeps_values() {
-        let dir = tempfile::tempdir().unwrap();
-        super::super::testing::keeps_sets_apart(&open(dir.path()));
+        keeps_sets_apart(&open(&stranger()));
     }
 
     #[test]
     fn another_thread_finds_what_one_that_ended_has_stored() {
-        let dir = tempfile::tempdir().unwrap();
+        let owner = stranger();
         let set = SecretSet::generate().unwrap();
         std::thread::scope(|scope| {
-            let save = scope.spawn(|| open(dir.path()).save(Slot::Current, &set));
+            let save = scope.spawn(|| open(&owner).save(Slot::Current, &set));
             save.join().unwrap().unwrap();
         });
-        let here = open(dir.path());
+        let elsewhere = open(&stranger());
+        assert_eq!(elsewhere.load(Slot::Current).unwrap(), None);
+        let here = open(&owner);
         assert_eq!(here.load(Slot::Current).unwrap(), Some(set));
         here.forget(Slot::Current).unwrap();
-        let elsewhere = open(&dir.path().join("other"));
-        assert_eq!(elsewhere.load(Slot::Current).unwrap(), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Text that must not leak: a project's keys, a GitHub token, and at the bottom
-//! of [`crate::secret::Secret`] the emulator's own four values.
+//! of [`crate::Secret`] the emulator's own four values.
 //!
 //! It prints as `[redacted]`, has no `Serialize`, is wiped when it is dropped
 //! and compares in constant time.

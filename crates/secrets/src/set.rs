@@ -8,7 +8,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::secret_text::SecretText;
+use crate::text::SecretText;
 
 /// Hex characters in a value: 256 bits.
 const LENGTH: usize = 64;
@@ -167,7 +167,7 @@ impl SecretSet {
     }
 
     /// The four values as lines, for stores that keep them together.
-    pub(crate) fn to_lines(&self) -> Zeroizing<String> {
+    pub fn to_lines(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(4 * (LENGTH + 1)));
         for name in SecretName::ALL {
             text.push_str(self.get(name).expose());
@@ -177,7 +177,7 @@ impl SecretSet {
     }
 
     /// Takes back what [`SecretSet::to_lines`] made.
-    pub(crate) fn from_lines(text: &str) -> Option<Self> {
+    pub fn from_lines(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let set = Self::try_from_fn(|_| {
             lines
@@ -189,7 +189,7 @@ impl SecretSet {
     }
 
     /// The `NAME=value` lines that the guest's rotation reads on its standard input.
-    pub(crate) fn to_rotation_input(&self) -> Zeroizing<Vec<u8>> {
+    pub fn to_rotation_input(&self) -> Zeroizing<Vec<u8>> {
         let mut lines = Zeroizing::new(Vec::with_capacity(4 * 128));
         for name in SecretName::ALL {
             lines.extend_from_slice(name.variable().as_bytes());
@@ -211,25 +211,6 @@ mod tests {
         for (name, last) in SecretName::ALL.into_iter().zip(["f", "e", "d", "c"]) {
             assert_eq!(set.get(name).expose(), "0".repeat(32) + &last.repeat(32));
         }
-    }
-
-    /// Does not compile should one of these become a `Serialize`: then two traits
-    /// have what is asked for, and neither is meant.
-    #[test]
-    fn nothing_serializes_a_value() {
-        struct Serializable;
-        trait Unclear<Why> {
-            const FINE: bool = true;
-        }
-        impl<T: ?Sized> Unclear<()> for T {}
-        impl<T: ?Sized + serde::Serialize> Unclear<Serializable> for T {}
-        let fine = [
-            <Secret as Unclear<_>>::FINE,
-            <SecretSet as Unclear<_>>::FINE,
-            <SecretText as Unclear<_>>::FINE,
-            <crate::credentials::ProjectCredentials as Unclear<_>>::FINE,
-        ];
-        assert_eq!(fine, [true; 4]);
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! The two sets as entries of the keychain.
+//!
+//! The values in force are one entry each, so that a person who opens their
+//! keychain sees what is there; those on their way into the guest are one entry
+//! together, which is there for a second and is whole or not there at all.
+
+use zeroize::Zeroizing;
+
+use crate::{
+    EntryName, Keychain, Owner, Secret, SecretName, SecretSet, SecretStore, Slot, StoreError,
+    StoreKind,
+};
+
+/// The entries of one owner.
+pub struct KeychainEntries {
+    keychain: Keychain,
+    owner: Owner,
+}
+
+impl KeychainEntries {
+    /// Those of `owner` in `keychain`.
+    pub const fn new(keychain: Keychain, owner: Owner) -> Self {
+        Self { keychain, owner }
+    }
+
+    fn name(&self, what: &str, described: &str) -> EntryName {
+        let Owner { instance, home } = &self.owner;
+        EntryName {
+            user: format!("{instance}/{what}/{home}"),
+            label: format!("Stack Emulator ({instance}): {described}"),
+        }
+    }
+
+    fn current(&self, name: SecretName) -> EntryName {
+        self.name(name.short(), name.describe())
+    }
+
+    fn pending(&self) -> EntryName {
+        self.name(Slot::Pending.name(), "values of a start that is under way")
+    }
+}
+
+fn not_ours(name: EntryName) -> StoreError {
+    StoreError::NotASecret {
+        kind: StoreKind::Keychain,
+        entry: name.label,
+    }
+}
+
+impl SecretStore for KeychainEntries {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Keychain
+    }
+
+    fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
+        match slot {
+            Slot::Current => {
+                let set = SecretSet::try_from_fn(|name| {
+                    let name = self.current(name);
+                    let text = self.keychain.read(&name).map_err(Some)?.ok_or(None)?;
+                    Secret::from_text(text).ok_or_else(|| Some(not_ours(name)))
+                });
+                match set {
+                    Ok(set) => Ok(Some(set)),
+                    Err(None) => Ok(None),
+                    Err(Some(error)) => Err(error),
+                }
+            }
+            Slot::Pending => {
+                let name = self.pending();
+                let Some(text) = self.keychain.read(&name)?.map(Zeroizing::new) else {
+                    return Ok(None);
+                };
+                SecretSet::from_lines(&text)
+                    .map(Some)
+                    .ok_or_else(|| not_ours(name))
+            }
+        }
+    }
+
+    fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
+        match slot {
+            Slot::Current => SecretName::ALL.into_iter().try_for_each(|name| {
+                self.keychain
+                    .store(&self.current(name), set.get(name).expose())
+            }),
+            Slot::Pending => self.keychain.store(&self.pending(), &set.to_lines()),
+        }
+    }
+
+    fn forget(&self, slot: Slot) -> Result<(), StoreError> {
+        match slot {
+            Slot::Current => SecretName::ALL
+                .into_iter()
+                .try_for_each(|name| self.keychain.remove(&self.current(name))),
+            Slot::Pending => self.keychain.remove(&self.pending()),
+        }
+    }
+}
+
+/// As for [`Keychain`]: elsewhere the end-to-end tests bring a keychain.
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credential_manager_keeps_values() {
+        let keychain = Keychain::open().unwrap();
+        let entries = KeychainEntries::new(keychain, crate::testing::stranger());
+        crate::testing::keeps_sets_apart(&entries);
+    }
+}
