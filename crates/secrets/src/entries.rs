@@ -99,12 +99,12 @@ impl SecretStore for KeychainEntries {
 }
 
 /// As for [`Keychain`]: elsewhere the end-to-end tests bring a keychain.
-#[cfg(all(test, windows))]
+#[cfg(all(test, any(windows, target_os = "macos")))]
 mod tests {
     use super::*;
 
     #[test]
-    fn credential_manager_keeps_values() {
+    fn the_system_s_keychain_keeps_values() {
         let keychain = Keychain::open().unwrap();
         let entries = KeychainEntries::new(keychain, crate::testing::stranger());
         crate::testing::keeps_sets_apart(&entries);

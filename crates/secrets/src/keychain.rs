@@ -135,9 +135,9 @@ mod tests {
 
     /// Linux has no keychain of which it is known that it is there and unlocked;
     /// the end-to-end tests bring one.
-    #[cfg(windows)]
+    #[cfg(any(windows, target_os = "macos"))]
     #[test]
-    fn credential_manager_keeps_text() {
+    fn the_system_s_keychain_keeps_text() {
         let keychain = Keychain::open().unwrap();
         let name = EntryName {
             user: format!("test/{}", crate::testing::stranger().home),
