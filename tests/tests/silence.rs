@@ -50,6 +50,11 @@ fn a_guest_whose_agent_is_silent_is_saved_and_then_booted_cold() {
     assert_eq!(started["start"]["kind"], "cold", "{started}");
     let reason = started["start"]["fallback_reason"].as_str().unwrap();
     assert!(reason.contains("guest agent did not answer"), "{reason}");
+    // A guest that stands still is told from a host that gives it no time.
+    assert!(
+        reason.contains("machine is running") && reason.contains("of processor time"),
+        "{reason}"
+    );
     all_is_well(&world);
     world.discard();
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use secrets::{Secret, SecretName, SecretText, Slot};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -21,9 +22,6 @@ use crate::guest::presentable;
 use crate::instance::{Emulator, Held};
 use crate::progress::Reporter;
 use crate::run::{Purpose, RunningVm};
-use secrets::SecretText;
-use secrets::Slot;
-use secrets::{Secret, SecretName};
 
 pub use format::{Format, JSON_FIELDS};
 pub use variables::{AppKind, AppVariable};

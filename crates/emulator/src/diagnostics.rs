@@ -10,6 +10,7 @@ mod redact;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use secrets::Slot;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,6 @@ use crate::instance::{Emulator, now_ms};
 use crate::logs::{LogError, LogReader, LogSource};
 use crate::preferences::Preferences;
 use crate::record::Durability;
-use secrets::Slot;
 
 /// Lines taken of each log, from its end: a boot has some hundreds.
 const LOG_LINES: usize = 3000;

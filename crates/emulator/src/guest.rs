@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 
 use qemu::agent::Outcome;
 use qemu::{AgentError, Exec, GuestAgent};
+use secrets::{SecretName, SecretSet};
 
 pub(crate) use self::resident::Resident;
 pub use self::resident::ResidentError;
 use crate::progress::{Event, Reporter};
-use secrets::{SecretName, SecretSet};
 
 /// How far the guest's clock may be off, in either direction.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
@@ -44,6 +44,20 @@ pub enum GuestError {
         /// What came instead.
         #[source]
         source: AgentError,
+    },
+    /// The same, with what QEMU did meanwhile: a guest that stands still and a
+    /// host that has no time for it look alike from the guest's ports.
+    #[error("the guest is silent; {}", meanwhile(state.as_deref(), *used, *waited))]
+    Silent {
+        /// What QEMU calls the machine's state, if it says so.
+        state: Option<String>,
+        /// Processor time that QEMU used, if the system tells.
+        used: Option<Duration>,
+        /// In which time.
+        waited: Duration,
+        /// What was waited for.
+        #[source]
+        source: Box<GuestError>,
     },
     /// A command to the guest agent failed.
     #[error("the guest agent could not {action}")]
@@ -85,6 +99,16 @@ fn said(output: &str) -> String {
     } else {
         format!(": {output}")
     }
+}
+
+/// What QEMU did while its guest was waited for.
+fn meanwhile(state: Option<&str>, used: Option<Duration>, waited: Duration) -> String {
+    let time = used.map_or_else(String::new, |used| {
+        let (used, waited) = (used.as_secs(), waited.as_secs());
+        format!(" and had {used} s of processor time in {waited} s")
+    });
+    let state = state.unwrap_or("in an unknown state");
+    format!("the machine is {state}{time}")
 }
 
 /// Waits until a guest answers: the process that was greeted, if there is one,

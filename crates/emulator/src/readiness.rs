@@ -8,10 +8,9 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use secrets::Secret;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-
-use secrets::Secret;
 
 /// How long one request may take. Under software emulation the real backend
 /// has been seen to take 5 s for its first answer.

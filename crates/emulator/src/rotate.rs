@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use qemu::Sockets;
+use secrets::{SecretName, SecretSet, Slot, StoreKind};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -21,8 +22,6 @@ use crate::readiness::Prober;
 use crate::record;
 use crate::run::{Purpose, RunRecord, RunningVm};
 use crate::store::vault::{self, Vault};
-use secrets::{SecretName, SecretSet};
-use secrets::{Slot, StoreKind};
 
 /// How long the agent of a running guest may take to be reached.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);

@@ -90,7 +90,7 @@ fn is_steady(times: &[Duration]) -> bool {
 }
 
 /// CPU time that the process has used, user and system.
-fn cpu_time(process: &ProcessIdentity) -> Option<Duration> {
+pub(crate) fn cpu_time(process: &ProcessIdentity) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).ok()?;
     // The command's name is in parentheses and may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();

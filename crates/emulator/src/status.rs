@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use qemu::ProcessIdentity;
 use qemu::process::find_by_token;
+use secrets::StoreKind;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -17,7 +18,6 @@ use crate::record;
 use crate::run::{Purpose, RunRecord, StartKind};
 use crate::snapshot::{Found, Snapshot};
 use crate::store::vault;
-use secrets::StoreKind;
 
 /// How long a service may take to answer before it counts as not healthy here.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);

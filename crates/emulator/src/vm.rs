@@ -2,18 +2,18 @@
 //! secrets whose services are proved healthy.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qemu::{Disk, Launch, Machine, Ram, Running, Spawn};
+use secrets::{SecretName, SecretSet, Slot};
 
 use crate::error::Error;
-use crate::guest::{self, Guest, Resident};
+use crate::guest::{self, Guest, GuestError, Resident};
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::run::{Purpose, RunRecord};
-use secrets::Slot;
-use secrets::{SecretName, SecretSet};
+use crate::settle::cpu_time;
 
 /// How long QEMU may take to answer once started, cold page cache included.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);
@@ -294,6 +294,7 @@ impl Held<'_> {
             }
         };
         let process = &running.identity;
+        let (begun, before) = (Instant::now(), cpu_time(process));
         let result = tokio::select! {
             biased;
             result = work => result,
@@ -310,7 +311,7 @@ impl Held<'_> {
             // that broke it.
             Err(error) => match process.wait_gone(DEATH_LIMIT).await {
                 Ok(()) => Err(self.why_qemu_died()),
-                Err(_) => Err(error),
+                Err(_) => Err(with_meanwhile(error, running, begun, before).await),
             },
         }
     }
@@ -396,4 +397,29 @@ impl Held<'_> {
                 .machine(prepared, disk, config_iso, &prepared.endpoints)
         }
     }
+}
+
+/// Adds to a guest's silence what QEMU did since `begun`, when it had used
+/// `before` of the processor.
+async fn with_meanwhile(
+    error: Error,
+    running: &Running,
+    begun: Instant,
+    before: Option<Duration>,
+) -> Error {
+    let Error::Guest(source @ GuestError::NoAgent { .. }) = error else {
+        return error;
+    };
+    let used = cpu_time(&running.identity).zip(before);
+    Error::Guest(GuestError::Silent {
+        state: running
+            .monitor
+            .status(MONITOR_LIMIT)
+            .await
+            .ok()
+            .map(|status| status.state),
+        used: used.map(|(after, before)| after.saturating_sub(before)),
+        waited: begun.elapsed(),
+        source: Box::new(source),
+    })
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use ::qemu::accel::{Attempt, Verdict as Tried};
 use ::qemu::{Accelerator, BinaryError, Probe, ProbeError, QemuBinary};
 use images::Image;
+use secrets::StoreKind;
 
 use super::{Check, Verdict};
 use crate::error::{Error, chain};
@@ -16,7 +17,6 @@ use crate::readiness::Endpoint;
 use crate::rotate::SecretPlace;
 use crate::status::{State, Status};
 use crate::variables::{self, Settings};
-use secrets::StoreKind;
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
 /// small guest has some 400 MB of memory in use, and needs room to run.

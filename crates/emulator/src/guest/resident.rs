@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use qemu::qmp::framer::{Frame, LineFramer};
+use secrets::SecretSet;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{Off, difference_ns, presentable};
-use secrets::SecretSet;
 
 /// The longest answer, in bytes: an explanation of 500 characters.
 const LONGEST_ANSWER: usize = 4096;
