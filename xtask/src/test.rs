@@ -3,10 +3,11 @@
 //! The end-to-end tests come last, because they need all the rest to be sound
 //! and because their runner's own verdict should be the last thing to be read.
 
-use std::net::TcpListener;
+mod lanes;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::cargo::cargo;
 use crate::stages::{Stages, run as run_command};
@@ -24,10 +25,6 @@ pub(crate) const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
 /// Path of the `tauri-driver` that drives it.
 pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
-/// Folder of the homes that all end-to-end test programs copy.
-const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
-/// Host ports of dashboard and backend in all of them.
-const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 /// Path of the Debian package under test.
 const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
@@ -81,9 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let slow = stages.run("image of the slow payload", || {
         build_image(Some(root.join(SLOW_PAYLOAD)))
     })?;
-    stages.run("end-to-end tests", || {
-        run_command(end_to_end(&root).arg("--no-run"))
-    })?;
+    let tests = stages.run("end-to-end tests", || lanes::build(&root))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     // The command line comes with it: both are built as for the crates' own tests, so not a second time.
     let app = stages.run("programs", || desktop::build(&root, desktop::Profile::Dev))?;
@@ -93,29 +88,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     })?;
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
+    let variables = [
+        (IMAGE, image),
+        (SLOW_IMAGE, slow),
+        (PROGRAM, program),
+        (DESKTOP, app),
+        (TAURI_DRIVER, driver),
+        (PACKAGE, package),
+    ];
     stages.run("end to end", || {
-        // What the tests leave, such as snapshots that they share, goes with it.
-        let scratch = tempfile::Builder::new().prefix("emulator-e2e-").tempdir()?;
-        let templates = scratch.path().join("templates");
-        std::fs::create_dir(&templates)
-            .with_context(|| format!("cannot create {}", templates.display()))?;
-        let [dashboard, backend] = free_ports()?;
-        run_command(
-            end_to_end(&root)
-                .env(IMAGE, image)
-                .env(SLOW_IMAGE, slow)
-                .env(PROGRAM, program)
-                .env(DESKTOP, app)
-                .env(TAURI_DRIVER, driver)
-                .env(PACKAGE, package)
-                .env("TMPDIR", scratch.path())
-                .env(TEMPLATES, templates)
-                .env(PORTS, format!("{dashboard},{backend}"))
-                // Each test has virtual machines of its own, and what several of them take
-                // from each other is time, which is what many of them measure.
-                .args(["--", "--test-threads=1"])
-                .args(&args.rest),
-        )
+        lanes::run(&root, tests, &variables, &args.rest)
     })
 }
 
@@ -127,21 +109,6 @@ fn crates(root: &Path, rest: &[String]) -> Result<()> {
             .args(["--features", desktop::EMBEDDED, "--"])
             .args(rest),
     )
-}
-
-fn end_to_end(root: &Path) -> std::process::Command {
-    let mut command = cargo(root, "test");
-    command.args(["--package", "e2e", "--tests", "--no-fail-fast"]);
-    command
-}
-
-/// Two ports that nobody listens on, below those that the kernel gives to clients.
-fn free_ports() -> Result<[u16; 2]> {
-    let mut free = (20_000..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next()
-        .zip(free.next())
-        .map(<[u16; 2]>::from)
-        .context("every port from 20000 to 30000 is taken")
 }
 
 fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {

@@ -1,0 +1,264 @@
+//! The end-to-end test programs, two at a time where there are two processors.
+//!
+//! Most of what they do is to wait for a guest, which keeps about one processor busy. A lane has ports, a temporary folder
+//! and a captured snapshot of its own, so that programs of different lanes know nothing of each other; within a
+//! program, tests run one after the other. What a program prints appears when it has ended, so that it stays together.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::cargo::cargo;
+use crate::command::{OnOurDeath, tied};
+
+/// More would take time from each other that the tests' limits do not allow for.
+const MOST: usize = 2;
+/// Those that take minutes: begun first, so that no lane is left with one of them alone at the end.
+const LONG: [&str; 4] = ["interruption", "qemu_killed", "rotation", "damage"];
+/// The package of the programs, and its folder, in which they run.
+const PACKAGE: &str = "e2e";
+const FOLDER: &str = "tests";
+/// Folder of the homes that the programs of a lane copy.
+const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
+/// Host ports of dashboard and backend in all of them.
+const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
+
+/// A test program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    name: String,
+    path: PathBuf,
+}
+
+/// Builds all of them.
+pub(super) fn build(root: &Path) -> Result<Vec<Program>> {
+    let output = cargo(root, "test")
+        .args(["--package", PACKAGE, "--tests", "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        // What the compiler says is for the user; the rest is for us.
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(
+        output.status.success(),
+        "building the end-to-end tests ended with {}",
+        output.status
+    );
+    let mut programs = built(&String::from_utf8_lossy(&output.stdout))?;
+    ensure!(!programs.is_empty(), "there is no end-to-end test");
+    // Cargo's order is that in which they were ready.
+    let place = |name: &str| LONG.iter().position(|long| *long == name);
+    programs.sort_by_cached_key(|program| {
+        (
+            place(&program.name).unwrap_or(LONG.len()),
+            program.name.clone(),
+        )
+    });
+    Ok(programs)
+}
+
+/// The test programs that Cargo's messages name.
+fn built(messages: &str) -> Result<Vec<Program>> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        profile: Option<Profile>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Profile {
+        test: bool,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let mut programs = vec![];
+    for line in messages.lines() {
+        let message: Message = serde_json::from_str(line)
+            .with_context(|| format!("cannot understand Cargo's message {line:?}"))?;
+        if let (Some(path), Some(Profile { test: true }), Some(Target { name })) =
+            (message.executable, message.profile, message.target)
+        {
+            programs.push(Program { name, path });
+        }
+    }
+    Ok(programs)
+}
+
+/// Runs them all with `variables` and `arguments`; a failed one does not keep the others from running.
+pub(super) fn run(
+    root: &Path,
+    programs: Vec<Program>,
+    variables: &[(&str, PathBuf)],
+    arguments: &[String],
+) -> Result<()> {
+    // What the tests leave, such as snapshots that they share, goes with it.
+    let scratch = tempfile::Builder::new().prefix("emulator-e2e-").tempdir()?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut free = (20_000..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let lanes = (0..MOST.min(processors))
+        .map(|number| Lane::new(&scratch.path().join(number.to_string()), &mut free))
+        .collect::<Result<Vec<_>>>()?;
+    let queue = Mutex::new(VecDeque::from(programs));
+    let failed = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for lane in &lanes {
+            scope.spawn(|| {
+                while let Some(program) = next(&queue) {
+                    eprintln!("e2e: {} …", program.name);
+                    let begun = Instant::now();
+                    let mut command = lane.command(root, &program);
+                    command.envs(variables.iter().cloned()).args(arguments);
+                    let result = lane.run(&mut command);
+                    if let Err(error) = tell(lane, &program.name, begun.elapsed(), result) {
+                        eprintln!("error: {}: {error:#}", program.name);
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.push(program.name);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn next(queue: &Mutex<VecDeque<Program>>) -> Option<Program> {
+    queue
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front()
+}
+
+/// Prints what a program has printed, in one piece, and passes on how it ended.
+fn tell(lane: &Lane, name: &str, took: Duration, result: Result<()>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\ne2e: {name}, {:.0} s", took.as_secs_f64())?;
+    let mut log =
+        File::open(&lane.log).with_context(|| format!("cannot read {}", lane.log.display()))?;
+    std::io::copy(&mut log, &mut out)?;
+    out.flush()?;
+    result
+}
+
+/// What programs that run one after the other share.
+struct Lane {
+    temporary: PathBuf,
+    templates: PathBuf,
+    ports: [u16; 2],
+    /// What the program that runs has printed.
+    log: PathBuf,
+}
+
+impl Lane {
+    /// In `folder`, which it makes, on the next two of the `free` ports.
+    fn new(folder: &Path, free: &mut impl Iterator<Item = u16>) -> Result<Self> {
+        let ports = free
+            .next()
+            .zip(free.next())
+            .context("every port from 20000 to 30000 is taken")?;
+        let lane = Self {
+            temporary: folder.join("tmp"),
+            templates: folder.join("templates"),
+            ports: ports.into(),
+            log: folder.join("log"),
+        };
+        for folder in [&lane.temporary, &lane.templates] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        Ok(lane)
+    }
+
+    fn command(&self, root: &Path, program: &Program) -> Command {
+        let [dashboard, backend] = self.ports;
+        let mut command = tied(&program.path, OnOurDeath::Terminate);
+        command
+            .current_dir(root.join(FOLDER))
+            .env("TMPDIR", &self.temporary)
+            .env(TEMPLATES, &self.templates)
+            .env(PORTS, format!("{dashboard},{backend}"))
+            .arg("--test-threads=1");
+        command
+    }
+
+    fn run(&self, command: &mut Command) -> Result<()> {
+        let log = File::create(&self.log)
+            .with_context(|| format!("cannot create {}", self.log.display()))?;
+        let status = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the log file")?)
+            .stderr(log)
+            .status()
+            .context("cannot run it")?;
+        ensure!(status.success(), "it ended with {status}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_programs_are_told_from_what_else_was_built() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"run"},"profile":{"test":true},"executable":"/x/run-1"}
+{"reason":"compiler-artifact","target":{"name":"figures"},"profile":{"test":false},"executable":"/x/figures"}
+{"reason":"compiler-artifact","target":{"name":"serde"},"profile":{"test":false},"executable":null}
+{"reason":"build-script-executed","package_id":"x"}
+{"reason":"build-finished","success":true}"#;
+        let run = Program {
+            name: "run".into(),
+            path: "/x/run-1".into(),
+        };
+        assert_eq!(built(messages).unwrap(), [run]);
+        assert!(built("no message").is_err());
+    }
+
+    #[test]
+    fn a_program_that_fails_is_named_and_the_others_run() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(FOLDER)).unwrap();
+        let program = |name: &str, script: &str| {
+            use std::os::unix::fs::PermissionsExt;
+
+            let path = folder.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+            Program {
+                name: name.into(),
+                path,
+            }
+        };
+        let programs = vec![
+            program("fails", "exit 101"),
+            program(
+                "one",
+                "test \"$1 $2\" = '--test-threads=1 word' && test -d \"$TMPDIR\"",
+            ),
+            program("two", &format!("echo \"${PORTS}\" > \"$PLACE\"")),
+        ];
+        let place = folder.path().join("ran");
+        let ran = run(
+            folder.path(),
+            programs,
+            &[("PLACE", place.clone())],
+            &["word".to_owned()],
+        );
+        assert_eq!(format!("{:#}", ran.unwrap_err()), "failed: fails");
+        assert!(std::fs::read_to_string(&place).unwrap().contains(','));
+    }
+}
