@@ -235,6 +235,45 @@ for name in ["control", "events"]:
     threading.Thread(target=serve, args=[name]).start()
 "#;
 
+#[test]
+fn a_guest_whose_kernel_lost_its_timer_boots_once_more() {
+    let mut world = World::empty();
+    instead_of_qemu(&mut world, &LOST_TIMER.replace("REAL", &real_qemu()));
+    let run = world.run(["capture", "--json"]).ok();
+    assert!(run.stderr.contains("lost its timer"), "{}", run.stderr);
+    let log = world.instance().join("logs/serial.log");
+    let console = fs::read(log).unwrap();
+    let boots = String::from_utf8_lossy(&console).matches("SeaBIOS").count();
+    assert_eq!(boots, 2);
+
+    // It is a snapshot like any other.
+    world.start();
+    assert_eq!(try_client_key(&world.secret("pck")), 200);
+    world.discard();
+}
+
+/// QEMU itself, with a guest that idles in its firmware's boot menu while its
+/// console says what a kernel says. One that really loses its timer cannot be made to.
+const LOST_TIMER: &str = r#"#!/bin/sh
+for argument; do
+    case "$argument" in
+    file,id=console,path=*)
+        log=${argument#file,id=console,path=}
+        log=${log%,append=on}
+        ;;
+    esac
+done
+case "$*" in
+*-incoming* | *isa-debug-exit*) ;;
+*id=console,path=*)
+    line="rcu: rcu_preempt kthread timer wakeup didn't happen for 5252 jiffies!"
+    setsid --fork sh -c 'sleep 1; echo "$1" >> "$2"' sh "$line" "$log" 3>&- 4>&- 5>&- 6>&-
+    exec REAL -boot menu=on,splash-time=15000 "$@"
+    ;;
+esac
+exec REAL "$@"
+"#;
+
 /// The guest's clock, in seconds since 1970.
 fn guest_time(world: &World) -> i64 {
     let (code, text) = guest::exec(&world.agent_socket(), "/bin/date", &["+%s"]);

@@ -1,6 +1,8 @@
 //! Bringing a virtual machine up: from a spawned QEMU to a guest with fresh
 //! secrets whose services are proved healthy.
 
+mod boot;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -134,11 +136,9 @@ impl Held<'_> {
         let ready = self.emulator.settings.ready_timeout;
         let mut guest = match origin {
             Origin::Boot(_) => {
-                let agent = running.sockets.agent();
-                let agent = watch
-                    .phase(Phase::Boot, guest::connect(&agent, ready))
-                    .await?;
-                Guest::Agent(agent)
+                let console = self.emulator.paths.serial_log();
+                let booted = boot::answered(running, console, ready, watch.reporter());
+                Guest::Agent(watch.phase(Phase::Boot, booted).await?)
             }
             Origin::Snapshot { .. } | Origin::Session { .. } => {
                 let limit = ready.min(RESUMED_AGENT_LIMIT);

@@ -120,6 +120,17 @@ impl Monitor {
         self.execute(qapi_qmp::cont {}, limit).await.map(drop)
     }
 
+    /// Presses the reset button: the guest boots anew, whatever it was doing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn reset(&self, limit: Duration) -> Result<(), QmpError> {
+        self.execute(qapi_qmp::system_reset {}, limit)
+            .await
+            .map(drop)
+    }
+
     /// Presses the power button. The guest decides what to do about it.
     ///
     /// # Errors
