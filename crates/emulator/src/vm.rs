@@ -12,6 +12,7 @@ use secrets::{SecretName, SecretSet, Slot};
 use crate::error::Error;
 use crate::guest::{self, Guest, GuestError, Resident};
 use crate::instance::{Held, MONITOR_LIMIT, Prepared};
+use crate::logs::LogSource;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::readiness::{Endpoint, Prober};
 use crate::run::{Purpose, RunRecord};
@@ -136,7 +137,7 @@ impl Held<'_> {
         let ready = self.emulator.settings.ready_timeout;
         let mut guest = match origin {
             Origin::Boot(_) => {
-                let console = self.emulator.paths.serial_log();
+                let console = self.emulator.follow_log(LogSource::Serial, 0);
                 let booted = boot::answered(running, console, ready, watch.reporter());
                 Guest::Agent(watch.phase(Phase::Boot, booted).await?)
             }
