@@ -6,7 +6,7 @@ use emulator::preferences::Preferences;
 use emulator::secrets::SecretText;
 use emulator::token::TokenSource;
 use emulator::variables::{CPUS, NO_ROTATION, RAM, Settings as InForce};
-use emulator::{Emulator, store};
+use emulator::{Emulator, vault};
 use images::github::Repo;
 use images::source::DEFAULT_BRANCH;
 use tauri::{Manager as _, State};
@@ -68,7 +68,7 @@ pub(crate) async fn save_github_token(
         Failure::new("setting", "this cannot be a GitHub token")
             .with_hint("Paste the token alone: letters, digits and underscores.")
     })?;
-    store::save_github_token(token)
+    vault::save_github_token(token)
         .await
         .map_err(emulator::Error::from)?;
     token_changed(&desk).await
@@ -78,7 +78,7 @@ pub(crate) async fn save_github_token(
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn forget_github_token(desk: State<'_, Arc<Desk>>) -> Answer<GithubToken> {
-    store::forget_github_token()
+    vault::forget_github_token()
         .await
         .map_err(emulator::Error::from)?;
     token_changed(&desk).await

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_variable_of_the_engine_is_listed() {
-        let source = include_str!("../../emulator/src/variables.rs");
+        let source = include_str!("../../emulator/src/config/variables.rs");
         let declared = source.lines().filter_map(|line| {
             let value = line
                 .strip_prefix("pub const ")?

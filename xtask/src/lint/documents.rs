@@ -19,7 +19,7 @@ pub(super) fn check(root: &Path) -> Result<()> {
         }
     }
     let readme = read(root, Path::new("README.md"))?;
-    let variables = read(root, Path::new("crates/emulator/src/variables.rs"))?;
+    let variables = read(root, Path::new("crates/emulator/src/config/variables.rs"))?;
     let missing = constants(&variables).filter(|name| !readme.contains(&format!("`{name}`")));
     faults.extend(missing.map(|name| format!("README.md: nothing about the variable {name}")));
 
@@ -87,7 +87,7 @@ mod tests {
         let source = "/// Home.\npub const HOME: &str = \"THE_HOME\";\nconst N: u32 = 1;\n";
         assert_eq!(constants(source).collect::<Vec<_>>(), ["THE_HOME"]);
         let root = crate::workspace::root().unwrap();
-        let variables = read(&root, Path::new("crates/emulator/src/variables.rs")).unwrap();
+        let variables = read(&root, Path::new("crates/emulator/src/config/variables.rs")).unwrap();
         assert!(constants(&variables).any(|name| name == "STACK_EMULATOR_HOME"));
         let manifest = read(&root, Path::new("Cargo.toml")).unwrap();
         assert!(

@@ -8,8 +8,8 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use emulator::Error;
 use emulator::secrets::SecretText;
-use emulator::store;
 use emulator::token::TokenSource;
+use emulator::vault;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -32,9 +32,9 @@ pub(super) async fn run(context: &Context<'_>, request: TokenRequest) -> Result<
             TokenRequest::Show => {}
             TokenRequest::Set => {
                 let token = read().await?;
-                store::save_github_token(token).await.map_err(Error::from)?;
+                vault::save_github_token(token).await.map_err(Error::from)?;
             }
-            TokenRequest::Forget => store::forget_github_token().await.map_err(Error::from)?,
+            TokenRequest::Forget => vault::forget_github_token().await.map_err(Error::from)?,
         }
         Ok(context.emulator.github_token_source().await?)
     });

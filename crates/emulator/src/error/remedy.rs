@@ -1,6 +1,6 @@
 //! What to do about a record that cannot be read or written.
 
-use crate::record::RecordError;
+use record::RecordError;
 
 /// The remedy for `error`.
 pub(super) fn of(error: &RecordError) -> String {

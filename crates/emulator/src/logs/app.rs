@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::LogError;
+use crate::config::paths::{Home, make_private_folder};
 use crate::error::Error;
-use crate::paths::{Home, make_private_folder};
 
 /// A file of this many bytes is put aside; some ten thousand lines.
 const MOST_BYTES: u64 = 2 << 20;

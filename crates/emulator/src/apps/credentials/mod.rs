@@ -1,0 +1,392 @@
+//! An app's project: its keys, by the path of its config file.
+//!
+//! The backend in the guest reads the file through `/host`, finds or makes the
+//! project that belongs to that path, and answers with its keys. So the file's
+//! folder is shared first, and the answer is checked before anybody gets to see
+//! a part of it.
+
+mod format;
+mod variables;
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use secrets::{Secret, SecretName, SecretText, Slot};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::instance::{Emulator, Held};
+use crate::machine::folders::ConfigFile;
+use crate::machine::guest::presentable;
+use crate::machine::run_record::{Purpose, RunningVm};
+use crate::progress::Reporter;
+
+pub use format::{Format, JSON_FIELDS};
+pub use variables::{AppKind, AppVariable};
+
+/// How long the backend may take. The published one compiles on first use, and
+/// under software emulation takes its time over it.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// Longest answer taken, in bytes: a config file may have 1 MiB, and JSON may
+/// make six bytes of one.
+const LONGEST_ANSWER: usize = 8 << 20;
+
+/// The keys of an app's project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectCredentials {
+    /// The project; public.
+    pub project_id: String,
+    /// What the app's pages identify themselves with; public by nature, but not
+    /// for logs.
+    pub publishable_client_key: SecretText,
+    /// What the app's server identifies itself with.
+    pub secret_server_key: SecretText,
+    /// What may do everything with the project.
+    pub super_secret_admin_key: SecretText,
+    /// The config file's settings, as JSON.
+    pub branch_config_override_string: String,
+    /// Where the backend is.
+    pub api_url: String,
+}
+
+/// Why there are no project keys.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The image has no backend.
+    #[error("the image has no service called `backend`")]
+    NoBackend,
+    /// Nobody knows the key to ask with.
+    #[error("the emulator's own keys are not where they were put")]
+    NoKey,
+    /// The request could not be made.
+    #[error("cannot make an HTTP request")]
+    Client(#[source] reqwest::Error),
+    /// Not even a client without TLS can be made.
+    #[error("cannot make an HTTP client")]
+    Tls(#[source] images::http::TlsError),
+    /// The backend cannot be reached.
+    #[error("the backend does not answer")]
+    Unreachable(#[source] reqwest::Error),
+    /// The backend refuses the emulator's key.
+    #[error("the backend refuses the emulator's own key (HTTP {status})")]
+    KeyRefused {
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The guest cannot see or cannot use the config file.
+    #[error("the emulator cannot use the config file {path}: {said}")]
+    ConfigFile {
+        /// The path that it was told.
+        path: String,
+        /// The backend's words.
+        said: String,
+    },
+    /// The backend failed.
+    #[error("the backend failed (HTTP {status}): {said}")]
+    Failed {
+        /// What it answered.
+        status: u16,
+        /// Its words.
+        said: String,
+    },
+    /// What came back cannot be it.
+    #[error("the backend's answer is not valid: {problem}")]
+    Invalid {
+        /// What is wrong, without any value.
+        problem: &'static str,
+    },
+}
+
+impl CredentialsError {
+    /// A stable code for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoBackend => "no_backend",
+            Self::NoKey => "secrets_missing",
+            Self::Client(_) | Self::Tls(_) | Self::Unreachable(_) => "backend_unreachable",
+            Self::KeyRefused { .. } => "key_refused",
+            Self::ConfigFile { .. } => "config_file",
+            Self::Failed { .. } | Self::Invalid { .. } => "backend_failed",
+        }
+    }
+
+    /// What to do about it, where there is something.
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoKey | Self::KeyRefused { .. } => {
+                Some("`stack-emulator secrets rotate` makes new keys.")
+            }
+            Self::Unreachable(_) | Self::Failed { .. } => {
+                Some("See `stack-emulator status` and `stack-emulator logs`.")
+            }
+            Self::ConfigFile { .. } => {
+                Some("The file must export a plain object as `config`, and be readable by you.")
+            }
+            Self::NoBackend | Self::Client(_) | Self::Tls(_) | Self::Invalid { .. } => None,
+        }
+    }
+}
+
+/// The body of an answer; missing fields are found by hand, so that no message
+/// quotes a key.
+#[derive(Deserialize)]
+struct Answer {
+    project_id: Option<String>,
+    publishable_client_key: Option<String>,
+    secret_server_key: Option<String>,
+    super_secret_admin_key: Option<String>,
+    branch_config_override_string: Option<String>,
+}
+
+fn validate(body: &[u8], api_url: String) -> Result<ProjectCredentials, CredentialsError> {
+    let invalid = |problem| CredentialsError::Invalid { problem };
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|_| invalid("it is no JSON object with text in it"))?;
+    let secret = |field: Option<String>, problem| {
+        field
+            .and_then(SecretText::from_text)
+            .ok_or(invalid(problem))
+    };
+    // It goes into `.env` files and environments like the keys.
+    let project_id = secret(answer.project_id, "project_id is missing or malformed")?;
+    Ok(ProjectCredentials {
+        project_id: project_id.expose().to_owned(),
+        publishable_client_key: secret(
+            answer.publishable_client_key,
+            "publishable_client_key is missing or malformed",
+        )?,
+        secret_server_key: secret(
+            answer.secret_server_key,
+            "secret_server_key is missing or malformed",
+        )?,
+        super_secret_admin_key: secret(
+            answer.super_secret_admin_key,
+            "super_secret_admin_key is missing or malformed",
+        )?,
+        branch_config_override_string: answer
+            .branch_config_override_string
+            .filter(|text| !text.is_empty())
+            .ok_or(invalid("branch_config_override_string is missing"))?,
+        api_url,
+    })
+}
+
+impl Emulator {
+    /// The keys of the project that belongs to `config_file`.
+    ///
+    /// Shares the file's folder with the guest, if it does not see it yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`]; [`Error::Share`] if the file is not there or its
+    /// folder is not for sharing; [`CredentialsError`] for what the backend says.
+    pub async fn credentials(
+        &self,
+        config_file: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<ProjectCredentials, Error> {
+        // Named before anything is waited for: this is the file that is meant.
+        let file = ConfigFile::name(config_file, &self.settings)?;
+        let held = self.hold("credentials", reporter).await?;
+        let Some((record, vm)) = &held.running else {
+            return Err(Error::NotRunning {
+                request: "asking for credentials",
+            });
+        };
+        let rotating = matches!(record.purpose, Purpose::Rotating(_));
+        held.settle_rotation(reporter).await?;
+        held.share(record, file.folder()).await?;
+        let key = held.client_key(vm.rotated || rotating).await?;
+        let credentials = ask(vm, &key, file.path()).await?;
+        self.remember_project(&file)?;
+        Ok(credentials)
+    }
+}
+
+impl Held<'_> {
+    async fn client_key(&self, rotated: bool) -> Result<Secret, Error> {
+        if !rotated {
+            return Ok(SecretName::Pck.placeholder());
+        }
+        let set = match self.emulator.recorded_vault()? {
+            Some(vault) => vault.load(Slot::Current).await?,
+            None => None,
+        };
+        let set = set.ok_or(CredentialsError::NoKey)?;
+        Ok(set.get(SecretName::Pck).clone())
+    }
+}
+
+/// The call of the contract.
+async fn ask(
+    vm: &RunningVm,
+    key: &Secret,
+    path: &str,
+) -> Result<ProjectCredentials, CredentialsError> {
+    let backend = vm
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.id == "backend")
+        .ok_or(CredentialsError::NoBackend)?;
+    ask_at(&backend.url(), key, path).await
+}
+
+async fn ask_at(
+    api_url: &str,
+    key: &Secret,
+    path: &str,
+) -> Result<ProjectCredentials, CredentialsError> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(images::http::no_tls().map_err(CredentialsError::Tls)?)
+        // A proxy has no business between the host and its own loopback.
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(REQUEST_LIMIT)
+        .build()
+        .map_err(CredentialsError::Client)?;
+    let body = serde_json::json!({ "absolute_file_path": path }).to_string();
+    let mut answer = client
+        .post(format!("{api_url}/api/v1/internal/local-emulator/project"))
+        .header("content-type", "application/json")
+        .header("x-stack-project-id", "internal")
+        .header("x-stack-access-type", "client")
+        .header("x-stack-publishable-client-key", key.expose())
+        .body(body)
+        .send()
+        .await
+        .map_err(CredentialsError::Unreachable)?;
+    let status = answer.status();
+    let mut body = Zeroizing::new(Vec::with_capacity(16 << 10));
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(CredentialsError::Unreachable)?
+    {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(CredentialsError::Invalid {
+                problem: "it is too long",
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let said = || {
+        let text = String::from_utf8_lossy(&body).replace(key.expose(), "[redacted]");
+        presentable(text.as_bytes(), None)
+    };
+    match status {
+        StatusCode::OK => validate(&body, api_url.to_owned()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(CredentialsError::KeyRefused {
+            status: status.as_u16(),
+        }),
+        StatusCode::BAD_REQUEST => Err(CredentialsError::ConfigFile {
+            path: path.to_owned(),
+            said: said(),
+        }),
+        status => Err(CredentialsError::Failed {
+            status: status.as_u16(),
+            said: said(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const GOOD: &str = r#"{"project_id": "p-1", "publishable_client_key": "pck_1", "secret_server_key": "ssk_1",
+        "super_secret_admin_key": "sak_1", "branch_config_override_string": "{}", "more": 1}"#;
+
+    /// Does not compile should one of these become a `Serialize`: then two traits
+    /// have what is asked for, and neither is meant.
+    #[test]
+    fn nothing_serializes_a_value() {
+        struct Serializable;
+        trait Unclear<Why> {
+            const FINE: bool = true;
+        }
+        impl<T: ?Sized> Unclear<()> for T {}
+        impl<T: ?Sized + serde::Serialize> Unclear<Serializable> for T {}
+        let fine = [
+            <secrets::Secret as Unclear<_>>::FINE,
+            <secrets::SecretSet as Unclear<_>>::FINE,
+            <secrets::SecretText as Unclear<_>>::FINE,
+            <ProjectCredentials as Unclear<_>>::FINE,
+        ];
+        assert_eq!(fine, [true; 4]);
+    }
+
+    #[test]
+    fn every_field_is_needed_and_none_is_quoted() {
+        assert!(validate(GOOD.as_bytes(), String::new()).is_ok());
+        for field in [
+            "project_id",
+            "publishable_client_key",
+            "secret_server_key",
+            "super_secret_admin_key",
+            "branch_config_override_string",
+        ] {
+            let whole: serde_json::Value = serde_json::from_str(GOOD).unwrap();
+            for bad in [None, Some(""), Some("a\nb=c")] {
+                if field == "branch_config_override_string" && bad == Some("a\nb=c") {
+                    continue;
+                }
+                let mut body = whole.clone();
+                let fields = body.as_object_mut().unwrap();
+                match bad {
+                    None => drop(fields.remove(field)),
+                    Some(text) => drop(fields.insert(field.into(), text.into())),
+                }
+                let error = validate(body.to_string().as_bytes(), String::new()).unwrap_err();
+                let shown = format!("{error} {error:?}");
+                assert!(shown.contains(field) && !shown.contains("ssk_1"), "{shown}");
+            }
+        }
+        for bad in ["", "[]", "{\"project_id\": 7}", "<html>"] {
+            assert!(validate(bad.as_bytes(), String::new()).is_err());
+        }
+    }
+
+    /// Answers one request with `status` and `body`.
+    async fn backend(status: &'static str, body: &'static str) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                let mut chunk = [0; 1024];
+                let length = stream.read(&mut chunk).await.unwrap();
+                request.extend_from_slice(&chunk[..length]);
+            }
+            let length = body.len();
+            let text = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn each_refusal_is_told_from_the_others() {
+        let key = Secret::generate().unwrap();
+        let ask = async |status, body| {
+            let url = backend(status, body).await;
+            ask_at(&url, &key, "/app/stack.config.ts").await
+        };
+        assert_eq!(ask("200 OK", GOOD).await.unwrap().project_id, "p-1");
+        let code = async |status, body| ask(status, body).await.unwrap_err().code();
+        assert_eq!(code("401 Unauthorized", "").await, "key_refused");
+        assert_eq!(code("403 Forbidden", "").await, "key_refused");
+        assert_eq!(code("400 Bad Request", "not found").await, "config_file");
+        assert_eq!(code("503 Service Unavailable", "").await, "backend_failed");
+        assert_eq!(code("200 OK", "{}").await, "backend_failed");
+        let nobody = ask_at("http://127.0.0.1:1", &key, "/x").await.unwrap_err();
+        assert_eq!(nobody.code(), "backend_unreachable");
+    }
+}

@@ -1,0 +1,6 @@
+//! An app's side: the config files of its projects, the keys that belong to them, and the `.env`
+//! files that they are written to.
+
+pub mod credentials;
+pub mod dotenv;
+pub mod projects;

@@ -1,0 +1,421 @@
+//! Every environment variable that the engine reads, and nothing else does.
+//!
+//! The names are the contract's. An invalid value is an error that names the
+//! variable and the value; nothing falls back to a default silently.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::preferences::Preferences;
+
+/// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
+pub const HOME: &str = "STACK_EMULATOR_HOME";
+/// Guest memory in MiB.
+pub const RAM: &str = "EMULATOR_RAM";
+/// Number of virtual CPUs.
+pub const CPUS: &str = "EMULATOR_CPUS";
+/// Limit in seconds for a guest to become ready.
+pub const READY_TIMEOUT: &str = "EMULATOR_READY_TIMEOUT";
+/// `1` boots cold, whatever snapshot there is.
+pub const NO_SNAPSHOT: &str = "EMULATOR_NO_SNAPSHOT";
+/// `1` keeps the placeholder secrets.
+pub const NO_ROTATION: &str = "EMULATOR_NO_ROTATION";
+/// `1` captures anew before a start.
+pub const FORCE_CAPTURE: &str = "EMULATOR_FORCE_CAPTURE";
+/// Guest architecture, `amd64` or `arm64`.
+pub const ARCH: &str = "EMULATOR_ARCH";
+/// Port prefix of the services inside the guest.
+pub const PORT_PREFIX: &str = "PORT_PREFIX";
+/// The same, as the apps that talk to the guest spell it.
+pub const PUBLIC_PORT_PREFIX: &str = "NEXT_PUBLIC_STACK_PORT_PREFIX";
+/// Path of the QEMU binary to use instead of the one on the `PATH`.
+pub const QEMU: &str = "STACK_EMULATOR_QEMU";
+/// Accelerator to use instead of the one that the probe finds.
+pub const ACCELERATOR: &str = "STACK_EMULATOR_ACCELERATOR";
+/// Token for GitHub, which a workflow's artifacts need.
+pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// Base of GitHub's REST API, for mirrors.
+pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
+
+/// What guest memory can be set to, in MiB.
+pub(crate) const RAM_RANGE: RangeInclusive<u64> = 256..=1_048_576;
+/// What the number of virtual CPUs can be set to.
+pub(crate) const VCPU_RANGE: RangeInclusive<u64> = 1..=64;
+/// What a host port can be set to: those below need privileges.
+pub(crate) const PORT_RANGE: RangeInclusive<u64> = 1024..=65535;
+
+const DEFAULT_RAM_MIB: u32 = 4096;
+const DEFAULT_PORT_PREFIX: u16 = 81;
+/// Cold boots of the real backend take up to two minutes under software
+/// emulation; this leaves room for a busy machine.
+const DEFAULT_READY_TIMEOUT: Duration = Duration::from_secs(300);
+/// More virtual CPUs than this do not make a start faster, measured.
+const MOST_DEFAULT_CPUS: usize = 4;
+
+/// What operations go by: the environment, and where that says nothing the
+/// user's [`Preferences`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder that holds everything the emulator keeps.
+    pub home: PathBuf,
+    /// The user's home folder, if there is one: never shared with the guest.
+    pub user_home: Option<PathBuf>,
+    /// Guest memory in MiB.
+    pub ram_mib: u32,
+    /// Number of virtual CPUs.
+    pub vcpus: u16,
+    /// Limit for a guest to become ready.
+    pub ready_timeout: Duration,
+    /// Boot cold, whatever snapshot there is.
+    pub no_snapshot: bool,
+    /// Keep the placeholder secrets.
+    pub no_rotation: bool,
+    /// Capture anew before a start.
+    pub force_capture: bool,
+    /// Guest architecture.
+    pub arch: qemu::Arch,
+    /// Port prefix of the services inside the guest.
+    pub port_prefix: u16,
+    /// Host ports that the environment sets, by variable name.
+    pub ports: BTreeMap<String, u16>,
+    /// Host ports that the user prefers, by the service's identifier.
+    pub preferred_ports: BTreeMap<String, u16>,
+    /// The variables that are set, of those that a preference could stand for.
+    pub overrides: BTreeSet<String>,
+    /// The QEMU binary to use instead of the one on the `PATH`.
+    pub qemu: Option<PathBuf>,
+    /// The accelerator to use instead of the one that the probe finds.
+    pub accelerator: Option<qemu::Accelerator>,
+    /// Token for GitHub.
+    pub github_token: Option<images::Token>,
+    /// Base of GitHub's REST API, if it is not GitHub's own.
+    pub github_api: Option<images::Url>,
+}
+
+/// A variable whose value cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingsError {
+    /// The value is not of the variable's kind.
+    #[error("{variable}={value:?} is not {expected}; set it right or unset it")]
+    Invalid {
+        /// The variable.
+        variable: String,
+        /// Its value.
+        value: String,
+        /// What would be valid.
+        expected: &'static str,
+    },
+    /// A secret is none; its value is not repeated here.
+    #[error("{variable} is set to something that cannot be a token; set it right or unset it")]
+    InvalidSecret {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// No home folder to put the emulator's folder in.
+    #[error("neither {HOME} nor HOME is set; set {HOME} to a folder of yours")]
+    NoHome,
+}
+
+impl Settings {
+    /// Reads the process environment.
+    pub fn from_environment() -> Result<Self, SettingsError> {
+        Self::from_variables(std::env::vars_os())
+    }
+
+    /// Reads the given variables.
+    pub fn from_variables(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, SettingsError> {
+        let variables: BTreeMap<String, OsString> = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .collect();
+        let source = Variables(&variables);
+        let home = match source.raw(HOME) {
+            Some(home) => PathBuf::from(home),
+            None => PathBuf::from(source.raw("HOME").ok_or(SettingsError::NoHome)?)
+                .join(".stack/emulator"),
+        };
+        if !home.is_absolute() {
+            return Err(source.invalid(HOME, "an absolute path"));
+        }
+        // The apps' own variable is heeded only where the general one is unset.
+        let prefix = if source.raw(PORT_PREFIX).is_some() {
+            PORT_PREFIX
+        } else {
+            PUBLIC_PORT_PREFIX
+        };
+        let mut ports = BTreeMap::new();
+        for name in variables.keys() {
+            if name.starts_with("EMULATOR_") && name.ends_with("_PORT") {
+                let expected = "a port between 1024 and 65535";
+                if let Some(port) = source.number(name, PORT_RANGE, expected)? {
+                    ports.insert(name.clone(), port);
+                }
+            }
+        }
+        let set = |name: &&str| source.raw(name).is_some();
+        let overrides = [RAM, CPUS, NO_ROTATION]
+            .into_iter()
+            .filter(set)
+            .chain(ports.keys().map(String::as_str))
+            .map(ToOwned::to_owned)
+            .collect();
+        Ok(Self {
+            overrides,
+            preferred_ports: BTreeMap::new(),
+            home,
+            user_home: source.raw("HOME").map(PathBuf::from),
+            ram_mib: source
+                .number(RAM, RAM_RANGE, "a number of MiB between 256 and 1048576")?
+                .unwrap_or(DEFAULT_RAM_MIB),
+            vcpus: source
+                .number(CPUS, VCPU_RANGE, "a number of CPUs between 1 and 64")?
+                .unwrap_or_else(default_vcpus),
+            ready_timeout: source
+                .number(
+                    READY_TIMEOUT,
+                    1..=86_400,
+                    "a number of seconds between 1 and 86400",
+                )?
+                .map_or(DEFAULT_READY_TIMEOUT, Duration::from_secs),
+            no_snapshot: source.flag(NO_SNAPSHOT)?,
+            no_rotation: source.flag(NO_ROTATION)?,
+            force_capture: source.flag(FORCE_CAPTURE)?,
+            arch: match source.raw(ARCH) {
+                None => qemu::Arch::host().ok_or_else(|| {
+                    source.invalid(ARCH, "set, and this machine is neither amd64 nor arm64")
+                })?,
+                Some(text) => text
+                    .to_str()
+                    .and_then(|text| text.parse().ok())
+                    .ok_or_else(|| source.invalid(ARCH, "amd64 or arm64"))?,
+            },
+            port_prefix: source
+                .number(prefix, 11..=654, "a port prefix between 11 and 654")?
+                .unwrap_or(DEFAULT_PORT_PREFIX),
+            ports,
+            qemu: source.raw(QEMU).map(PathBuf::from),
+            accelerator: match source.raw(ACCELERATOR) {
+                None => None,
+                Some(text) => Some(
+                    text.to_str()
+                        .and_then(|text| text.parse().ok())
+                        .ok_or_else(|| source.invalid(ACCELERATOR, "kvm, hvf or tcg"))?,
+                ),
+            },
+            github_token: match source.raw(GITHUB_TOKEN) {
+                None => None,
+                Some(text) => {
+                    let token = text.to_str().map(ToOwned::to_owned);
+                    let token = token.and_then(images::Token::new);
+                    Some(token.ok_or(SettingsError::InvalidSecret {
+                        variable: GITHUB_TOKEN,
+                    })?)
+                }
+            },
+            github_api: match source.raw(GITHUB_API) {
+                None => None,
+                Some(text) => Some(
+                    text.to_str()
+                        .and_then(|text| images::Url::parse(text).ok())
+                        .filter(|url| matches!(url.scheme(), "http" | "https"))
+                        .ok_or_else(|| source.invalid(GITHUB_API, "an http or https address"))?,
+                ),
+            },
+        })
+    }
+
+    /// The same with what the user prefers wherever the environment says
+    /// nothing. May be called again with other preferences.
+    #[must_use]
+    pub fn with_preferences(mut self, preferences: &Preferences) -> Self {
+        let free = |variable: &str| !self.overrides.contains(variable);
+        let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
+        if ram {
+            self.ram_mib = preferences.ram_mib.unwrap_or(DEFAULT_RAM_MIB);
+        }
+        if cpus {
+            self.vcpus = preferences.vcpus.unwrap_or_else(default_vcpus);
+        }
+        if rotation {
+            self.no_rotation = preferences.no_rotation;
+        }
+        // A variable goes before these where a service's port is chosen.
+        self.preferred_ports.clone_from(&preferences.ports);
+        self
+    }
+}
+
+/// As many as the host has, up to where more do not help.
+fn default_vcpus() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from(cores.min(MOST_DEFAULT_CPUS)).unwrap_or(1)
+}
+
+struct Variables<'a>(&'a BTreeMap<String, OsString>);
+
+impl Variables<'_> {
+    /// An empty value counts as unset, as shells have no other way to say it
+    /// for a single command.
+    fn raw(&self, name: &str) -> Option<&OsString> {
+        self.0.get(name).filter(|value| !value.is_empty())
+    }
+
+    fn invalid(&self, name: &str, expected: &'static str) -> SettingsError {
+        let value = self
+            .raw(name)
+            .map_or_else(String::new, |value| value.to_string_lossy().into_owned());
+        SettingsError::Invalid {
+            variable: name.to_owned(),
+            value,
+            expected,
+        }
+    }
+
+    fn number<T: TryFrom<u64>>(
+        &self,
+        name: &str,
+        range: RangeInclusive<u64>,
+        expected: &'static str,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(value) = self.raw(name) else {
+            return Ok(None);
+        };
+        value
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .map(Some)
+            .ok_or_else(|| self.invalid(name, expected))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, SettingsError> {
+        match self.raw(name).map(|value| value.to_str()) {
+            None | Some(Some("0" | "false")) => Ok(false),
+            Some(Some("1" | "true")) => Ok(true),
+            Some(_) => Err(self.invalid(name, "0 or 1")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let home = [("HOME", "/home/ada")];
+        Settings::from_variables(
+            home.iter()
+                .chain(pairs)
+                .map(|(name, value)| (OsString::from(name), OsString::from(value))),
+        )
+    }
+
+    #[test]
+    fn defaults_are_the_contract_s() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.home, PathBuf::from("/home/ada/.stack/emulator"));
+        assert_eq!((settings.ram_mib, settings.port_prefix), (4096, 81));
+        assert!((1..=4).contains(&settings.vcpus));
+        assert!(settings.ports.is_empty() && !settings.no_rotation);
+    }
+
+    #[test]
+    fn every_invalid_value_is_named() {
+        for (name, value) in [
+            (RAM, "lots"),
+            (RAM, "12"),
+            (RAM, "-1"),
+            (CPUS, "0"),
+            (CPUS, "65"),
+            (READY_TIMEOUT, "0"),
+            (NO_SNAPSHOT, "yes please"),
+            (NO_ROTATION, "2"),
+            (FORCE_CAPTURE, "on"),
+            (ARCH, "mips"),
+            (PORT_PREFIX, "9999"),
+            (PUBLIC_PORT_PREFIX, "x"),
+            ("EMULATOR_BACKEND_PORT", "80"),
+            ("EMULATOR_DASHBOARD_PORT", "65536"),
+            (HOME, "relative"),
+            (ACCELERATOR, "warp"),
+            (GITHUB_API, "ftp://mirror"),
+            (GITHUB_API, "mirror"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_in_no_message() {
+        let error = read(&[(GITHUB_TOKEN, "sesame open")]).unwrap_err();
+        assert!(error.to_string().contains(GITHUB_TOKEN), "{error}");
+        assert!(!format!("{error} {error:?}").contains("sesame"));
+        let settings = read(&[(GITHUB_TOKEN, "sesame")]).unwrap();
+        assert!(settings.github_token.is_some());
+        assert!(!format!("{settings:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn values_are_taken() {
+        let settings = read(&[
+            (RAM, "2048"),
+            (CPUS, "3"),
+            (NO_ROTATION, "1"),
+            ("EMULATOR_BACKEND_PORT", "30001"),
+            (PUBLIC_PORT_PREFIX, "92"),
+            (READY_TIMEOUT, "7"),
+            (NO_SNAPSHOT, ""),
+        ])
+        .unwrap();
+        assert_eq!(
+            (settings.ram_mib, settings.vcpus, settings.port_prefix),
+            (2048, 3, 92)
+        );
+        assert_eq!(settings.ports["EMULATOR_BACKEND_PORT"], 30001);
+        assert_eq!(settings.ready_timeout, Duration::from_secs(7));
+        assert!(settings.no_rotation && !settings.no_snapshot);
+    }
+
+    #[test]
+    fn a_variable_goes_before_a_preference_and_is_told() {
+        let preferences = Preferences {
+            ram_mib: Some(2048),
+            vcpus: Some(2),
+            no_rotation: true,
+            ..Preferences::default()
+        };
+        let preferred = read(&[]).unwrap().with_preferences(&preferences);
+        assert_eq!((preferred.ram_mib, preferred.vcpus), (2048, 2));
+        assert!(preferred.no_rotation && preferred.overrides.is_empty());
+        let back = preferred.with_preferences(&Preferences::default());
+        assert_eq!((back.ram_mib, back.no_rotation), (4096, false));
+
+        let named = [
+            (RAM, "1024"),
+            (NO_ROTATION, "0"),
+            ("EMULATOR_X_PORT", "3000"),
+        ];
+        let settings = read(&named).unwrap().with_preferences(&preferences);
+        assert_eq!((settings.ram_mib, settings.vcpus), (1024, 2));
+        assert!(!settings.no_rotation);
+        let told: Vec<_> = settings.overrides.iter().map(String::as_str).collect();
+        assert_eq!(told, [NO_ROTATION, RAM, "EMULATOR_X_PORT"]);
+    }
+
+    #[test]
+    fn the_general_port_prefix_wins() {
+        assert_eq!(
+            read(&[(PORT_PREFIX, "70"), (PUBLIC_PORT_PREFIX, "92")])
+                .unwrap()
+                .port_prefix,
+            70
+        );
+    }
+}

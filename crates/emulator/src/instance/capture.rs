@@ -1,0 +1,291 @@
+//! `capture`: boot the image once, wait until it is warm and quiet, and keep
+//! memory, devices and disk of that moment.
+
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use images::qcow2;
+use qemu::{Disk, Ram};
+use serde::Serialize;
+
+use crate::config::paths::make_private_folder;
+use crate::error::Error;
+use crate::instance::policy::{self, Admission, Life, Request};
+use crate::instance::stop::QUIT;
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, now_ms};
+use crate::machine::bring_up::{MIGRATION_LIMIT, Origin};
+use crate::machine::guest::{self, Resident};
+use crate::machine::readiness::{Endpoint, Prober};
+use crate::machine::run_record::Purpose;
+use crate::machine::settle::{Settled, settle};
+use crate::observe::status::SnapshotInfo;
+use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
+use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
+use record::{self, sync_folder};
+
+/// How long a guest may take to become quiet once it is healthy.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+
+/// What a capture reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct CaptureReport {
+    /// The new snapshot.
+    pub snapshot: SnapshotInfo,
+    /// From the call to the end, in milliseconds.
+    pub total_ms: f64,
+    /// From stopping the guest to the committed snapshot, in milliseconds.
+    pub stop_to_committed_ms: f64,
+    /// The phases, in order.
+    pub phases: Vec<PhaseTime>,
+}
+
+impl Emulator {
+    /// Takes a new snapshot of the image, in place of the present one.
+    ///
+    /// A kept session is not touched: it keeps the snapshot that it lies on.
+    pub async fn capture(&self, reporter: &dyn Reporter) -> Result<CaptureReport, Error> {
+        let held = self.hold("capture", reporter).await?;
+        match policy::admit(held.life(), Request::Capture) {
+            Admission::RefuseRunning => {
+                return Err(Error::Running {
+                    request: "a capture",
+                });
+            }
+            Admission::Accept | Admission::Already => {}
+        }
+        let prepared = held.prepare().await?;
+        held.capture_by_what_works(&prepared, reporter).await
+    }
+
+    /// Takes a snapshot of the image in use, unless there is one that a start
+    /// could use, or a VM runs.
+    pub async fn capture_if_missing(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<CaptureReport>, Error> {
+        let held = self.hold("capture", reporter).await?;
+        held.capture_if_missing(reporter).await
+    }
+}
+
+impl Held<'_> {
+    /// See [`Emulator::capture_if_missing`].
+    pub(crate) async fn capture_if_missing(
+        &self,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<CaptureReport>, Error> {
+        if self.life() == Life::Running {
+            return Ok(None);
+        }
+        let prepared = self.prepare().await?;
+        let image = &prepared.fingerprint.image.sha256;
+        if let Found::Whole(snapshot) = Snapshot::choose(&self.emulator.paths, image)?
+            && snapshot.mismatches(&prepared.fingerprint).is_empty()
+        {
+            return Ok(None);
+        }
+        reporter.report(Event::Notice(
+            "The image is installed; booting it once to take a snapshot.",
+        ));
+        let report = self.capture_by_what_works(&prepared, reporter).await?;
+        Ok(Some(report))
+    }
+
+    /// [`Self::capture`], once more if the accelerator turns out not to work.
+    async fn capture_by_what_works(
+        &self,
+        prepared: &Prepared,
+        reporter: &dyn Reporter,
+    ) -> Result<CaptureReport, Error> {
+        let error = match self.capture(prepared, reporter).await {
+            Ok((_, report)) => return Ok(report),
+            Err(error) => error,
+        };
+        self.emulator.replace_accelerator(error, reporter).await?;
+        let prepared = self.prepare().await?;
+        let (_, report) = Box::pin(self.capture(&prepared, reporter)).await?;
+        Ok(report)
+    }
+
+    /// Boots, waits, freezes, commits.
+    pub(crate) async fn capture(
+        &self,
+        prepared: &Prepared,
+        reporter: &dyn Reporter,
+    ) -> Result<(Snapshot, CaptureReport), Error> {
+        let result = self.capture_in_folder(prepared, reporter).await;
+        if result.is_err() {
+            // What stands is removed; the snapshot before this one is untouched.
+            if let Some(record) = record::read_optional::<crate::machine::run_record::RunRecord>(
+                &self.emulator.paths.run_record(),
+            )? {
+                crate::instance::kill(&record.live_processes(&self.token)?).await?;
+            }
+            self.emulator.remove_unfinished_capture()?;
+            self.emulator.forget_run()?;
+        }
+        result
+    }
+
+    async fn capture_in_folder(
+        &self,
+        prepared: &Prepared,
+        reporter: &dyn Reporter,
+    ) -> Result<(Snapshot, CaptureReport), Error> {
+        let paths = &self.emulator.paths;
+        let mut watch = Stopwatch::new(reporter);
+        self.emulator.remove_unfinished_capture()?;
+        let folder = paths.capture_in_progress();
+        make_private_folder(folder.root())?;
+        qcow2::create_overlay(
+            &folder.disk(),
+            &prepared.image.path,
+            prepared.image.virtual_bytes,
+        )?;
+        prepared.config.write(&folder.config_iso())?;
+        // QEMU would make the file for itself, readable by others.
+        let ram = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(folder.ram())
+            .map_err(Error::file("make", &folder.ram()))?;
+        ram.set_len(u64::from(prepared.fingerprint.ram_mib) << 20)
+            .map_err(Error::file("size", &folder.ram()))?;
+
+        // The guest is told the real ports, and answers on others: a capture
+        // needs none that somebody may have.
+        let endpoints = on_free_ports(&prepared.endpoints)?;
+        let disk = Disk {
+            path: folder.disk(),
+            backing: vec![prepared.image.path.clone()],
+        };
+        let machine = self
+            .emulator
+            .machine(prepared, disk, folder.config_iso(), &endpoints);
+        let origin = Origin::Boot(Ram::SharedFile(folder.ram()));
+        let (running, _) = self
+            .spawn(prepared, &machine, &origin, Purpose::Capturing, &mut watch)
+            .await?;
+        let prober = Prober::new()?;
+        let work = async {
+            // Each resume sets the clock anew, so a rough one will do here.
+            let (mut guest, _) = self.wake(prepared, &running, &origin, &mut watch).await?;
+            let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
+            watch.phase(Phase::Ready, ready).await?;
+            let cold_boot_ms = watch.total_ms();
+            // Memory is written to the file while the guest settles, so that
+            // little is left to write once it stands still. An error here
+            // shows again at the sync that counts.
+            let flush = || drop(ram.sync_data());
+            let settled = settle(&prober, &endpoints, &running.identity, SETTLE_LIMIT, flush);
+            if watch.phase(Phase::Settle, settled).await == Settled::StillBusy {
+                reporter.report(Event::Warning(
+                    "The guest did not become quiet; the snapshot works, but its starts may be slower. \
+                     `stack-emulator capture` takes another one.",
+                ));
+            }
+            // What the guest holds back, it would write again after each resume.
+            watch
+                .phase(Phase::Sync, guest.sync_disk(MIGRATION_LIMIT))
+                .await?;
+            // Whoever waits on the rotation port is frozen in the middle of a
+            // conversation: a resumed one then has nothing to catch up with.
+            let resident = if prepared.image.has_rotation_port() {
+                let greeted = Resident::greet(&running.sockets.rotate()).await;
+                let agent = running.sockets.agent();
+                Some(guest::reach(Some(greeted), &agent, MONITOR_LIMIT, reporter).await?)
+            } else {
+                None
+            };
+            Ok((cold_boot_ms, resident))
+        };
+        let (cold_boot_ms, resident) = self.while_alive(prepared, &running, work).await?;
+
+        let stopped_at = std::time::Instant::now();
+        let failed = |action| move |source| Error::Monitor { action, source };
+        let monitor = &running.monitor;
+        let save = async {
+            monitor
+                .stop(MONITOR_LIMIT)
+                .await
+                .map_err(failed("stop the guest"))?;
+            let state = folder.device_state();
+            qemu::migration::capture_ignore_shared(monitor, &state, MIGRATION_LIMIT, |_| {})
+                .await
+                .map_err(|source| {
+                    self.or_disk_full(Error::Migration {
+                        action: "capture",
+                        source,
+                    })
+                })
+        };
+        watch.phase(Phase::Save, save).await?;
+        let quit = qemu::stop::stop(Some(monitor), &running.identity, &QUIT);
+        watch.phase(Phase::Quit, quit).await?;
+        drop(resident);
+        let commit = async {
+            let manifest = seal(prepared, cold_boot_ms, &folder)?;
+            for path in [
+                folder.ram(),
+                folder.device_state(),
+                folder.disk(),
+                folder.config_iso(),
+            ] {
+                sync(&path).map_err(Error::file("sync", &path))?;
+            }
+            sync_folder(folder.root()).map_err(Error::file("sync", folder.root()))?;
+            Ok::<_, Error>(Snapshot::commit(paths, &manifest)?)
+        };
+        let snapshot = watch.phase(Phase::Commit, commit).await?;
+        let stop_to_committed_ms = crate::progress::milliseconds(stopped_at.elapsed());
+        self.emulator.forget_run()?;
+        self.emulator.tidy_snapshots()?;
+        let report = CaptureReport {
+            snapshot: SnapshotInfo::new(&snapshot),
+            total_ms: watch.total_ms(),
+            stop_to_committed_ms,
+            phases: watch.times(),
+        };
+        Ok((snapshot, report))
+    }
+}
+
+fn seal(
+    prepared: &Prepared,
+    cold_boot_ms: f64,
+    folder: &crate::config::paths::SnapshotPaths,
+) -> Result<SnapshotManifest, Error> {
+    let sealed = |path: &Path| Sealed::of(path).map_err(Error::file("read", path));
+    Ok(SnapshotManifest {
+        id: new_id().map_err(Error::Random)?,
+        captured_at_ms: now_ms(),
+        fingerprint: prepared.fingerprint.clone(),
+        virtual_bytes: prepared.image.virtual_bytes,
+        ram: sealed(&folder.ram())?,
+        device_state: sealed(&folder.device_state())?,
+        disk: sealed(&folder.disk())?,
+        config_iso: sealed(&folder.config_iso())?,
+        cold_boot_ms,
+    })
+}
+
+fn sync(path: &Path) -> std::io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn on_free_ports(endpoints: &[Endpoint]) -> Result<Vec<Endpoint>, Error> {
+    endpoints
+        .iter()
+        .map(|endpoint| {
+            let port = crate::machine::ports::any_free()
+                .map_err(Error::file("find a free port on", Path::new("127.0.0.1")))?;
+            Ok(Endpoint {
+                port,
+                ..endpoint.clone()
+            })
+        })
+        .collect()
+}

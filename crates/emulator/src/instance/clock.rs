@@ -1,0 +1,34 @@
+//! The guest's clock, set while the guest runs.
+//!
+//! Each start sets it. A guest that runs while the host sleeps stands still with it, and is behind by the
+//! whole sleep when both go on.
+
+use crate::error::Error;
+use crate::instance::Emulator;
+use crate::instance::rotate::reach_running;
+use crate::machine::guest;
+use crate::progress::{Event, Phase, Reporter, Stopwatch};
+
+impl Emulator {
+    /// Sets the running guest's clock to the host's. False if no guest runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guest`] if the guest does not answer, or its clock stays more than five seconds off.
+    pub async fn set_clock(&self, reporter: &dyn Reporter) -> Result<bool, Error> {
+        let held = self.hold("clock", reporter).await?;
+        let Some((record, vm)) = &held.running else {
+            return Ok(false);
+        };
+        let mut watch = Stopwatch::new(reporter);
+        let reached = reach_running(record, vm, reporter);
+        let mut guest = watch.phase(Phase::Agent, reached).await?;
+        let off: Result<_, guest::GuestError> = watch.phase(Phase::Clock, guest.set_clock()).await;
+        if let Some(off_ms) = off? {
+            reporter.report(Event::Warning(&format!(
+                "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
+            )));
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,309 @@
+//! Lifecycle policy, as pure functions.
+//!
+//! ```text
+//!             start                      stop
+//!  Stopped ───────────► Running ──────────────────► Stopped (session saved)
+//!     ▲                    │  QEMU dies
+//!     │ recover            ▼
+//!  Interrupted ◄──── (a command was killed in its middle)
+//! ```
+//!
+//! Recovery comes before policy: by the time [`admit`] is asked, whatever a
+//! killed command left behind has been finished or undone, and the instance is
+//! [`Life::Stopped`] or [`Life::Running`]. What a start does is then decided by
+//! [`plan_start`] from what lies on disk.
+
+use crate::machine::fingerprint::Mismatch;
+
+/// Whether there is a VM, once nothing is left half-done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// No VM.
+    Stopped,
+    /// A VM that was started and committed.
+    Running,
+}
+
+/// What a user asks of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Have a running emulator.
+    Start,
+    /// Have none, keeping the session.
+    Stop,
+    /// Have none, dropping the session.
+    Discard,
+    /// Go back to the clean snapshot.
+    Reset,
+    /// Take a new snapshot.
+    Capture,
+    /// Write the snapshot to an archive.
+    Archive,
+    /// Replace the snapshot by one from an archive.
+    Restore,
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Do it.
+    Accept,
+    /// Nothing to do: it is so already.
+    Already,
+    /// It cannot be done while a VM runs.
+    RefuseRunning,
+}
+
+/// Decides about `request` in the state `life`.
+pub const fn admit(life: Life, request: Request) -> Admission {
+    match (life, request) {
+        (Life::Stopped, Request::Stop) | (Life::Running, Request::Start) => Admission::Already,
+        (Life::Running, Request::Capture | Request::Restore) => Admission::RefuseRunning,
+        // A discard of a stopped instance drops the saved session; a reset of
+        // a running one stops it first.
+        (
+            Life::Stopped,
+            Request::Start
+            | Request::Discard
+            | Request::Reset
+            | Request::Capture
+            | Request::Restore,
+        )
+        | (Life::Running, Request::Stop | Request::Discard | Request::Reset)
+        | (Life::Stopped | Life::Running, Request::Archive) => Admission::Accept,
+    }
+}
+
+/// What lies in an instance's session folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionOnDisk {
+    /// Nothing.
+    None,
+    /// A disk alone: the VM ended without being saved.
+    Disk,
+    /// A disk with memory and devices of the same moment.
+    Saved {
+        /// What keeps the memory from being loaded here; empty if nothing.
+        mismatches: Vec<Mismatch>,
+    },
+    /// A disk, with saved memory that is damaged.
+    SavedDamaged {
+        /// What is wrong with it.
+        damage: String,
+    },
+}
+
+/// What an instance has of snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotOnDisk {
+    /// None was ever captured.
+    None,
+    /// One that fits.
+    Ready,
+    /// One of another machine, image or settings.
+    Mismatched(Vec<Mismatch>),
+    /// One whose files are not what they were.
+    Damaged(String),
+}
+
+/// What the user asked for by environment or flag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartWishes {
+    /// Boot cold, whatever is saved.
+    pub no_snapshot: bool,
+    /// Capture anew first.
+    pub force_capture: bool,
+}
+
+/// How a start goes about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartPlan {
+    /// Load the session's memory and go on.
+    Continue,
+    /// Boot the session's disk; its data is kept.
+    ColdSession {
+        /// Why not by memory.
+        reason: String,
+    },
+    /// Resume the snapshot on a fresh disk.
+    Resume,
+    /// Take a snapshot, then resume it.
+    CaptureThenResume {
+        /// Why a new one; `None` for the first.
+        reason: Option<String>,
+    },
+    /// Boot a fresh disk from the image.
+    ColdFresh {
+        /// Why not by snapshot.
+        reason: String,
+    },
+}
+
+/// Decides how to start.
+///
+/// A session goes before a snapshot: it holds the user's data. A snapshot that
+/// does not fit is taken again; one that is damaged is not trusted and not
+/// replaced unasked: the start boots cold, which always works, and says so.
+pub fn plan_start(
+    session: &SessionOnDisk,
+    snapshot: &SnapshotOnDisk,
+    wishes: StartWishes,
+) -> StartPlan {
+    let by_request = || "EMULATOR_NO_SNAPSHOT is set".to_owned();
+    match session {
+        SessionOnDisk::Disk => {
+            let reason = "the last session ended without being saved; its disk is kept".to_owned();
+            return StartPlan::ColdSession { reason };
+        }
+        SessionOnDisk::Saved { .. } | SessionOnDisk::SavedDamaged { .. } if wishes.no_snapshot => {
+            return StartPlan::ColdSession {
+                reason: by_request(),
+            };
+        }
+        SessionOnDisk::Saved { mismatches } if mismatches.is_empty() => return StartPlan::Continue,
+        SessionOnDisk::Saved { mismatches } => {
+            let reason = format!(
+                "the saved session cannot be resumed here: {}",
+                list(mismatches)
+            );
+            return StartPlan::ColdSession { reason };
+        }
+        SessionOnDisk::SavedDamaged { damage } => {
+            let reason = format!("the saved session's memory cannot be used: {damage}");
+            return StartPlan::ColdSession { reason };
+        }
+        SessionOnDisk::None => {}
+    }
+    if wishes.no_snapshot {
+        return StartPlan::ColdFresh {
+            reason: by_request(),
+        };
+    }
+    if wishes.force_capture {
+        return StartPlan::CaptureThenResume {
+            reason: Some("EMULATOR_FORCE_CAPTURE is set".to_owned()),
+        };
+    }
+    match snapshot {
+        SnapshotOnDisk::None => StartPlan::CaptureThenResume { reason: None },
+        SnapshotOnDisk::Ready => StartPlan::Resume,
+        SnapshotOnDisk::Mismatched(mismatches) => StartPlan::CaptureThenResume {
+            reason: Some(format!(
+                "the snapshot is of another machine: {}",
+                list(mismatches)
+            )),
+        },
+        SnapshotOnDisk::Damaged(damage) => StartPlan::ColdFresh {
+            reason: format!("the snapshot cannot be used: {damage}"),
+        },
+    }
+}
+
+fn list(mismatches: &[Mismatch]) -> String {
+    mismatches
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mismatch() -> Mismatch {
+        Mismatch {
+            what: "QEMU".into(),
+            saved: "9.0.0".into(),
+            now: "10.0.2".into(),
+        }
+    }
+
+    fn any_session() -> impl Strategy<Value = SessionOnDisk> {
+        prop_oneof![
+            Just(SessionOnDisk::None),
+            Just(SessionOnDisk::Disk),
+            Just(SessionOnDisk::Saved { mismatches: vec![] }),
+            Just(SessionOnDisk::Saved {
+                mismatches: vec![mismatch()]
+            }),
+            Just(SessionOnDisk::SavedDamaged {
+                damage: "short".into()
+            }),
+        ]
+    }
+
+    fn any_snapshot() -> impl Strategy<Value = SnapshotOnDisk> {
+        prop_oneof![
+            Just(SnapshotOnDisk::None),
+            Just(SnapshotOnDisk::Ready),
+            Just(SnapshotOnDisk::Mismatched(vec![mismatch()])),
+            Just(SnapshotOnDisk::Damaged("short".into())),
+        ]
+    }
+
+    fn any_wishes() -> impl Strategy<Value = StartWishes> {
+        (any::<bool>(), any::<bool>()).prop_map(|(no_snapshot, force_capture)| StartWishes {
+            no_snapshot,
+            force_capture,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_s_data_is_never_passed_over(
+            session in any_session(), snapshot in any_snapshot(), wishes in any_wishes(),
+        ) {
+            let plan = plan_start(&session, &snapshot, wishes);
+            let keeps = matches!(plan, StartPlan::Continue | StartPlan::ColdSession { .. });
+            prop_assert_eq!(keeps, session != SessionOnDisk::None);
+        }
+
+        #[test]
+        fn saved_state_is_loaded_only_where_it_fits(
+            session in any_session(), snapshot in any_snapshot(), wishes in any_wishes(),
+        ) {
+            match plan_start(&session, &snapshot, wishes) {
+                StartPlan::Continue => {
+                    prop_assert_eq!(session, SessionOnDisk::Saved { mismatches: vec![] });
+                    prop_assert!(!wishes.no_snapshot);
+                }
+                StartPlan::Resume => {
+                    prop_assert_eq!(snapshot, SnapshotOnDisk::Ready);
+                    prop_assert!(!wishes.no_snapshot && !wishes.force_capture);
+                }
+                StartPlan::ColdSession { reason } | StartPlan::ColdFresh { reason } => {
+                    prop_assert!(!reason.is_empty(), "a cold boot says why");
+                }
+                StartPlan::CaptureThenResume { .. } => prop_assert!(!wishes.no_snapshot),
+            }
+        }
+    }
+
+    #[test]
+    fn a_running_emulator_is_never_captured_and_never_started_twice() {
+        assert_eq!(
+            admit(Life::Running, Request::Capture),
+            Admission::RefuseRunning
+        );
+        assert_eq!(admit(Life::Running, Request::Start), Admission::Already);
+        assert_eq!(admit(Life::Stopped, Request::Stop), Admission::Already);
+    }
+
+    #[test]
+    fn the_reason_names_what_differs() {
+        let snapshot = SnapshotOnDisk::Mismatched(vec![mismatch()]);
+        let plan = plan_start(&SessionOnDisk::None, &snapshot, StartWishes::default());
+        let StartPlan::CaptureThenResume {
+            reason: Some(reason),
+        } = plan
+        else {
+            panic!("{plan:?}")
+        };
+        assert!(
+            reason.contains("QEMU was 9.0.0 and is now 10.0.2"),
+            "{reason}"
+        );
+    }
+}

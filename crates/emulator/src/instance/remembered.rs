@@ -1,0 +1,172 @@
+//! What an instance remembers between runs, also where that record is damaged:
+//! nearly all of it can be found out again.
+
+use crate::error::{Error, chain};
+use crate::instance::Emulator;
+use crate::machine::run_record::InstanceRecord;
+use crate::progress::{Event, Reporter};
+use crate::state::session::{Base, backing};
+use crate::state::snapshot::Snapshot;
+use record::{self, Durability, RecordError};
+
+/// Distance between the ports of one instance and the next.
+const PORT_STRIDE: u16 = 20;
+/// Instances that get ports of their own; further ones need the variables.
+const MOST_INSTANCES: u16 = 100;
+
+impl Emulator {
+    /// What the instance remembers; a new one's first port offset.
+    pub(crate) fn remembered(&self) -> Result<InstanceRecord, Error> {
+        match self.remembered_before()? {
+            Some(remembered) => Ok(remembered),
+            None => Ok(InstanceRecord {
+                port_offset: self.choose_port_offset()?,
+                ..InstanceRecord::default()
+            }),
+        }
+    }
+
+    /// What the instance remembers, or can find out of that; `None` for a new one.
+    pub(crate) fn remembered_before(&self) -> Result<Option<InstanceRecord>, Error> {
+        match record::read_optional(&self.paths.instance_record()) {
+            Ok(remembered) => Ok(remembered),
+            Err(error) if error.is_damaged() => self.found_out_again().map(Some),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// By the disks of the session and of the snapshot, which name their image.
+    fn found_out_again(&self) -> Result<InstanceRecord, Error> {
+        let of_session = || Some(Base::of(&self.home, &self.name).ok()??.image_path);
+        let of_snapshot = || {
+            let id = Snapshot::current_id(&self.paths)?;
+            backing(&self.paths.snapshot(&id).disk())
+        };
+        let image = of_session().or_else(of_snapshot);
+        let image = image.filter(|path| path.exists());
+        Ok(InstanceRecord {
+            image: image.map(|path| self.home.relative(&path)),
+            port_offset: self.choose_port_offset()?,
+            ..InstanceRecord::default()
+        })
+    }
+
+    /// Puts a damaged record aside and writes what could be found out in its
+    /// place. The instance's lock must be held.
+    pub(crate) fn mend_instance_record(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        let path = self.paths.instance_record();
+        let error = match record::read_optional::<InstanceRecord>(&path) {
+            Err(error) if error.is_damaged() => error,
+            // What else is wrong is said by whoever needs the record.
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        let found = self.found_out_again()?;
+        let aside = path.with_extension("json.damaged");
+        std::fs::rename(&path, &aside).map_err(|source| RecordError::Write {
+            path: aside.clone(),
+            source,
+        })?;
+        record::write(&path, &found, Durability::PowerCut)?;
+        let image = match &found.image {
+            Some(image) => format!(
+                "the image in use is {}",
+                self.home.path().join(image).display()
+            ),
+            None => "which image was chosen is not known any more".to_owned(),
+        };
+        reporter.report(Event::Warning(&format!(
+            "What this instance remembers is damaged ({}), and was put aside as {}. As far as can \
+             be told, {image}; `stack-emulator images use` chooses another.",
+            chain(&error),
+            aside.display()
+        )));
+        Ok(())
+    }
+
+    /// The default instance has the contract's ports; each further one has
+    /// ports of its own, so that both can run.
+    pub(crate) fn choose_port_offset(&self) -> Result<u16, Error> {
+        if self.name.is_default() {
+            return Ok(0);
+        }
+        let instances = self.home.instances();
+        let mut used = vec![0];
+        let entries = match std::fs::read_dir(&instances) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PORT_STRIDE),
+            entries => entries.map_err(Error::file("list", &instances))?,
+        };
+        for entry in entries {
+            let path = entry
+                .map_err(Error::file("list", &instances))?
+                .path()
+                .join("instance.json");
+            // Another instance's damaged record is that instance's trouble.
+            if let Ok(Some(other)) = record::read_optional::<InstanceRecord>(&path) {
+                used.push(other.port_offset);
+            }
+        }
+        let free = (1..=MOST_INSTANCES)
+            .map(|n| n * PORT_STRIDE)
+            .find(|offset| !used.contains(offset));
+        Ok(free.unwrap_or(PORT_STRIDE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use images::qcow2;
+
+    use super::*;
+    use crate::config::variables::Settings;
+    use crate::progress::Silent;
+
+    fn emulator(home: &std::path::Path) -> Emulator {
+        let home = (crate::config::variables::HOME.into(), home.into());
+        let settings = Settings::from_variables([home]).unwrap();
+        Emulator::new(
+            settings,
+            crate::config::paths::InstanceName::default(),
+            None,
+        )
+    }
+
+    #[test]
+    fn a_damaged_record_is_put_aside_and_found_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = emulator(dir.path());
+        let path = emulator.paths.instance_record();
+        std::fs::create_dir_all(emulator.paths.session().root()).unwrap();
+        let image = dir.path().join("chosen.qcow2");
+        std::fs::write(&image, "an image").unwrap();
+        qcow2::create_overlay(&emulator.paths.session().disk(), &image, 1 << 20).unwrap();
+        std::fs::write(&path, "{").unwrap();
+        // Whoever only looks changes nothing.
+        let seen = emulator.remembered().unwrap();
+        assert_eq!(emulator.image_to_use(&seen), image);
+        assert_eq!(std::fs::read(&path).unwrap(), b"{");
+
+        emulator.mend_instance_record(&Silent).unwrap();
+        assert_eq!(emulator.remembered().unwrap(), seen);
+        assert_eq!(
+            std::fs::read(path.with_extension("json.damaged")).unwrap(),
+            b"{"
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = emulator(dir.path());
+        let path = emulator.paths.instance_record();
+        std::fs::create_dir_all(emulator.paths.root()).unwrap();
+        let later = r#"{"format":"stack-emulator-instance","version":99,"blake3":"","body":{}}"#;
+        std::fs::write(&path, later).unwrap();
+        emulator.mend_instance_record(&Silent).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), later);
+        let error = emulator.remembered().unwrap_err();
+        assert!(
+            error.hint().unwrap().contains("instance.json away"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! What a start begins from: decided by what lies on disk, before anything runs.
+
+use std::path::PathBuf;
+
+use qemu::Ram;
+
+use crate::error::Error;
+use crate::instance::policy::{self, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes};
+use crate::instance::{Held, Prepared};
+use crate::machine::bring_up::Origin;
+use crate::machine::run_record::StartKind;
+use crate::progress::{Event, Reporter, Stopwatch};
+use crate::state::session::{self, Base, SavedRecord};
+use crate::state::snapshot::{Found, Snapshot};
+use record;
+
+/// What a start makes its session from.
+pub(super) struct Ground {
+    pub origin: Origin,
+    pub snapshot: Option<String>,
+    pub config_iso: PathBuf,
+    /// Make a new disk; otherwise the session's own is used.
+    pub fresh_disk: bool,
+    pub kind: StartKind,
+    pub reason: Option<String>,
+    /// The snapshot in use is one that no start can use any more.
+    pub snapshot_damaged: bool,
+    /// What the session's memory was when it was saved, if that is loaded.
+    pub saved: Option<SavedRecord>,
+}
+
+/// Decides what to start from; takes a snapshot if one is needed.
+pub(super) async fn plan<'a>(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    base: Option<&Base>,
+    mut watch: Stopwatch<'a>,
+) -> Result<(Ground, Stopwatch<'a>), Error> {
+    let emulator = held.emulator;
+    let session = emulator.paths.session();
+    let on_disk = session::look(&session, base, &prepared.fingerprint, &prepared.boot_id);
+    let lost = match base {
+        Some(_) => None,
+        None => session::lost_disk(&session),
+    };
+    if let Some(lost) = &lost {
+        let text = format!("What was done in the last session is lost: {lost}.");
+        watch.reporter().report(Event::Warning(&text));
+    }
+    let image = prepared.image_content.sha256;
+    let mut found = Snapshot::choose(&emulator.paths, &image)?;
+    let wishes = StartWishes {
+        no_snapshot: emulator.settings.no_snapshot,
+        force_capture: emulator.settings.force_capture,
+    };
+    let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
+    if wanted
+        && matches!(found, Found::None)
+        && let Some(snapshot) = held.unshelve(prepared, watch.reporter()).await?
+    {
+        found = Found::Whole(Box::new(snapshot));
+    }
+    let snapshot_on_disk = match &found {
+        Found::None => SnapshotOnDisk::None,
+        Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
+        Found::Whole(snapshot) => {
+            let mismatches = snapshot.mismatches(&prepared.fingerprint);
+            if mismatches.is_empty() {
+                SnapshotOnDisk::Ready
+            } else {
+                SnapshotOnDisk::Mismatched(mismatches)
+            }
+        }
+    };
+    let damaged = matches!(snapshot_on_disk, SnapshotOnDisk::Damaged(_));
+    let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
+    tracing::debug!(?plan, "planned the start");
+    let mut ground = match (plan, found) {
+        (StartPlan::Continue, _) => continue_session(held, prepared)?,
+        (StartPlan::ColdSession { reason }, _) => cold_session(held, prepared, reason)?,
+        (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
+        (StartPlan::Resume, Found::Whole(mut snapshot)) => {
+            snapshot.restamp()?;
+            snapshot.touch()?;
+            resume(&snapshot)
+        }
+        // Planned from `found` just above, so it is whole; taking a new one is
+        // right in any case.
+        (StartPlan::Resume, Found::None | Found::Damaged(_)) => {
+            capture_first(held, prepared, None, watch.reporter()).await?
+        }
+        (StartPlan::CaptureThenResume { reason }, _) => {
+            let ground = capture_first(held, prepared, reason, watch.reporter()).await?;
+            // The start proper begins now.
+            watch = Stopwatch::new(watch.reporter());
+            ground
+        }
+    };
+    ground.reason = ground.reason.or(lost);
+    ground.snapshot_damaged = damaged;
+    Ok((ground, watch))
+}
+
+async fn capture_first(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    reason: Option<String>,
+    reporter: &dyn Reporter,
+) -> Result<Ground, Error> {
+    let why = reason
+        .as_deref()
+        .unwrap_or("this is the first start of this image");
+    reporter.report(Event::Notice(&format!("Taking a snapshot first: {why}.")));
+    let (snapshot, _) = held.capture(prepared, reporter).await?;
+    Ok(resume(&snapshot))
+}
+
+fn resume(snapshot: &Snapshot) -> Ground {
+    Ground {
+        origin: Origin::Snapshot {
+            ram: snapshot.paths.ram(),
+            device_state: snapshot.paths.device_state(),
+        },
+        snapshot: Some(snapshot.manifest.id.clone()),
+        config_iso: snapshot.paths.config_iso(),
+        fresh_disk: true,
+        kind: StartKind::Resumed,
+        reason: None,
+        snapshot_damaged: false,
+        saved: None,
+    }
+}
+
+/// What the session's disk lies on, written down again if that record was lost.
+fn session_base(held: &Held<'_>, prepared: &Prepared) -> Result<Base, Error> {
+    let emulator = held.emulator;
+    let Some(base) = Base::of(&emulator.home, &emulator.name)? else {
+        let session = emulator.paths.session();
+        return Err(Error::SessionBase {
+            problem: format!("{} is gone", session.disk().display()),
+        });
+    };
+    if !base.recorded {
+        tracing::warn!(doubt = ?base.doubt, "the session's record is written anew");
+        let record = base.to_record(&prepared.image.path, &prepared.image_content);
+        session::begin(&emulator.paths.session(), &record)?;
+    }
+    Ok(base)
+}
+
+fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Error> {
+    let base = session_base(held, prepared)?;
+    let session = held.emulator.paths.session();
+    Ok(Ground {
+        origin: Origin::Session { ram: session.ram() },
+        saved: Some(record::read(&session.saved())?),
+        config_iso: write_config(held, prepared)?,
+        snapshot: base.snapshot,
+        fresh_disk: false,
+        kind: StartKind::Continued,
+        reason: None,
+        snapshot_damaged: false,
+    })
+}
+
+pub(super) fn cold_session(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    reason: String,
+) -> Result<Ground, Error> {
+    let base = session_base(held, prepared)?;
+    Ok(Ground {
+        origin: Origin::Boot(Ram::Private),
+        snapshot: base.snapshot,
+        config_iso: write_config(held, prepared)?,
+        fresh_disk: false,
+        kind: StartKind::Cold,
+        reason: Some(reason),
+        snapshot_damaged: false,
+        saved: None,
+    })
+}
+
+pub(super) fn cold_fresh(
+    held: &Held<'_>,
+    prepared: &Prepared,
+    reason: String,
+) -> Result<Ground, Error> {
+    Ok(Ground {
+        origin: Origin::Boot(Ram::Private),
+        snapshot: None,
+        config_iso: write_config(held, prepared)?,
+        fresh_disk: true,
+        kind: StartKind::Cold,
+        reason: Some(reason),
+        snapshot_damaged: false,
+        saved: None,
+    })
+}
+
+fn write_config(held: &Held<'_>, prepared: &Prepared) -> Result<PathBuf, Error> {
+    let path = held.emulator.paths.boot_config_iso();
+    prepared.config.write(&path)?;
+    Ok(path)
+}
+
+impl Held<'_> {
+    /// [`Self::prepare`], with what the session's disk lies on, which is checked
+    /// to be there and unchanged before the image that was found is remembered.
+    pub(super) async fn prepare_with_session(&self) -> Result<(Prepared, Option<Base>), Error> {
+        let emulator = self.emulator;
+        let prepared = emulator.prepare().await?;
+        let base = Base::of(&emulator.home, &emulator.name)?;
+        if let Some(base) = &base {
+            let (path, content) = (&prepared.image.path, &prepared.image_content);
+            base.check(&emulator.paths, path, content, emulator.image.is_some())?;
+        }
+        self.remember(&prepared)?;
+        Ok((prepared, base))
+    }
+}

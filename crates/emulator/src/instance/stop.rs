@@ -1,0 +1,355 @@
+//! `stop` and `reset`: end the VM, keeping the session or not.
+
+use std::time::Duration;
+
+use images::FileStamp;
+use qemu::stop::StopLimits;
+use qemu::{Monitor, Sockets};
+use serde::Serialize;
+
+use crate::error::{Error, chain};
+use crate::instance::policy::{self, Admission, Request};
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
+use crate::machine::bring_up::{CHANNELS, MIGRATION_LIMIT};
+use crate::machine::folders;
+use crate::machine::guest::{self, Resident};
+use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
+use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
+use crate::state::session::{self, SavedRecord};
+use crate::state::snapshot::{KnownDamage, Sealed};
+use record::{self, Durability};
+
+/// How long the agent may take to be reached at a stop: it runs already.
+const AGENT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a guest may take to write its caches to its disk.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// How long a guest may take to power down, where its memory cannot be saved.
+const POWERDOWN_LIMIT: Duration = Duration::from_secs(60);
+/// How a QEMU is ended whose guest stands still.
+pub(crate) const QUIT: StopLimits = StopLimits {
+    powerdown: None,
+    quit: Some(Duration::from_secs(20)),
+    kill: Duration::from_secs(20),
+};
+
+/// What became of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionFate {
+    /// Memory and disk are kept; the next start continues.
+    Saved,
+    /// The disk alone is kept; the next start boots it.
+    DiskKept,
+    /// Nothing is kept; the next start is a clean one.
+    Discarded,
+}
+
+/// What a stop reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct StopReport {
+    /// Always `stopped`.
+    pub state: &'static str,
+    /// True if nothing ran.
+    pub already_stopped: bool,
+    /// What became of the session; `null` if there was none.
+    pub session: Option<SessionFate>,
+    /// Why its memory could not be kept; `null` if it could.
+    pub reason: Option<String>,
+    /// Milliseconds.
+    pub total_ms: f64,
+    /// The phases, in order.
+    pub phases: Vec<PhaseTime>,
+}
+
+impl StopReport {
+    fn new(watch: &Stopwatch<'_>, session: Option<SessionFate>, reason: Option<String>) -> Self {
+        Self {
+            state: "stopped",
+            already_stopped: false,
+            session,
+            reason,
+            total_ms: watch.total_ms(),
+            phases: watch.times(),
+        }
+    }
+}
+
+impl Emulator {
+    /// Ends the VM, keeping the session for the next start.
+    pub async fn stop(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        let held = self.hold("stop", reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        match (policy::admit(held.life(), Request::Stop), &held.running) {
+            (Admission::Accept | Admission::RefuseRunning, Some((record, vm))) => {
+                held.stop_and_save(record, vm, &mut watch).await
+            }
+            (Admission::Already | Admission::Accept | Admission::RefuseRunning, _) => {
+                Ok(StopReport {
+                    already_stopped: true,
+                    ..StopReport::new(&watch, None, None)
+                })
+            }
+        }
+    }
+
+    /// Ends the VM and drops its session, or drops the kept one.
+    pub async fn discard(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        self.drop_everything("stop --discard", reporter).await
+    }
+
+    /// Goes back to the clean snapshot: what the user did since is lost.
+    pub async fn reset(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
+        self.drop_everything("reset", reporter).await
+    }
+
+    async fn drop_everything(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<StopReport, Error> {
+        let held = self.hold(command, reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        let had_session = self.paths.session().root().exists();
+        if let Some((record, _)) = &held.running {
+            let alive = record.live_processes(&held.token)?;
+            // Nothing of it is wanted, so there is nothing to be gentle about.
+            watch.phase(Phase::Quit, kill(&alive)).await?;
+        }
+        let drop = async {
+            self.drop_session()?;
+            self.forget_run()?;
+            self.remove_secrets(&held.runtime_folder, reporter).await?;
+            self.tidy_snapshots()
+        };
+        watch.phase(Phase::Commit, drop).await?;
+        let session = had_session.then_some(SessionFate::Discarded);
+        Ok(StopReport {
+            already_stopped: held.running.is_none(),
+            ..StopReport::new(&watch, session, None)
+        })
+    }
+}
+
+impl Held<'_> {
+    async fn stop_and_save(
+        &self,
+        record: &RunRecord,
+        vm: &RunningVm,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<StopReport, Error> {
+        let Some(process) = record.process.clone() else {
+            return Err(Error::QemuDied {
+                log: self.emulator.paths.qemu_log(),
+            });
+        };
+        let sockets = Sockets::in_dir(&record.runtime_folder)?;
+        let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
+            .await
+            .map_err(|source| Error::Monitor {
+                action: "answer",
+                source,
+            })?;
+        // Mounted, they would keep the memory from being saved, and the save
+        // says so; the guest is shut down then.
+        if let Err(error) = folders::detach_all(&self.emulator.paths, &monitor, &sockets).await {
+            let text = format!("A folder could not be taken back: {}.", chain(&error));
+            watch.reporter().report(Event::Warning(&text));
+        }
+        // The disk must be worth booting by itself, whatever becomes of the
+        // memory. A guest that cannot be asked is saved all the same: its
+        // memory holds what its disk lacks.
+        let reporter = watch.reporter();
+        let sync = async {
+            let greeted = if vm.rotation_port {
+                Some(Resident::greet(&sockets.rotate()).await)
+            } else {
+                None
+            };
+            let agent = sockets.agent();
+            let mut guest = guest::reach(greeted, &agent, AGENT_LIMIT, reporter).await?;
+            guest.sync_disk(SYNC_LIMIT).await?;
+            // Kept until QEMU has ended: who waits in the guest is saved in the
+            // middle of a conversation, and is at once there when continued.
+            Ok::<_, guest::GuestError>(guest)
+        };
+        let warm = self.warm_memory_file(vm);
+        let synced = watch
+            .phase(Phase::Sync, async { tokio::join!(sync, warm).0 })
+            .await;
+        if let Err(error) = &synced {
+            let text = format!("The guest's disk could not be synced: {}.", chain(error));
+            watch.reporter().report(Event::Warning(&text));
+        }
+        self.write_run(&RunRecord {
+            purpose: Purpose::Saving(Box::new(vm.clone())),
+            ..record.clone()
+        })?;
+        let saved = self.save_memory(&monitor, watch).await;
+        let (fate, reason) = match saved {
+            Ok(()) => {
+                let quit = qemu::stop::stop(Some(&monitor), &process, &QUIT);
+                watch.phase(Phase::Quit, quit).await?;
+                let commit = async { self.commit_session(vm) };
+                match watch.phase(Phase::Commit, commit).await {
+                    Ok(()) => (SessionFate::Saved, None),
+                    Err(error) => (SessionFate::DiskKept, Some(chain(&error))),
+                }
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                let text = format!(
+                    "The session's memory could not be saved: {reason}. Shutting the guest down instead."
+                );
+                watch.reporter().report(Event::Warning(&text));
+                // On a disk that is full the guest needs that room to go down.
+                if let Err(error) = session::drop_memory(&self.emulator.paths.session()) {
+                    tracing::debug!(error = %chain(&error), "half a save is left");
+                }
+                self.shut_down(&monitor, &process, watch).await?;
+                (SessionFate::DiskKept, Some(reason))
+            }
+        };
+        if fate == SessionFate::DiskKept {
+            session::consume(&self.emulator.paths.session())?;
+            session::drop_memory(&self.emulator.paths.session())?;
+        }
+        self.emulator.forget_run()?;
+        Ok(StopReport::new(watch, Some(fate), reason))
+    }
+
+    /// Brings the snapshot's memory file into the page cache, holes included.
+    ///
+    /// A save looks at every page of the guest, and a page of a private mapping
+    /// that nobody touched yet is one page fault and, over a hole, one new page
+    /// in the cache. Reading the file in order does the same by the megabyte:
+    /// 0.6 s for 4 GiB, while the guest syncs, against 2 s more for the save.
+    async fn warm_memory_file(&self, vm: &RunningVm) {
+        let (StartKind::Resumed, Some(id)) = (vm.kind, &vm.snapshot) else {
+            return;
+        };
+        let path = self.emulator.paths.snapshot(id).ram();
+        let bytes = u64::from(vm.fingerprint.ram_mib) << 20;
+        // Not at the price of pushing out what the user is working with.
+        if available_memory().is_none_or(|available| available < 2 * bytes) {
+            return;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let mut file = std::fs::File::open(path)?;
+            let mut buffer = vec![0; 4 << 20];
+            while std::io::Read::read(&mut file, &mut buffer)? > 0 {}
+            Ok::<_, std::io::Error>(())
+        });
+        // It only saves time, and the save itself will say what is wrong.
+        if let Ok(Err(error)) = read.await {
+            tracing::debug!(%error, "the memory file could not be read ahead");
+        }
+    }
+
+    async fn save_memory(&self, monitor: &Monitor, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
+        let file = self.emulator.paths.session().ram();
+        let reporter = watch.reporter();
+        let progress = |progress: qemu::migration::Progress| {
+            reporter.report(Event::Bytes {
+                phase: Phase::Save,
+                done: progress.done_bytes,
+                total: progress.total_bytes,
+            });
+        };
+        let save = async {
+            private_file(&file).map_err(Error::file("make", &file))?;
+            monitor
+                .stop(MONITOR_LIMIT)
+                .await
+                .map_err(|source| Error::Monitor {
+                    action: "stop the guest",
+                    source,
+                })?;
+            qemu::migration::save_mapped_ram(monitor, &file, CHANNELS, MIGRATION_LIMIT, progress)
+                .await
+                .map_err(|source| {
+                    self.or_disk_full(Error::Migration {
+                        action: "save",
+                        source,
+                    })
+                })
+        };
+        watch.phase(Phase::Save, save).await.map(drop)
+    }
+
+    /// Writes down, last of all, that the memory can be loaded.
+    fn commit_session(&self, vm: &RunningVm) -> Result<(), Error> {
+        let session = self.emulator.paths.session();
+        let (ram, disk) = (session.ram(), session.disk());
+        let saved = SavedRecord {
+            fingerprint: vm.fingerprint.clone(),
+            ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
+            disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
+            boot_id: boot_id()?,
+            saved_at_ms: now_ms(),
+        };
+        // What was found of an earlier save says nothing of this one.
+        KnownDamage::note(&session.known_damage(), None)?;
+        Ok(record::write(
+            &session.saved(),
+            &saved,
+            Durability::PowerCut,
+        )?)
+    }
+
+    /// Powers the guest down, so that its disk is clean.
+    async fn shut_down(
+        &self,
+        monitor: &Monitor,
+        process: &qemu::ProcessIdentity,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let reporter = watch.reporter();
+        let quiet = async {
+            // A guest that stands still cannot power down, and one whose save
+            // is still under way cannot go on.
+            let goes_on = async {
+                let failed = |action| move |source| Error::Monitor { action, source };
+                qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
+                    .await
+                    .map_err(failed("say whether it still saves"))?;
+                monitor
+                    .cont(MONITOR_LIMIT)
+                    .await
+                    .map_err(failed("let the guest run"))
+            };
+            let powerdown = match goes_on.await {
+                Ok(()) => Some(POWERDOWN_LIMIT),
+                Err(error) => {
+                    let text = format!("The guest cannot be powered down: {}.", chain(&error));
+                    reporter.report(Event::Warning(&text));
+                    None
+                }
+            };
+            let limits = StopLimits { powerdown, ..QUIT };
+            qemu::stop::stop(Some(monitor), process, &limits).await
+        };
+        watch.phase(Phase::Quit, quiet).await?;
+        Ok(())
+    }
+}
+
+/// Memory that the system can give without swapping, in bytes, where it tells.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("MemAvailable:"))?;
+    Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+}
+
+/// QEMU would make the file readable by others.
+fn private_file(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    record::remove_file(path)?;
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}

@@ -1,0 +1,118 @@
+//! `verify`: read saved state in full and compare it with what was saved.
+//!
+//! A start takes a file at its word if its size, time and inode are those noted
+//! with its digest, and reads it before use if one of them differs. What that
+//! cannot see, a flipped bit, is found here: when a user asks, and by itself
+//! whenever saved state was loaded and did not become a ready machine. Either
+//! way it is written down, so that `status` shows it and no start tries again.
+
+use serde::Serialize;
+
+use crate::config::paths::{InstancePaths, SessionPaths};
+use crate::error::Error;
+use crate::instance::Emulator;
+use crate::progress::{Phase, Reporter, Stopwatch};
+use crate::state::session::SavedRecord;
+use crate::state::snapshot::{Found, KnownDamage, Snapshot};
+use record;
+
+/// What a verification reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerifyReport {
+    /// The snapshot that was read.
+    pub snapshot: String,
+    /// Whether a saved session was read as well.
+    pub session: bool,
+    /// Milliseconds.
+    pub total_ms: f64,
+}
+
+impl Emulator {
+    /// Reads the snapshot, and the saved session if there is one, in full.
+    ///
+    /// Takes about a second per GiB that is stored. What is found is noted, and
+    /// taken back by a later verification that finds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SnapshotDamaged`] and [`Error::SessionDamaged`].
+    pub async fn verify(&self, reporter: &dyn Reporter) -> Result<VerifyReport, Error> {
+        let _held = self.hold("verify", reporter).await?;
+        let mut watch = Stopwatch::new(reporter);
+        let paths = self.paths.clone();
+        let work = in_a_thread(move || check(&paths));
+        let (snapshot, session) = watch.phase(Phase::Verify, work).await?;
+        Ok(VerifyReport {
+            snapshot,
+            session,
+            total_ms: watch.total_ms(),
+        })
+    }
+}
+
+fn check(paths: &InstancePaths) -> Result<(String, bool), Error> {
+    let snapshot = match Snapshot::named(paths) {
+        Found::None => return Err(Error::NoSnapshot),
+        Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+        Found::Whole(snapshot) => snapshot,
+    };
+    if let Some(damage) = snapshot.examine()? {
+        return Err(Error::SnapshotDamaged { damage });
+    }
+    let session = paths.session();
+    let saved: Option<SavedRecord> = record::read_optional(&session.saved())?;
+    if let Some(saved) = &saved {
+        let damage = saved.ram.damage(&session.ram(), true);
+        KnownDamage::note(&session.known_damage(), damage.as_deref())?;
+        if let Some(damage) = damage {
+            return Err(Error::SessionDamaged { damage });
+        }
+    }
+    Ok((snapshot.manifest.id, saved.is_some()))
+}
+
+/// What a start that failed was made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Suspects {
+    /// The snapshot that was resumed, or that the session's disk lies on.
+    pub snapshot: Option<String>,
+    /// The session's memory that was loaded.
+    pub saved: Option<SavedRecord>,
+}
+
+impl Suspects {
+    pub(crate) fn are_none(&self) -> bool {
+        self.snapshot.is_none() && self.saved.is_none()
+    }
+
+    /// Reads them in full: tells damage from bad luck.
+    pub(crate) async fn damage(self, paths: &InstancePaths) -> Result<Option<String>, Error> {
+        let paths = paths.clone();
+        in_a_thread(move || {
+            // Of use for nothing any more, so nothing is noted.
+            let of_session = |session: &SessionPaths| {
+                let damage = self.saved?.ram.damage(&session.ram(), true)?;
+                Some(format!("the saved session is damaged: {damage}"))
+            };
+            if let Some(damage) = of_session(&paths.session()) {
+                return Ok(Some(damage));
+            }
+            let Some(id) = &self.snapshot else {
+                return Ok(None);
+            };
+            let damage = Snapshot::open(&paths, id)?.examine()?;
+            Ok(damage.map(|damage| format!("the snapshot is damaged: {damage}")))
+        })
+        .await
+    }
+}
+
+/// Hashing is work for a thread that may block.
+async fn in_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}

@@ -1,0 +1,478 @@
+//! The images on this machine and what the instances have to do with them:
+//! list and remove.
+//!
+//! The store below knows images; it is here that is known who uses them. An
+//! image is in use if an instance has *chosen* it, has a *session* on it, or
+//! *runs* it. Removing an image takes every instance's lock, in the order of
+//! their names, so no start can begin on an image that is about to go.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use images::Sha256Digest;
+use images::fetch::leftovers;
+use images::store::{Damaged, Installed, Store, bytes_on_disk, find};
+use serde::Serialize;
+
+use crate::config::paths::{Home, InstanceName, InstancePaths};
+use crate::config::preferences::Preferences;
+use crate::error::{Error, chain};
+use crate::instance::Emulator;
+use crate::instance::archive::shelf;
+use crate::library::pull::PullError;
+use crate::machine::run_record::{InstanceRecord, Purpose, RunRecord};
+use crate::observe::doctor::free_bytes;
+use crate::observe::status::SnapshotInfo;
+use crate::progress::Reporter;
+use crate::state::retention::{Kept, obsolete_snapshots};
+use crate::state::session::Base;
+use crate::state::snapshot::Snapshot;
+
+/// What an instance has to do with an image; of several, the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tie {
+    /// Its next start will use it.
+    Chosen,
+    /// The session that it keeps lies on it.
+    Session,
+    /// It runs.
+    Running,
+}
+
+/// An instance that uses an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageUse {
+    /// The instance.
+    pub instance: InstanceName,
+    /// How.
+    pub tie: Tie,
+}
+
+impl std::fmt::Display for ImageUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let how = match self.tie {
+            Tie::Chosen => "has chosen it",
+            Tie::Session => "keeps a session on it",
+            Tie::Running => "runs it",
+        };
+        write!(f, "instance {} {how}", self.instance)
+    }
+}
+
+/// A snapshot of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageSnapshot {
+    /// Whose it is.
+    pub instance: InstanceName,
+    /// Its identifier.
+    pub id: String,
+    /// What it takes on disk, in bytes.
+    pub bytes_on_disk: u64,
+    /// Whether it was compressed because it was not used for long.
+    pub archived: bool,
+    /// When it was used last, in milliseconds since the Unix epoch.
+    pub last_used_at_ms: u64,
+}
+
+/// An image with all that there is of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageEntry {
+    /// The image.
+    #[serde(flatten)]
+    pub image: Installed,
+    /// Whether the instance that was asked has chosen it.
+    pub chosen: bool,
+    /// Who uses it.
+    pub uses: Vec<ImageUse>,
+    /// Its snapshots, of all instances.
+    pub snapshots: Vec<ImageSnapshot>,
+}
+
+/// An image that somebody put into the home folder, not a pull.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlacedImage {
+    /// The disk image.
+    pub path: PathBuf,
+    /// What it takes on disk, in bytes.
+    pub bytes_on_disk: u64,
+    /// Whether the instance that was asked uses it.
+    pub chosen: bool,
+}
+
+/// What `images` reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageList {
+    /// The images, the one installed last first.
+    pub images: Vec<ImageEntry>,
+    /// What cannot be used any more.
+    pub damaged: Vec<Damaged>,
+    /// The image that was put there by hand, if there is one.
+    pub placed: Option<PlacedImage>,
+    /// What interrupted pulls have left, in bytes on disk.
+    pub interrupted_bytes: u64,
+    /// What all of this and all snapshots take on disk, in bytes.
+    pub bytes_on_disk: u64,
+    /// Most that it may take, in bytes, if a limit is set.
+    pub cache_limit_bytes: Option<u64>,
+}
+
+/// What a removal reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemoveReport {
+    /// The image that was removed.
+    pub digest: Sha256Digest,
+    /// Snapshots and archives that went with it.
+    pub snapshots: usize,
+    /// What that freed, in bytes on disk.
+    pub freed_bytes: u64,
+}
+
+/// What one instance has to do with images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ties {
+    pub instance: InstanceName,
+    pub chosen: Option<Sha256Digest>,
+    /// The image under the session's disk, and the snapshot, if it lies on one.
+    pub session: Option<(Option<Sha256Digest>, Option<String>)>,
+    pub running: bool,
+}
+
+impl Ties {
+    /// Reads the records of the instance called `name`.
+    pub(crate) fn of(home: &Home, name: &InstanceName) -> Result<Self, Error> {
+        let paths = home.instance(name);
+        let instance: InstanceRecord =
+            record::read_optional(&paths.instance_record())?.unwrap_or_default();
+        let session = Base::of(home, name)?;
+        let chosen = chosen_digest(home, &instance);
+        let run: Option<RunRecord> = record::read_optional(&paths.run_record())?;
+        let running = match run {
+            Some(run)
+                if matches!(
+                    run.purpose,
+                    Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_)
+                ) =>
+            {
+                !run.live_processes(&paths.token()?)?.is_empty()
+            }
+            Some(_) | None => false,
+        };
+        Ok(Self {
+            instance: name.clone(),
+            chosen,
+            // One whose image is not known keeps the one that was used last.
+            session: session.map(|base| (base.image.or(chosen), base.snapshot)),
+            running,
+        })
+    }
+
+    /// What the instance has to do with `image`, if anything.
+    pub(crate) fn with(&self, image: Sha256Digest) -> Option<ImageUse> {
+        let on_session = self
+            .session
+            .as_ref()
+            .is_some_and(|(of, _)| *of == Some(image));
+        let tie = if on_session && self.running {
+            Tie::Running
+        } else if on_session {
+            Tie::Session
+        } else if self.chosen == Some(image) {
+            Tie::Chosen
+        } else {
+            return None;
+        };
+        Some(ImageUse {
+            instance: self.instance.clone(),
+            tie,
+        })
+    }
+
+    /// The snapshot that a session lies on.
+    pub(crate) fn session_snapshot(&self) -> Option<&str> {
+        let (_, snapshot) = self.session.as_ref()?;
+        snapshot.as_deref()
+    }
+}
+
+/// The digest of the image that an instance has chosen: by its place in the
+/// store, or else by what was read when it was used last.
+fn chosen_digest(home: &Home, instance: &InstanceRecord) -> Option<Sha256Digest> {
+    let path = home.path().join(instance.image.as_ref()?);
+    let stored = home.image_store().digest_at(&path);
+    stored.or_else(|| Some(instance.image_content.as_ref()?.sha256))
+}
+
+/// Snapshots and archives of one instance, each with its image.
+pub(crate) fn snapshots_of(
+    home: &Home,
+    name: &InstanceName,
+) -> Result<Vec<(Sha256Digest, ImageSnapshot)>, Error> {
+    let paths = home.instance(name);
+    let list =
+        |ids: std::io::Result<Vec<String>>| ids.map_err(Error::file("list", &paths.snapshots()));
+    let mut found = Vec::new();
+    for id in list(Snapshot::ids(&paths))? {
+        // A folder without a manifest is no snapshot; the next capture removes it.
+        let Ok(snapshot) = Snapshot::open(&paths, &id) else {
+            continue;
+        };
+        let entry = ImageSnapshot {
+            instance: name.clone(),
+            bytes_on_disk: bytes_on_disk(snapshot.paths.root()),
+            archived: false,
+            last_used_at_ms: snapshot.last_used_at_ms(),
+            id,
+        };
+        found.push((snapshot.manifest.fingerprint.image.sha256, entry));
+    }
+    for id in list(Snapshot::archived_ids(&paths))? {
+        let Some((image, last_used_at_ms)) = shelf::look(&paths, &id) else {
+            continue;
+        };
+        let entry = ImageSnapshot {
+            instance: name.clone(),
+            bytes_on_disk: bytes_on_disk(&paths.snapshot_archive(&id)),
+            archived: true,
+            last_used_at_ms,
+            id,
+        };
+        found.push((image, entry));
+    }
+    Ok(found)
+}
+
+/// Digests of all images in the store.
+pub(crate) fn digests(store: &Store) -> Result<BTreeSet<Sha256Digest>, Error> {
+    let contents = store.contents()?;
+    Ok(contents.images.iter().map(|image| image.digest).collect())
+}
+
+/// Removes the snapshots and archives of `image` that an instance has. Its lock
+/// must be held. Returns how many there were, and what they took on disk.
+pub(crate) fn remove_snapshots(
+    home: &Home,
+    name: &InstanceName,
+    image: Sha256Digest,
+) -> Result<(usize, u64), Error> {
+    let paths = home.instance(name);
+    let (mut count, mut bytes) = (0, 0);
+    for (of, snapshot) in snapshots_of(home, name)? {
+        if of == image {
+            remove_snapshot(&paths, &snapshot.id, snapshot.archived)?;
+            count += 1;
+            bytes += snapshot.bytes_on_disk;
+        }
+    }
+    Ok((count, bytes))
+}
+
+/// Removes one snapshot, or what it was compressed to.
+pub(crate) fn remove_snapshot(
+    paths: &InstancePaths,
+    id: &str,
+    archived: bool,
+) -> Result<(), Error> {
+    if archived {
+        let path = paths.snapshot_archive(id);
+        record::remove_file(&path).map_err(Error::file("remove", &path))
+    } else {
+        Ok(Snapshot::remove(paths, id)?)
+    }
+}
+
+impl Emulator {
+    /// The images on this machine, and who uses them. Takes no lock.
+    pub fn images(&self) -> Result<ImageList, Error> {
+        let store = self.home.image_store();
+        let contents = store.contents()?;
+        let names = self.instance_names()?;
+        // An instance whose records are damaged says so itself; a list of
+        // images should not fail over it.
+        let ties: Vec<Ties> = names
+            .iter()
+            .filter_map(|name| Ties::of(&self.home, name).ok())
+            .collect();
+        let mut snapshots = Vec::new();
+        for name in &names {
+            snapshots.extend(snapshots_of(&self.home, name)?);
+        }
+        let chosen = self.image_to_use(&self.remembered()?);
+        let leftovers = leftovers(&store.incoming()).map_err(PullError::from)?;
+        let interrupted = leftovers.iter().filter(|leftover| !leftover.busy);
+        let interrupted_bytes = interrupted.map(|leftover| leftover.bytes).sum();
+        let placed = self.placed_image(&chosen);
+        let mut total =
+            interrupted_bytes + placed.as_ref().map_or(0, |placed| placed.bytes_on_disk);
+        total += snapshots
+            .iter()
+            .map(|(_, snapshot)| snapshot.bytes_on_disk)
+            .sum::<u64>();
+        total += contents
+            .damaged
+            .iter()
+            .map(|damaged| damaged.bytes_on_disk)
+            .sum::<u64>();
+        let entry = |image: Installed| {
+            total += image.bytes_on_disk;
+            let digest = image.digest;
+            let of_image = |(of, snapshot): &(Sha256Digest, ImageSnapshot)| {
+                (*of == digest).then(|| snapshot.clone())
+            };
+            ImageEntry {
+                chosen: same_file(&chosen, &image.path),
+                uses: ties.iter().filter_map(|ties| ties.with(digest)).collect(),
+                snapshots: snapshots.iter().filter_map(of_image).collect(),
+                image,
+            }
+        };
+        Ok(ImageList {
+            images: contents.images.into_iter().map(entry).collect(),
+            damaged: contents.damaged,
+            placed,
+            interrupted_bytes,
+            bytes_on_disk: total,
+            cache_limit_bytes: Preferences::read(&self.home)?.cache_limit_bytes,
+        })
+    }
+
+    /// The bytes that this user may still write to the disk of the home folder.
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        free_bytes(self.home.path()).map_err(Error::file("look at the disk of", self.home.path()))
+    }
+
+    /// More about a snapshot of the list, as far as its own files tell.
+    pub fn snapshot_info(&self, listed: &ImageSnapshot) -> Option<SnapshotInfo> {
+        let paths = self.home.instance(&listed.instance);
+        let manifest = if listed.archived {
+            shelf::manifest(&paths, &listed.id)?
+        } else {
+            Snapshot::open(&paths, &listed.id).ok()?.manifest
+        };
+        Some(SnapshotInfo {
+            id: manifest.id,
+            captured_at_ms: manifest.captured_at_ms,
+            cold_boot_ms: manifest.cold_boot_ms,
+            bytes_on_disk: listed.bytes_on_disk,
+        })
+    }
+
+    fn placed_image(&self, chosen: &Path) -> Option<PlacedImage> {
+        let path = self.home.default_image(self.settings.arch);
+        path.exists().then(|| PlacedImage {
+            bytes_on_disk: bytes_on_disk(&path),
+            chosen: same_file(chosen, &path),
+            path,
+        })
+    }
+
+    /// Removes the image that `name` stands for, with its snapshots. Refused
+    /// while any instance uses it.
+    pub async fn remove_image(
+        &self,
+        name: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<RemoveReport, Error> {
+        let others = self.every_instance()?;
+        let mut held = Vec::new();
+        for emulator in &others {
+            held.push(emulator.hold("images remove", reporter).await?);
+        }
+        let store = self.home.image_store();
+        let contents = store.contents()?;
+        let digest = match find(&contents.images, name, self.image_arch()) {
+            Ok(image) => image.digest,
+            Err(error) => {
+                let digits = name.strip_prefix("sha256:").unwrap_or(name);
+                let mut damaged = contents.damaged.iter().map(|damaged| damaged.digest);
+                // What is damaged has no names left, but it has a digest.
+                damaged
+                    .find(|digest| digits.len() >= 12 && digest.to_string().starts_with(digits))
+                    .ok_or(error)?
+            }
+        };
+        let mut uses = Vec::new();
+        for emulator in &others {
+            uses.extend(Ties::of(&self.home, &emulator.name)?.with(digest));
+        }
+        if !uses.is_empty() {
+            return Err(Error::ImageInUse { digest, uses });
+        }
+        let (mut snapshots, mut freed_bytes) = (0, 0);
+        for emulator in &others {
+            let (count, bytes) = remove_snapshots(&self.home, &emulator.name, digest)?;
+            snapshots += count;
+            freed_bytes += bytes;
+        }
+        freed_bytes += store.remove(digest)?;
+        Ok(RemoveReport {
+            digest,
+            snapshots,
+            freed_bytes,
+        })
+    }
+
+    /// Removes snapshots of this instance that are of no use any more. Its lock
+    /// must be held.
+    pub(crate) fn tidy_snapshots(&self) -> Result<(), Error> {
+        let paths = &self.paths;
+        let list = |ids: std::io::Result<Vec<String>>| {
+            ids.map_err(Error::file("list", &paths.snapshots()))
+        };
+        let session = match Base::of(&self.home, &self.name) {
+            Ok(base) => base.and_then(|base| base.snapshot),
+            // Any of them may be what it lies on; its start says what is wrong.
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "no snapshot is tidied away");
+                return Ok(());
+            }
+        };
+        let current = Snapshot::current_id(paths);
+        let mut installed = digests(&self.home.image_store())?;
+        // One that was put there by hand is in no store.
+        installed.extend(Ties::of(&self.home, &self.name)?.chosen);
+        let kept: Vec<Kept> = list(Snapshot::ids(paths))?
+            .into_iter()
+            .map(|id| {
+                let manifest = Snapshot::open(paths, &id).ok().map(|open| open.manifest);
+                Kept {
+                    image: manifest.as_ref().map(|m| m.fingerprint.image.sha256),
+                    captured_at_ms: manifest.map_or(0, |manifest| manifest.captured_at_ms),
+                    id,
+                }
+            })
+            .collect();
+        for id in obsolete_snapshots(&kept, current.as_deref(), session.as_deref(), &installed) {
+            remove_snapshot(paths, id, false)?;
+        }
+        for id in list(Snapshot::archived_ids(paths))? {
+            // There is a snapshot of the same image again, or no such image.
+            let wanted = shelf::look(paths, &id).is_some_and(|(image, _)| {
+                installed.contains(&image) && kept.iter().all(|kept| kept.image != Some(image))
+            });
+            if !wanted {
+                remove_snapshot(paths, &id, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn instance_names(&self) -> Result<Vec<InstanceName>, Error> {
+        let listed = self.home.instance_names();
+        listed.map_err(Error::file("list", &self.home.instances()))
+    }
+
+    /// Each instance of this home, in the order of their names, which is the
+    /// order in which several locks are taken.
+    pub(crate) fn every_instance(&self) -> Result<Vec<Self>, Error> {
+        let names = self.instance_names()?.into_iter();
+        Ok(names
+            .map(|name| Self::new(self.settings.clone(), name, None))
+            .collect())
+    }
+}
+
+fn same_file(one: &Path, two: &Path) -> bool {
+    one == two
+        || matches!((one.canonicalize(), two.canonicalize()), (Ok(one), Ok(two)) if one == two)
+}

@@ -1,0 +1,8 @@
+//! Operations on images: what can be pulled, pulling it, what is installed, and making room.
+
+pub mod installed;
+pub mod offers;
+pub mod prune;
+pub mod pull;
+pub(crate) mod set_up;
+pub mod token;

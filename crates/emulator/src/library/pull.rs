@@ -1,0 +1,548 @@
+//! `pull` and `releases`: images from elsewhere into the store, ready to start.
+//!
+//! Getting an image holds no instance's lock, so an emulator can be used
+//! meanwhile; the store sees to it that two processes do not get the same image
+//! twice. Only then is the instance locked, the image chosen for it, and a
+//! snapshot taken.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use images::fetch::{
+    ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
+};
+use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
+use images::progress as theirs;
+use images::source::{Arch, DEFAULT_BRANCH, ResolveError, Resolved, Source, resolve};
+use images::store::{Incoming, Installed, Store};
+use serde::Serialize;
+
+use crate::config::preferences::Preferences;
+use crate::error::{Error, chain};
+use crate::instance::capture::CaptureReport;
+use crate::instance::{Emulator, Held};
+use crate::library::prune::PruneReport;
+use crate::library::token::{from_keychain, github_token};
+use crate::progress::{Event, Phase, PhaseTime, Reporter, milliseconds};
+
+/// Why an image cannot be got.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PullError {
+    /// GitHub cannot be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// There is no such image.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// It cannot be received or verified.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What interrupted pulls have left cannot be looked at or removed.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// What the settings name as the repository is none.
+    #[error("the setting `repository` is {0:?}, which is no repository as owner/name")]
+    Repository(String),
+}
+
+impl PullError {
+    /// A stable code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Api(error) => error.code(),
+            Self::Resolve(error) => error.code(),
+            Self::Fetch(error) => error.code(),
+            Self::Claim(_) => "file",
+            Self::Repository(_) => "setting",
+        }
+    }
+
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Api(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
+            Self::Claim(_) => None,
+            Self::Repository(_) => {
+                Some("Set it with `stack-emulator settings set repository OWNER/NAME`.")
+            }
+        };
+        hint.map(ToOwned::to_owned)
+    }
+}
+
+/// What to pull; what is `None` is as the settings have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Which image: that of a tag, a pull request, a run, a file.
+    pub source: Option<Source>,
+    /// The repository.
+    pub repository: Option<Repo>,
+    /// Architecture of the guest.
+    pub arch: Option<Arch>,
+    /// Leave it at the image: no snapshot is taken.
+    pub skip_snapshot: bool,
+}
+
+/// How an image got into the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullOutcome {
+    /// It is new here.
+    Installed,
+    /// It was here already.
+    AlreadyInstalled,
+}
+
+/// What a pull reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct PullReport {
+    /// The image.
+    pub image: Installed,
+    /// Whether it was here already.
+    pub outcome: PullOutcome,
+    /// Bytes that came over the network.
+    pub received_bytes: u64,
+    /// How fast they came, if any did.
+    pub bytes_per_second: Option<f64>,
+    /// Whether the instance's next start uses the image.
+    pub chosen: bool,
+    /// Why it does not.
+    pub not_chosen_because: Option<String>,
+    /// The snapshot that was taken, if one was.
+    pub snapshot: Option<CaptureReport>,
+    /// What made room for it, by the limit that is set.
+    pub tidied: Option<PruneReport>,
+    /// What the user should know about the image.
+    pub warnings: Vec<String>,
+    /// From the call to the end, in milliseconds.
+    pub total_ms: f64,
+    /// The phases of getting it, in order.
+    pub phases: Vec<PhaseTime>,
+}
+
+/// What `releases` reports.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReleaseList {
+    /// The repository.
+    pub repository: Repo,
+    /// Its releases with images, newest first.
+    pub releases: Vec<Release>,
+    /// How much more GitHub may be asked, if it counts.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// An image that has just been got.
+struct Got {
+    image: Installed,
+    outcome: PullOutcome,
+    received_bytes: u64,
+    warnings: Vec<String>,
+    phases: Vec<PhaseTime>,
+}
+
+impl Emulator {
+    /// The releases of `repository` that have images; of the usual one without.
+    pub async fn releases(
+        &self,
+        repository: Option<&Repo>,
+        reporter: &dyn Reporter,
+    ) -> Result<ReleaseList, Error> {
+        let preferences = Preferences::read(&self.home)?;
+        let repository = repository_of(&preferences, repository)?;
+        let github = self.github(reporter).await?;
+        let relay = Relay::to(reporter);
+        let work = github.emulator_releases(&repository);
+        let releases = github.telling(&relay, work).await;
+        let releases = releases.map_err(PullError::from)?;
+        Ok(ReleaseList {
+            repository,
+            releases,
+            rate_limit: github.rate_limit(),
+        })
+    }
+
+    /// Gets an image, chooses it for this instance and takes a snapshot of it.
+    ///
+    /// What is here already is not got again. If the instance runs or keeps a
+    /// session on another image, the image is installed and not chosen. When
+    /// the future is dropped, the next pull goes on where this one was.
+    pub async fn pull(
+        &self,
+        request: &PullRequest,
+        reporter: &dyn Reporter,
+    ) -> Result<PullReport, Error> {
+        let begun = Instant::now();
+        let got = self.install(request, reporter).await?;
+        let (chosen, snapshot) = match self.put_to_use(request, &got.image, reporter).await? {
+            Ok(snapshot) => (None, snapshot),
+            Err(reason) => (Some(reason), None),
+        };
+        let tidied = self.tidy_by_preferences(reporter).await?;
+        let downloading = got
+            .phases
+            .iter()
+            .find(|time| time.name == Phase::Download.name());
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = downloading
+            .filter(|_| got.received_bytes > 0)
+            .map(|time| got.received_bytes as f64 / (time.ms / 1e3).max(1e-3));
+        // As the store has it now: a start or a snapshot may have used it.
+        let image = self.home.image_store().get(got.image.digest)?;
+        Ok(PullReport {
+            image: image.unwrap_or(got.image),
+            outcome: got.outcome,
+            received_bytes: got.received_bytes,
+            bytes_per_second: rate,
+            chosen: chosen.is_none(),
+            not_chosen_because: chosen,
+            snapshot,
+            tidied,
+            warnings: got.warnings,
+            total_ms: milliseconds(begun.elapsed()),
+            phases: got.phases,
+        })
+    }
+
+    /// Chooses the image and takes a snapshot of it, or says why the image
+    /// cannot be chosen.
+    async fn put_to_use(
+        &self,
+        request: &PullRequest,
+        image: &Installed,
+        reporter: &dyn Reporter,
+    ) -> Result<Result<Option<CaptureReport>, String>, Error> {
+        if image.arch != self.image_arch() {
+            return Ok(Err(format!(
+                "it is for {}, and this emulator is set to {}",
+                image.arch, self.settings.arch
+            )));
+        }
+        let held = self.hold("pull", reporter).await?;
+        match held.choose_image(image) {
+            Err(error @ (Error::Running { .. } | Error::SessionKept { .. })) => {
+                let why = match error {
+                    Error::Running { .. } => "the emulator runs another image",
+                    _ => "a session is kept that belongs to another image",
+                };
+                return Ok(Err(format!(
+                    "{why}; to drop that session and change over, `stack-emulator stop --discard`, \
+                     then `stack-emulator images use {}`",
+                    image.digest.short()
+                )));
+            }
+            chosen => chosen?,
+        }
+        if request.skip_snapshot {
+            return Ok(Ok(None));
+        }
+        held.capture_if_missing(reporter).await.map(Ok)
+    }
+
+    /// Gets the image that is asked for into the store.
+    async fn install(&self, request: &PullRequest, reporter: &dyn Reporter) -> Result<Got, Error> {
+        let preferences = Preferences::read(&self.home)?;
+        let repository = repository_of(&preferences, request.repository.as_ref())?;
+        let source = source_of(&preferences, request.source.as_ref());
+        let arch = request.arch.unwrap_or(self.image_arch());
+        let relay = Relay::to(reporter);
+        let github = self.github(reporter).await?;
+        let resolved = resolve(&github, &repository, &source, arch, &relay)
+            .await
+            .map_err(PullError::from)?;
+        let mut warnings = resolved.warnings.clone();
+        let got = |image, outcome, received_bytes, warnings: Vec<String>| {
+            for warning in &warnings {
+                reporter.report(Event::Warning(warning));
+            }
+            Got {
+                image,
+                outcome,
+                received_bytes,
+                warnings,
+                phases: relay.times(),
+            }
+        };
+        let store = self.home.image_store();
+        if let Some(image) = known(&store, &resolved).await? {
+            warnings.extend(complete(&store, &image, &github, &resolved, &relay).await?);
+            return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
+        }
+        let right = claim(&resolved, &store.incoming(), &relay)
+            .await
+            .map_err(PullError::from)?;
+        // Whoever had it before may have put the image into the store.
+        if let Some(image) = known(&store, &resolved).await? {
+            drop(right.finish());
+            return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
+        }
+        let options = FetchOptions::default();
+        let fetched = fetch(&github, &resolved, &right, options, &relay)
+            .await
+            .map_err(PullError::from)?;
+        warnings.extend(fetched.warnings.iter().cloned());
+        let received = fetched.received;
+        let added = blocking({
+            let store = store.clone();
+            move || {
+                store.add(&Incoming {
+                    disk: &fetched.disk,
+                    base_env: fetched.base_env.as_deref(),
+                    digest: fetched.digest,
+                    verified: fetched.verified,
+                    arch,
+                    origin: &fetched.origin,
+                })
+            }
+        })
+        .await?;
+        // What is not removed costs space until `images prune`, and nothing else.
+        if let Err(error) = right.finish() {
+            tracing::debug!(%error, "what was downloaded could not be removed after use");
+        }
+        if let Err(error) = remove_superseded(&store, &source) {
+            tracing::debug!(%error, "an older unfinished download could not be removed");
+        }
+        let outcome = if added.known {
+            PullOutcome::AlreadyInstalled
+        } else {
+            PullOutcome::Installed
+        };
+        Ok(got(added.image, outcome, received, warnings))
+    }
+
+    pub(crate) async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {
+        let keychain = async {
+            match from_keychain(&self.settings).await {
+                Ok(token) => token,
+                // Releases can be had without one.
+                Err(error) => {
+                    reporter.report(Event::Warning(&format!(
+                        "The keychain does not give a token for GitHub, so it is asked without: {}.",
+                        chain(&error)
+                    )));
+                    None
+                }
+            }
+        };
+        let token = github_token(&self.settings, keychain).await;
+        let options = Options {
+            api: self.settings.github_api.clone(),
+            token,
+            cache: Some(self.home.cache().join("github")),
+            ..Options::default()
+        };
+        Ok(GitHub::new(options).map_err(PullError::from)?)
+    }
+}
+
+impl Held<'_> {
+    /// Pulls the usual image if there is none that a start could use, and says
+    /// so first.
+    pub(crate) async fn pull_if_none(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        let emulator = self.emulator;
+        let remembered = emulator.remembered()?;
+        let named = emulator.image.is_some() || remembered.image.is_some();
+        if named || emulator.image_to_use(&remembered).exists() {
+            return Ok(());
+        }
+        // Not worth a download on a host that cannot run it.
+        emulator.find_qemu().await?;
+        let preferences = Preferences::read(&emulator.home)?;
+        let repository = repository_of(&preferences, None)?;
+        let branch = preferences.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
+        reporter.report(Event::Notice(&format!(
+            "There is no image yet: pulling the newest of branch {branch} of {repository}, \
+             then booting it once to take a snapshot. Later starts need neither."
+        )));
+        let got = emulator.install(&PullRequest::default(), reporter).await?;
+        self.choose_image(&got.image)
+    }
+}
+
+pub(crate) fn repository_of(
+    preferences: &Preferences,
+    asked: Option<&Repo>,
+) -> Result<Repo, PullError> {
+    match (asked, &preferences.repository) {
+        (Some(asked), _) => Ok(asked.clone()),
+        (None, Some(text)) => text
+            .parse()
+            .map_err(|_| PullError::Repository(text.clone())),
+        (None, None) => Ok(Repo::default()),
+    }
+}
+
+pub(crate) fn source_of(preferences: &Preferences, asked: Option<&Source>) -> Source {
+    match (asked, &preferences.branch) {
+        (Some(asked), _) => asked.clone(),
+        (None, Some(branch)) => Source::Rolling {
+            branch: branch.clone(),
+        },
+        (None, None) => Source::default(),
+    }
+}
+
+/// The image, if it is in the store already, whole; it then has this name too.
+async fn known(store: &Store, resolved: &Resolved) -> Result<Option<Installed>, Error> {
+    let (store, resolved) = (store.clone(), resolved.clone());
+    blocking(move || {
+        let by_digest = match resolved.digest {
+            Some(digest) => store.get(digest)?,
+            None => None,
+        };
+        let found = match by_digest {
+            Some(image) => Some((image, Verification::Release)),
+            None => store
+                .from_origin(&resolved.origin, resolved.arch)?
+                .map(|image| {
+                    let verified = image.verified;
+                    (image, verified)
+                }),
+        };
+        // One that is damaged is got again.
+        match found.filter(|(image, _)| image.arch == resolved.arch && image.is_intact()) {
+            Some((image, verified)) => store.name(&image, &resolved.origin, verified).map(Some),
+            None => Ok(None),
+        }
+    })
+    .await
+}
+
+/// Makes the settings of an image that is here without them.
+async fn complete(
+    store: &Store,
+    image: &Installed,
+    github: &GitHub,
+    resolved: &Resolved,
+    relay: &Relay<'_>,
+) -> Result<Vec<String>, Error> {
+    if store.has_base_env(image) {
+        return Ok(vec![]);
+    }
+    let (text, warnings) = make_settings(github, resolved, relay).await;
+    if let Some(text) = text {
+        store.put_base_env(image, &text)?;
+    }
+    Ok(warnings)
+}
+
+/// Removes what tries to get an earlier image from `source` have left: nobody
+/// can go on with that any more.
+fn remove_superseded(store: &Store, source: &Source) -> Result<(), ClaimError> {
+    for leftover in leftovers(&store.incoming())? {
+        let errand = leftover.errand.as_ref();
+        if errand.is_some_and(|errand| errand.origin.source() == *source) {
+            leftover.remove()?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs work that reads or writes whole images on a thread that may block.
+async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Hands on what the lower crate reports, and keeps the times.
+pub(crate) struct Relay<'a> {
+    reporter: &'a dyn Reporter,
+    times: Mutex<Times>,
+}
+
+#[derive(Default)]
+struct Times {
+    begun: Vec<(Phase, Instant)>,
+    ended: Vec<PhaseTime>,
+}
+
+impl<'a> Relay<'a> {
+    pub(crate) fn to(reporter: &'a dyn Reporter) -> Self {
+        Self {
+            reporter,
+            times: Mutex::default(),
+        }
+    }
+
+    fn times(&self) -> Vec<PhaseTime> {
+        self.with_times(|times| times.ended.clone())
+    }
+
+    fn with_times<T>(&self, act: impl FnOnce(&mut Times) -> T) -> T {
+        act(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn end(&self, phase: Phase) -> Duration {
+        self.with_times(|times| {
+            let position = times.begun.iter().rposition(|(begun, _)| *begun == phase);
+            let took = position.map(|at| times.begun.remove(at).1.elapsed());
+            let took = took.unwrap_or_default();
+            let ms = milliseconds(took);
+            match times
+                .ended
+                .iter_mut()
+                .find(|time| time.name == phase.name())
+            {
+                Some(time) => time.ms += ms,
+                None => times.ended.push(PhaseTime {
+                    name: phase.name().to_owned(),
+                    ms,
+                }),
+            }
+            took
+        })
+    }
+}
+
+impl theirs::Progress for Relay<'_> {
+    fn report(&self, event: theirs::Event<'_>) {
+        match event {
+            theirs::Event::Begin { phase, object } => {
+                let phase = ours(phase);
+                self.with_times(|times| times.begun.push((phase, Instant::now())));
+                tracing::debug!(?phase, object, "pulling");
+                self.reporter.report(Event::Begin(phase));
+            }
+            theirs::Event::Bytes {
+                phase, done, total, ..
+            } => self.reporter.report(Event::Bytes {
+                phase: ours(phase),
+                done,
+                total: total.unwrap_or(0),
+            }),
+            theirs::Event::Retry {
+                reason,
+                attempt,
+                wait,
+            } => self.reporter.report(Event::Notice(&format!(
+                "{reason}; trying again in {:.1} s (attempt {}).",
+                wait.as_secs_f64(),
+                attempt + 1
+            ))),
+            theirs::Event::Notice(text) => self.reporter.report(Event::Notice(text)),
+            theirs::Event::End { phase } => {
+                let phase = ours(phase);
+                let took = self.end(phase);
+                self.reporter.report(Event::End(phase, took));
+            }
+        }
+    }
+}
+
+const fn ours(phase: theirs::Phase) -> Phase {
+    match phase {
+        theirs::Phase::Resolve => Phase::Resolve,
+        theirs::Phase::Wait => Phase::Lock,
+        theirs::Phase::Reread => Phase::Reread,
+        theirs::Phase::Download => Phase::Download,
+        theirs::Phase::Extract => Phase::Extract,
+        theirs::Phase::Copy => Phase::Copy,
+    }
+}

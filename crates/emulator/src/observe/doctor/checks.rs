@@ -1,0 +1,540 @@
+//! What the facts mean: pure functions from a fact to a verdict and a remedy.
+
+use std::io;
+use std::path::Path;
+
+use ::qemu::accel::{Attempt, Verdict as Tried};
+use ::qemu::{Accelerator, BinaryError, Probe, ProbeError, QemuBinary};
+use images::Image;
+use secrets::StoreKind;
+
+use super::{Check, Verdict};
+use crate::config::quantities::{bytes, seconds};
+use crate::config::variables::{self, Settings};
+use crate::error::{Error, chain};
+use crate::instance::rotate::SecretPlace;
+use crate::machine::fingerprint::Mismatch;
+use crate::machine::ports::Taken;
+use crate::machine::readiness::Endpoint;
+use crate::observe::status::{State, Status};
+
+/// Less than this is not enough for any snapshot, in bytes: a freshly booted
+/// small guest has some 400 MB of memory in use, and needs room to run.
+const LEAST_FREE: u64 = 1 << 30;
+
+/// Which thing a check is about.
+#[derive(Clone, Copy)]
+struct Subject {
+    id: &'static str,
+    title: &'static str,
+}
+
+impl Subject {
+    const fn new(id: &'static str, title: &'static str) -> Self {
+        Self { id, title }
+    }
+
+    fn ok(self, detail: impl Into<String>) -> Check {
+        Check {
+            id: self.id,
+            title: self.title,
+            verdict: Verdict::Ok,
+            detail: detail.into(),
+            remedy: None,
+        }
+    }
+
+    fn warning(self, detail: impl Into<String>, remedy: impl Into<String>) -> Check {
+        Check {
+            verdict: Verdict::Warning,
+            remedy: Some(remedy.into()),
+            ..self.ok(detail)
+        }
+    }
+
+    fn failed(self, detail: impl Into<String>, remedy: Option<String>) -> Check {
+        Check {
+            verdict: Verdict::Failed,
+            remedy,
+            ..self.ok(detail)
+        }
+    }
+
+    fn error(self, error: &Error) -> Check {
+        self.failed(chain(error), error.hint())
+    }
+}
+
+/// QEMU found, and new enough.
+pub(super) fn qemu(found: &Result<QemuBinary, BinaryError>) -> Check {
+    let subject = Subject::new("qemu", "QEMU");
+    match found {
+        Ok(binary) => subject.ok(format!(
+            "{} at {}",
+            binary.version_text,
+            binary.path.display()
+        )),
+        Err(BinaryError::NotFound { program, remedy }) => subject.failed(
+            format!("{program} is not installed"),
+            Some((*remedy).to_owned()),
+        ),
+        Err(BinaryError::TooOld {
+            path,
+            found,
+            needed,
+            remedy,
+        }) => subject.failed(
+            format!(
+                "{} is QEMU {found}; at least {needed} is needed",
+                path.display()
+            ),
+            Some((*remedy).to_owned()),
+        ),
+        Err(BinaryError::NotExecutable { path }) => subject.failed(
+            format!("{} is not an executable file", path.display()),
+            Some(format!("Correct {} or unset it.", variables::QEMU)),
+        ),
+        Err(
+            error @ (BinaryError::Stat { .. }
+            | BinaryError::NotRunnable { .. }
+            | BinaryError::Died { .. }
+            | BinaryError::Ask { .. }),
+        ) => subject.failed(chain(error), Some("Reinstall QEMU.".to_owned())),
+    }
+}
+
+/// The accelerator, by what came of trying each.
+pub(super) fn accelerator(
+    probed: &Result<Probe, ProbeError>,
+    chosen: Option<Accelerator>,
+) -> Check {
+    let subject = Subject::new("accelerator", "Accelerator");
+    let probe = match probed {
+        Ok(probe) => probe,
+        Err(ProbeError::NoneWorks { tried, .. }) => {
+            return subject.failed(
+                format!("none works: {}", attempts(tried)),
+                Some("Reinstall QEMU with its firmware files.".to_owned()),
+            );
+        }
+        Err(error @ (ProbeError::Payload(_) | ProbeError::Start { .. })) => {
+            return subject.failed(chain(error), None);
+        }
+    };
+    let tried = attempts(&probe.tried);
+    if let Some(chosen) = chosen.filter(|chosen| *chosen != probe.accelerator) {
+        return subject.warning(
+            format!(
+                "{chosen} is set by {}; the best that works is {}: {tried}",
+                variables::ACCELERATOR,
+                probe.accelerator
+            ),
+            format!(
+                "Unset {} to use the best that works.",
+                variables::ACCELERATOR
+            ),
+        );
+    }
+    let hardware = probe
+        .tried
+        .iter()
+        .find(|attempt| attempt.accelerator != Accelerator::Tcg);
+    match (probe.accelerator, hardware) {
+        (Accelerator::Kvm | Accelerator::Hvf, _) => subject.ok(tried),
+        (Accelerator::Tcg, None) => subject.warning(
+            format!("{tried}; this host has no accelerator for such a guest"),
+            format!(
+                "Unset {} if a guest of the host's own architecture will do.",
+                variables::ARCH
+            ),
+        ),
+        (Accelerator::Tcg, Some(attempt)) => {
+            let remedy = match &attempt.verdict {
+                Tried::Hangs { .. } => {
+                    "It accepts a guest and never runs it, as on hosts that are virtual machines themselves. \
+                     Software emulation works; nested virtualisation on the outer host would be faster."
+                }
+                Tried::Unavailable { .. } => {
+                    "Software emulation works, but is slower: make the accelerator available if this host has \
+                     one, then `stack-emulator doctor --probe-again`."
+                }
+                Tried::Misbehaves { .. } | Tried::Works { .. } => {
+                    "Software emulation works, but is slower; `stack-emulator doctor --probe-again` tries again."
+                }
+            };
+            subject.warning(tried, remedy)
+        }
+    }
+}
+
+fn attempts(tried: &[Attempt]) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of a few seconds")]
+    let time = |millis: u64| seconds(millis as f64);
+    let told: Vec<String> = tried
+        .iter()
+        .map(|attempt| match &attempt.verdict {
+            Tried::Works { millis } => format!("{} works ({})", attempt.accelerator, time(*millis)),
+            Tried::Unavailable { reason } => {
+                format!("{} is not available ({reason})", attempt.accelerator)
+            }
+            Tried::Hangs { limit_ms } => {
+                format!(
+                    "{} hangs (given up after {})",
+                    attempt.accelerator,
+                    time(*limit_ms)
+                )
+            }
+            Tried::Misbehaves { detail } => format!("{} fails ({detail})", attempt.accelerator),
+        })
+        .collect();
+    told.join(", ")
+}
+
+/// What a killed command or a crash left, and who is at work.
+pub(super) fn instance(status: &Result<Status, Error>) -> Check {
+    let subject = Subject::new("instance", "Instance");
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return subject.error(error),
+    };
+    if let Some(holder) = &status.busy {
+        return subject.ok(format!("{}, busy with {holder}", status.instance));
+    }
+    let said = |state: &str| format!("{}, {state}", status.instance);
+    match status.state {
+        State::Stopped if status.session_kept => subject.ok(said("stopped, with a kept session")),
+        State::Stopped => subject.ok(said("stopped")),
+        State::Running => subject.ok(said("running")),
+        State::Starting => subject.ok(said("starting")),
+        State::Stopping => subject.ok(said("stopping")),
+        State::Capturing => subject.ok(said("taking a snapshot")),
+        State::Paused => subject.failed(
+            said("paused: the guest's disk could not be written"),
+            Some("Make room on this host's disk, then run `stack-emulator start`: it goes on where it was.".to_owned()),
+        ),
+        State::Interrupted => subject
+            .warning(said("a command was killed in its middle"), "Nothing: the next command cleans up after it."),
+        State::Died => subject.warning(
+            said("the virtual machine ended without being stopped"),
+            "`stack-emulator start` boots the session's disk; `stack-emulator logs --qemu` may say why.",
+        ),
+    }
+}
+
+/// Room for a snapshot and a saved session, each up to the guest's memory.
+pub(super) fn disk(
+    home: &Path,
+    free: &io::Result<u64>,
+    ram_mib: u32,
+    snapshot: Option<u64>,
+) -> Check {
+    let subject = Subject::new("disk", "Free disk");
+    let free = match free {
+        Ok(free) => *free,
+        Err(error) => {
+            return subject.failed(format!("cannot look at {}: {error}", home.display()), None);
+        }
+    };
+    let said = format!("{} for {}", bytes(free), home.display());
+    let memory = u64::from(ram_mib) << 20;
+    // What is there already need not be written again.
+    let most = (2 * memory).saturating_sub(snapshot.unwrap_or(0));
+    if free < LEAST_FREE {
+        let remedy = format!(
+            "Make room, or set {} to a folder on another disk.",
+            variables::HOME
+        );
+        subject.failed(said, Some(remedy))
+    } else if free < most {
+        subject.warning(
+            said,
+            format!(
+                "A snapshot and a saved session can take up to {} more: make room, or lower {}.",
+                bytes(most),
+                variables::RAM
+            ),
+        )
+    } else {
+        subject.ok(said)
+    }
+}
+
+/// The image: there, sound, and content with what it is given.
+pub(super) fn image(image: &Result<Image, Error>, settings: &Settings) -> Check {
+    let subject = Subject::new("image", "Image");
+    let image = match image {
+        Ok(image) => image,
+        Err(error) => return subject.error(error),
+    };
+    let path = image.path.display();
+    let Some(manifest) = &image.manifest else {
+        return subject.ok(format!(
+            "{path}, without a manifest: taken for a published one"
+        ));
+    };
+    let lacks = |needed: String, variable: &'static str, given: String| {
+        subject.error(&Error::TooSmall {
+            needed,
+            variable,
+            given,
+        })
+    };
+    if settings.ram_mib < manifest.min_ram_mib {
+        let needed = format!("{} MiB of memory", manifest.min_ram_mib);
+        return lacks(needed, variables::RAM, format!("{} MiB", settings.ram_mib));
+    }
+    if settings.vcpus < manifest.min_vcpus {
+        let needed = format!("{} virtual CPUs", manifest.min_vcpus);
+        return lacks(needed, variables::CPUS, settings.vcpus.to_string());
+    }
+    if manifest.arch != settings.arch.to_string() {
+        return subject.failed(
+            format!("{path} is for {}, not for {}", manifest.arch, settings.arch),
+            Some(format!(
+                "Take an image for {}, or set {}.",
+                settings.arch,
+                variables::ARCH
+            )),
+        );
+    }
+    subject.ok(format!(
+        "{} {} at {path}",
+        manifest.name, manifest.payload_version
+    ))
+}
+
+/// Ports: free, or taken by the emulator itself.
+pub(super) fn ports(found: &Result<(Vec<Endpoint>, Vec<Taken>), Error>, ours: bool) -> Check {
+    let subject = Subject::new("ports", "Ports");
+    match found {
+        Err(error) => subject.error(error),
+        Ok((endpoints, taken)) if taken.is_empty() || ours => {
+            let ports: Vec<String> = endpoints
+                .iter()
+                .map(|endpoint| endpoint.port.to_string())
+                .collect();
+            let state = if ours {
+                "in use by this emulator"
+            } else {
+                "free"
+            };
+            subject.ok(format!("{} {state}", ports.join(", ")))
+        }
+        Ok((_, taken)) => subject.error(&Error::PortsTaken {
+            taken: taken.clone(),
+        }),
+    }
+}
+
+/// Where the secrets are kept.
+pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
+    let subject = Subject::new("secrets", "Secrets");
+    match place {
+        Err(error) => subject.error(error),
+        Ok(SecretPlace {
+            store,
+            warning: None,
+        }) => subject.ok(format!("a start keeps them in {}", store.describe())),
+        Ok(SecretPlace {
+            store,
+            warning: Some(warning),
+        }) => subject.warning(
+            warning.clone(),
+            match store {
+                StoreKind::RuntimeFile => {
+                    "Nothing needs to be done: the file is yours alone and gone after a restart. \
+                     Containers often forbid keyrings."
+                }
+                StoreKind::Keychain | StoreKind::KernelKeyring => {
+                    "Unlock your keychain, or restart the program that provides it."
+                }
+            },
+        ),
+    }
+}
+
+/// Where the secrets of the emulator that runs are, if there is something wrong with that.
+pub(super) fn secrets_in_force(place: &SecretPlace) -> Option<Check> {
+    let subject = Subject::new("secrets_in_force", "In force");
+    let warning = place.warning.clone()?;
+    Some(subject.warning(
+        warning,
+        "`stack-emulator secrets rotate` puts new ones where they belong, once the check above is ok.",
+    ))
+}
+
+/// The snapshot: there, whole as far as a quick look tells, and of this machine.
+pub(super) fn snapshot(
+    status: &Status,
+    mismatches: &Result<Option<Vec<Mismatch>>, Error>,
+) -> Check {
+    let subject = Subject::new("snapshot", "Snapshot");
+    if let Some(damage) = &status.snapshot_damage {
+        return subject.warning(
+            format!("damaged: {damage}; starts boot cold"),
+            "Take a new one with `stack-emulator capture`.",
+        );
+    }
+    match (mismatches, &status.snapshot) {
+        (Err(error), _) => subject.error(error),
+        (Ok(None), _) | (Ok(Some(_)), None) => subject.ok("none yet; the next start takes one"),
+        (Ok(Some(mismatches)), Some(snapshot)) if mismatches.is_empty() => {
+            subject.ok(snapshot.summary())
+        }
+        (Ok(Some(mismatches)), Some(_)) => {
+            let told: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
+            subject.warning(
+                format!("of another machine: {}", told.join("; ")),
+                "Nothing, or set it back: the next start without a session takes a new one.",
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::qemu::Version;
+
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[expect(clippy::unnecessary_wraps, reason = "what the check takes")]
+    fn probe(tried: Vec<Attempt>) -> Result<Probe, ProbeError> {
+        let accelerator = tried.last().unwrap().accelerator;
+        Ok(Probe {
+            accelerator,
+            tried,
+            qemu_version: "10.0.2".into(),
+        })
+    }
+
+    fn attempt(accelerator: Accelerator, verdict: Tried) -> Attempt {
+        Attempt {
+            accelerator,
+            verdict,
+        }
+    }
+
+    #[test]
+    fn a_missing_qemu_fails_and_says_how_to_get_it() {
+        let missing = BinaryError::NotFound {
+            program: "qemu-system-x86_64",
+            remedy: "apt install it",
+        };
+        let check = qemu(&Err(missing));
+        assert_eq!(check.verdict, Verdict::Failed);
+        assert_eq!(check.remedy.as_deref(), Some("apt install it"));
+        let old = BinaryError::TooOld {
+            path: "/q".into(),
+            found: Version::new(7, 2, 0),
+            needed: Version::new(9, 0, 0),
+            remedy: "use backports",
+        };
+        let check = qemu(&Err(old));
+        assert!(
+            check.detail.contains("7.2.0") && check.detail.contains("9.0.0"),
+            "{check:?}"
+        );
+        assert_eq!(check.remedy.as_deref(), Some("use backports"));
+    }
+
+    #[test]
+    fn a_hanging_kvm_is_told_from_a_missing_one() {
+        let tcg = || attempt(Accelerator::Tcg, Tried::Works { millis: 231 });
+        let hangs = attempt(Accelerator::Kvm, Tried::Hangs { limit_ms: 3000 });
+        let check = accelerator(&probe(vec![hangs, tcg()]), None);
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert_eq!(
+            check.detail,
+            "kvm hangs (given up after 3.00 s), tcg works (0.23 s)"
+        );
+        assert!(check.remedy.unwrap().contains("nested"));
+        let missing = attempt(
+            Accelerator::Kvm,
+            Tried::Unavailable {
+                reason: "no /dev/kvm".into(),
+            },
+        );
+        let check = accelerator(&probe(vec![missing, tcg()]), None);
+        assert!(
+            check.detail.contains("no /dev/kvm") && check.remedy.unwrap().contains("--probe-again")
+        );
+    }
+
+    #[test]
+    fn a_working_kvm_is_fine_unless_something_else_is_set() {
+        let works = || attempt(Accelerator::Kvm, Tried::Works { millis: 90 });
+        assert_eq!(
+            accelerator(&probe(vec![works()]), None).verdict,
+            Verdict::Ok
+        );
+        assert_eq!(
+            accelerator(&probe(vec![works()]), Some(Accelerator::Kvm)).verdict,
+            Verdict::Ok
+        );
+        let check = accelerator(&probe(vec![works()]), Some(Accelerator::Tcg));
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert!(check.remedy.unwrap().contains(variables::ACCELERATOR));
+    }
+
+    #[test]
+    fn room_is_judged_by_what_is_still_to_be_written() {
+        let judge = |free, snapshot| disk(Path::new("/home/x"), &Ok(free), 4096, snapshot).verdict;
+        assert_eq!(judge(GIB / 2, None), Verdict::Failed);
+        assert_eq!(judge(7 * GIB, None), Verdict::Warning);
+        assert_eq!(judge(7 * GIB, Some(GIB)), Verdict::Ok);
+        assert_eq!(judge(9 * GIB, None), Verdict::Ok);
+    }
+
+    #[test]
+    fn a_taken_port_names_its_holder_unless_that_is_the_emulator() {
+        let endpoint = Endpoint {
+            id: "backend".into(),
+            name: "Backend".into(),
+            port: 26701,
+            path: None,
+            browsable: false,
+        };
+        let taken = Taken {
+            port: 26701,
+            service: "backend".into(),
+            owner: Some("node (pid 7)".into()),
+        };
+        let found = Ok((vec![endpoint], vec![taken]));
+        let check = ports(&found, false);
+        assert_eq!(check.verdict, Verdict::Failed);
+        assert!(
+            check.detail.contains("26701") && check.detail.contains("node (pid 7)"),
+            "{check:?}"
+        );
+        assert!(check.remedy.is_some());
+        assert_eq!(ports(&found, true).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn a_missing_image_fails_with_the_engine_s_hint() {
+        let settings = Settings::from_variables([("HOME".into(), "/home/x".into())]).unwrap();
+        let check = image(&Err(Error::NoImage { path: "/no".into() }), &settings);
+        assert_eq!(check.verdict, Verdict::Failed);
+        assert!(check.remedy.unwrap().contains("--image"));
+    }
+
+    #[test]
+    fn secrets_outside_a_keychain_are_a_warning_where_one_failed() {
+        let place = |store, warning: Option<&str>| {
+            Ok(SecretPlace {
+                store,
+                warning: warning.map(str::to_owned),
+            })
+        };
+        for store in [StoreKind::Keychain, StoreKind::KernelKeyring] {
+            assert_eq!(secrets(&place(store, None)).verdict, Verdict::Ok);
+        }
+        let fallen = place(StoreKind::KernelKeyring, Some("your keychain is locked"));
+        let check = secrets(&fallen);
+        assert_eq!(check.verdict, Verdict::Warning);
+        assert!(check.remedy.unwrap().contains("Unlock"));
+        assert!(secrets_in_force(&fallen.unwrap()).is_some());
+    }
+}

@@ -1,0 +1,165 @@
+//! Can this host run the emulator, and if not, what to do: the checks of
+//! `doctor` and of the first start of the desktop app.
+//!
+//! Facts are gathered here, one after the other, from the same functions that
+//! a start uses; what they mean is decided by the pure functions of `checks`.
+
+mod checks;
+
+use std::path::Path;
+
+use qemu::QemuBinary;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::instance::Emulator;
+use crate::observe::status::{State, Status};
+
+/// What an examination found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Examination {
+    /// False if a check failed.
+    pub fit: bool,
+    /// What was looked at, in the order in which it matters. A check that
+    /// cannot be made because of another one's failure is left out.
+    pub checks: Vec<Check>,
+}
+
+/// One thing looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+    /// `secrets`, `secrets_in_force` or `snapshot`.
+    pub id: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found, for people; may have several lines.
+    pub detail: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, but could be better.
+    Warning,
+    /// It does not work.
+    Failed,
+}
+
+impl Verdict {
+    /// The verdict in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl Emulator {
+    /// Examines this host and the instance; changes nothing but caches.
+    ///
+    /// The accelerator's verdict is remembered; `probe_again` tries each anew,
+    /// which takes up to some seconds for each that hangs. May be dropped at
+    /// any time.
+    pub async fn examine(&self, probe_again: bool) -> Examination {
+        let checks = self.look(probe_again).await;
+        Examination {
+            fit: !checks.iter().any(|check| check.verdict == Verdict::Failed),
+            checks,
+        }
+    }
+
+    async fn look(&self, probe_again: bool) -> Vec<Check> {
+        let settings = &self.settings;
+        let cache = self.home.cache();
+        let mut found = Vec::new();
+
+        let binary = QemuBinary::find_cached(settings.arch, settings.qemu.as_deref(), &cache).await;
+        found.push(checks::qemu(&binary));
+        if let Ok(binary) = &binary {
+            let probed = qemu::accel::probe(binary, &cache, probe_again).await;
+            found.push(checks::accelerator(&probed, settings.accelerator));
+        }
+
+        let status = self.status().await;
+        found.push(checks::instance(&status));
+        let known = status.as_ref().ok();
+        let snapshot_bytes = known
+            .and_then(|status| status.snapshot.as_ref())
+            .map(|snapshot| snapshot.bytes_on_disk);
+        let free = free_bytes(&settings.home);
+        found.push(checks::disk(
+            &settings.home,
+            &free,
+            settings.ram_mib,
+            snapshot_bytes,
+        ));
+
+        let image = self.image_path().and_then(|path| open_image(&path));
+        found.push(checks::image(&image, settings));
+        if image.is_ok() {
+            let ours = known.is_some_and(has_machine);
+            found.push(checks::ports(&self.taken_ports(), ours));
+        }
+        found.push(checks::secrets(&self.examine_secret_places().await));
+        if let Ok(Some(place)) = self.secret_place()
+            && known.is_some_and(has_machine)
+        {
+            found.extend(checks::secrets_in_force(&place));
+        }
+        if let (Ok(_), Ok(_), Some(status)) = (&binary, &image, known) {
+            let mismatches = self.snapshot_mismatches().await;
+            found.push(checks::snapshot(status, &mismatches));
+        }
+        found
+    }
+}
+
+/// Whether the ports may well be taken by the emulator itself.
+const fn has_machine(status: &Status) -> bool {
+    match status.state {
+        State::Running | State::Starting | State::Paused | State::Stopping | State::Interrupted => {
+            true
+        }
+        State::Stopped | State::Capturing | State::Died => false,
+    }
+}
+
+fn open_image(path: &Path) -> Result<images::Image, Error> {
+    if !path.exists() {
+        return Err(Error::NoImage {
+            path: path.to_owned(),
+        });
+    }
+    Ok(images::Image::open(path)?)
+}
+
+/// The bytes that this user may still write where `folder` is, or will be.
+pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
+    let there = folder
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(folder);
+    let system = rustix::fs::statvfs(there)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_space_is_found_for_a_folder_that_is_not_there_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(free_bytes(&dir.path().join("not/yet")).unwrap() > 0);
+    }
+}

@@ -1,0 +1,77 @@
+//! Questions about an instance that change nothing and need no lock: what
+//! `doctor` and the settings page ask.
+
+use std::path::PathBuf;
+
+use images::Image;
+use images::manifest::{Service, published_services};
+
+use crate::error::Error;
+use crate::instance::Emulator;
+use crate::machine::fingerprint::Mismatch;
+use crate::machine::ports::{self, Taken};
+use crate::machine::readiness::Endpoint;
+use crate::machine::run_record::RunRecord;
+use crate::state::snapshot::{Found, Snapshot};
+use record;
+
+impl Emulator {
+    /// The image that the next start would use: the one named, else the one
+    /// used last, else the default.
+    pub fn image_path(&self) -> Result<PathBuf, Error> {
+        Ok(self.image_to_use(&self.remembered()?))
+    }
+
+    /// The services of the chosen image, or the contract's if there is no image
+    /// that can be read.
+    pub fn services(&self) -> Result<Vec<Service>, Error> {
+        let prefix = self.settings.port_prefix;
+        Ok(match Image::open(&self.image_path()?) {
+            Ok(image) => image.services(prefix),
+            Err(_) => published_services(prefix),
+        })
+    }
+
+    /// The services' addresses, and the ports that somebody has. Ports that a
+    /// running emulator has itself are among them.
+    pub fn taken_ports(&self) -> Result<(Vec<Endpoint>, Vec<Taken>), Error> {
+        let remembered = self.remembered()?;
+        let image = Image::open(&self.image_to_use(&remembered))?;
+        let (endpoints, _) = self.endpoints(&image, remembered.port_offset)?;
+        let taken = ports::taken(&endpoints);
+        Ok((endpoints, taken))
+    }
+
+    /// Whether a machine runs that a start by the present settings would not have made: with other memory,
+    /// processors or ports, or with placeholder secrets where they are to be rotated, or the other way round.
+    pub fn runs_by_other_settings(&self) -> Result<bool, Error> {
+        let Some(record) = record::read_optional::<RunRecord>(&self.paths.run_record())? else {
+            return Ok(false);
+        };
+        let Some(vm) = record.running() else {
+            return Ok(false);
+        };
+        let ports = self.port_settings()?;
+        let moved = vm.endpoints.iter().any(|endpoint| {
+            let setting = ports.iter().find(|setting| setting.service == endpoint.id);
+            setting.is_some_and(|setting| setting.port != endpoint.port)
+        });
+        let made = &vm.fingerprint;
+        Ok(moved
+            || made.ram_mib != self.settings.ram_mib
+            || made.vcpus != self.settings.vcpus
+            || vm.rotated == self.settings.no_rotation)
+    }
+
+    /// What keeps the current snapshot from being resumed here; `None` if
+    /// there is none.
+    pub async fn snapshot_mismatches(&self) -> Result<Option<Vec<Mismatch>>, Error> {
+        let snapshot = match Snapshot::current(&self.paths) {
+            Found::None => return Ok(None),
+            Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+            Found::Whole(snapshot) => snapshot,
+        };
+        let prepared = self.prepare().await?;
+        Ok(Some(snapshot.mismatches(&prepared.fingerprint)))
+    }
+}

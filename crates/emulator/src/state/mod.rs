@@ -1,0 +1,7 @@
+//! Saved state of an instance: snapshots and sessions, what makes them safe to load, and what is
+//! kept of them.
+
+pub mod retention;
+pub(crate) mod session;
+pub(crate) mod snapshot;
+pub(crate) mod sparse;

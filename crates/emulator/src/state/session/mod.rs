@@ -1,0 +1,151 @@
+//! Sessions: what the user did since the last clean start.
+//!
+//! ```text
+//! session/disk.qcow2    overlay on a snapshot's disk, or on the image
+//! session/session.json  what it lies on; written before QEMU opens the disk
+//! session/ram.mapped    memory and devices at the last stop
+//! session/saved.json    written last at a stop, removed before the guest runs again
+//! ```
+//!
+//! The disk alone is always worth booting: the guest is synced before a save,
+//! and a database survives a power cut. Memory is only ever loaded onto the
+//! very disk it was saved with, so `saved.json` is gone, durably, before the
+//! guest executes its first instruction and may change that disk.
+
+mod base;
+
+use images::FileStamp;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::base::{Base, backing};
+
+use crate::config::paths::SessionPaths;
+use crate::instance::policy::SessionOnDisk;
+use crate::machine::fingerprint::{Content, Fingerprint};
+use crate::state::snapshot::{KnownDamage, Sealed};
+use record::{self, Durability, Record, RecordError};
+
+/// `session.json`: what the session's disk lies on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionRecord {
+    /// The snapshot under the disk; `None` if it lies on the image itself.
+    pub snapshot: Option<String>,
+    /// The image at the bottom.
+    pub image: Content,
+    /// Where the image was.
+    pub image_path: std::path::PathBuf,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: u64,
+}
+
+impl Record for SessionRecord {
+    const FORMAT: &'static str = "stack-emulator-session";
+    const VERSION: u32 = 1;
+}
+
+/// `saved.json`: that the session's memory can be loaded, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SavedRecord {
+    pub fingerprint: Fingerprint,
+    pub ram: Sealed,
+    /// The disk at the same moment. Only its stamp: its content is the
+    /// guest's business, and any write changes the stamp.
+    pub disk: FileStamp,
+    /// The boot of the host in which it was saved: the memory file is not
+    /// synced, so after another boot it is read in full before it is trusted.
+    pub boot_id: String,
+    /// Milliseconds since the Unix epoch.
+    pub saved_at_ms: u64,
+}
+
+impl Record for SavedRecord {
+    const FORMAT: &'static str = "stack-emulator-saved-session";
+    const VERSION: u32 = 1;
+}
+
+/// Looks at what lies in the session folder beside a disk on `base`, for
+/// [`crate::instance::policy::plan_start`].
+pub(crate) fn look(
+    paths: &SessionPaths,
+    base: Option<&Base>,
+    now: &Fingerprint,
+    boot_id: &str,
+) -> SessionOnDisk {
+    let Some(base) = base else {
+        return SessionOnDisk::None;
+    };
+    let saved: SavedRecord = match record::read_optional(&paths.saved()) {
+        Ok(None) => return SessionOnDisk::Disk,
+        Ok(Some(saved)) => saved,
+        Err(error) => {
+            return SessionOnDisk::SavedDamaged {
+                damage: error.to_string(),
+            };
+        }
+    };
+    if let Some(doubt) = &base.doubt {
+        let damage = format!("what its disk lies on is not known for sure ({doubt})");
+        return SessionOnDisk::SavedDamaged { damage };
+    }
+    let disk_unchanged = FileStamp::of(&paths.disk()).is_ok_and(|stamp| stamp == saved.disk);
+    if !disk_unchanged {
+        let damage = "its disk was changed after the save".to_owned();
+        return SessionOnDisk::SavedDamaged { damage };
+    }
+    if let Some(damage) = KnownDamage::at(&paths.known_damage()) {
+        return SessionOnDisk::SavedDamaged { damage };
+    }
+    let full = saved.boot_id != boot_id;
+    match saved.ram.damage(&paths.ram(), full) {
+        Some(damage) => SessionOnDisk::SavedDamaged { damage },
+        None => SessionOnDisk::Saved {
+            mismatches: saved.fingerprint.mismatches(now),
+        },
+    }
+}
+
+/// What is left of a session whose disk is gone, in words; `None` if nothing is.
+pub(crate) fn lost_disk(paths: &SessionPaths) -> Option<String> {
+    let left = [paths.saved(), paths.ram()]
+        .into_iter()
+        .find(|path| path.try_exists().unwrap_or(true))?;
+    Some(format!(
+        "a session was kept, but its disk {} is gone; {} is of no use without it",
+        paths.disk().display(),
+        left.file_name().unwrap_or_default().to_string_lossy(),
+    ))
+}
+
+/// Takes back that the memory can be loaded. Durable when it returns.
+pub(crate) fn consume(paths: &SessionPaths) -> Result<(), RecordError> {
+    let remove = || -> std::io::Result<()> {
+        record::remove_file(&paths.saved())?;
+        record::sync_folder(paths.root())
+    };
+    remove().map_err(|source| RecordError::Write {
+        path: paths.saved(),
+        source,
+    })
+}
+
+/// Removes the memory file, which is of no use without `saved.json`.
+pub(crate) fn drop_memory(paths: &SessionPaths) -> Result<(), RecordError> {
+    record::remove_file(&paths.ram()).map_err(|source| RecordError::Write {
+        path: paths.ram(),
+        source,
+    })
+}
+
+/// Writes `session.json` for a new disk.
+pub(crate) fn begin(paths: &SessionPaths, record: &SessionRecord) -> Result<(), RecordError> {
+    record::write(&paths.record(), record, Durability::PowerCut)
+}
+
+/// Removes the session.
+///
+/// The memory's record goes first: a session whose removal is cut short must
+/// not look loadable.
+pub(crate) fn remove(paths: &SessionPaths) -> std::io::Result<()> {
+    record::remove_file(&paths.saved())?;
+    record::remove_folder(paths.root())
+}

@@ -1,0 +1,121 @@
+//! Where the four values of an instance are kept on the host.
+//!
+//! | place | when | how long |
+//! |---|---|---|
+//! | the keychain: Secret Service, Keychain, Credential Manager | wherever there is one that answers | until the session is dropped |
+//! | the kernel's keyring | no keychain here (headless, CI), or one that is locked or dying | as long as the VM can live |
+//! | a file of mode 0600 in a memory-backed folder | the kernel refuses keyrings, as in some containers | until the host is shut down |
+//!
+//! On Linux there is no fourth place: where nothing is in memory, the start fails.
+//! Other systems have no file system that is in memory for sure; their file is
+//! readable by the user alone, and no more is said of it.
+//!
+//! The places themselves are those of the crate [`secrets`]. A keychain is
+//! another program, which may ask its user for a password, hang or die. So every
+//! store lives in a thread of its own ([`worker`]), each question has a time
+//! limit, and [`places`] goes on with the next place when one fails: a start never
+//! waits for a keychain for longer than that limit.
+//!
+//! Order matters. New values are put under [`Slot::Pending`](secrets::Slot) before
+//! the guest holds them, and become `Slot::Current` once they are proved; a crash
+//! in between leaves both sets, and one of them is the guest's.
+
+mod github_token;
+pub(crate) mod places;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrets::{Owner, StoreError, StoreKind};
+
+use crate::config::paths::InstanceName;
+
+pub use github_token::{forget_github_token, github_token, save_github_token};
+
+/// The values can be neither kept nor found. No message and no source holds one.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// A place refused or failed.
+    #[error(transparent)]
+    Place(#[from] StoreError),
+    /// It did not answer in time.
+    #[error("{} did not answer within {} s when asked to {action} the secrets", kind.describe(), limit.as_secs())]
+    NoAnswer {
+        /// Which place.
+        kind: StoreKind,
+        /// What was asked of it.
+        action: &'static str,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// Whatever is written there may be read from a disk later.
+    #[error("the folder {} is not in memory, and secrets are not written to disks", path.display())]
+    OnDisk {
+        /// The runtime folder.
+        path: PathBuf,
+    },
+    /// The record of the place cannot be used.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
+    /// The record of the place cannot be removed.
+    #[error("cannot remove {}", path.display())]
+    Forget {
+        /// The record.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no safe folder for a file.
+    #[error(transparent)]
+    Folder(#[from] crate::config::paths::FolderError),
+    /// The system gives no thread.
+    #[error("cannot start a thread for {}", kind.describe())]
+    Thread {
+        /// Which place.
+        kind: StoreKind,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl VaultError {
+    /// What to do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Place(StoreError::Locked { .. }) | Self::NoAnswer { .. } => Some(
+                "Unlock your keychain, or end the program that provides it, and try again; \
+                 `stack-emulator doctor` tells whether it answers.",
+            ),
+            Self::Place(StoreError::NotASecret { .. }) => {
+                Some("`stack-emulator secrets rotate` makes new values, or `stop` and `start` do.")
+            }
+            Self::Place(StoreError::Absent { .. }) => {
+                Some("Start the emulator again: new values go where there is a place for them now.")
+            }
+            Self::OnDisk { .. } => Some(
+                "Unlock your keychain, or have XDG_RUNTIME_DIR name a folder in memory (tmpfs).",
+            ),
+            Self::Place(StoreError::Entry { .. } | StoreError::File { .. })
+            | Self::Record(_)
+            | Self::Forget { .. }
+            | Self::Folder(_)
+            | Self::Thread { .. } => None,
+        }
+    }
+
+    /// Whether there is no such place at all.
+    pub(crate) const fn is_absent(&self) -> bool {
+        matches!(self, Self::Place(StoreError::Absent { .. }))
+    }
+}
+
+/// The owner of an instance's values.
+fn owner(home: &Path, instance: &InstanceName) -> Owner {
+    Owner {
+        instance: instance.to_string(),
+        home: images::Sha256Digest::of(home.as_os_str().as_encoded_bytes()).short(),
+    }
+}
