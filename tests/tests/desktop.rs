@@ -113,14 +113,13 @@ fn the_tray_and_the_page_follow_the_command_line() {
     world.run(["settings", "set", "no-rotation", "true"]).ok();
     app.page.go("Settings");
     app.page
-        .wait_for_text("Off: everybody knows the keys in force.", SOON);
+        .wait_for_text("Off: the secrets in use are public.", SOON);
     desktop.tray().click("Start");
     offers(desktop.tray(), "Stop", A_WHILE);
     assert_eq!(try_client_key(PLACEHOLDER_PCK), 200);
     world.discard();
     world.run(["settings", "unset", "no-rotation"]).ok();
-    app.page
-        .wait_for_text("Replaces the keys baked into the image", SOON);
+    app.page.wait_for_text("Rotates the image’s secrets", SOON);
     desktop.tray().click("Start");
     offers(desktop.tray(), "Stop", A_WHILE);
     assert_eq!(try_client_key(PLACEHOLDER_PCK), 401);
@@ -264,7 +263,7 @@ fn quitting_asks_what_becomes_of_a_running_emulator() {
     let desktop = Desktop::start(&mut world);
     world.start();
     for (answer, after) in [
-        ("Leave it running", "running"),
+        ("Quit and leave it running", "running"),
         ("Stop it and quit", "stopped"),
     ] {
         desktop.tray().forget();
@@ -312,7 +311,7 @@ fn without_a_tray_the_window_opens_and_says_so() {
     let desktop = Desktop::without_tray(&mut world);
     let app = desktop.launch(&world);
     app.page
-        .wait_for_text("This desktop shows no tray icons", SOON);
+        .wait_for_text("This desktop does not show tray icons", SOON);
     app.page.shoot("without-tray");
     drop(app);
     // Settings that cannot be read are no reason not to open; the page says what is wrong with them.

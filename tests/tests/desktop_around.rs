@@ -205,7 +205,7 @@ fn a_config_file_is_chosen_in_the_desktop_s_own_dialog() {
     dialog.wait_for_the_end(SOON);
     app.page.wait_for_text("Variables of my-app", SOON);
     app.page
-        .wait_for_text("The emulator hands these out while it runs.", SOON);
+        .wait_for_text("Start the emulator to get this project’s variables.", SOON);
     let known = fs::read_to_string(known).unwrap();
     assert!(known.contains(file.to_str().unwrap()), "{known}");
 }

@@ -84,7 +84,7 @@ fn the_wizard_leads_from_an_empty_home_to_a_running_emulator() {
     app.page.wait_for_heading("Paused", SOON);
     server.set_faults(vec![]);
     app.page.click("Continue");
-    app.page.wait_for_heading("The emulator runs", LONG);
+    app.page.wait_for_heading("The emulator is running", LONG);
     app.page.shoot("welcome-ready");
 
     let status = world.run(["status", "--json"]).ok().json();
@@ -132,7 +132,7 @@ fn killed_in_a_pull_a_capture_and_a_start_the_next_launch_carries_on() {
     server.set_faults(vec![]);
     server.forget_requests();
     pass_the_checks(&app);
-    app.page.wait_for_text("ended early", SOON);
+    app.page.wait_for_text("stopped at", SOON);
     app.page.shoot("welcome-continue");
     app.page.click("Continue");
     // What a capture leaves while it is at work, and nobody else.
@@ -155,7 +155,7 @@ fn killed_in_a_pull_a_capture_and_a_start_the_next_launch_carries_on() {
     // The image is here; the wizard goes on with what is left.
     pass_the_checks(&app);
     app.page.click("Continue");
-    app.page.wait_for_heading("The emulator runs", LONG);
+    app.page.wait_for_heading("The emulator is running", LONG);
     assert!(downloads(&server).is_empty(), "it is not fetched again");
     assert_eq!(world.qemu_processes().len(), 1);
     app.page.click("Done");

@@ -1,5 +1,5 @@
-// Answers the page in place of Rust, at the same place where Rust would: the calls that the generated
-// bindings make. A test reads `window.mock.calls` and sends updates and events as it likes.
+// Answers the calls of the generated bindings in place of Rust. A test reads `window.mock.calls` and sends
+// updates and events.
 import { emit } from "@tauri-apps/api/event";
 import { mockIPC } from "@tauri-apps/api/mocks";
 
@@ -12,15 +12,15 @@ type Arguments = Record<string, unknown>;
 type Handler = (args: Arguments) => unknown;
 type Sink<T> = { onmessage: (message: T) => void };
 
-/** What the page finds. */
+/** A state of the app. */
 export type Scenario = {
-  /** Parts of the state; a part that is missing is never sent, as while Rust is still looking. */
+  /** Parts of the state; a missing part is never sent, as while Rust is still reading it. */
   state: { [Kind in Update["kind"]]?: Omit<Extract<Update, { kind: Kind }>, "kind"> };
-  /** Answers that differ from the usual ones. */
+  /** Answers that differ from the defaults. */
   answers?: Record<string, Handler>;
 };
 
-/** What tests hold on to. */
+/** The interface for tests. */
 export type Mock = {
   calls: { command: string; args: Arguments }[];
   send: (update: Update) => void;
@@ -33,7 +33,7 @@ declare global {
   }
 }
 
-/** Never answers: what a page shows while it waits. */
+/** Never answers, so that a page keeps waiting. */
 export const forever: Handler = () => new Promise(() => undefined);
 
 /** Refuses. */

@@ -145,9 +145,9 @@ export const release = (index: number, more: Partial<Release> = {}): Release => 
   };
 };
 export const releases: Release[] = [
-  release(0, { tag: "emulator-dev-latest", name: "Newest of dev", rolling: true, latest: true }),
+  release(0, { tag: "emulator-dev-latest", name: "Latest of dev", rolling: true, latest: true }),
   ...[0, 1, 2, 3, 4, 5, 6].map((index) => release(index)),
-  release(9, { tag: "emulator-main-latest", name: "Newest of main", rolling: true, prerelease: false }),
+  release(9, { tag: "emulator-main-latest", name: "Latest of main", rolling: true, prerelease: false }),
 ];
 
 export const images: InstalledImage[] = [
@@ -276,7 +276,7 @@ export const checks: Check[] = [
     detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64",
     remedy: null,
   },
-  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "kvm works (0.04 s)", remedy: null },
+  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "KVM works", remedy: null },
   { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
   { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB for ~/.stack/emulator", remedy: null },
   { id: "ports", title: "Ports", verdict: "ok", detail: "26700, 26701, 26702, 26703 free", remedy: null },
@@ -285,8 +285,8 @@ export const checks: Check[] = [
 
 export const portTaken: Failure = {
   code: "port_taken",
-  message: "port 26700 of dashboard is taken by node (pid 4242)",
-  hint: "End the process that has it, or set another port by the EMULATOR_…_PORT variable of dashboard.",
+  message: "port 26700 (dashboard) is in use by node (pid 4242)",
+  hint: "Stop that process, or use another port: `stack-emulator settings set port.dashboard PORT`.",
 };
 
 export const activity = (more: Partial<Activity>): Activity => ({

@@ -28,7 +28,7 @@ const firstRun: Scenario["state"] = {
 const offline = refuse({
   code: "network",
   message: "cannot reach api.github.com: the name could not be resolved",
-  hint: "Check the connection; behind a proxy, set HTTPS_PROXY.",
+  hint: "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then try again.",
 });
 
 /** Every scenario by its name. */
@@ -103,7 +103,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         snapshotDamage: "ram.raw is 12 bytes short",
         secretStore: {
           kind: "runtime_file",
-          warning: "No keychain answers here, so the secrets are in a file that is gone after a restart.",
+          warning: "No keychain is available. Until the next start, the secrets are in a file in memory.",
         },
         services: data.services.map((service) =>
           service.id === "inbucket" ? { ...service, health: "failing" as const, answerMs: null } : service,
@@ -129,6 +129,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   cancelling: of({
     status: { status: { ...data.stopped, state: "starting" } },
     activity: { activity: data.activity({ outcome: { kind: "cancelling" } }) },
+  }),
+  waiting: of({
+    status: { status: { ...data.stopped, busy: { pid: 31_337, command: "capture" } } },
+    activity: {
+      activity: data.activity({
+        beganAtMs: data.NOW - 12_000,
+        phases: [{ stage: "start", phase: "lock", ms: null, bytes: null }],
+        notices: [{ warning: false, text: "Waiting up to 6 min for `capture` (pid 31337)." }],
+      }),
+    },
   }),
   "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
   died: of({ status: { status: { ...data.stopped, state: "died" } } }),
@@ -217,7 +227,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     {
       quit: refuse({
         code: "stop",
-        message: "QEMU (process 31337) does not end: it is still there 10 s after it was killed",
+        message: "QEMU (process 31337) is still running 10 s after it was killed",
         hint: null,
       }),
     },
@@ -297,7 +307,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           verdict: "warning",
           detail: "3.10 GB for ~/.stack/emulator",
           remedy:
-            "A snapshot and a saved session can take up to 8.59 GB more: make room, or lower EMULATOR_RAM.",
+            "A snapshot and a saved session need up to 8.59 GB more. Free disk space, or lower EMULATOR_RAM.",
         },
         { id: "secrets", title: "Secrets", verdict: "ok", detail: "kept in the keychain", remedy: null },
       ],

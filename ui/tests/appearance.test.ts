@@ -30,7 +30,7 @@ describe.each(SCENES)("$page in $scenario $name $width", (scene) => {
     expect(await window.overflow()).toEqual([]);
     expect(await window.violations()).toEqual([]);
 
-    // The other theme has the same document in other colours.
+    // The other theme has the same document in other colors.
     await window.theme("dark");
     await page.screenshot({ path: picture("dark") });
     expect(await window.violations(["color-contrast"])).toEqual([]);

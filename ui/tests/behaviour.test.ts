@@ -39,7 +39,7 @@ describe("the status page", () => {
     await send(page, { kind: "status", status: { ...stopped, state: "starting" } });
     await send(page, { kind: "activity", activity: activity({ phases: [...phases] }) });
     await page.getByRole("heading", { name: "Starting" }).waitFor();
-    expect(await page.getByRole("status").first().textContent()).toContain("Waking the guest");
+    expect(await page.getByRole("status").first().textContent()).toContain("Waking the virtual machine");
     await button(page, "Cancel").click();
     expect(await calls(page, "cancel")).toEqual([{ activity: 7 }]);
 
@@ -52,7 +52,7 @@ describe("the status page", () => {
     const page = await open("status", "stopped");
     const place = async () => {
       const boxes = await Promise.all(
-        ["Services", "Machine", "Credentials"].map((name) =>
+        ["Services", "Virtual machine", "Credentials"].map((name) =>
           page.getByRole("region", { name, exact: true }).boundingBox(),
         ),
       );
@@ -82,18 +82,30 @@ describe("the status page", () => {
     const page = await open("status", "stopped");
     const busy = { pid: 31_337, command: "start" };
     await send(page, { kind: "status", status: { ...stopped, state: "starting", busy } });
-    await page.getByText("By stack-emulator start in process 31337").waitFor();
+    await page.getByText("stack-emulator start is running (process 31337)").waitFor();
     expect(await button(page, "Start").isDisabled()).toBe(true);
   });
 
-  it("asks before it drops a session, and does not where the answer is no", async () => {
+  it("continues a paused emulator, whose services it calls paused", async () => {
+    const page = await open("status", "paused");
+    await page.getByRole("heading", { name: "Paused: disk not writable" }).waitFor();
+    expect(await page.getByText("paused", { exact: true }).count()).toBe(4);
+    expect(await button(page, "Copy credentials").isDisabled()).toBe(true);
+    await page.getByText("Continue the emulator first.").waitFor();
+    await button(page, "Continue").click();
+    expect(await calls(page, "start")).toHaveLength(1);
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+  });
+
+  it("asks before it discards a session, and does nothing if the answer is no", async () => {
     const page = await open("status", "stopped");
-    await button(page, "Start clean…").click();
+    await button(page, "Reset…").click();
+    await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await calls(page, "reset")).toHaveLength(0);
-    await button(page, "Start clean…").click();
-    await button(page, "Drop the session").click();
+    await button(page, "Reset…").click();
+    await button(page, "Discard session").click();
     await expect.poll(() => calls(page, "reset")).toHaveLength(1);
   });
 });
@@ -159,7 +171,7 @@ describe("images", () => {
     await field.fill("https://github.com/stack-auth/stack-auth/pull/1234/files");
     await field.press("Enter");
     await page.getByText("Faster sign-in").waitFor();
-    await button(page, "Get").click();
+    await button(page, "Install").click();
     const source = { kind: "pull_request", number: 1234 };
     await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
   });
@@ -188,8 +200,8 @@ describe("images", () => {
 
   it("goes on with a set-up as one, and says what there is left of it", async () => {
     const page = await open("images", "welcome-interrupted");
-    await page.getByText("Setting up with emulator-dev-latest was not finished.").waitFor();
-    await button(page, "Continue the set-up").click();
+    await page.getByText("Setup with emulator-dev-latest is not finished.").waitFor();
+    await button(page, "Continue the setup").click();
     const source = { kind: "rolling", branch: "dev" };
     await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
     expect(await calls(page, "pull")).toHaveLength(0);
@@ -197,12 +209,12 @@ describe("images", () => {
 
   it("uses a release that is installed, and asks for updates of the image that is in use", async () => {
     const page = await open("images", "release-installed");
-    await page.getByText("A newer image was released").waitFor();
+    await page.getByText("A newer image is available").waitFor();
     expect(await calls(page, "check_for_update")).toHaveLength(1);
     const used = images.map((image, index) => ({ ...image, inUse: index === 1 }));
     await send(page, { kind: "images", images: { ...installed, images: used } });
     await expect.poll(async () => (await calls(page, "check_for_update")).length).toBe(2);
-    await page.getByRole("button", { name: /^Use emulator-dev-/ }).click();
+    await page.getByRole("button", { name: /^Select emulator-dev-/ }).click();
     await expect.poll(() => calls(page, "use_image")).toHaveLength(1);
     expect(await calls(page, "pull")).toHaveLength(0);
   });
@@ -252,7 +264,7 @@ describe("settings", () => {
     await page.getByText("In use by node (pid 4242).").waitFor();
     expect(await button(page, "Save ports").isDisabled()).toBe(true);
     await dashboard.fill("26701");
-    await page.getByText("Another service has it.").first().waitFor();
+    await page.getByText("In use by another service.").first().waitFor();
     await dashboard.fill("30000");
     await button(page, "Save ports").click();
     await expect.poll(async () => (await calls(page, "change_settings")).length).toBe(1);
@@ -277,7 +289,7 @@ describe("settings", () => {
     const page = await open("settings");
     await page.getByLabel("GitHub token").fill("ghp_typed");
     await button(page, "Save in the keychain").click();
-    await button(page, "Forget the token").waitFor();
+    await button(page, "Remove the token").waitFor();
     expect(await page.content()).not.toContain("ghp_typed");
   });
 });
@@ -287,7 +299,7 @@ describe("the wizard", () => {
     const page = await open("status", "welcome");
     await page.getByRole("heading", { name: "Welcome to Stack Emulator" }).waitFor();
     await button(page, "Continue").click();
-    await button(page, "Set up Newest of dev").click();
+    await button(page, "Set up Latest of dev").click();
     const source = { kind: "rolling", branch: null };
     await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
 
@@ -297,7 +309,7 @@ describe("the wizard", () => {
     await send(page, { kind: "status", status: running });
     await send(page, { kind: "activity", activity: { ...work, outcome: { kind: "finished" } } });
     await button(page, "Choose and copy credentials…").click();
-    await page.getByText("are on the clipboard for 60 seconds").waitFor();
+    await page.getByText("is cleared in 60 seconds").waitFor();
     await button(page, "Done").click();
     await page.getByRole("heading", { name: "Running" }).waitFor();
     expect(await calls(page, "finish_first_run")).toHaveLength(1);
@@ -318,14 +330,14 @@ describe("the wizard", () => {
   it("goes on where a set-up was killed", async () => {
     const page = await open("welcome", "welcome-unfinished");
     await button(page, "Continue").click();
-    await page.getByText("ended early, at 611 MB of 1.18 GB").waitFor();
+    await page.getByText("stopped at 611 MB of 1.18 GB").waitFor();
     await button(page, "Continue").click();
     await expect.poll(() => calls(page, "set_up")).toEqual([{ source: { kind: "rolling", branch: null } }]);
   });
 
   it("does not go on while something is in the way", async () => {
     const page = await open("welcome", "unfit");
-    await page.getByText("One thing is in the way.").waitFor();
+    await page.getByText("1 check failed.").waitFor();
     expect(await button(page, "Continue").isDisabled()).toBe(true);
     await button(page, "Check again").click();
     await expect.poll(() => calls(page, "examine")).toEqual([{ probeAgain: false }, { probeAgain: true }]);
@@ -350,6 +362,7 @@ describe("the window", () => {
   it("asks what to do with a running emulator before it quits", async () => {
     const page = await open("status");
     await send(page, { kind: "quit", asked: true });
+    await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await calls(page, "stay")).toHaveLength(1);
@@ -357,9 +370,9 @@ describe("the window", () => {
     const pull = activity({ task: "pull", stages: ["pull"], phases: downloading(592_000_000) });
     await send(page, { kind: "activity", activity: pull });
     await send(page, { kind: "quit", asked: true });
-    await page.getByText("Getting the image is still under way").waitFor();
+    await page.getByText("Installing the image is not finished.").waitFor();
     expect(await button(page, "Stop it and quit").isVisible()).toBe(true);
-    await button(page, "Leave it running").click();
+    await button(page, "Quit and leave it running").click();
     await expect.poll(() => calls(page, "quit")).toEqual([{ choice: "leave_running" }]);
   });
 
@@ -373,7 +386,7 @@ describe("the window", () => {
       .poll(() => calls(page, "quit"))
       .toEqual([{ choice: "stop_emulator" }, { choice: "stop_emulator" }]);
     await dialog.getByText("The emulator could not be stopped").waitFor();
-    expect(await button(page, "Leave it running").isEnabled()).toBe(true);
+    expect(await button(page, "Quit and leave it running").isEnabled()).toBe(true);
   });
 
   it("tells of a failure on a page that does not show how things ended, once", async () => {

@@ -40,6 +40,7 @@ export const SCENES: readonly Scene[] = [
     "interrupted",
     "stopping",
     "cancelling",
+    "waiting",
     "no-tray",
     "busy",
     "long",
@@ -47,7 +48,7 @@ export const SCENES: readonly Scene[] = [
   ]),
   ...all("status", ["running", "start-failed", "long", "loading"], NARROW),
   ...all("status", ["running"], WIDE),
-  { page: "status", scenario: "stopped", name: "question", prepare: click("Start clean…") },
+  { page: "status", scenario: "stopped", name: "question", prepare: click("Reset…") },
   {
     page: "status",
     scenario: "running",
@@ -79,16 +80,24 @@ export const SCENES: readonly Scene[] = [
     ...TALL,
     name: "run",
     prepare: async (page) => {
-      await choose("CI run")(page);
+      await choose("Workflow run")(page);
       await page.getByLabel("Workflow run", { exact: true }).last().fill("19283746501");
       await click("Find the build")(page);
       await page.getByRole("alert").waitFor();
     },
   },
   { page: "images", scenario: "running", name: "remove", prepare: click("Remove PR 1234") },
+  { page: "images", scenario: "running", name: "prune", prepare: click("Remove unused…") },
 
   ...all("credentials", ["running", "stopped", "loading", "no-project", "credentials-failed", "long"], TALL),
   ...all("credentials", ["running", "long", "no-project"], NARROW),
+  {
+    page: "credentials",
+    scenario: "running",
+    name: "removed",
+    prepare: click("Remove shop from the list"),
+  },
+  { page: "credentials", scenario: "running", name: "rotate", prepare: click("Rotate…") },
   {
     page: "credentials",
     scenario: "running",

@@ -1,11 +1,10 @@
-// The page's one way to the engine: calls a generated command and gives its value, or throws the
-// failure that Rust sent.
+// The page's calls to the engine: returns the value of a generated command, or throws the failure that Rust sent.
 import type { Failure } from "../bindings";
 
-/** What a generated command gives. */
+/** The result of a generated command. */
 export type Answer<T> = { status: "ok"; data: T } | { status: "error"; error: Failure };
 
-/** A failure of the engine as something that can be thrown. */
+/** A failure of the engine as an error. */
 export class Refused extends Error {
   readonly failure: Failure;
 
@@ -16,14 +15,14 @@ export class Refused extends Error {
   }
 }
 
-/** The value of a command; throws [`Refused`] where the engine failed. */
+/** The value of a command; throws [`Refused`] if the engine failed. */
 export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {
   const said = await answer;
   if (said.status === "error") throw new Refused(said.error);
   return said.data;
 }
 
-/** What was caught, as a failure to show. Anything but `Refused` is a fault of this app. */
+/** A caught error as a failure to show. Anything but `Refused` is a fault of this app. */
 export function asFailure(caught: unknown): Failure {
   if (caught instanceof Refused) return caught.failure;
   const message = caught instanceof Error ? caught.message : String(caught);

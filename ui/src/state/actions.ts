@@ -1,5 +1,5 @@
-// What buttons do. Long operations show their outcome as an activity, so their own rejection is not
-// shown a second time; small ones say in a toast what went wrong.
+// What buttons do. A long operation shows its outcome as an activity, so its rejection is not shown a second
+// time; a short action reports its failure in a toast.
 import { commands } from "../bindings";
 import type { Activity, ImageSource } from "../bindings";
 import { ask, asFailure } from "../bridge";
@@ -10,8 +10,8 @@ import { questions } from "./questions.svelte";
 import { route } from "./route.svelte";
 import { sayCopied, toasts } from "./toasts.svelte";
 
-/** Runs a small action; a failure is told in passing. Whether it worked. */
-export async function small(work: () => Promise<unknown>): Promise<boolean> {
+/** Runs a short action; a failure is shown in a toast. Returns whether it worked. */
+export async function attempt(work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();
     return true;
@@ -22,10 +22,10 @@ export async function small(work: () => Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * Runs a long operation. Once it has begun, its activity tells how it ended, to a page that was reloaded as
- * well; told here is only that it could not begin, or that the bridge itself is broken.
+ * Runs a long operation. Once it has begun, its activity says how it ended, even to a page that was reloaded.
+ * Shown here is only that it could not begin, or that the bridge itself is broken.
  */
-async function long(begin: () => Promise<Answer<null>>): Promise<void> {
+async function operate(begin: () => Promise<Answer<null>>): Promise<void> {
   try {
     await ask(begin());
   } catch (error) {
@@ -34,54 +34,54 @@ async function long(begin: () => Promise<Answer<null>>): Promise<void> {
   }
 }
 
-export const start = (): Promise<void> => long(() => commands.start());
-export const restart = (): Promise<void> => long(() => commands.restart());
-export const reset = (): Promise<void> => long(() => commands.reset());
-export const capture = (): Promise<void> => long(() => commands.capture());
-export const rotate = (): Promise<void> => long(() => commands.rotateSecrets());
-export const stop = (discardSession = false): Promise<void> => long(() => commands.stop(discardSession));
-export const setUp = (source: ImageSource): Promise<void> => long(() => commands.setUp(source));
-export const pull = (source: ImageSource): Promise<void> => long(() => commands.pull(source, true));
+export const start = (): Promise<void> => operate(() => commands.start());
+export const restart = (): Promise<void> => operate(() => commands.restart());
+export const reset = (): Promise<void> => operate(() => commands.reset());
+export const capture = (): Promise<void> => operate(() => commands.capture());
+export const rotate = (): Promise<void> => operate(() => commands.rotateSecrets());
+export const stop = (discardSession = false): Promise<void> => operate(() => commands.stop(discardSession));
+export const setUp = (source: ImageSource): Promise<void> => operate(() => commands.setUp(source));
+export const pull = (source: ImageSource): Promise<void> => operate(() => commands.pull(source, true));
 
-/** Cancels the activity under way. */
+/** Cancels the running activity. */
 export function cancel(): void {
   const activity = observed.activity;
-  if (activity) void small(() => ask(commands.cancel(activity.id)));
+  if (activity) void attempt(() => ask(commands.cancel(activity.id)));
 }
 
-/** Takes an activity that has ended off the page. */
+/** Removes an activity that has ended from the page. */
 export function dismiss(): void {
   const activity = observed.activity;
-  if (activity) void small(() => ask(commands.dismiss(activity.id)));
+  if (activity) void attempt(() => ask(commands.dismiss(activity.id)));
 }
 
-/** Puts text that is no secret on the clipboard. */
+/** Copies text that is not secret to the clipboard. */
 export function copyText(text: string, what: string): void {
-  void small(async () => {
+  void attempt(async () => {
     await ask(commands.copyText(text));
     sayCopied({ count: 1, clearsAfterSeconds: 0 }, what);
   });
 }
 
-/** Makes an installed image the one that the next start uses. */
+/** Selects an installed image for the next start. */
 export function useImage(digest: string, name: string): Promise<boolean> {
-  return small(async () => {
+  return attempt(async () => {
     await ask(commands.useImage(digest));
-    toasts.say(`The next start uses ${name}.`);
+    toasts.say(`Selected ${name} for the next start.`);
   });
 }
 
 /** Opens an address in the user's browser. */
 export function openLink(url: string): void {
-  void small(() => ask(commands.openLink(url)));
+  void attempt(() => ask(commands.openLink(url)));
 }
 
-/** Shows a file where it lies. */
+/** Shows a file in the file browser. */
 export function showInFolder(path: string): void {
-  void small(() => ask(commands.showInFolder(path)));
+  void attempt(() => ask(commands.showInFolder(path)));
 }
 
-/** Does again what an activity was to do, where that can be told from it. */
+/** Runs an activity's task again, as far as the activity says what it was. */
 function again({ task, source }: Activity): void {
   switch (task) {
     case "start":
@@ -107,8 +107,8 @@ function again({ task, source }: Activity): void {
   }
 }
 
-/** Does the one thing that a failure asks for. `retry` is what "Try again" means there. */
-export function heal(remedy: Remedy, retry: (() => void) | null): void {
+/** Does what a failure's button says. `retry`: what "Try again" does there. */
+export function applyRemedy(remedy: Remedy, retry: (() => void) | null): void {
   switch (remedy.kind) {
     case "retry":
       if (retry) retry();
@@ -126,23 +126,23 @@ export function heal(remedy: Remedy, retry: (() => void) | null): void {
   }
 }
 
-/** Drops the session once the user has agreed to lose it. */
+/** Discards the session after asking. */
 export async function resetAfterAsking(): Promise<void> {
-  const agreed = await questions.put({
-    title: "Drop the session?",
-    text: "Everything done in the emulator since its snapshot was taken is lost: users, projects, data. The next start is from the clean snapshot.",
-    yes: "Drop the session",
+  const agreed = await questions.ask({
+    title: "Reset the emulator?",
+    text: "This deletes all users, projects and data created since the snapshot was taken. The next start is from the clean snapshot. Credentials already in .env files stop working; write them again after the next start.",
+    yes: "Discard session",
     danger: true,
   });
   if (agreed) await reset();
 }
 
-/** Replaces the secrets once the user knows what stops working. */
+/** Rotates the secrets after saying what stops working. */
 export async function rotateAfterAsking(): Promise<void> {
-  const agreed = await questions.put({
-    title: "Replace the secrets?",
-    text: "The four keys of this emulator stop working at once. Apps that use project credentials keep theirs.",
-    yes: "Replace the secrets",
+  const agreed = await questions.ask({
+    title: "Rotate the secrets?",
+    text: "The four secrets of this emulator stop working at once; anything that uses them needs the new values. Project credentials are not affected.",
+    yes: "Rotate the secrets",
     danger: false,
   });
   if (agreed) await rotate();

@@ -1,5 +1,5 @@
-// The time, for words such as "26 minutes ago". Ticks only while something shows it and the window can be
-// seen, so that a hidden window costs nothing.
+// The time, for texts such as "26 minutes ago". Ticks only while something shows it and the window is visible,
+// so that a hidden window costs nothing.
 import { createSubscriber } from "svelte/reactivity";
 
 class Clock {
@@ -33,7 +33,7 @@ class Clock {
   }
 }
 
-/** For what is told in minutes. */
+/** For times shown in minutes. */
 export const slow = new Clock(15_000);
-/** For what is told in seconds. */
+/** For times shown in seconds. */
 export const quick = new Clock(1000);

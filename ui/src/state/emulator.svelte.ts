@@ -22,23 +22,23 @@ class Observed {
   images = $state.raw<InstalledImages | null>(null);
   projects = $state.raw<Project[] | null>(null);
   settings = $state.raw<Settings | null>(null);
-  /** Whether the user wants to quit, and is to be asked what becomes of what runs. */
+  /** Whether the quit dialog is shown. */
   quitting = $state.raw(false);
-  /** Why nothing is being sent. */
+  /** Why no updates arrive. */
   failure = $state.raw<Failure | null>(null);
 
-  /** Whether an activity of this app is under way. */
+  /** Whether an activity of this app is running. */
   get active(): boolean {
     const kind = this.activity?.outcome.kind;
     return kind === "running" || kind === "cancelling";
   }
 
-  /** Whether something is under way, here or in another process. */
+  /** Whether an operation is running, in this app or in another process. */
   get occupied(): boolean {
     return this.active || (this.status?.busy ?? null) !== null;
   }
 
-  /** Begins to observe; for as long as the page lives. */
+  /** Subscribes to updates, for the lifetime of the page. */
   observe(): void {
     const updates = new Channel<Update>();
     updates.onmessage = (update) => this.take(update);

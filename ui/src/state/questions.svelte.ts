@@ -1,11 +1,11 @@
-// Questions that stand before something that cannot be undone. One at a time.
+// Confirmations before actions that cannot be undone. One at a time.
 
-/** A question, as it is put. */
+/** A question. */
 export type Question = {
   title: string;
-  /** What will happen, and what is lost. */
+  /** What will happen, and what will be lost. */
   text: string;
-  /** The verb and the object. */
+  /** The button: a verb and its object. */
   yes: string;
   danger: boolean;
 };
@@ -14,15 +14,15 @@ class Questions {
   current = $state.raw<Question | null>(null);
   #answer: ((yes: boolean) => void) | null = null;
 
-  /** Puts a question; whether the user agreed. */
-  put(question: Question): Promise<boolean> {
-    // A new question takes the place of one that nobody answered.
+  /** Asks a question. Returns whether the user agreed. */
+  ask(question: Question): Promise<boolean> {
+    // A new question replaces one that was not answered.
     this.answer(false);
     this.current = question;
     return new Promise((resolve) => (this.#answer = resolve));
   }
 
-  /** Answers the question that is being put. */
+  /** Answers the pending question. */
   answer(yes: boolean): void {
     this.current = null;
     this.#answer?.(yes);
@@ -30,5 +30,5 @@ class Questions {
   }
 }
 
-/** The question being put. */
+/** The pending question. */
 export const questions = new Questions();

@@ -1,9 +1,9 @@
-// Something that is asked for once and again on demand: not there yet, there, or failed.
+// The answer of a command that is asked on demand: not there yet, there, or failed.
 import type { Failure } from "../bindings";
 import { asFailure, ask } from "../bridge";
 import type { Answer } from "../bridge";
 
-/** The answer of a command, as it stands. */
+/** The latest answer of a command. */
 export class Resource<T> {
   value = $state.raw<T | null>(null);
   failure = $state.raw<Failure | null>(null);
@@ -15,7 +15,7 @@ export class Resource<T> {
     this.#command = command;
   }
 
-  /** Asks. What is shown stays until the answer is there; an older answer that is late is dropped. */
+  /** Asks. The previous answer stays until the new one arrives; a late older answer is dropped. */
   async ask(): Promise<void> {
     this.#last += 1;
     const mine = this.#last;
@@ -33,7 +33,7 @@ export class Resource<T> {
     }
   }
 
-  /** Forgets the answer, and one that is under way. */
+  /** Drops the answer, and one that is still to come. */
   clear(): void {
     this.#last += 1;
     this.value = null;

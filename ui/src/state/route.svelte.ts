@@ -1,4 +1,4 @@
-// Which page is shown: the address's fragment, so that going back works and a reload stays where it was.
+// The page that is shown: the address's fragment, so that Back works and a reload stays on the page.
 import type { Page } from "../bindings";
 
 /** Pages in the order of the side bar. */
@@ -33,5 +33,5 @@ class Route {
   }
 }
 
-/** The page being shown. */
+/** The page that is shown. */
 export const route = new Route();

@@ -2,7 +2,7 @@
 import { commands } from "../bindings";
 import type { Settings, SettingsChange } from "../bindings";
 import { ask } from "../bridge";
-import { small } from "./actions";
+import { attempt } from "./actions";
 
 const UNCHANGED: SettingsChange = {
   ports: null,
@@ -18,12 +18,12 @@ const UNCHANGED: SettingsChange = {
   branch: null,
 };
 
-/** Changes settings; throws what Rust refuses. */
+/** Changes settings; throws if Rust refuses. */
 export function changeSettings(change: Partial<SettingsChange>): Promise<Settings> {
   return ask(commands.changeSettings({ ...UNCHANGED, ...change }));
 }
 
-/** Changes settings at once, as a switch does; a refusal is told in passing. */
+/** Changes settings at once, as a switch does; a refusal is shown in a toast. */
 export function set(change: Partial<SettingsChange>): void {
-  void small(() => changeSettings(change));
+  void attempt(() => changeSettings(change));
 }

@@ -22,7 +22,7 @@ describe("the chart of a start", () => {
     );
   });
 
-  it("keeps a phase's colour, and gathers what is too small to see", () => {
+  it("keeps a phase's color, and gathers the smallest phases", () => {
     const made = parts(
       [
         { name: "qemu", ms: 40 },
@@ -31,7 +31,7 @@ describe("the chart of a start", () => {
       ],
       1000,
     );
-    expect(made.map(({ label, colour }) => [label, colour])).toEqual([
+    expect(made.map(({ label, color }) => [label, color])).toEqual([
       ["QEMU", "1"],
       ["Ready", "6"],
       ["Other", "other"],

@@ -1,4 +1,4 @@
-// The phases of a start as parts of a bar, beside what the same takes without a snapshot.
+// The phases of a start as parts of a bar.
 import { phaseName } from "./phases";
 
 /** One part of the bar. */
@@ -8,11 +8,11 @@ export type Part = {
   ms: number;
   /** In percent of the widest bar. */
   percent: number;
-  /** Which colour; phases keep theirs whatever others there are. */
-  colour: string;
+  /** A phase has the same color in every chart. */
+  color: string;
 };
 
-const COLOURS: Readonly<Record<string, string>> = {
+const COLORS: Readonly<Record<string, string>> = {
   qemu: "1",
   load: "2",
   boot: "2",
@@ -22,7 +22,7 @@ const COLOURS: Readonly<Record<string, string>> = {
   ready: "6",
 };
 
-/** Phases below this share of the whole have no place in a legend. */
+/** Smaller phases are gathered in one part. */
 const SMALLEST_SHARE = 0.03;
 
 /** Makes parts of phases. `scaleMs` is what 100 % stands for. */
@@ -41,11 +41,11 @@ export function parts(phases: readonly { name: string; ms: number }[], scaleMs: 
       label: phaseName(name),
       ms,
       percent: (ms / scale) * 100,
-      colour: COLOURS[name] ?? "other",
+      color: COLORS[name] ?? "other",
     });
   }
   if (rest > 0) {
-    made.push({ name: "rest", label: "Other", ms: rest, percent: (rest / scale) * 100, colour: "other" });
+    made.push({ name: "rest", label: "Other", ms: rest, percent: (rest / scale) * 100, color: "other" });
   }
   return made;
 }

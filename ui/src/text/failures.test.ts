@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, it } from "vitest";
 
-import { asReport, isKnown, sentence, tell } from "./failures";
+import { asReport, describe as describeFailure, isKnown, sentence } from "./failures";
 
 /** Codes that the Rust files of a crate give, from the arms of their `code` functions. */
 function codesOf(crate: string): string[] {
@@ -30,9 +30,9 @@ describe("failures", () => {
   });
 
   it("tells an unknown code by the engine's own message", () => {
-    const told = tell({ code: "brand_new", message: "the moon is full", hint: "Wait." });
+    const told = describeFailure({ code: "brand_new", message: "the moon is full", hint: "Wait." });
     expect(told).toEqual({
-      title: "It did not work",
+      title: "The operation failed",
       message: "The moon is full.",
       details: null,
       hint: "Wait.",
@@ -40,8 +40,8 @@ describe("failures", () => {
     });
   });
 
-  it("keeps a program's last words apart", () => {
-    const told = tell({
+  it("separates a program's output from the message", () => {
+    const told = describeFailure({
       code: "qemu_start",
       message: "it ended and said:\nno such device\n\nbye\n",
       hint: null,
@@ -50,14 +50,16 @@ describe("failures", () => {
   });
 
   it("does not mind how a code is spelled", () => {
-    expect(tell({ code: "token-needed", message: "x", hint: null }).title).toBe(
-      "GitHub wants a token for this",
+    expect(describeFailure({ code: "token-needed", message: "x", hint: null }).title).toBe(
+      "This download needs a GitHub token",
     );
   });
 
   it("is not taken in by names that every object has", () => {
     expect(isKnown("constructor")).toBe(false);
-    expect(tell({ code: "toString", message: "x", hint: null }).title).toBe("It did not work");
+    expect(describeFailure({ code: "toString", message: "x", hint: null }).title).toBe(
+      "The operation failed",
+    );
   });
 
   it("makes sentences of messages", () => {

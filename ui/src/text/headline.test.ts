@@ -24,7 +24,7 @@ describe("the headline", () => {
       index < 2 ? { ...service, health: "failing" as const } : service,
     );
     const trouble = headline({ ...running, services: silent }, null, NOW);
-    expect([trouble.tone, trouble.detail]).toEqual(["warn", "Dashboard and Backend API do not answer"]);
+    expect([trouble.tone, trouble.detail]).toEqual(["warn", "Dashboard and Backend API are unhealthy"]);
     const open = { ...running, start: { ...startSummary, rotated: false } };
     expect(headline(open, null, NOW).tone).toBe("warn");
   });
@@ -39,10 +39,8 @@ describe("the headline", () => {
 
   it("names the phase of this app's work before the state that is seen from outside", () => {
     const phases = [{ stage: "start", phase: "rotate", ms: null, bytes: null }] as const;
-    expect(line(stopped, activity({ phases: [...phases] }))).toBe("Starting: Replacing the secrets");
-    expect(line(stopped, activity({ outcome: { kind: "cancelling" } }))).toBe(
-      "Cancelling: Cleaning up what was begun",
-    );
+    expect(line(stopped, activity({ phases: [...phases] }))).toBe("Starting: Rotating the secrets");
+    expect(line(stopped, activity({ outcome: { kind: "cancelling" } }))).toBe("Canceling: Cleaning up");
     // A download does not change what the emulator is doing.
     expect(line(running, activity({ task: "pull" }))).toMatch(/^Running: /);
   });
@@ -50,7 +48,7 @@ describe("the headline", () => {
   it("names the command that is at work elsewhere, and offers nothing meanwhile", () => {
     const busy = { pid: 7, command: "capture" };
     const head = headline({ ...stopped, state: "capturing", busy }, null, NOW);
-    expect(head.detail).toBe("By `stack-emulator capture` in process 7");
+    expect(head.detail).toBe("`stack-emulator capture` is running (process 7)");
     expect(head.can).toEqual({ start: false, stop: false });
     expect(headline({ ...stopped, busy }, null, NOW).can.start).toBe(false);
   });

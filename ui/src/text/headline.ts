@@ -1,12 +1,12 @@
-// The Status page's first line: what the emulator is doing, in words, and which buttons make sense.
-import type { Activity, Status } from "../bindings";
+// The first line of the Status page: the emulator's state in words, and which buttons make sense.
+import type { Activity, Busy, Status } from "../bindings";
 import { current, doing, manner, taskWords } from "./phases";
 import { ago, seconds } from "./quantity";
 
-/** How things are, for the mark beside the words. */
+/** The mark beside the words. */
 export type Tone = "off" | "busy" | "ok" | "warn" | "bad";
 
-/** The first line, the one under it, and what can be done. */
+/** The first line, the one under it, and the actions on offer. */
 export type Headline = {
   tone: Tone;
   title: string;
@@ -18,56 +18,58 @@ export type Headline = {
 export function headline(status: Status, activity: Activity | null, now: number): Headline {
   const nothing = { start: false, stop: false };
   if (activity?.outcome.kind === "cancelling") {
-    return { tone: "busy", title: "Cancelling", detail: "Cleaning up what was begun", can: nothing };
+    return { tone: "busy", title: "Canceling", detail: "Cleaning up", can: nothing };
   }
   if (activity?.outcome.kind === "running" && activity.task !== "rotate" && activity.task !== "pull") {
     const phase = current(activity);
     const detail = phase ? doing(phase.phase) : "Preparing";
     return { tone: "busy", title: taskWords(activity.task).doing, detail, can: nothing };
   }
-  const by = status.busy
-    ? `By \`stack-emulator ${status.busy.command}\` in process ${status.busy.pid}`
-    : null;
+  const other = status.busy ? otherProcess(status.busy) : null;
   switch (status.state) {
     case "running":
       return running(status, now);
     case "starting":
-      return { tone: "busy", title: "Starting", detail: by ?? "Preparing", can: nothing };
+      return { tone: "busy", title: "Starting", detail: other ?? "Preparing", can: nothing };
     case "stopping":
-      return { tone: "busy", title: "Stopping", detail: by ?? "Saving the session", can: nothing };
+      return { tone: "busy", title: "Stopping", detail: other ?? "Saving the session", can: nothing };
     case "capturing":
       return {
         tone: "busy",
         title: "Taking a snapshot",
-        detail: by ?? "Booting the image once",
+        detail: other ?? "Booting the image once",
         can: nothing,
       };
     case "stopped":
-      return stopped(status, by);
+      return stopped(status, other);
     case "paused":
       return {
         tone: "bad",
-        title: "Paused",
-        detail: "The guest’s disk could not be written. Make room on this disk, then stop and start.",
-        can: { start: false, stop: true },
+        title: "Paused: disk not writable",
+        detail:
+          other ?? "The virtual machine cannot write to its disk. Free disk space, then select Continue.",
+        can: { start: true, stop: true },
       };
     case "interrupted":
       return {
         tone: "warn",
         title: "Interrupted",
-        detail: "A command was killed in its middle. Starting cleans up after it.",
+        detail: "A command was killed before it finished. Start cleans up.",
         can: { start: true, stop: true },
       };
     case "died":
       return {
         tone: "bad",
         title: "Stopped unexpectedly",
-        detail:
-          "The virtual machine ended by itself. Starting boots the session’s disk; nothing you saved is lost.",
+        detail: "Session disk kept. Starting boots it; saved data is still there.",
         can: { start: true, stop: false },
       };
   }
 }
+
+/** A command of another process that is at work on the instance. */
+const otherProcess = ({ command, pid }: Busy): string =>
+  `\`stack-emulator ${command}\` is running (process ${pid})`;
 
 function running(status: Status, now: number): Headline {
   const can = { start: false, stop: true };
@@ -76,8 +78,8 @@ function running(status: Status, now: number): Headline {
   const since = start ? `, ${ago(start.startedAtMs, now)}` : "";
   if (failing.length > 0) {
     const names = failing.map((service) => service.name).join(" and ");
-    const verb = failing.length === 1 ? "does" : "do";
-    return { tone: "warn", title: "Running, with trouble", detail: `${names} ${verb} not answer`, can };
+    const verb = failing.length === 1 ? "is" : "are";
+    return { tone: "warn", title: "Running with problems", detail: `${names} ${verb} unhealthy`, can };
   }
   if (!start) return { tone: "ok", title: "Running", detail: "", can };
   const secrets = start.rotated ? "with fresh secrets" : "with the image’s placeholder secrets";
@@ -85,9 +87,9 @@ function running(status: Status, now: number): Headline {
   return { tone: start.rotated ? "ok" : "warn", title: "Running", detail, can };
 }
 
-function stopped(status: Status, by: string | null): Headline {
-  const can = { start: by === null && status.image !== null, stop: false };
-  if (by !== null) return { tone: "off", title: "Stopped", detail: by, can };
+function stopped(status: Status, other: string | null): Headline {
+  const can = { start: other === null && status.image !== null, stop: false };
+  if (other !== null) return { tone: "off", title: "Stopped", detail: other, can };
   if (!status.image) {
     return { tone: "off", title: "Not set up", detail: "There is no image yet", can };
   }

@@ -1,13 +1,13 @@
-// The lines of a log that the page holds, and which of them match a search.
+// The lines of a log that the page keeps, and which of them match a search.
 import type { LogChunk } from "../bindings";
 
-/** More lines than this are not held: about a megabyte of text. */
+/** The page keeps no more lines than this: about a megabyte of text. */
 export const MOST_LINES = 10_000;
 
 /** A line, with the number that the log gives it. */
 export type Line = { number: number; text: string };
 
-/** Adds a chunk. A log that was begun anew drops what came before. */
+/** Adds a chunk. If the log was restarted, earlier lines are dropped. */
 export function append(lines: readonly Line[], chunk: LogChunk): Line[] {
   const before = chunk.restarted ? [] : lines;
   const added = chunk.lines.map((text, index) => ({ number: chunk.firstLine + index, text }));
@@ -20,11 +20,11 @@ export function matching(lines: readonly Line[], query: string): readonly Line[]
   return wanted === "" ? lines : lines.filter(({ text }) => text.toLowerCase().includes(wanted));
 }
 
-/** A line in pieces, those that match marked. */
+/** A line in pieces, with matches marked. */
 export function pieces(text: string, query: string): { text: string; match: boolean }[] {
   const wanted = query.trim().toLowerCase();
   const lower = text.toLowerCase();
-  // Some letters change their length with their case; then positions cannot be carried over.
+  // Some letters change their length with their case; then the positions do not fit.
   if (wanted === "" || lower.length !== text.length) return [{ text, match: false }];
   const made: { text: string; match: boolean }[] = [];
   let from = 0;

@@ -1,7 +1,7 @@
-// Where it is shown how a long operation ended.
+// Which pages show how a long operation ended.
 import type { Page, Task } from "../bindings";
 
-/** Whether a page shows the outcome of a task itself. */
+/** Whether a page itself shows the outcome of a task. */
 export function shows(page: Page, task: Task): boolean {
   switch (page) {
     case "status":

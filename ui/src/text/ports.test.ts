@@ -6,11 +6,11 @@ describe("ports", () => {
   it.each([
     ["26700", { port: 26_700 }],
     [" 1024 ", { port: 1024 }],
-    ["80", { problem: "Between 1024 and 65535." }],
-    ["65536", { problem: "Between 1024 and 65535." }],
-    ["", { problem: "A number is needed." }],
-    ["1e4", { problem: "A number is needed." }],
-    ["-3000", { problem: "A number is needed." }],
+    ["80", { problem: "Enter a number from 1024 to 65535." }],
+    ["65536", { problem: "Enter a number from 1024 to 65535." }],
+    ["", { problem: "Enter a number from 1024 to 65535." }],
+    ["1e4", { problem: "Enter a number from 1024 to 65535." }],
+    ["-3000", { problem: "Enter a number from 1024 to 65535." }],
   ])("%j is read as %j", (text, read) => expect(typedPort(text)).toEqual(read));
 
   it("finds every service that shares a port", () => {

@@ -1,4 +1,4 @@
-// Numbers with units, three significant digits at most: the same forms as the command line's.
+// Numbers with units, three significant digits at most: the same forms as on the command line.
 
 /** A number and its unit stay on one line. */
 const GAP = "\u00a0";
@@ -23,12 +23,12 @@ export function bytes(size: number): string {
   return `${significant(value)}${GAP}${unit}`;
 }
 
-/** Guest memory, which is given in binary units and sold in round ones: `4 GB`. */
+/** The virtual machine's memory, in whole binary units: `4 GB`. */
 export function memory(mib: number): string {
   return mib % 1024 === 0 ? `${mib / 1024}${GAP}GB` : `${mib}${GAP}MB`;
 }
 
-/** A computer's memory, which is no round number, as what the system itself takes is not counted: `23.5 GB`. */
+/** A computer's memory; not a round number, since the system reserves a part of it: `23.5 GB`. */
 export function hostMemory(mib: number): string {
   return mib < 1024 ? memory(mib) : `${significant(mib / 1024)}${GAP}GB`;
 }
@@ -43,7 +43,7 @@ export function ofTotal(done: number, total: number): string {
   return `${bytes(done)} of ${bytes(total)}`;
 }
 
-/** A stretch of time for which its order is enough: `26 minutes`. */
+/** A duration in its largest unit: `26 minutes`. */
 export function span(ms: number): string {
   const passed = Math.max(0, Math.floor(ms / 1000));
   if (passed < 60) return plural(passed, "second");
@@ -52,7 +52,7 @@ export function span(ms: number): string {
   return plural(Math.floor(passed / 86_400), "day");
 }
 
-/** The same where there is little room: `26 min`. */
+/** The same in short: `26 min`. */
 export function shortSpan(ms: number): string {
   return span(ms)
     .replace(/ seconds?/, " s")
@@ -60,7 +60,7 @@ export function shortSpan(ms: number): string {
     .replace(/ hours?/, " h");
 }
 
-/** When something was, from now: `26 minutes ago`. */
+/** A moment in the past: `26 minutes ago`. */
 export function ago(then: number, now: number): string {
   const passed = now - then;
   return passed < 5000 ? "just now" : `${span(passed)} ago`;

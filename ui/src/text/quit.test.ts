@@ -17,8 +17,8 @@ describe("quitting", () => {
   ])("asks of %s", (_, status, underWay, runs) => {
     const question = quitQuestion(status, underWay);
     expect([question.leave, question.stop]).toEqual([runs, runs]);
-    expect(question.text.includes("It can go on without this app")).toBe(runs);
-    expect(question.text.includes("is still under way")).toBe(underWay !== null);
+    expect(question.text.includes("It can keep running without the app")).toBe(runs);
+    expect(question.text.includes("is not finished")).toBe(underWay !== null);
   });
 
   it("waits for a stop", () => {

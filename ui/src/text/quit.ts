@@ -1,19 +1,19 @@
-// What is asked before the app ends: of what is under way, and of the emulator.
+// The question before the app quits: about a running operation, and about the emulator.
 import type { Activity, Status } from "../bindings";
 import { taskWords } from "./phases";
 
 /** The question, and the answers to it. */
 export type QuitQuestion = {
   text: string;
-  /** Whether there is a machine that can go on without the app. */
+  /** Whether the emulator can keep running without the app. */
   leave: boolean;
-  /** Whether there is one to be stopped. */
+  /** Whether there is an emulator to stop. */
   stop: boolean;
 };
 
-/** Whether a virtual machine is there once `activity` was cancelled. */
+/** Whether a virtual machine remains once `activity` is canceled. */
 function stays(status: Status | null, activity: Activity | null): boolean {
-  // Not known is not stopped.
+  // Unknown does not mean stopped.
   if (!status) return true;
   switch (status.state) {
     case "running":
@@ -22,7 +22,7 @@ function stays(status: Status | null, activity: Activity | null): boolean {
       return true;
     case "starting":
     case "capturing":
-      // One that this app is still bringing up goes with the activity.
+      // A start by this app ends with its activity.
       return activity === null;
     case "stopped":
     case "interrupted":
@@ -31,24 +31,24 @@ function stays(status: Status | null, activity: Activity | null): boolean {
   }
 }
 
-/** Puts into words what quitting means now. `activity` is under way, if there is one. */
+/** What quitting means now. `activity`: the running one, if any. */
 export function quitQuestion(status: Status | null, activity: Activity | null): QuitQuestion {
   if (activity?.task === "stop") {
-    return { text: "The emulator is being stopped. Quitting waits for that.", leave: false, stop: true };
+    return { text: "The emulator is stopping. The app quits when it has stopped.", leave: false, stop: true };
   }
   const runs = stays(status, activity);
   const text = [];
   if (activity) {
-    text.push(`${taskWords(activity.task).doing} is still under way, and quitting cancels it.`);
+    text.push(`${taskWords(activity.task).doing} is not finished. Quitting cancels it.`);
     if (activity.task === "pull" || activity.task === "set_up")
-      text.push("What was downloaded is kept, and goes on from there the next time.");
+      text.push("The download continues from the same point next time.");
   }
   if (runs) {
     text.push(
-      activity ? "The emulator itself is running." : "The emulator is running.",
-      "It can go on without this app; the command line and the next launch find it.",
+      activity ? "The emulator is also running." : "The emulator is running.",
+      "It can keep running without the app. Stopping it saves the session.",
     );
   }
-  if (text.length === 0) text.push("The emulator no longer runs.");
+  if (text.length === 0) text.push("The emulator is no longer running.");
   return { text: text.join(" "), leave: runs, stop: runs };
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { pullRequestNumber, runId, sameSource, shortDigest, sourceName } from "./sources";
+import { images, installed } from "../../mock/data";
+import { pruneConsequence, pullRequestNumber, runId, sameSource, shortDigest, sourceName } from "./sources";
 
 describe("sources", () => {
   it.each([
@@ -34,6 +35,17 @@ describe("sources", () => {
   it("compares sources by what they say", () => {
     expect(sameSource({ kind: "tag", tag: "a" }, { tag: "a", kind: "tag" })).toBe(true);
     expect(sameSource({ kind: "run", id: 1 }, { kind: "pull_request", number: 1 })).toBe(false);
+  });
+
+  it("says before unused images are removed which cannot be downloaded again", () => {
+    expect(pruneConsequence(installed)).toMatch(
+      /stack-emulator-amd64\.qcow2 was added from a file and cannot be downloaded again\.$/,
+    );
+    const releases = images.filter(({ source }) => source?.kind !== "file");
+    expect(pruneConsequence({ ...installed, images: releases })).toMatch(/They can be downloaded again\.$/);
+    // One that an instance uses is not removed.
+    const used = images.map((image) => ({ ...image, usedBy: ["default"] }));
+    expect(pruneConsequence({ ...installed, images: used })).toMatch(/They can be downloaded again\.$/);
   });
 
   it("names sources and digests shortly", () => {

@@ -1,27 +1,41 @@
-// Where an image comes from, in words and as typed by the user.
-import type { ImageSource, UnfinishedPull } from "../bindings";
+// Where an image comes from, in words and as the user types it.
+import type { ImageSource, InstalledImage, InstalledImages, UnfinishedPull } from "../bindings";
 import { bytes } from "./quantity";
 
-/** `PR 1234`, `run 987`, a tag, a file's name. */
+/** `PR 1234`, `workflow run 987`, a tag, a file's name. */
 export function sourceName(source: ImageSource): string {
   switch (source.kind) {
     case "rolling":
-      return source.branch === null ? "newest release" : `newest of ${source.branch}`;
+      return source.branch === null ? "latest release" : `latest of ${source.branch}`;
     case "tag":
       return source.tag;
     case "pull_request":
       return `PR ${source.number}`;
     case "run":
-      return `run ${source.id}`;
+      return `workflow run ${source.id}`;
     case "file":
       return fileName(source.path);
   }
 }
 
-/** What an earlier pull or set-up has left to be done. */
+/** What an earlier download or setup left unfinished. */
 export function leftOver({ name, done, total, setUp }: UnfinishedPull): string {
-  if (done < total) return `The download of ${name} ended early, at ${bytes(done)} of ${bytes(total)}.`;
-  return setUp ? `Setting up with ${name} was not finished.` : `The download of ${name} was not finished.`;
+  if (done < total) return `The download of ${name} stopped at ${bytes(done)} of ${bytes(total)}.`;
+  return setUp ? `Setup with ${name} is not finished.` : `The download of ${name} is not finished.`;
+}
+
+/** The images that no instance uses and the next start does not either. */
+export const unusedImages = ({ images }: InstalledImages): InstalledImage[] =>
+  images.filter((image) => !image.inUse && image.usedBy.length === 0);
+
+/** What removing unused images deletes, and whether it can be downloaded again. */
+export function pruneConsequence(installed: InstalledImages): string {
+  const what = "Deletes images that no instance uses, their snapshots, and unfinished downloads.";
+  const files = unusedImages(installed).filter(({ source }) => source?.kind === "file");
+  if (files.length === 0) return `${what} They can be downloaded again.`;
+  const names = files.map(({ name }) => name).join(" and ");
+  const verb = files.length === 1 ? "was" : "were";
+  return `${what} ${names} ${verb} added from a file and cannot be downloaded again.`;
 }
 
 /** The last part of a path. */
