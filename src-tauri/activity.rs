@@ -121,8 +121,8 @@ impl Activities {
         let mut cancels = lock(&self.cancels);
         if let Some(task) = self.running() {
             return Err(
-                Failure::new("busy", format!("{} is under way", describe(task)))
-                    .with_hint("Wait for it, or cancel it."),
+                Failure::new("busy", format!("the app is busy: {}", describe(task)))
+                    .with_hint("Try again when it has finished, or cancel it."),
             );
         }
         cancels.last_id += 1;
@@ -356,14 +356,14 @@ const fn is_open(outcome: &Outcome) -> bool {
 /// What is under way, for people.
 pub(crate) const fn describe(task: Task) -> &'static str {
     match task {
-        Task::Start => "a start",
-        Task::Stop => "a stop",
-        Task::Restart => "a restart",
-        Task::Reset => "a reset",
-        Task::Capture => "a capture",
-        Task::Pull => "a download",
-        Task::SetUp => "the set-up",
-        Task::Rotate => "a rotation of the secrets",
+        Task::Start => "starting the emulator",
+        Task::Stop => "stopping the emulator",
+        Task::Restart => "restarting the emulator",
+        Task::Reset => "resetting the emulator",
+        Task::Capture => "taking a snapshot",
+        Task::Pull => "installing an image",
+        Task::SetUp => "setting up the emulator",
+        Task::Rotate => "rotating the secrets",
     }
 }
 
@@ -400,7 +400,7 @@ mod tests {
             .begin(Plan::of(Task::Stop, Stage::Stop))
             .unwrap_err();
         assert_eq!(refused.code, "busy");
-        assert_eq!(refused.message, "a start is under way");
+        assert_eq!(refused.message, "the app is busy: starting the emulator");
         reports.end(Outcome::Finished);
         assert_eq!(activities.running(), None);
         let (next, _asked) = activities.begin(Plan::of(Task::Stop, Stage::Stop)).unwrap();

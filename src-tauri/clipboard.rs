@@ -117,7 +117,7 @@ impl Owner {
 
 fn failed(error: &Error) -> Failure {
     Failure::of("clipboard", "the clipboard cannot be used", error)
-        .with_hint("The values can be shown, and copied by hand.")
+        .with_hint("Show the values and copy them by hand.")
 }
 
 /// Answers the one wish that this thread was begun for.

@@ -31,13 +31,13 @@ use crate::wire::text::shown_path;
 
 /// Given by the session's autostart: no window, unless there is no tray to find it by.
 pub(crate) const HIDDEN: &str = "--hidden";
-const USAGE: &str = "Stack Emulator for the desktop.\n\n\
+const USAGE: &str = "The desktop app of Stack Emulator.\n\n\
     Usage: stack-emulator-desktop [--hidden]\n\n\
     Options:\n  \
       --hidden   Show only the tray icon, no window\n  \
       --version  Print the version\n  \
-      --help     Print this\n\n\
-    For terminals there is `stack-emulator`.";
+      --help     Print this help\n\n\
+    In a terminal, use `stack-emulator`.";
 
 /// What the arguments ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ enum Wish {
 
 /// An argument that means nothing here.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an option of this program; see --help")]
+#[error("unknown option {0:?}; see --help")]
 struct UnknownArgument(OsString);
 
 fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownArgument> {

@@ -74,8 +74,11 @@ fn wanted(desk: &Desk) -> bool {
 fn copied_message(copied: &Result<Copied, Failure>) -> Message {
     let (summary, body, urgency) = match copied {
         Ok(copied) => (
-            "Credentials are on the clipboard",
-            format!("It is cleared in {} seconds.", copied.clears_after_seconds),
+            "Credentials copied",
+            format!(
+                "The clipboard is cleared in {} seconds.",
+                copied.clears_after_seconds
+            ),
             Urgency::Low,
         ),
         Err(failure) => (
@@ -207,13 +210,13 @@ mod tests {
 
     #[test]
     fn a_failure_says_why_and_what_to_do() {
-        let failure = Failure::new("port_taken", "port 26701 (for backend) is taken by node")
-            .with_hint("End the process that has it.");
+        let failure = Failure::new("port_taken", "port 26701 (backend) is in use by node")
+            .with_hint("Stop that process.");
         let message = message(Task::Start, &Outcome::Failed { failure }).unwrap();
         assert_eq!(message.summary, "The emulator could not be started");
         assert_eq!(
             message.body,
-            "Port 26701 (for backend) is taken by node.\nEnd the process that has it."
+            "Port 26701 (backend) is in use by node.\nStop that process."
         );
     }
 

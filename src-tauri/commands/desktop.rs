@@ -39,7 +39,7 @@ pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer
     let Some(url) = allowed(&url, &services, &pages) else {
         return Err(Failure::new(
             "link",
-            "the address is neither one of the emulator's nor one of its repository's",
+            "the address does not belong to the emulator or its repository",
         ));
     };
     desk.app()
@@ -52,7 +52,7 @@ pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn show_in_folder(desk: State<'_, Arc<Desk>>, path: String) -> Answer {
-    let refused = || Failure::new("link", "the file is none of the emulator's");
+    let refused = || Failure::new("link", "the file does not belong to the emulator");
     let wanted = Path::new(&path);
     let real = wanted
         .canonicalize()
@@ -132,7 +132,7 @@ async fn path_of(answered: oneshot::Receiver<Option<FilePath>>) -> Answer<Option
     };
     let path = file
         .into_path()
-        .map_err(|error| Failure::of("file", "what was chosen is no file", &error))?;
+        .map_err(|error| Failure::of("file", "the chosen file cannot be used", &error))?;
     match path.into_os_string().into_string() {
         Ok(path) => Ok(Some(path)),
         Err(path) => Err(Failure::new(

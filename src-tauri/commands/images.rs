@@ -148,7 +148,7 @@ pub(crate) async fn choose_image_file(desk: State<'_, Arc<Desk>>) -> Answer<Opti
         .app()
         .dialog()
         .file()
-        .set_title("Choose a disk image")
+        .set_title("Choose an image file")
         .add_filter("Disk images and builds", &["qcow2", "zip"])
         .add_filter("All files", &["*"]);
     chosen(desk.app(), dialog).await

@@ -118,7 +118,7 @@ pub(crate) async fn write_env(
     let Some(kind) = wanted.kind() else {
         return Err(Failure::new(
             "env_file",
-            "a `.env` file holds variables, not JSON",
+            "JSON cannot be written to a `.env` file",
         ));
     };
     let emulator = desk.emulator();
@@ -128,7 +128,7 @@ pub(crate) async fn write_env(
         .projects()?
         .into_iter()
         .find(|project| project.config_file == config_file)
-        .ok_or_else(|| Failure::new("config_file", "the project was taken off the list"))?;
+        .ok_or_else(|| Failure::new("config_file", "the project was removed from the list"))?;
     let variables = credentials.variables(kind);
     let set: Vec<_> = variables
         .iter()
@@ -138,7 +138,7 @@ pub(crate) async fn write_env(
         })
         .collect();
     let change = dotenv::set_in_file(&project.env_file(wanted), &set)
-        .map_err(|error| Failure::of("env_file", "the variables were not written", &error))?;
+        .map_err(|error| Failure::of("env_file", "the variables could not be written", &error))?;
     emulator.choose_format(&config_file, wanted)?;
     desk.note_written(&change.path);
     Ok(change.into())
@@ -236,8 +236,8 @@ fn named<'a>(credentials: &'a ProjectCredentials, name: &str) -> Answer<&'a str>
 
 async fn secret(desk: &Desk, name: SecretName) -> Answer<Zeroizing<String>> {
     let Some(set) = desk.emulator().secrets(&Silent).await? else {
-        return Err(Failure::new("secrets_missing", "no secrets are kept")
-            .with_hint("The next start makes new ones."));
+        return Err(Failure::new("secrets_missing", "no secrets are stored")
+            .with_hint("The next start creates new ones."));
     };
     let value = set.get(name.into()).expose().to_owned();
     Ok(Zeroizing::new(value))

@@ -65,7 +65,7 @@ pub(crate) async fn save_github_token(
     token: String,
 ) -> Answer<GithubToken> {
     let token = SecretText::from_text(token).ok_or_else(|| {
-        Failure::new("setting", "this cannot be a GitHub token")
+        Failure::new("setting", "this is not a GitHub token")
             .with_hint("Paste the token alone: letters, digits and underscores.")
     })?;
     vault::save_github_token(token)
@@ -186,7 +186,7 @@ fn set_open_at_login(desk: &Desk, open: bool) -> Answer {
         make_autostart_folder(desk).map_err(|error| {
             Failure::of(
                 "autostart",
-                "the folder for what is opened at login could not be made",
+                "the folder of apps to open at login could not be created",
                 error.as_ref(),
             )
         })?;

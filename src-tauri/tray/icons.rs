@@ -1,8 +1,8 @@
-//! The tray's icons: one for each mood of the emulator, in the colours that stand out from a panel.
+//! The tray's icons: one for each state of the emulator, in the colors that stand out from a panel.
 
 use tauri::image::Image;
 
-/// How the emulator is, as far as an icon can say.
+/// The state of the emulator, as far as an icon can show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Icon {
     Stopped,
@@ -11,14 +11,14 @@ pub(super) enum Icon {
     Failed,
 }
 
-/// The colours of an icon.
+/// The colors of an icon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Glyph {
     /// For light panels.
     Dark,
     /// For dark panels.
     Light,
-    /// Coloured by macOS itself.
+    /// Colored by macOS itself.
     Template,
 }
 

@@ -158,7 +158,7 @@ impl Model {
         let mut lines = vec![match (open, status) {
             (Some(activity), _) => doing(activity).to_owned(),
             (None, Some(status)) => state_line(status),
-            (None, None) => "Looking…".to_owned(),
+            (None, None) => "Loading…".to_owned(),
         }];
         let icon = if open.is_some() || status.is_some_and(is_busy) {
             Icon::Busy
@@ -178,6 +178,10 @@ impl Model {
         }
         let tooltip = format!("Stack Emulator: {}", lines[0]);
         let mut entries: Vec<_> = lines.into_iter().map(Entry::Text).collect();
+        if open.is_none() && state == Some(State::Paused) {
+            let idle = status.is_some_and(|status| !is_busy(status));
+            entries.push(item(Action::Start, "Continue", idle));
+        }
         entries.push(toggle(status, open));
         entries.push(Entry::Separator);
         entries.push(item(
@@ -215,7 +219,7 @@ fn item(action: Action, text: &str, enabled: bool) -> Entry {
     }
 }
 
-/// The one item that changes the state.
+/// The item that starts, stops or cancels.
 fn toggle(status: Option<&Status>, open: Option<&Activity>) -> Entry {
     if let Some(activity) = open {
         let cancel = Action::Cancel(activity.id);
@@ -309,20 +313,20 @@ fn state_line(status: &Status) -> String {
             None => format!("Running, started in {}", seconds(start.total_ms)),
         },
         (State::Running, None) => "Running".to_owned(),
-        (State::Stopped, _) if status.session_kept => "Stopped, session kept".to_owned(),
+        (State::Stopped, _) if status.session_kept => "Stopped, session saved".to_owned(),
         (State::Stopped, _) => "Stopped".to_owned(),
         (State::Starting, _) => "Starting…".to_owned(),
         (State::Stopping, _) => "Stopping…".to_owned(),
         (State::Capturing, _) => "Taking a snapshot…".to_owned(),
-        (State::Paused, _) => "Paused: its disk could not be written".to_owned(),
-        (State::Interrupted, _) => "A command was interrupted".to_owned(),
-        (State::Died, _) => "Ended without being stopped".to_owned(),
+        (State::Paused, _) => "Paused: disk not writable".to_owned(),
+        (State::Interrupted, _) => "Interrupted".to_owned(),
+        (State::Died, _) => "Stopped unexpectedly".to_owned(),
     }
 }
 
 const fn doing(activity: &Activity) -> &'static str {
     if matches!(activity.outcome, Outcome::Cancelling) {
-        return "Cancelling…";
+        return "Canceling…";
     }
     match activity.task {
         Task::Start => "Starting…",
@@ -330,7 +334,7 @@ const fn doing(activity: &Activity) -> &'static str {
         Task::Restart => "Restarting…",
         Task::Reset => "Resetting…",
         Task::Capture => "Taking a snapshot…",
-        Task::Pull => "Downloading an image…",
+        Task::Pull => "Installing an image…",
         Task::SetUp => "Setting up…",
         Task::Rotate => "Rotating the secrets…",
     }
@@ -343,8 +347,8 @@ const fn failed_word(task: Task) -> &'static str {
         Task::Restart => "Restart failed",
         Task::Reset => "Reset failed",
         Task::Capture => "Snapshot failed",
-        Task::Pull => "Download failed",
-        Task::SetUp => "Set-up failed",
+        Task::Pull => "Installation failed",
+        Task::SetUp => "Setup failed",
         Task::Rotate => "Rotation failed",
     }
 }

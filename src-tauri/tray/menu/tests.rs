@@ -104,17 +104,28 @@ fn the_toggle_is_what_the_state_allows() {
 }
 
 #[test]
+fn a_paused_emulator_can_be_continued_or_stopped() {
+    let model = Model::of(Some(&status(State::Paused)), None, &[]);
+    assert_eq!(line(&model), "Paused: disk not writable");
+    assert_eq!(model.icon, Icon::Failed);
+    assert_eq!(
+        items(&model.entries)[..2],
+        [("Continue", true), ("Stop", true)]
+    );
+}
+
+#[test]
 fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
     let open = activity(Task::Start, Outcome::Running);
     let model = Model::of(Some(&status(State::Stopped)), Some(&open), &[]);
     assert_eq!(items(&model.entries)[0], ("Cancel", true));
-    let failure = Failure::new("port_taken", "port 26701 (for backend) is taken by node");
+    let failure = Failure::new("port_taken", "port 26701 (backend) is in use by node");
     let failed = activity(Task::Start, Outcome::Failed { failure });
     let model = Model::of(Some(&status(State::Stopped)), Some(&failed), &[]);
     assert_eq!(model.icon, Icon::Failed);
     assert_eq!(
         model.entries[1],
-        Entry::Text("Start failed: port 26701 (for backend) is taken by node".into())
+        Entry::Text("Start failed: port 26701 (backend) is in use by node".into())
     );
     assert_eq!(items(&model.entries)[0], ("Start", true));
 }
