@@ -4,7 +4,9 @@
 
 mod documents;
 mod layers;
+mod rooms;
 mod sources;
+mod words;
 
 use std::path::Path;
 use std::process::Command;
@@ -30,11 +32,12 @@ const BINDINGS: &str = "the_page_s_bindings_are_up_to_date";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("format", format),
     ("sources", sources::check),
     ("documents", documents::check),
     ("layers", layers::check),
+    ("rooms", rooms::check),
     ("shell scripts", scripts),
     ("page", ui::lint),
     ("dependencies", dependencies),
