@@ -1,20 +1,20 @@
-// Builds the page. `--mode mock` builds it with a bridge that answers by itself, for page tests and
-// for work on the page without the app around it.
+// Builds the page. `--mode mock` builds it with a mocked bridge, for page tests and for work on the page
+// without the app.
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig(({ mode }) => ({
   plugins: [svelte()],
-  // Only what the browser gets; the tests' own output must not be mistaken for it.
+  // The mock build has a folder of its own, so that it is not mistaken for the app's page.
   build: {
-    // Both WebKits that the app meets have `light-dark()`, which would otherwise be spelled out.
+    // The WebKits of both platforms support `light-dark()`, which would otherwise be expanded.
     target: ["es2022", "safari17.5", "chrome123"],
     outDir: mode === "mock" ? "dist-mock" : "dist",
     emptyOutDir: true,
     // A polyfill would be an inline script, which the content security policy refuses.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    // Licences of what is bundled, to be shipped with it.
+    // The licenses of the bundled packages, shipped with the page.
     license: { fileName: "licences.md" },
     rolldownOptions: { input: mode === "mock" ? "mock.html" : "index.html" },
   },

@@ -132,10 +132,10 @@ fn shoot_all(app: &App, name: &str) {
             &format!("//a[@aria-current='page'][contains(., '{page}')]"),
             SOON,
         );
-        // What is asked for when a page is opened shows as bones until it is there.
+        // A page shows skeletons until its data has arrived.
         until("the whole page", SOON, || {
             app.page
-                .find("//*[contains(@class, 'bone')]")
+                .find("//*[contains(@class, 'skeleton')]")
                 .is_none()
                 .then_some(())
         });

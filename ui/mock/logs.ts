@@ -1,4 +1,4 @@
-// A serial console as a guest writes it, long enough to scroll.
+// A serial console's log, long enough to scroll.
 const boot = [
   "[    0.000000] Linux version 6.1.0-40-amd64 (debian-kernel@lists.debian.org)",
   "[    0.000000] Command line: root=LABEL=stack ro console=ttyS0 quiet systemd.show_status=1",

@@ -1,4 +1,4 @@
-// The page over a bridge that answers by itself: `mock.html?scenario=running&theme=dark#/status`.
+// The page with the mocked bridge: `mock.html?scenario=running&theme=dark#/status`.
 import { mount } from "svelte";
 
 import App from "../src/App.svelte";

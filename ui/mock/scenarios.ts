@@ -1,4 +1,4 @@
-// The states that pages are looked at in.
+// The states in which pages are tested.
 import type { LogChunk } from "../src/bindings";
 import { forever, refuse } from "./bridge";
 import type { Scenario } from "./bridge";
@@ -264,7 +264,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     {
       project_credentials: refuse({
         code: "config_file",
-        message: "the guest cannot see /home/ada/code/shop/stack.config.ts: its folder is not mounted",
+        message:
+          "the emulator cannot use the config file /home/ada/code/shop/stack.config.ts: its folder is not mounted",
         hint: null,
       }),
     },

@@ -23,7 +23,7 @@ describe.each(SCENES)("$page in $scenario $name $width", (scene) => {
   it("is whole, accessible, and keeps to its window", async () => {
     const page = await window.open(scene);
     await scene.prepare?.(page);
-    // Skeletons are shown only after a while.
+    // Skeletons appear after 300 ms.
     if (scene.scenario === "loading") await page.waitForTimeout(500);
     await page.screenshot({ path: picture("light") });
     expect(window.faults).toEqual([]);

@@ -1,4 +1,4 @@
-// Chromium without a window: opens the page in a scenario, collects what goes wrong in it, and asks axe.
+// Headless Chromium: opens the page in a scenario, collects its errors, and runs axe.
 import { accessSync, constants, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
@@ -11,7 +11,7 @@ import { inject } from "vitest";
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** The browser of this machine. */
+/** The installed browser. */
 function findBrowser(): string {
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
     for (const name of NAMES) {
@@ -52,7 +52,7 @@ export class Window {
   static async launch(): Promise<Window> {
     const browser = await chromium.launch({
       executablePath: findBrowser(),
-      // The sandbox refuses to be started by root, as in containers.
+      // The sandbox does not start as root, as in containers.
       args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
     });
     const context = await browser.newContext({

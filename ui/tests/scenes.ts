@@ -1,4 +1,4 @@
-// What is looked at: pages, states and widths, and what is clicked before.
+// The scenes: pages, states and widths, and the clicks before the picture.
 import type { Page } from "playwright-core";
 
 export type Scene = {

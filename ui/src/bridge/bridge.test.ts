@@ -11,7 +11,7 @@ describe("the bridge", () => {
     expect(await refused.catch(asFailure)).toBe(failure);
   });
 
-  it("takes whatever else is thrown for a fault of its own", () => {
+  it("treats any other error as a fault of the app", () => {
     expect(asFailure(new TypeError("x is undefined"))).toEqual({
       code: "internal",
       message: "x is undefined",

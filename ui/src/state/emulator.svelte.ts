@@ -1,4 +1,4 @@
-// The state as Rust last sent it. Pages render it and infer nothing of their own.
+// The state as Rust last sent it. Pages render it and infer nothing else.
 import { Channel } from "@tauri-apps/api/core";
 
 import { commands } from "../bindings";

@@ -1,4 +1,4 @@
-// Changes to settings: only what is named changes.
+// Changes to settings: only the named ones change.
 import { commands } from "../bindings";
 import type { Settings, SettingsChange } from "../bindings";
 import { ask } from "../bridge";

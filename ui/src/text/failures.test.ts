@@ -23,15 +23,15 @@ function codesOf(crate: string): string[] {
 }
 
 describe("failures", () => {
-  it("has words for every code of the engine", () => {
+  it("has a title for every code of the engine", () => {
     const codes = [...codesOf("emulator"), ...codesOf("images")];
     expect(codes.length).toBeGreaterThan(20);
     expect(codes.filter((code) => !isKnown(code))).toEqual([]);
   });
 
-  it("tells an unknown code by the engine's own message", () => {
-    const told = describeFailure({ code: "brand_new", message: "the moon is full", hint: "Wait." });
-    expect(told).toEqual({
+  it("describes an unknown code by the engine's own message", () => {
+    const description = describeFailure({ code: "brand_new", message: "the moon is full", hint: "Wait." });
+    expect(description).toEqual({
       title: "The operation failed",
       message: "The moon is full.",
       details: null,
@@ -41,21 +41,24 @@ describe("failures", () => {
   });
 
   it("separates a program's output from the message", () => {
-    const told = describeFailure({
+    const description = describeFailure({
       code: "qemu_start",
       message: "it ended and said:\nno such device\n\nbye\n",
       hint: null,
     });
-    expect([told.message, told.details]).toEqual(["It ended and said:", "no such device\n\nbye"]);
+    expect([description.message, description.details]).toEqual([
+      "It ended and said:",
+      "no such device\n\nbye",
+    ]);
   });
 
-  it("does not mind how a code is spelled", () => {
+  it("accepts hyphens in a code", () => {
     expect(describeFailure({ code: "token-needed", message: "x", hint: null }).title).toBe(
       "This download needs a GitHub token",
     );
   });
 
-  it("is not taken in by names that every object has", () => {
+  it("does not take names that every object has for codes", () => {
     expect(isKnown("constructor")).toBe(false);
     expect(describeFailure({ code: "toString", message: "x", hint: null }).title).toBe(
       "The operation failed",

@@ -11,7 +11,7 @@ function line(status: Status, work = activity({ outcome: { kind: "finished" } })
 }
 
 describe("the headline", () => {
-  it("says how the machine came to run, how fast, and when", () => {
+  it("says how the emulator was started, how fast, and when", () => {
     expect(line(running)).toBe("Running: Resumed in 0.71 s with fresh secrets, 26 minutes ago");
     const cold = { ...startSummary, kind: "cold", totalMs: 21_900, rotated: false } as const;
     expect(line({ ...running, start: cold })).toBe(
@@ -19,11 +19,11 @@ describe("the headline", () => {
     );
   });
 
-  it("never calls it well while a service is silent or the secrets are public", () => {
-    const silent = services.map((service, index) =>
+  it("never shows success while a service is unhealthy or the secrets are public", () => {
+    const unhealthy = services.map((service, index) =>
       index < 2 ? { ...service, health: "failing" as const } : service,
     );
-    const trouble = headline({ ...running, services: silent }, null, NOW);
+    const trouble = headline({ ...running, services: unhealthy }, null, NOW);
     expect([trouble.tone, trouble.detail]).toEqual(["warn", "Dashboard and Backend API are unhealthy"]);
     const open = { ...running, start: { ...startSummary, rotated: false } };
     expect(headline(open, null, NOW).tone).toBe("warn");
@@ -37,7 +37,7 @@ describe("the headline", () => {
     expect(headline(empty, null, NOW).can.start).toBe(false);
   });
 
-  it("names the phase of this app's work before the state that is seen from outside", () => {
+  it("shows the phase of this app's operation before the observed state", () => {
     const phases = [{ stage: "start", phase: "rotate", ms: null, bytes: null }] as const;
     expect(line(stopped, activity({ phases: [...phases] }))).toBe("Starting: Rotating the secrets");
     expect(line(stopped, activity({ outcome: { kind: "cancelling" } }))).toBe("Canceling: Cleaning up");
@@ -45,7 +45,7 @@ describe("the headline", () => {
     expect(line(running, activity({ task: "pull" }))).toMatch(/^Running: /);
   });
 
-  it("names the command that is at work elsewhere, and offers nothing meanwhile", () => {
+  it("names the command that another process is running, and offers nothing meanwhile", () => {
     const busy = { pid: 7, command: "capture" };
     const head = headline({ ...stopped, state: "capturing", busy }, null, NOW);
     expect(head.detail).toBe("`stack-emulator capture` is running (process 7)");
@@ -64,8 +64,8 @@ describe("the headline", () => {
       "interrupted",
       "died",
     ];
-    const told = states.map((state) => headline({ ...running, state }, null, NOW));
-    expect(new Set(told.map(({ title }) => title)).size).toBe(states.length);
-    expect(told.every(({ detail }) => detail !== "")).toBe(true);
+    const lines = states.map((state) => headline({ ...running, state }, null, NOW));
+    expect(new Set(lines.map(({ title }) => title)).size).toBe(states.length);
+    expect(lines.every(({ detail }) => detail !== "")).toBe(true);
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { MOST_LINES, append, matching, pieces } from "./log";
 
 describe("a log", () => {
-  it("goes on where it was, and begins anew with a new machine", () => {
+  it("appends chunks, and starts over when the log is restarted", () => {
     const one = append([], { firstLine: 10, lines: ["a", "b"], restarted: false, failure: null });
     const two = append(one, { firstLine: 12, lines: ["c"], restarted: false, failure: null });
     expect(two.map(({ number, text }) => `${number}${text}`)).toEqual(["10a", "11b", "12c"]);
@@ -13,13 +13,13 @@ describe("a log", () => {
     ]);
   });
 
-  it("holds the newest lines only", () => {
+  it("keeps only the latest lines", () => {
     const lines = Array.from({ length: MOST_LINES + 5 }, (_, index) => `${index}`);
     const held = append([], { firstLine: 0, lines, restarted: false, failure: null });
     expect([held.length, held[0]?.number]).toEqual([MOST_LINES, 5]);
   });
 
-  it("is searched in any case", () => {
+  it("is searched regardless of case", () => {
     const lines = append([], {
       firstLine: 0,
       lines: ["[FAILED] cron", "ok"],
@@ -30,7 +30,7 @@ describe("a log", () => {
     expect(matching(lines, "").length).toBe(2);
   });
 
-  it("loses no character to the marks, whatever is searched for", () => {
+  it("loses no character to the marks", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme" }), fc.string({ unit: "grapheme" }), (text, query) => {
         expect(

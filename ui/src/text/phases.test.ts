@@ -22,11 +22,11 @@ describe("phases", () => {
     expect(phaseName("warp")).toBe("Warp");
   });
 
-  it("works on the first stage before any phase has begun", () => {
+  it("runs the first stage before any phase has begun", () => {
     expect(stageStates(setUp).map(({ state }) => state)).toEqual(["running", "waiting", "waiting"]);
   });
 
-  it("knows which stage is at work, and how long the earlier ones took", () => {
+  it("knows the running stage, and how long the earlier ones took", () => {
     const activity: Activity = {
       ...setUp,
       phases: [
@@ -48,7 +48,7 @@ describe("phases", () => {
     expect(stageStates(failed).map(({ state }) => state)).toEqual(["done", "failed", "waiting"]);
   });
 
-  it("has done everything at the end", () => {
+  it("has finished every stage at the end", () => {
     const done = { ...setUp, outcome: { kind: "finished" } } as const;
     expect(stageStates(done).every(({ state }) => state === "done")).toBe(true);
     expect(current(done)).toBeNull();

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import { ago, bytes, factor, left, hostMemory, memory, rate, seconds, shortSpan, span } from "./quantity";
 
-/** The same with ordinary spaces, which can be told apart from nothing in a test. */
+/** The same with ordinary spaces, for readable tests. */
 const plain = (text: string): string => text.replaceAll("\u00a0", " ");
 
 describe("quantities", () => {
@@ -61,9 +61,9 @@ describe("quantities", () => {
     [57, "about 1 minute left"],
     [150, "about 3 minutes left"],
     [7200, "about 2 hours left"],
-  ])("%d s left is told as %s", (time, text) => expect(left(time)).toBe(text));
+  ])("%d s left is %s", (time, text) => expect(left(time)).toBe(text));
 
-  it("shortens a stretch of time", () => {
+  it("shortens a duration", () => {
     expect([59_000, 61_000, 7_200_000, 200_000_000].map(shortSpan)).toEqual([
       "59 s",
       "1 min",
@@ -72,7 +72,7 @@ describe("quantities", () => {
     ]);
   });
 
-  it("writes memory as it is sold", () => {
+  it("writes memory in whole units", () => {
     expect(plain(memory(4096))).toBe("4 GB");
     expect(plain(memory(1536))).toBe("1536 MB");
     expect(plain(hostMemory(24_105))).toBe("23.5 GB");

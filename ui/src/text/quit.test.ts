@@ -6,14 +6,14 @@ import { quitQuestion } from "./quit";
 describe("quitting", () => {
   const pull = activity({ task: "pull" });
   it.each([
-    ["a running machine", running, null, true],
-    ["a machine that is not known yet", null, null, true],
-    ["a machine that another program starts", { ...stopped, state: "starting" as const }, null, true],
-    ["a machine beside a download", running, pull, true],
+    ["a running emulator", running, null, true],
+    ["an emulator whose state is not known yet", null, null, true],
+    ["an emulator that another program is starting", { ...stopped, state: "starting" as const }, null, true],
+    ["a running emulator during a download", running, pull, true],
     ["a download alone", stopped, pull, false],
-    ["a start of this app", { ...stopped, state: "starting" as const }, activity({}), false],
+    ["a start by this app", { ...stopped, state: "starting" as const }, activity({}), false],
     ["a rotation", running, activity({ task: "rotate" }), true],
-    ["nothing any more", stopped, null, false],
+    ["nothing that is running", stopped, null, false],
   ])("asks of %s", (_, status, underWay, runs) => {
     const question = quitQuestion(status, underWay);
     expect([question.leave, question.stop]).toEqual([runs, runs]);

@@ -4,14 +4,14 @@ import { activity, checks, empty, running } from "../../mock/data";
 import { hostChecks, isFit, step } from "./wizard";
 
 describe("the wizard", () => {
-  it("follows the user until something is under way", () => {
+  it("follows the user until setup is running", () => {
     expect(step("checks", empty, null)).toBe("checks");
     expect(step("image", empty, null)).toBe("image");
     expect(step("checks", running, null)).toBe("checks");
     expect(step("image", running, null)).toBe("ready");
   });
 
-  it("is where the set-up is, whatever was clicked", () => {
+  it("shows the step that setup has reached, whatever was clicked", () => {
     const work = activity({ task: "set_up" });
     expect(step("checks", empty, work)).toBe("work");
     const failed = {
@@ -23,11 +23,11 @@ describe("the wizard", () => {
     expect(step("checks", empty, activity({ task: "stop" }))).toBe("checks");
   });
 
-  it("does not ask for an image before it gets one", () => {
+  it("does not check for an image before there is one", () => {
     const missing = { id: "image", title: "Image", verdict: "failed", detail: "none", remedy: null } as const;
-    const looked = hostChecks({ fit: false, checks: [...checks, missing] });
-    expect(looked).toEqual(checks);
-    expect(isFit(looked)).toBe(true);
+    const shown = hostChecks({ fit: false, checks: [...checks, missing] });
+    expect(shown).toEqual(checks);
+    expect(isFit(shown)).toBe(true);
     expect(isFit([{ ...missing, id: "qemu" }])).toBe(false);
     expect(isFit([{ ...missing, verdict: "warning" }])).toBe(true);
   });

@@ -1,5 +1,5 @@
-// What pages do: which commands they give, what they show of the answers, and that no secret is in the
-// document before it is asked for.
+// The behavior of pages: the commands they send, what they show of the answers, and that no secret is in the
+// document before the user asks to see it.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -27,7 +27,7 @@ async function calls(page: Page, command: string): Promise<Record<string, unknow
 }
 
 describe("the status page", () => {
-  it("starts, shows the phases as they come, and says when it runs", async () => {
+  it("starts, shows the phases as they come, and says when the emulator is running", async () => {
     const page = await open("status", "stopped");
     await button(page, "Start").click();
     expect(await calls(page, "start")).toHaveLength(1);
@@ -48,7 +48,7 @@ describe("the status page", () => {
     await page.getByRole("heading", { name: "Running" }).waitFor();
   });
 
-  it("keeps its parts where they are while the state changes", async () => {
+  it("keeps its parts in place while the state changes", async () => {
     const page = await open("status", "stopped");
     const place = async () => {
       const boxes = await Promise.all(
@@ -78,7 +78,7 @@ describe("the status page", () => {
     await page.getByLabel("Dashboard").waitFor();
   });
 
-  it("follows what the command line does", async () => {
+  it("shows what the command line is doing", async () => {
     const page = await open("status", "stopped");
     const busy = { pid: 31_337, command: "start" };
     await send(page, { kind: "status", status: { ...stopped, state: "starting", busy } });
@@ -86,7 +86,7 @@ describe("the status page", () => {
     expect(await button(page, "Start").isDisabled()).toBe(true);
   });
 
-  it("continues a paused emulator, whose services it calls paused", async () => {
+  it("shows the services of a paused emulator as paused, and continues it", async () => {
     const page = await open("status", "paused");
     await page.getByRole("heading", { name: "Paused: disk not writable" }).waitFor();
     expect(await page.getByText("paused", { exact: true }).count()).toBe(4);
@@ -111,7 +111,7 @@ describe("the status page", () => {
 });
 
 describe("credentials", () => {
-  it("holds no secret until it is asked to show one, and none after", async () => {
+  it("contains a secret only while it is shown", async () => {
     const page = await open("credentials");
     await page.getByText("Secret server key").first().waitFor();
     expect(await page.content()).not.toContain(SECRET);
@@ -153,7 +153,7 @@ describe("credentials", () => {
     await expect.poll(() => calls(page, "add_project")).toEqual([{ configFile: path }]);
   });
 
-  it("says why a project's credentials cannot be had", async () => {
+  it("says why a project has no credentials", async () => {
     const page = await open("credentials", "credentials-failed");
     await page.getByText("its folder is not mounted").waitFor();
     await button(page, "Try again").click();
@@ -162,7 +162,7 @@ describe("credentials", () => {
 });
 
 describe("images", () => {
-  it("finds a pull request's build by its address and gets it", async () => {
+  it("finds a pull request's build by its URL and installs it", async () => {
     const page = await open("images");
     await page.getByText("Pull request", { exact: true }).click();
     const field = page.getByRole("textbox", { name: "Pull request" });
@@ -176,9 +176,9 @@ describe("images", () => {
     await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
   });
 
-  it("shows how far a download is, and offers to go on with one that was cancelled", async () => {
+  it("shows the progress of a download, and offers to continue a paused one", async () => {
     const page = await open("images", "unfinished");
-    // Another one than lies unfinished, which is not to be got in its place.
+    // Not the unfinished one, which must not be downloaded in its place.
     const source = { kind: "pull_request", number: 1402 } as const;
     const pull = {
       task: "pull",
@@ -198,7 +198,7 @@ describe("images", () => {
     await expect.poll(() => calls(page, "pull")).toEqual([{ source, capture: true }]);
   });
 
-  it("goes on with a set-up as one, and says what there is left of it", async () => {
+  it("continues an unfinished setup as a setup", async () => {
     const page = await open("images", "welcome-interrupted");
     await page.getByText("Setup with emulator-dev-latest is not finished.").waitFor();
     await button(page, "Continue the setup").click();
@@ -207,7 +207,7 @@ describe("images", () => {
     expect(await calls(page, "pull")).toHaveLength(0);
   });
 
-  it("uses a release that is installed, and asks for updates of the image that is in use", async () => {
+  it("selects an installed release, and checks for updates of the selected image", async () => {
     const page = await open("images", "release-installed");
     await page.getByText("A newer image is available").waitFor();
     expect(await calls(page, "check_for_update")).toHaveLength(1);
@@ -219,7 +219,7 @@ describe("images", () => {
     expect(await calls(page, "pull")).toHaveLength(0);
   });
 
-  it("does not let the image in use be removed", async () => {
+  it("does not remove the selected image", async () => {
     const page = await open("images");
     const held = page.getByRole("button", { name: /^emulator-dev-latest cannot be removed/ });
     expect(await held.isDisabled()).toBe(true);
@@ -231,7 +231,7 @@ describe("images", () => {
 });
 
 describe("logs", () => {
-  it("holds only what can be seen, follows, and finds", async () => {
+  it("renders only the visible lines, follows, and finds", async () => {
     const page = await open("logs");
     const log = page.getByRole("log");
     await log.getByText("200 in").first().waitFor();
@@ -247,7 +247,7 @@ describe("logs", () => {
     await page.getByText("1 line", { exact: true }).waitFor();
   });
 
-  it("follows another log and leaves the first", async () => {
+  it("follows another log instead of the first", async () => {
     const page = await open("logs");
     await page.getByText("QEMU", { exact: true }).click();
     await expect.poll(() => calls(page, "unfollow_log")).toEqual([{ follower: 1 }]);
@@ -256,7 +256,7 @@ describe("logs", () => {
 });
 
 describe("settings", () => {
-  it("does not save a port that another program has, nor one twice", async () => {
+  it("does not save a port that is in use, nor one twice", async () => {
     const page = await open("settings");
     const dashboard = page.getByLabel("Dashboard");
     await dashboard.fill("3000");
@@ -274,7 +274,7 @@ describe("settings", () => {
     });
   });
 
-  it("warns before it keeps the placeholder secrets", async () => {
+  it("asks before it keeps the placeholder secrets", async () => {
     const page = await open("settings");
     const fresh = page.getByRole("switch", { name: "Fresh secrets at every start" });
     await fresh.click();
@@ -285,7 +285,7 @@ describe("settings", () => {
     await expect.poll(() => fresh.getAttribute("aria-checked")).toBe("false");
   });
 
-  it("forgets the token that was typed once it is saved", async () => {
+  it("clears the typed token once it is saved", async () => {
     const page = await open("settings");
     await page.getByLabel("GitHub token").fill("ghp_typed");
     await button(page, "Save in the keychain").click();
@@ -327,7 +327,7 @@ describe("the wizard", () => {
     expect(await calls(page, "use_image")).toHaveLength(0);
   });
 
-  it("goes on where a set-up was killed", async () => {
+  it("continues a setup that was killed", async () => {
     const page = await open("welcome", "welcome-unfinished");
     await button(page, "Continue").click();
     await page.getByText("stopped at 611 MB of 1.18 GB").waitFor();
@@ -335,7 +335,7 @@ describe("the wizard", () => {
     await expect.poll(() => calls(page, "set_up")).toEqual([{ source: { kind: "rolling", branch: null } }]);
   });
 
-  it("does not go on while something is in the way", async () => {
+  it("does not continue while a check fails", async () => {
     const page = await open("welcome", "unfit");
     await page.getByText("1 check failed.").waitFor();
     expect(await button(page, "Continue").isDisabled()).toBe(true);
@@ -351,7 +351,7 @@ describe("the window", () => {
     await page.getByRole("heading", { name: "Credentials", exact: true }).waitFor();
     await page.keyboard.press("Control+1");
     await page.getByRole("heading", { name: "Running" }).waitFor();
-    // From the page to its first button, which is Restart.
+    // From the page to its first button, Restart.
     await page.keyboard.press("Tab");
     const focused = () => page.evaluate(() => document.activeElement?.textContent.trim());
     expect(await focused()).toBe("Restart");
@@ -366,7 +366,7 @@ describe("the window", () => {
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
     expect(await calls(page, "stay")).toHaveLength(1);
-    // With something under way as well, it is asked about both.
+    // During an operation, the question is about both.
     const pull = activity({ task: "pull", stages: ["pull"], phases: downloading(592_000_000) });
     await send(page, { kind: "activity", activity: pull });
     await send(page, { kind: "quit", asked: true });
@@ -376,7 +376,7 @@ describe("the window", () => {
     await expect.poll(() => calls(page, "quit")).toEqual([{ choice: "leave_running" }]);
   });
 
-  it("says in the question itself that the emulator could not be stopped", async () => {
+  it("says in the dialog that the emulator could not be stopped", async () => {
     const page = await open("status", "quit-refused");
     const dialog = page.getByRole("dialog");
     await button(page, "Stop it and quit").click();
@@ -389,24 +389,24 @@ describe("the window", () => {
     expect(await button(page, "Quit and leave it running").isEnabled()).toBe(true);
   });
 
-  it("tells of a failure on a page that does not show how things ended, once", async () => {
+  it("shows a failure once on a page that does not show outcomes", async () => {
     const page = await open("settings", "stopped");
     const failed = activity({ outcome: { kind: "failed", failure: portTaken } });
     await send(page, { kind: "activity", activity: activity({}) });
     await send(page, { kind: "activity", activity: failed });
-    const told = page.getByText("A port is in use by another program");
-    await told.waitFor();
+    const title = page.getByText("A port is in use by another program");
+    await title.waitFor();
     await button(page, "Dismiss").click();
     await send(page, { kind: "activity", activity: { ...failed, notices: [] } });
-    expect(await told.count()).toBe(0);
-    // Where it is shown, it is shown once.
+    expect(await title.count()).toBe(0);
+    // The status page shows it itself, once.
     await page.getByRole("link", { name: "Status" }).click();
     await send(page, { kind: "activity", activity: { ...failed, id: 8 } });
-    await told.waitFor();
-    expect(await told.count()).toBe(1);
+    await title.waitFor();
+    expect(await title.count()).toBe(1);
   });
 
-  it("goes where the tray leads it", async () => {
+  it("opens the page that the tray asks for", async () => {
     const page = await open("status");
     await send(page, { kind: "navigate", page: "settings" });
     await page.getByRole("heading", { name: "Settings", exact: true }).waitFor();
@@ -416,22 +416,22 @@ describe("the window", () => {
     const page = await open("status");
     await page.getByText("26 minutes ago").waitFor();
     const timers = await page.evaluate(() => {
-      const told: string[] = [];
+      const events: string[] = [];
       const [set, clear] = [globalThis.setInterval, globalThis.clearInterval];
       globalThis.setInterval = ((...args: Parameters<typeof set>) => {
-        told.push("set");
+        events.push("set");
         return set(...args);
       }) as typeof set;
       globalThis.clearInterval = (timer) => {
-        if (timer !== undefined) told.push("cleared");
+        if (timer !== undefined) events.push("cleared");
         clear(timer);
       };
       for (const state of ["hidden", "visible"]) {
-        told.push(state);
+        events.push(state);
         Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
         document.dispatchEvent(new Event("visibilitychange"));
       }
-      return told;
+      return events;
     });
     expect(timers).toEqual(["hidden", "cleared", "visible", "set"]);
   });
