@@ -163,7 +163,7 @@ fn credentials_are_copied_from_the_tray_and_from_the_page() {
     app.page.wait_for_heading("Credentials", SOON);
     app.page.wait_for_text("Variables of my-app", SOON);
     app.page.choose("Next.js");
-    app.page.click("Copy all");
+    app.page.click("Copy credentials");
     app.page.wait_for_text("The clipboard is cleared in", SOON);
     assert_eq!(desktop.clipboard().trim(), form("next").trim());
     app.page.shoot("credentials");

@@ -127,7 +127,7 @@ describe("credentials", () => {
   it("copies in the chosen format and says for how long", async () => {
     const page = await open("credentials");
     await page.getByText("Vite", { exact: true }).click();
-    await button(page, "Copy all").click();
+    await button(page, "Copy credentials").click();
     await page.getByText("Copied 7 variables. The clipboard is cleared in 60 seconds.").waitFor();
     const configFile = "/home/ada/code/shop/stack.config.ts";
     expect(await calls(page, "copy_credentials")).toEqual([{ configFile, format: "vite" }]);
