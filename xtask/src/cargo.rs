@@ -43,7 +43,9 @@ pub(crate) fn installed(root: &Path, package: &str, name: &str) -> Result<PathBu
         run_command(
             cargo(root, "install")
                 .args(["--quiet", "--debug", package, "--root"])
-                .arg(&place),
+                .arg(&place)
+                // And nobody debugs it.
+                .env("CARGO_PROFILE_DEV_DEBUG", "0"),
         )?;
     }
     Ok(program)
@@ -51,15 +53,19 @@ pub(crate) fn installed(root: &Path, package: &str, name: &str) -> Result<PathBu
 
 /// The target triple of this machine.
 pub(crate) fn host_triple() -> Result<String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let text = output_of(
-        Command::new(rustc).arg("-vV"),
+        Command::new(rustc()).arg("-vV"),
         "asking the compiler for its target",
     )?;
     text.lines()
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
         .context("`rustc -vV` does not name its host")
+}
+
+/// The compiler that Cargo uses.
+pub(crate) fn rustc() -> OsString {
+    std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
 fn program() -> OsString {

@@ -4,6 +4,7 @@
 
 mod documents;
 mod layers;
+mod macos;
 mod rooms;
 mod sources;
 mod words;
@@ -32,7 +33,7 @@ const BINDINGS: &str = "the_page_s_bindings_are_up_to_date";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("format", format),
     ("sources", sources::check),
     ("documents", documents::check),
@@ -42,17 +43,27 @@ const CHECKS: [(&str, Check); 11] = [
     ("page", ui::lint),
     ("dependencies", dependencies),
     ("clippy", clippy),
+    ("macos", macos::check),
     ("documentation", documentation),
     ("bindings", bindings),
 ];
 
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only these checks
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(CHECKS.map(|(name, _)| name)))]
+    checks: Vec<String>,
+}
+
 /// `cargo xtask lint`.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let wanted =
+        |name: &str| args.checks.is_empty() || args.checks.iter().any(|check| check == name);
     setup::ensure(&[setup::Need::Test])?;
     let root = workspace::root()?;
     let mut stages = Stages::new("lint");
     let mut failed = vec![];
-    for (name, check) in CHECKS {
+    for (name, check) in CHECKS.into_iter().filter(|(name, _)| wanted(name)) {
         if let Err(error) = stages.run(name, || check(&root)) {
             eprintln!("error: {error:#}");
             failed.push(name);
@@ -77,17 +88,17 @@ fn format(root: &Path) -> Result<()> {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    run_command(cargo(root, "clippy").args([
-        "--workspace",
-        "--all-targets",
-        "--quiet",
-        "--",
-        "--deny=warnings",
-    ]))
+    page(root)?;
+    run_command(
+        cargo(root, "clippy")
+            .args(["--workspace", "--all-targets", "--quiet"])
+            .args(["--features", desktop::EMBEDDED, "--", "--deny=warnings"]),
+    )
 }
 
 /// Also of what is private: its links help us alone, and rot as fast.
 fn documentation(root: &Path) -> Result<()> {
+    page(root)?;
     run_command(
         cargo(root, "doc")
             .args([
@@ -95,6 +106,8 @@ fn documentation(root: &Path) -> Result<()> {
                 "--no-deps",
                 "--document-private-items",
                 "--quiet",
+                "--features",
+                desktop::EMBEDDED,
             ])
             .env(
                 "RUSTDOCFLAGS",
@@ -103,17 +116,26 @@ fn documentation(root: &Path) -> Result<()> {
     )
 }
 
-/// Whether the page's bindings are those that the app's commands give: a test of the app's, which can make them.
-fn bindings(root: &Path) -> Result<()> {
-    // The app that is tested later embeds its page, and is this one: chosen otherwise, it would all be built twice.
+/// Makes sure that there is a page, of whatever age: the app is compiled with it, here as for its tests, since
+/// dependencies would all be built once more with other features.
+pub(super) fn page(root: &Path) -> Result<()> {
     if !root.join("ui/dist/index.html").is_file() {
         ui::build(root)?;
     }
+    Ok(())
+}
+
+/// Whether the page's bindings are those that the app's commands give: a test of the app's, which can make them.
+fn bindings(root: &Path) -> Result<()> {
+    page(root)?;
     let test = || {
         let mut command = cargo(root, "test");
-        command
-            .args(["--workspace", "--exclude", "e2e", "--lib", "--quiet"])
-            .args(["--features", desktop::EMBEDDED, "--", BINDINGS]);
+        command.args(["--workspace", "--lib", "--quiet"]).args([
+            "--features",
+            desktop::EMBEDDED,
+            "--",
+            BINDINGS,
+        ]);
         command
     };
     run_command(&mut test())?;

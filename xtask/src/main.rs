@@ -40,7 +40,7 @@ enum Command {
     /// Run all tests; set-up and guest images included
     Test(test::Args),
     /// Check format, sources, dependencies, the page, clippy and documentation
-    Lint,
+    Lint(lint::Args),
     /// Measure starts, stops and a capture, and draw the phases
     Bench(bench::Args),
     /// Run the fuzz targets for a while
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Lint => lint::run(),
+        Command::Lint(args) => lint::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Package(args) => package::run(&args),

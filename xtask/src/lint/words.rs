@@ -330,7 +330,7 @@ mod tests {
             for (kind, name) in &parts {
                 let name = format!("{name}_");
                 let path = format!("crate::{name}::x");
-                source += &match kind {
+                let line = match kind {
                     0 => format!("// {path}\n"),
                     1 => format!("/* '\" /* {path} */ \" */"),
                     2 => format!("let _ = \"\\\" {path}\";"),
@@ -339,6 +339,7 @@ mod tests {
                     5 => format!("use crate::{{{name}::{{self, y}}, {name}::y as z}};\n"),
                     _ => format!("mod t {{ use super::super::super::{name}; }}\n"),
                 };
+                source.push_str(&line);
                 expected.extend((0..[0, 0, 0, 0, 1, 2, 1][*kind]).map(|_| name.clone()));
             }
             let named = named_from_root(&["x", "y"], &source);

@@ -6,6 +6,7 @@
 mod apt;
 mod packages;
 mod sources;
+mod target;
 
 use std::env::consts::ARCH;
 use std::fs;
@@ -16,6 +17,7 @@ use clap::ValueEnum;
 
 use packages::{ITEMS, Item, Probe, QEMU, version_in};
 pub(crate) use packages::{Need, find_program};
+pub(crate) use target::{MACOS, ensure_target};
 
 /// The oldest QEMU that will do: the first with `mapped-ram` migration.
 const MINIMUM_QEMU: (u32, u32) = (9, 0);
@@ -38,7 +40,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         args.needs.as_slice()
     };
-    ensure_with(needs, args.yes)
+    ensure_with(needs, args.yes)?;
+    if needs.contains(&Need::Test) {
+        ensure_target(MACOS)?;
+    }
+    Ok(())
 }
 
 /// Makes sure that the machine has what `needs` ask for. An image is built by running it, and
