@@ -223,7 +223,7 @@ fn a_folder_that_is_replaced_between_naming_and_mounting_is_not_shared() {
     let mut child = world.spawn(words.into_iter().chain([file.into_os_string()]));
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("Waiting for") {
+    while !line.contains("Waiting up to") {
         line.clear();
         assert!(said.read_line(&mut line).unwrap() > 0, "it does not wait");
     }

@@ -103,6 +103,11 @@ impl Progress {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether another command is waited for.
+    fn waits(&self) -> bool {
+        self.picture().phase == Some(Phase::Lock)
+    }
+
     fn begin(&self, phase: Phase) {
         let mut picture = self.picture();
         picture.generation += 1;
@@ -154,13 +159,21 @@ const fn template(phase: Phase, total: u64) -> &'static str {
     }
 }
 
+/// What is going on; of what takes longest, also how long.
+const fn describe(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Boot => "Booting the virtual machine, which can take a minute or two",
+        phase => phase.describe(),
+    }
+}
+
 impl Picture {
     fn message(&self) -> String {
         match (&self.step, self.phase) {
             (None, None) => String::new(),
-            (None, Some(phase)) => phase.describe().to_owned(),
+            (None, Some(phase)) => describe(phase).to_owned(),
             (Some(step), None) => step.clone(),
-            (Some(step), Some(phase)) => format!("{step}: {}", phase.describe()),
+            (Some(step), Some(phase)) => format!("{step}: {}", describe(phase)),
         }
     }
 
@@ -212,6 +225,10 @@ impl Reporter for Progress {
     fn report(&self, event: Event<'_>) {
         tracing::debug!(?event, "the engine reports");
         match (event, self.drawing) {
+            // Only at a terminal: nothing else has a Ctrl-C.
+            (Event::Notice(text), Drawing::On) if self.waits() => {
+                self.write("note:", FAINT, &format!("{text} Ctrl-C stops waiting."));
+            }
             (Event::Notice(text), _) => self.write("note:", FAINT, text),
             (Event::Warning(text), _) => self.write("warning:", CAUTION, text),
             (Event::Begin(phase), Drawing::On) => self.begin(phase),
@@ -246,7 +263,10 @@ mod tests {
             "the first phase's time must not count for the second"
         );
         tokio::time::sleep(PATIENCE).await;
-        assert_eq!(drawn(&progress).as_deref(), Some("Booting the guest"));
+        assert_eq!(
+            drawn(&progress).as_deref(),
+            Some("Booting the virtual machine, which can take a minute or two")
+        );
         progress.report(Event::End(Phase::Boot, PATIENCE * 2));
         assert_eq!(drawn(&progress), None);
     }
@@ -255,13 +275,13 @@ mod tests {
     async fn a_step_stays_between_its_phases() {
         let progress = Progress::new(Drawing::On);
         progress.step(Some("Run 3 of 10".into()));
-        progress.report(Event::Begin(Phase::Boot));
+        progress.report(Event::Begin(Phase::Load));
         tokio::time::sleep(PATIENCE * 2).await;
         assert_eq!(
             drawn(&progress).as_deref(),
-            Some("Run 3 of 10: Booting the guest")
+            Some("Run 3 of 10: Loading the saved state")
         );
-        progress.report(Event::End(Phase::Boot, PATIENCE));
+        progress.report(Event::End(Phase::Load, PATIENCE));
         assert_eq!(drawn(&progress).as_deref(), Some("Run 3 of 10"));
         progress.step(None);
         assert_eq!(drawn(&progress), None);
@@ -295,6 +315,17 @@ mod tests {
         assert_eq!(at(7, 0), (7, None));
         assert_eq!(at(8, 20), (8, Some(20)));
         assert_eq!(at(20, 20), (20, Some(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_another_command_can_be_stopped_at_a_terminal() {
+        for (drawing, waits) in [(Drawing::On, true), (Drawing::Off, false)] {
+            let progress = Progress::new(drawing);
+            progress.report(Event::Begin(Phase::Lock));
+            assert_eq!(progress.waits(), waits);
+            progress.report(Event::End(Phase::Lock, PATIENCE));
+            assert!(!progress.waits());
+        }
     }
 
     #[tokio::test(start_paused = true)]

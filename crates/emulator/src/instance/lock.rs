@@ -40,7 +40,7 @@ pub enum LockError {
         source: std::io::Error,
     },
     /// Another command holds the instance for too long.
-    #[error("the emulator is busy with {}, and still was after {} s", holder.as_ref().map_or("another command".to_owned(), ToString::to_string), waited.as_secs())]
+    #[error("gave up after {} s: the emulator is busy with {}", waited.as_secs(), who(holder.as_ref()))]
     Busy {
         /// Who holds it, where that can be told.
         holder: Option<Holder>,
@@ -73,12 +73,12 @@ impl Lock {
             Ok(()) => file,
             Err(std::fs::TryLockError::Error(source)) => return Err(error(source)),
             Err(std::fs::TryLockError::WouldBlock) => {
-                let holder = read_holder(path);
-                let who = holder
-                    .as_ref()
-                    .map_or("another command".to_owned(), ToString::to_string);
-                reporter.report(Event::Notice(&format!("Waiting for {who}.")));
                 reporter.report(Event::Begin(Phase::Lock));
+                reporter.report(Event::Notice(&format!(
+                    "Waiting up to {} for {}.",
+                    minutes(limit),
+                    who(read_holder(path).as_ref())
+                )));
                 let begun = std::time::Instant::now();
                 let (locked, lock) = tokio::sync::oneshot::channel();
                 // A thread of its own, not one of the runtime's: it may stay
@@ -147,6 +147,19 @@ impl Lock {
     }
 }
 
+/// The command to wait for, for people.
+fn who(holder: Option<&Holder>) -> String {
+    holder.map_or("another command".to_owned(), ToString::to_string)
+}
+
+/// A limit, never shorter than it is: `6 min`.
+fn minutes(limit: Duration) -> String {
+    match limit.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
 fn note(mut file: &File, command: &str) -> std::io::Result<()> {
     let holder = Holder {
         pid: std::process::id(),
@@ -191,6 +204,15 @@ mod tests {
         // As on a disk that is full: no byte of it can be written.
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         drop(Lock::try_acquire(&path, "stop --discard").unwrap().unwrap());
+    }
+
+    #[test]
+    fn a_limit_is_told_in_minutes_and_never_too_short() {
+        let told = |seconds| minutes(Duration::from_secs(seconds));
+        assert_eq!(
+            [told(61), told(120), told(121), told(360)],
+            ["61 s", "2 min", "3 min", "6 min"]
+        );
     }
 
     #[tokio::test]
