@@ -129,7 +129,7 @@ fn a_missing_image_is_an_error_with_a_remedy() {
     assert!(message.contains("/no/such.qcow2"), "{message}");
     assert!(hint.unwrap().contains("--image"));
 
-    // Without one that is named it would be pulled, if it could be had.
+    // Without `--image`, `start` pulls one.
     let ended = cli.run_with(&["start"], "STACK_EMULATOR_GITHUB_API", &nothing_there());
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
     let lines: Vec<&str> = ended.stderr.lines().collect();
@@ -186,16 +186,25 @@ fn the_doctor_lists_every_check_and_what_to_do() {
             .find(|check| check["id"] == id)
             .unwrap_or(&Value::Null)
     };
-    for id in ["qemu", "image"] {
-        assert_eq!(check(id)["verdict"], "failed", "{id} in {report}");
-        assert!(check(id)["remedy"].is_string(), "{id} in {report}");
-    }
+    assert_eq!(check("qemu")["verdict"], "failed", "{report}");
+    assert!(check("qemu")["remedy"].is_string(), "{report}");
+    // A start would pull one.
+    assert_eq!(check("image")["verdict"], "ok", "{report}");
     for id in ["disk", "instance", "secrets"] {
         assert!(check(id)["detail"].is_string(), "{id} in {report}");
     }
     let text = cli.run_with(&["doctor"], "STACK_EMULATOR_QEMU", "/nonexistent");
     assert_eq!(text.code, 5);
     assert!(text.stdout.contains("  failed   QEMU "), "{}", text.stdout);
+    assert!(
+        text.stdout.contains("\n1 check failed.\n"),
+        "{}",
+        text.stdout
+    );
+
+    let named = ["doctor", "--image", "/no/such.qcow2"];
+    let text = cli.run_with(&named, "STACK_EMULATOR_QEMU", "/nonexistent");
+    assert!(text.stdout.contains("  failed   Image "), "{}", text.stdout);
 }
 
 #[test]
@@ -306,7 +315,7 @@ fn secrets_are_listed_by_name_and_shown_only_if_there_are_any() {
 }
 
 #[test]
-fn colours_come_only_when_asked_for() {
+fn colors_come_only_when_asked_for() {
     let cli = Cli::new();
     assert!(!cli.run(&["status"]).stdout.contains('\x1b'));
     assert!(
@@ -410,7 +419,7 @@ fn a_signal_while_waiting_for_another_command_ends_at_once() {
     use std::os::unix::process::ExitStatusExt as _;
 
     let cli = Cli::new();
-    // An instance whose lock somebody holds: this test.
+    // This test holds the lock of the instance.
     assert_eq!(cli.run(&["stop"]).code, 0);
     let lock = std::fs::File::options()
         .write(true)

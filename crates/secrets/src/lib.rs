@@ -84,7 +84,7 @@ impl StoreKind {
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Keychain => "your keychain",
-            Self::KernelKeyring => "the kernel's keyring",
+            Self::KernelKeyring => "the kernel keyring",
             Self::RuntimeFile if cfg!(target_os = "linux") => "a file in memory",
             Self::RuntimeFile => "a file readable by you alone",
         }

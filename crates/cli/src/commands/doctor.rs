@@ -1,4 +1,4 @@
-//! `doctor`: can this host run the emulator, and if not, what to do.
+//! `doctor`: checks this host, with a fix for each problem.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(super) async fn examine(context: &Context<'_>, probe: ProbeWish) -> Result<E
 }
 
 impl Render for Examination {
-    fn render(&self, _: Detail) -> String {
+    fn render(&self, detail: Detail) -> String {
         let title_width = widest(self.checks.iter().map(|check| check.title));
         let word_width =
             widest([Verdict::Ok, Verdict::Warning, Verdict::Failed].map(Verdict::word));
@@ -44,8 +44,12 @@ impl Render for Examination {
             let word = paint(style, &pad(check.verdict.word(), word_width));
             let title = pad(check.title, title_width);
             let margin = " ".repeat(word_width + title_width + 6);
-            let detail = printable(&check.detail);
-            let mut lines = detail.lines();
+            let found = match (&check.evidence, detail) {
+                (Some(evidence), Detail::Full) => format!("{}\n{evidence}", check.detail),
+                (Some(_), Detail::Brief) | (None, _) => check.detail.clone(),
+            };
+            let found = printable(&found);
+            let mut lines = found.lines();
             let first = lines.next().unwrap_or_default();
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {word}  {title}  {first}");
@@ -63,13 +67,11 @@ impl Render for Examination {
                 .count()
         };
         let verdict = match (count(Verdict::Failed), count(Verdict::Warning)) {
-            (0, 0) => "Everything is as it should be.".to_owned(),
-            (0, 1) => "The emulator can run; one thing could be better.".to_owned(),
-            (0, warnings) => format!("The emulator can run; {warnings} things could be better."),
-            (1, _) => "The emulator cannot run here until the failure is seen to.".to_owned(),
-            (failures, _) => {
-                format!("The emulator cannot run here until the {failures} failures are seen to.")
-            }
+            (0, 0) => "All checks passed.".to_owned(),
+            (0, 1) => "The emulator can run. 1 warning.".to_owned(),
+            (0, warnings) => format!("The emulator can run. {warnings} warnings."),
+            (1, _) => "1 check failed.".to_owned(),
+            (failures, _) => format!("{failures} checks failed."),
         };
         format!("{text}\n{verdict}\n")
     }
@@ -88,6 +90,7 @@ mod tests {
             title: "QEMU",
             verdict,
             detail: "something".into(),
+            evidence: None,
             remedy: remedy.map(Into::into),
         }
     }
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!(
             plain(&Examination { fit: false, checks }.render(Detail::Brief)),
             "  ok       QEMU  something\n  failed   QEMU  something\n                 → Do this.\n\n\
-             The emulator cannot run here until the failure is seen to.\n"
+             1 check failed.\n"
         );
     }
 
@@ -109,18 +112,22 @@ mod tests {
     fn what_a_program_said_in_lines_stays_in_its_column() {
         let check = Check {
             detail: "one\ntwo".into(),
+            evidence: Some("three".into()),
             ..check(Verdict::Ok, None)
         };
-        let text = plain(
-            &Examination {
-                fit: true,
-                checks: vec![check],
-            }
-            .render(Detail::Brief),
+        let examination = Examination {
+            fit: true,
+            checks: vec![check],
+        };
+        let text = |detail| plain(&examination.render(detail));
+        let brief = "  ok       QEMU  one\n                 two\n";
+        assert_eq!(
+            text(Detail::Brief),
+            format!("{brief}\nAll checks passed.\n")
         );
-        assert!(
-            text.starts_with("  ok       QEMU  one\n                 two\n\n"),
-            "{text}"
+        assert_eq!(
+            text(Detail::Full),
+            format!("{brief}                 three\n\nAll checks passed.\n")
         );
     }
 }

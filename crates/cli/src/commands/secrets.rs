@@ -81,7 +81,7 @@ pub(super) async fn forget(context: &Context<'_>) -> Result<Exit, Failure> {
 
 impl Render for Forgotten {
     fn render(&self, _: Detail) -> String {
-        "Forgotten. The next start makes new secrets.\n".to_owned()
+        "Removed the secrets. The next start creates new ones.\n".to_owned()
     }
 }
 
@@ -90,13 +90,10 @@ impl Render for SecretList {
         let width = widest(self.secrets.iter().map(|secret| secret.name));
         let mut text = match &self.place {
             Some(place) => format!(
-                "Kept in {}; `stack-emulator secrets show NAME` prints one.\n\n",
+                "Stored in {}. Print a value with `stack-emulator secrets show NAME`. Names:\n\n",
                 place.store.describe()
             ),
-            None => {
-                "None are kept: the emulator has not been started, or its secrets were dropped.\n\n"
-                    .to_owned()
-            }
+            None => "No secrets are stored. Names:\n\n".to_owned(),
         };
         for SecretEntry { name, variable } in &self.secrets {
             // Writing to a string cannot fail.
@@ -134,7 +131,7 @@ mod tests {
             }],
         };
         let text = plain(&list.render(Detail::Brief));
-        assert!(text.starts_with("Kept in the kernel's keyring;"), "{text}");
+        assert!(text.starts_with("Stored in the kernel keyring."), "{text}");
         let end = "\n  cron  CRON_SECRET\n\nwarning: it hangs\n";
         assert!(text.ends_with(end), "{text}");
     }

@@ -26,7 +26,7 @@ impl Render for Status {
                 ),
             );
             if let Some(reason) = &start.fallback_reason {
-                facts.add("Because", printable(reason));
+                facts.add("Reason", printable(reason));
             }
         }
         if self.start.is_some() {
@@ -34,7 +34,7 @@ impl Render for Status {
         }
         if let Some(start) = &self.start {
             let kept = self.secret_store.map_or(String::new(), |kind| {
-                format!(", kept in {}", kind.describe())
+                format!(", stored in {}", kind.describe())
             });
             let secrets = if start.rotated {
                 format!("fresh{kept}")
@@ -48,21 +48,19 @@ impl Render for Status {
                 [Some(secrets), warning].into_iter().flatten().collect(),
             );
         }
-        let accelerator = self.accelerator.as_deref().map(printable);
-        let memory = self.memory.map(|memory| {
-            format!(
-                "{} of memory of its own, {} with what it shares",
-                bytes(memory.anonymous),
-                bytes(memory.resident)
-            )
-        });
-        let machine: Vec<String> = accelerator.into_iter().chain(memory).collect();
-        if !machine.is_empty() {
-            facts.add("Machine", machine.join(", "));
+        if let Some(accelerator) = &self.accelerator {
+            facts.add("Accelerator", printable(accelerator));
+        }
+        if let Some(memory) = &self.memory {
+            let (own, all) = (bytes(memory.anonymous), bytes(memory.resident));
+            facts.add(
+                "Memory",
+                format!("{own}, {all} including pages shared with the snapshot"),
+            );
         }
         facts.add("Snapshot", snapshot_line(self, detail));
         if self.start.is_none() && self.session_kept {
-            facts.add("Session", "kept; the next start continues it");
+            facts.add("Session", "saved; the next start continues the session");
         }
         if let Some(image) = &self.image {
             facts.add("Image", printable(&image.display().to_string()));
@@ -101,15 +99,16 @@ const fn describe(state: State) -> (Style, &'static str) {
         State::Capturing => (CAUTION, "Taking a snapshot"),
         State::Paused => (
             BAD,
-            "Paused: the guest's disk could not be written. Make room on this host, then `start` lets it go on",
+            "Paused: the virtual machine cannot write to its disk. Free disk space, then run\n\
+             `stack-emulator start` to continue",
         ),
         State::Interrupted => (
             CAUTION,
-            "Interrupted: a command was killed; the next one cleans up",
+            "Interrupted: a command was killed; the next command cleans up",
         ),
         State::Died => (
             BAD,
-            "Stopped unexpectedly; the next start boots the session's disk",
+            "Stopped unexpectedly; the next start boots from the session's disk",
         ),
     }
 }
@@ -184,12 +183,13 @@ mod tests {
         assert_eq!(
             plain(&status.render(Detail::Brief)),
             "ci: Running\n\n  \
-             Started   continued from the last session in 0.91 s, 3 min ago\n  \
-             Services  Backend  http://127.0.0.1:26701  healthy\n  \
-             Secrets   fresh, kept in the kernel's keyring\n  \
-             Machine   tcg, 148 MB of memory of its own, 412 MB with what it shares\n  \
-             Snapshot  none yet; the next start takes one\n  \
-             Image     /images/a.qcow2\n"
+             Started      continued from the saved session in 0.91 s, 3 min ago\n  \
+             Services     Backend  http://127.0.0.1:26701  healthy\n  \
+             Secrets      fresh, stored in the kernel keyring\n  \
+             Accelerator  tcg\n  \
+             Memory       148 MB, 412 MB including pages shared with the snapshot\n  \
+             Snapshot     none yet; the next start takes one\n  \
+             Image        /images/a.qcow2\n"
         );
     }
 

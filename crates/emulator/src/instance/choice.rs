@@ -52,6 +52,12 @@ impl Emulator {
         image.or_else(placed).or_else(pulled).unwrap_or(default)
     }
 
+    /// Whether no image is installed, selected or named: a start pulls one.
+    pub(crate) fn lacks_image(&self, remembered: &InstanceRecord) -> bool {
+        let named = self.image.is_some() || remembered.image.is_some();
+        !named && !self.image_to_use(remembered).exists()
+    }
+
     /// The image's content: by what is known of it, or by reading it all.
     pub(crate) fn image_content(
         &self,

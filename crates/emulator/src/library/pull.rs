@@ -343,9 +343,7 @@ impl Held<'_> {
     /// so first.
     pub(crate) async fn pull_if_none(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let emulator = self.emulator;
-        let remembered = emulator.remembered()?;
-        let named = emulator.image.is_some() || remembered.image.is_some();
-        if named || emulator.image_to_use(&remembered).exists() {
+        if !emulator.lacks_image(&emulator.remembered()?) {
             return Ok(());
         }
         // Not worth a download on a host that cannot run it.

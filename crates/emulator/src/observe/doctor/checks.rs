@@ -40,6 +40,7 @@ impl Subject {
             title: self.title,
             verdict: Verdict::Ok,
             detail: detail.into(),
+            evidence: None,
             remedy: None,
         }
     }
@@ -122,18 +123,23 @@ pub(super) fn accelerator(
         }
     };
     let tried = attempts(&probe.tried);
+    let with_evidence = |check: Check| Check {
+        evidence: Some(tried.clone()),
+        ..check
+    };
     if let Some(chosen) = chosen.filter(|chosen| *chosen != probe.accelerator) {
-        return subject.warning(
+        return with_evidence(subject.warning(
             format!(
-                "{chosen} is set by {}; the best that works is {}: {tried}",
+                "{chosen} is set by {}; the fastest that works is {}",
                 variables::ACCELERATOR,
                 probe.accelerator
             ),
             format!(
-                "Unset {} to use the best that works.",
-                variables::ACCELERATOR
+                "Unset {} to use {}.",
+                variables::ACCELERATOR,
+                probe.accelerator
             ),
-        );
+        ));
     }
     let hardware = probe
         .tried
@@ -141,28 +147,35 @@ pub(super) fn accelerator(
         .find(|attempt| attempt.accelerator != Accelerator::Tcg);
     match (probe.accelerator, hardware) {
         (Accelerator::Kvm | Accelerator::Hvf, _) => subject.ok(tried),
-        (Accelerator::Tcg, None) => subject.warning(
-            format!("{tried}; this host has no accelerator for such a guest"),
+        (Accelerator::Tcg, None) => with_evidence(subject.warning(
+            "This host has no accelerator for this architecture; using software emulation (slower).",
             format!(
-                "Unset {} if a guest of the host's own architecture will do.",
+                "Unset {} to use an image of this host's architecture.",
                 variables::ARCH
             ),
-        ),
+        )),
         (Accelerator::Tcg, Some(attempt)) => {
-            let remedy = match &attempt.verdict {
-                Tried::Hangs { .. } => {
-                    "It accepts a guest and never runs it, as on hosts that are virtual machines themselves. \
-                     Software emulation works; nested virtualisation on the outer host would be faster."
-                }
-                Tried::Unavailable { .. } => {
-                    "Software emulation works, but is slower: make the accelerator available if this host has \
-                     one, then `stack-emulator doctor --probe-again`."
-                }
-                Tried::Misbehaves { .. } | Tried::Works { .. } => {
-                    "Software emulation works, but is slower; `stack-emulator doctor --probe-again` tries again."
-                }
+            let name = attempt.accelerator.to_string().to_uppercase();
+            let slower = "using software emulation (slower).";
+            let (detail, remedy) = match &attempt.verdict {
+                Tried::Hangs { .. } => (
+                    format!("{name} hangs on this host; {slower}"),
+                    "If this host is a virtual machine, enable nested virtualization on its own host, then run \
+                     `stack-emulator doctor --probe-again`."
+                        .to_owned(),
+                ),
+                Tried::Unavailable { reason } => (
+                    format!("{name} is not available ({reason}); {slower}"),
+                    format!(
+                        "Make {name} available if this host has it, then run `stack-emulator doctor --probe-again`."
+                    ),
+                ),
+                Tried::Misbehaves { .. } | Tried::Works { .. } => (
+                    format!("{name} does not work on this host; {slower}"),
+                    format!("Run `stack-emulator doctor --probe-again` to test {name} again."),
+                ),
             };
-            subject.warning(tried, remedy)
+            with_evidence(subject.warning(detail, remedy))
         }
     }
 }
@@ -202,21 +215,21 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
     }
     let said = |state: &str| format!("{}, {state}", status.instance);
     match status.state {
-        State::Stopped if status.session_kept => subject.ok(said("stopped, with a kept session")),
+        State::Stopped if status.session_kept => subject.ok(said("stopped, with a saved session")),
         State::Stopped => subject.ok(said("stopped")),
         State::Running => subject.ok(said("running")),
         State::Starting => subject.ok(said("starting")),
         State::Stopping => subject.ok(said("stopping")),
         State::Capturing => subject.ok(said("taking a snapshot")),
         State::Paused => subject.failed(
-            said("paused: the guest's disk could not be written"),
-            Some("Make room on this host's disk, then run `stack-emulator start`: it goes on where it was.".to_owned()),
+            said("paused: the virtual machine cannot write to its disk"),
+            Some("Free disk space, then run `stack-emulator start` to continue.".to_owned()),
         ),
         State::Interrupted => subject
-            .warning(said("a command was killed in its middle"), "Nothing: the next command cleans up after it."),
+            .warning(said("a command was killed before it finished"), "No action needed: the next command cleans up."),
         State::Died => subject.warning(
-            said("the virtual machine ended without being stopped"),
-            "`stack-emulator start` boots the session's disk; `stack-emulator logs --qemu` may say why.",
+            said("stopped unexpectedly"),
+            "Run `stack-emulator start` to boot from the session's disk; `stack-emulator logs --qemu` may show why.",
         ),
     }
 }
@@ -232,16 +245,19 @@ pub(super) fn disk(
     let free = match free {
         Ok(free) => *free,
         Err(error) => {
-            return subject.failed(format!("cannot look at {}: {error}", home.display()), None);
+            return subject.failed(
+                format!("cannot read the free space of {}: {error}", home.display()),
+                None,
+            );
         }
     };
-    let said = format!("{} for {}", bytes(free), home.display());
+    let said = format!("{} in {}", bytes(free), home.display());
     let memory = u64::from(ram_mib) << 20;
     // What is there already need not be written again.
     let most = (2 * memory).saturating_sub(snapshot.unwrap_or(0));
     if free < LEAST_FREE {
         let remedy = format!(
-            "Make room, or set {} to a folder on another disk.",
+            "Free disk space, or set {} to a folder on another disk.",
             variables::HOME
         );
         subject.failed(said, Some(remedy))
@@ -249,7 +265,7 @@ pub(super) fn disk(
         subject.warning(
             said,
             format!(
-                "A snapshot and a saved session can take up to {} more: make room, or lower {}.",
+                "A snapshot and a saved session can take up to {} more: free disk space, or lower {}.",
                 bytes(most),
                 variables::RAM
             ),
@@ -257,6 +273,12 @@ pub(super) fn disk(
     } else {
         subject.ok(said)
     }
+}
+
+/// No image, and none selected or named: no failure, since a start pulls one.
+pub(super) fn no_image_yet() -> Check {
+    Subject::new("image", "Image")
+        .ok("None yet. `stack-emulator start` pulls one, or choose one with `stack-emulator pull`.")
 }
 
 /// The image: there, sound, and content with what it is given.
@@ -269,7 +291,7 @@ pub(super) fn image(image: &Result<Image, Error>, settings: &Settings) -> Check 
     let path = image.path.display();
     let Some(manifest) = &image.manifest else {
         return subject.ok(format!(
-            "{path}, without a manifest: taken for a published one"
+            "{path}, without a manifest: treated as a published image"
         ));
     };
     let lacks = |needed: String, variable: &'static str, given: String| {
@@ -291,7 +313,7 @@ pub(super) fn image(image: &Result<Image, Error>, settings: &Settings) -> Check 
         return subject.failed(
             format!("{path} is for {}, not for {}", manifest.arch, settings.arch),
             Some(format!(
-                "Take an image for {}, or set {}.",
+                "Use an image for {}, or set {}.",
                 settings.arch,
                 variables::ARCH
             )),
@@ -334,7 +356,7 @@ pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
         Ok(SecretPlace {
             store,
             warning: None,
-        }) => subject.ok(format!("a start keeps them in {}", store.describe())),
+        }) => subject.ok(format!("new secrets are stored in {}", store.describe())),
         Ok(SecretPlace {
             store,
             warning: Some(warning),
@@ -342,28 +364,28 @@ pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
             warning.clone(),
             match store {
                 StoreKind::RuntimeFile => {
-                    "Nothing needs to be done: the file is yours alone and gone after a restart. \
+                    "No action needed: only you can read the file, and it is gone after a restart. \
                      Containers often forbid keyrings."
                 }
                 StoreKind::Keychain | StoreKind::KernelKeyring => {
-                    "Unlock your keychain, or restart the program that provides it."
+                    "Unlock your keychain, or restart the keychain service."
                 }
             },
         ),
     }
 }
 
-/// Where the secrets of the emulator that runs are, if there is something wrong with that.
+/// Where the secrets of the running emulator are, if there is something wrong with that.
 pub(super) fn secrets_in_force(place: &SecretPlace) -> Option<Check> {
-    let subject = Subject::new("secrets_in_force", "In force");
+    let subject = Subject::new("secrets_in_force", "Secrets in use");
     let warning = place.warning.clone()?;
     Some(subject.warning(
         warning,
-        "`stack-emulator secrets rotate` puts new ones where they belong, once the check above is ok.",
+        "Once the check above is ok, run `stack-emulator secrets rotate` to store new secrets there.",
     ))
 }
 
-/// The snapshot: there, whole as far as a quick look tells, and of this machine.
+/// The snapshot: there, whole as far as a quick look tells, and fit for the next start.
 pub(super) fn snapshot(
     status: &Status,
     mismatches: &Result<Option<Vec<Mismatch>>, Error>,
@@ -372,7 +394,7 @@ pub(super) fn snapshot(
     if let Some(damage) = &status.snapshot_damage {
         return subject.warning(
             format!("damaged: {damage}; starts boot cold"),
-            "Take a new one with `stack-emulator capture`.",
+            "Take a new snapshot with `stack-emulator capture`.",
         );
     }
     match (mismatches, &status.snapshot) {
@@ -384,8 +406,8 @@ pub(super) fn snapshot(
         (Ok(Some(mismatches)), Some(_)) => {
             let told: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
             subject.warning(
-                format!("of another machine: {}", told.join("; ")),
-                "Nothing, or set it back: the next start without a session takes a new one.",
+                format!("no longer fits: {}", told.join("; ")),
+                "No action needed: the next start without a saved session takes a new snapshot.",
             )
         }
     }
@@ -447,6 +469,10 @@ mod tests {
         assert_eq!(check.verdict, Verdict::Warning);
         assert_eq!(
             check.detail,
+            "KVM hangs on this host; using software emulation (slower)."
+        );
+        assert_eq!(
+            check.evidence.unwrap(),
             "kvm hangs (given up after 3.00 s), tcg works (0.23 s)"
         );
         assert!(check.remedy.unwrap().contains("nested"));
@@ -518,6 +544,13 @@ mod tests {
         let check = image(&Err(Error::NoImage { path: "/no".into() }), &settings);
         assert_eq!(check.verdict, Verdict::Failed);
         assert!(check.remedy.unwrap().contains("--image"));
+    }
+
+    #[test]
+    fn an_image_that_a_start_pulls_is_not_missing() {
+        let check = no_image_yet();
+        assert_eq!((check.id, check.verdict), ("image", Verdict::Ok));
+        assert!(check.detail.contains("`stack-emulator pull`"), "{check:?}");
     }
 
     #[test]

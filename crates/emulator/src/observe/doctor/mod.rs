@@ -37,6 +37,8 @@ pub struct Check {
     pub verdict: Verdict,
     /// What was found, for people; may have several lines.
     pub detail: String,
+    /// How it was found, for whoever looks into it: for instance what QEMU said.
+    pub evidence: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
 }
@@ -105,7 +107,14 @@ impl Emulator {
         ));
 
         let image = self.image_path().and_then(|path| open_image(&path));
-        found.push(checks::image(&image, settings));
+        let none_yet = self
+            .remembered()
+            .is_ok_and(|known| self.lacks_image(&known));
+        found.push(if none_yet {
+            checks::no_image_yet()
+        } else {
+            checks::image(&image, settings)
+        });
         if image.is_ok() {
             let ours = known.is_some_and(has_machine);
             found.push(checks::ports(&self.taken_ports(), ours));
