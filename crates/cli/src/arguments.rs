@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
@@ -17,11 +17,11 @@ use images::source::Arch;
 #[command(
     name = "stack-emulator",
     version,
-    about = "A local auth backend in a virtual machine that starts in under a second",
-    long_about = "A local auth backend in a virtual machine that starts in under a second.\n\n\
-        The first start boots the image once and keeps a snapshot of that moment. Each later start \
-        resumes it and gives every secret a fresh value. A stop keeps what you did; the next start \
-        continues it.",
+    about = "A local auth backend in a virtual machine that starts in about a second",
+    long_about = "A local auth backend in a virtual machine that starts in about a second.\n\n\
+        The first start pulls an image, boots it once and takes a snapshot. Each later start resumes \
+        the snapshot with fresh secrets. Stopping saves the session, and the next start continues the \
+        session.",
     max_term_width = 100,
     arg_required_else_help = true,
     subcommand_required = true
@@ -37,19 +37,19 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
-    /// Which emulator: each has its own ports, snapshot and session
+    /// Instance to act on; each has its own ports, snapshot and session
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     pub instance: InstanceName,
-    /// Guest image to use, in place of the one used last
+    /// Use this image file instead of the selected one
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub image: Option<PathBuf>,
     /// Print exactly one JSON object on standard output, also for errors
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say what is done on standard error, and how long each phase took
+    /// Print each step and its duration to standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// When to use colours; `auto` heeds the variable `NO_COLOR`
+    /// When to use colors; `auto` respects the variable `NO_COLOR`
     #[arg(
         long,
         global = true,
@@ -63,173 +63,202 @@ pub(crate) struct GlobalArguments {
 /// The command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CommandArguments {
-    /// Start the emulator: from its snapshot, or from where the last session ended
+    /// Start the emulator: continue the saved session, or resume the snapshot
     #[command(
-        long_about = "Start the emulator: from its snapshot, or from where the last session ended.\n\n\
-            Returns when every service is healthy with fresh secrets. Saved state that does not work \
-            any more is no failure: the machine is booted cold, and the reason is given. Starting an \
-            emulator that runs does nothing and succeeds."
+        long_about = "Start the emulator: continue the saved session, or resume the snapshot.\n\n\
+            The first start pulls an image if none is installed, boots it once and takes a snapshot. After \
+            the download, that takes about half a minute, or a minute or two with software emulation. Later \
+            starts take about a second.\n\n\
+            Returns when every service is healthy and has fresh secrets. If saved state no longer works, \
+            start cold-boots instead and prints why. Does nothing if the emulator is already running; \
+            continues a virtual machine that is paused because its disk could not be written."
     )]
     Start,
-    /// Stop the emulator and keep the session for the next start
+    /// Stop the emulator and save the session for the next start
+    #[command(
+        long_about = "Stop the emulator and save the session for the next start.\n\n\
+            With `--discard`, deletes all users, projects and data created since the snapshot. Credentials \
+            already in .env files then stop working; write them again after the next start."
+    )]
     Stop {
-        /// Drop the session: the next start is a clean one
+        /// Delete the session's data instead of saving it; does not ask
         #[arg(long)]
         discard: bool,
     },
-    /// Show what the emulator is doing, its addresses and its snapshot
-    #[command(
-        long_about = "Show what the emulator is doing, its addresses and its snapshot.\n\n\
-            Changes nothing and waits for nobody. The exit code is 0 if the emulator runs and 3 if not."
-    )]
+    /// Show the emulator's state, addresses and snapshot
+    #[command(long_about = "Show the emulator's state, addresses and snapshot.\n\n\
+            Read-only; does not wait for other commands. Exits with 0 if the emulator is running, 3 if not.")]
     Status,
-    /// Go back to the clean snapshot, dropping what was done since
+    /// Discard the session: the next start is from the clean snapshot
+    #[command(
+        long_about = "Discard the session: the next start is from the clean snapshot.\n\n\
+            Stops the emulator if it is running, and deletes all users, projects and data created since \
+            the snapshot. Credentials already in .env files stop working; write them again after the next \
+            start. Asks first, unless `--yes` is given."
+    )]
     Reset {
-        /// Do not ask
+        /// Skip the confirmation
         #[arg(short, long)]
         yes: bool,
     },
-    /// Boot the image and take a new snapshot of it
+    /// Boot the image and take a new snapshot
     Capture,
-    /// Read the snapshot and the saved session in full and check them
+    /// Check every byte of the snapshot and the saved session
     Verify,
-    /// Write the snapshot to a compressed file
-    #[command(long_about = "Write the snapshot to a compressed file.\n\n\
-            The file can be tested and read with the zstd tool. It fits this kind of host only: the same \
-            QEMU, accelerator, image and settings. What is at that place is replaced once the new file is whole.")]
+    /// Write the snapshot to a compressed archive file
+    #[command(long_about = "Write the snapshot to a compressed archive file.\n\n\
+            The `zstd` tool can test and read the file. Restore works only with the same QEMU, accelerator, \
+            image and settings. An existing file is replaced once the new one is complete.")]
     Archive {
-        /// The file, or a folder for a file with the usual name
+        /// Archive file to write, or a folder for a file with the default name
         #[arg(value_hint = ValueHint::AnyPath, default_value = ".")]
         file: PathBuf,
     },
-    /// Take the snapshot from an archive, in place of the present one
+    /// Replace the snapshot with the one in an archive file
     Restore {
-        /// The archive
+        /// Archive file to read
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Show which images there are to pull
-    #[command(long_about = "Show which images there are to pull.\n\n\
-            Lists the releases of the repository that have images, newest first.")]
+    /// List the releases that can be pulled, latest first
+    #[command(long_about = "List the releases that can be pulled, latest first.\n\n\
+            Only releases with an image are listed. The releases are those of the repository in the \
+            settings, unless `--repo` names another.")]
     Releases {
-        /// Repository, in place of the one in the settings
+        /// Repository to use instead of the setting `repository`
         #[arg(long, value_name = "OWNER/NAME")]
         repo: Option<Repo>,
     },
-    /// Get an image, use it, and take a snapshot of it
-    #[command(long_about = "Get an image, use it, and take a snapshot of it.\n\n\
-            Without options, the newest image of the usual branch. What is here already is not downloaded again, \
-            and what Ctrl-C interrupted goes on where it stopped. Every byte is compared with the digest that the \
-            release states. Builds of pull requests and runs need a token for GitHub: GITHUB_TOKEN, one in the \
-            keychain (`settings github-token set`), or what `gh auth login` keeps.")]
+    /// Pull an image, select it, and take a snapshot of it
+    #[command(
+        long_about = "Pull an image, select it, and take a snapshot of it.\n\n\
+            Without options, pulls the latest image of the default branch (setting `branch`). Does not \
+            download an installed image again, and continues an interrupted download. Checks every byte \
+            against the published SHA-256 digest.\n\n\
+            Builds of pull requests and workflow runs need a GitHub token: the variable GITHUB_TOKEN, a \
+            token saved with `stack-emulator settings github-token set`, or the token of `gh auth login`."
+    )]
     Pull(PullArguments),
-    /// List the images that are installed; use, remove or prune them
+    /// List the installed images; select, remove or prune them
     Images {
         #[command(subcommand)]
         command: Option<ImagesArguments>,
     },
-    /// Show or change the settings that are kept
-    #[command(long_about = "Show or change the settings that are kept.\n\n\
-            cache-limit     most that images and snapshots may take on disk, such as 20GB\n\
-            archive-after   days after which a snapshot that nobody used is compressed\n\
-            repository      where images come from, as OWNER/NAME\n\
-            branch          whose newest image is pulled\n\
-            ram             guest memory, as 4GiB\n\
+    /// Show or change the settings
+    #[command(long_about = "Show or change the settings.\n\n\
+            cache-limit     maximum size of images and snapshots on disk, such as 20GB\n\
+            archive-after   days after which an unused snapshot is compressed\n\
+            repository      GitHub repository of the images, as OWNER/NAME\n\
+            branch          default branch: `pull` takes its latest image\n\
+            ram             memory of the virtual machine, such as 4GiB\n\
             vcpus           number of virtual CPUs\n\
-            no-rotation     on keeps the placeholder keys, which everybody knows\n\
-            port.SERVICE    host port of a service of the image, such as port.backend\n\n\
-            A variable that is set goes before its setting. Limits are looked after at the end of each `pull` and by `images prune`.")]
+            no-rotation     `on` keeps the image's placeholder secrets, which are public\n\
+            port.SERVICE    host port of a service, such as port.backend\n\n\
+            An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
+            `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \
+            snapshot, or boots a saved session from its disk, without the programs that were running.")]
     Settings {
         #[command(subcommand)]
         command: Option<SettingsArguments>,
     },
-    /// Check this host, and say what to do about what is wrong
+    /// Check this host and suggest a fix for each problem
     Doctor {
-        /// Try the accelerators again instead of trusting the last verdict
+        /// Test the accelerators again instead of using the last result
         #[arg(long)]
         probe_again: bool,
     },
-    /// Write an archive for whoever looks into a problem
-    #[command(long_about = "Write an archive for whoever looks into a problem.\n\n\
-            A zip file with the state, what `doctor` finds, settings, records and the ends of the logs. Secrets \
-            are left out, and the home folder is written as ~; have a look before you publish it.")]
+    /// Write a zip file for a bug report, without secrets
+    #[command(long_about = "Write a zip file for a bug report, without secrets.\n\n\
+            The zip file contains the status, the results of `doctor`, settings, records and the ends of the \
+            logs. Secrets are left out, and the home folder is written as ~. Review the zip file before you \
+            share it.")]
     Diagnostics {
-        /// Where to; a new file in this folder unless given
+        /// Zip file to write; by default, a new file in the current folder
         #[arg(value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
     },
-    /// Show the guest's serial console
+    /// Show the console of the virtual machine
     Logs {
-        /// Show what QEMU itself said instead
+        /// Show QEMU's log instead
         #[arg(long)]
         qemu: bool,
-        /// Show what the desktop app said instead
+        /// Show the desktop app's log instead
         #[arg(long, conflicts_with = "qemu")]
         app: bool,
-        /// Go on showing what is added
+        /// Keep printing new lines
         #[arg(short, long)]
         follow: bool,
-        /// How many lines to show, counted from the end
+        /// Number of lines to show, counted from the end
         #[arg(short = 'n', long, value_name = "N", default_value_t = 100)]
         lines: usize,
     },
-    /// Measure starts and stops on this machine
-    #[command(long_about = "Measure starts and stops on this machine.\n\n\
-            Starts and discards the emulator a number of times and prints medians, phase by phase, beside \
-            the time of the cold boot that the snapshot was taken from. Needs a stopped emulator without a \
-            kept session; `--instance bench` always is one at first.")]
+    /// Measure starts and stops on this host
+    #[command(long_about = "Measure starts and stops on this host.\n\n\
+            Starts the emulator and discards the session N times. Prints the median of each phase, beside \
+            the duration of the cold boot that the snapshot was taken from. Needs a stopped instance without \
+            a saved session: use `--instance bench`.")]
     Bench {
-        /// How many times to start and stop
+        /// Number of starts and stops
         #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
         runs: u16,
     },
-    /// Print the keys of an app's project, or put them into its `.env` file
+    /// Print the credentials of an app, or write them to its `.env` file
     #[command(
-        long_about = "Print the keys of an app's project, or put them into its `.env` file.\n\n\
-            The project is the one that belongs to the path of the config file; it is made when it is asked \
-            for the first time. The folder of the config file is shared with the emulator, and nothing else."
+        long_about = "Print the credentials of an app, or write them to its `.env` file.\n\n\
+            Each config file has a project of its own in the emulator, created on first use. After a reset, \
+            the project is created again with other credentials.\n\n\
+            Shares the folder of the config file with the emulator, and no other folder. The emulator can \
+            read and write the files in that folder, with your permissions, until `stack-emulator folders \
+            remove`."
     )]
     Credentials {
         #[command(flatten)]
         config: ConfigArguments,
-        /// The form of the output; `next`, `vite` and `expo` are `dotenv` with the names that those read
+        /// Output format; `next`, `vite` and `expo` are `dotenv` with that framework's variable names
         #[arg(long, value_enum, value_name = "FORMAT", default_value_t = CredentialsFormat::Dotenv)]
         format: CredentialsFormat,
-        /// Set the variables in this file, which otherwise stays as it is byte for byte
+        /// Set the variables in this file and leave the rest of it unchanged
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         write: Option<PathBuf>,
     },
-    /// Run a program with the keys of its project, starting the emulator if needed
+    /// Run a program with the credentials of its app, starting the emulator if needed
     #[command(
-        long_about = "Run a program with the keys of its project, starting the emulator if needed.\n\n\
-            The program gets the variables of `credentials` in every form, and the signals that this one gets. \
-            Afterwards the emulator is stopped if it was started for it and nobody else uses it, and the session \
-            is kept. The exit code is the program's; 128 and the number of the signal if one ended it; 127 if \
-            it could not be started."
+        long_about = "Run a program with the credentials of its app, starting the emulator if needed.\n\n\
+            The program gets the variables of `credentials` in every format, and the signals sent to `run`. \
+            Afterwards stops the emulator if `run` started it and no other program uses it; the session is \
+            saved. Exits with the program's code, 128 + N if signal N ended it, or 127 if it could not be \
+            started.\n\n\
+            Shares the folder of the config file with the emulator, as `credentials` does: the emulator can \
+            read and write the files in that folder."
     )]
     Run {
         #[command(flatten)]
         config: ConfigArguments,
-        /// The program and its arguments
+        /// Program to run, and its arguments
         #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
-    /// Show or take back the folders that the emulator sees
-    #[command(subcommand)]
+    /// List shared folders, or stop sharing one
+    #[command(
+        subcommand,
+        long_about = "List shared folders, or stop sharing one.\n\n\
+            The emulator can read and write the files in a shared folder, with your permissions. \
+            `credentials` and `run` share the folder of their config file."
+    )]
     Folders(FoldersArguments),
-    /// Show, replace or forget the keys that are in force
+    /// List, print, rotate or remove the emulator's secrets
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(SecretsArguments),
     /// Print a completion script for a shell
     #[command(long_about = "Print a completion script for a shell.\n\n\
             For example, in bash: source <(stack-emulator completions bash)")]
     Completions {
-        /// The shell
+        /// Shell that reads the script
         shell: Shell,
     },
     /// Print the manual page
     Man {
-        /// Write the pages of all commands into this folder instead
+        /// Write one page per command into this folder instead
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, action = ArgAction::Set)]
         dir: Option<PathBuf>,
     },
@@ -240,34 +269,34 @@ pub(crate) enum CommandArguments {
 pub(crate) struct PullArguments {
     #[command(flatten)]
     pub source: PullSource,
-    /// Repository, in place of the one in the settings
+    /// Repository to use instead of the setting `repository`
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<Repo>,
-    /// Architecture, in place of this emulator's
+    /// Architecture to pull instead of the emulator's
     #[arg(long, value_name = "ARCH", value_parser = arch())]
     pub arch: Option<Arch>,
-    /// Do not boot the image to take a snapshot of it
+    /// Install the image without taking a snapshot
     #[arg(long)]
     pub skip_snapshot: bool,
 }
 
-/// Where it comes from: one of these, or none for the usual branch.
+/// Where it comes from: one of these, or none for the default branch.
 #[derive(Debug, Args)]
 #[group(required = false, multiple = false)]
 pub(crate) struct PullSource {
-    /// The newest image of a branch
+    /// Pull the latest image of a branch
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// The image of one release
+    /// Pull the image of a release
     #[arg(long, value_name = "TAG")]
     pub tag: Option<String>,
-    /// The newest build of a pull request
+    /// Pull the latest build of a pull request
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub pr: Option<u64>,
-    /// The build of one workflow run
+    /// Pull the build of a workflow run
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     pub run: Option<u64>,
-    /// An image on this machine, or an artifact's zip file
+    /// Install a .qcow2 image or a .zip build from this host
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 }
@@ -275,14 +304,14 @@ pub(crate) struct PullSource {
 /// What is wanted of the images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImagesArguments {
-    /// List the images that are installed, and what they take on disk
+    /// List the installed images and their size on disk
     List,
-    /// Have the next starts use another image
+    /// Select the image for the next start
     Use {
         /// A tag, pr-NUMBER, run-ID, or the beginning of a digest
         #[arg(value_name = "IMAGE", required_unless_present = "none")]
         name: Option<String>,
-        /// No image in particular: the one used last, or a pull if there is none
+        /// Select none: the next start uses the last one, or pulls one
         #[arg(long, conflicts_with = "name")]
         none: bool,
     },
@@ -292,18 +321,20 @@ pub(crate) enum ImagesArguments {
         #[arg(value_name = "IMAGE")]
         name: String,
     },
-    /// Make room: remove what is of no use any more
-    #[command(long_about = "Make room: remove what is of no use any more.\n\n\
-            Removes what interrupted pulls have left and images that no tag stands for any more. What an \
-            emulator runs, keeps a session on or has chosen is never removed.")]
+    /// Free disk space: remove superseded images and unfinished pulls
+    #[command(
+        long_about = "Free disk space: remove superseded images and unfinished pulls.\n\n\
+            An image is superseded when its tag, pull request or branch has a newer image. Never removes an \
+            image that is in use: selected or running in an instance, or with a saved session on it."
+    )]
     Prune {
-        /// Remove every image that no emulator uses
+        /// Remove every image that no instance uses
         #[arg(short, long)]
         all: bool,
-        /// Then remove what was not used for longest until no more than this is left, such as 20GB
+        /// Then remove the least recently used until at most this much is left, such as 20GB
         #[arg(long, value_name = "SIZE", value_parser = size)]
         limit: Option<u64>,
-        /// Compress snapshots that were not used for so many days; 0 for all that can be
+        /// Compress snapshots not used for this many days; 0 compresses all that are not in use
         #[arg(long, value_name = "DAYS")]
         archive_after: Option<u32>,
     },
@@ -316,26 +347,24 @@ pub(crate) enum SettingsArguments {
     List,
     /// Change a setting
     Set {
-        /// Which
+        /// Setting to change, such as ram
         #[arg(value_parser = preference)]
         name: Preference,
-        /// Its new value
+        /// New value, such as 4GiB
         value: String,
     },
-    /// Tell where the token for GitHub comes from, keep one or forget it
-    #[command(
-        long_about = "Tell where the token for GitHub comes from, keep one or forget it.\n\n\
-            It is looked for in GITHUB_TOKEN, in the keychain, and with the `gh` tool. `set` reads one from \
-            standard input, unseen at a terminal, and puts it into the keychain; it is never an argument, \
-            which other users could see."
-    )]
+    /// Show, save or remove the GitHub token
+    #[command(long_about = "Show, save or remove the GitHub token.\n\n\
+            The token comes from the variable GITHUB_TOKEN, else from the keychain, else from `gh`. `set` \
+            reads it from standard input (hidden on a terminal) and saves it in the keychain. It is never \
+            passed as an argument, where other users could see it.")]
     GithubToken {
         #[command(subcommand)]
         command: Option<TokenArguments>,
     },
-    /// Go back to a setting's default
+    /// Restore the default of a setting
     Unset {
-        /// Which
+        /// Setting to restore, such as ram
         #[arg(value_parser = preference)]
         name: Preference,
     },
@@ -344,18 +373,18 @@ pub(crate) enum SettingsArguments {
 /// `settings github-token …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenArguments {
-    /// Tell where it comes from
+    /// Show where the token comes from
     Show,
-    /// Keep the one on standard input in the keychain
+    /// Save a token from standard input in the keychain
     Set,
-    /// Remove it from the keychain
+    /// Remove the token from the keychain
     Forget,
 }
 
 /// Which app.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
-    /// The app's config file
+    /// Config file of the app
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "stack.config.ts")]
     pub config_file: PathBuf,
 }
@@ -363,28 +392,28 @@ pub(crate) struct ConfigArguments {
 /// How credentials are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CredentialsFormat {
-    /// Lines for a shell: `export NAME='value'`
+    /// Shell lines: `export NAME='value'`
     Env,
-    /// Lines of a `.env` file: `NAME=value`
+    /// `.env` lines: `NAME=value`
     Dotenv,
-    /// The same, with the prefix `NEXT_PUBLIC_` but for the secret
+    /// `dotenv` with the prefix `NEXT_PUBLIC_`, except for the secret server key
     Next,
-    /// The same, with the prefix `VITE_`
+    /// `dotenv` with the prefix `VITE_`
     Vite,
-    /// The same, with the prefix `EXPO_PUBLIC_`
+    /// `dotenv` with the prefix `EXPO_PUBLIC_`
     Expo,
-    /// One JSON object, with the super secret admin key and the config file's settings
+    /// JSON object, with the super secret admin key and the config file's settings
     Json,
 }
 
 /// What is wanted of the shared folders.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FoldersArguments {
-    /// List them
+    /// List the shared folders
     List,
-    /// Take one back from the emulator
+    /// Stop sharing a folder
     Remove {
-        /// The folder
+        /// Folder to stop sharing
         #[arg(value_hint = ValueHint::DirPath)]
         folder: PathBuf,
     },
@@ -393,22 +422,23 @@ pub(crate) enum FoldersArguments {
 /// What is wanted of the secrets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsArguments {
-    /// List their names and where they are kept, but no values
+    /// List the names of the secrets and where they are stored, without values
     List,
-    /// Print one value to standard output
-    #[command(long_about = "Print one value to standard output.\n\n\
+    /// Print a secret to standard output
+    #[command(long_about = "Print a secret to standard output.\n\n\
             For example: export STACK_SECRET=$(stack-emulator secrets show ssk)")]
     Show {
-        /// Which: publishable client, secret server or super secret admin key, or the cron secret
+        /// Secret to print
         #[arg(value_parser = secret_name())]
         name: SecretName,
     },
-    /// Replace all of them in the running emulator
-    #[command(long_about = "Replace all of them in the running emulator.\n\n\
-            Returns once the new ones are accepted and the old ones refused. Apps that hold old ones have to \
-            get new ones: see `stack-emulator credentials`.")]
+    /// Rotate all secrets of the running emulator
+    #[command(long_about = "Rotate all secrets of the running emulator.\n\n\
+            Returns once the new secrets are accepted and the old ones are refused. Anything that uses these \
+            secrets needs the new values: `stack-emulator secrets show NAME`. Project credentials are not \
+            affected.")]
     Rotate,
-    /// Remove them from where they are kept; the emulator must be stopped
+    /// Remove the secrets of a stopped emulator; the next start creates new ones
     Forget,
 }
 
@@ -419,16 +449,17 @@ fn arch() -> impl TypedValueParser<Value = Arch> {
 fn preference(typed: &str) -> Result<Preference, String> {
     Preference::from_name(typed).ok_or_else(|| {
         let names = Preference::FIXED.map(|name| name.name());
-        format!("the settings are {} and port.SERVICE", names.join(", "))
+        format!("expected one of {} or port.SERVICE", names.join(", "))
     })
 }
 
 fn size(typed: &str) -> Result<u64, &'static str> {
-    parse_size(typed).ok_or("a size has a unit, such as 20GB or 500MiB")
+    parse_size(typed).ok_or("expected a size with its unit, such as 20GB or 500MiB")
 }
 
 fn secret_name() -> impl TypedValueParser<Value = SecretName> {
-    PossibleValuesParser::new(SecretName::ALL.map(SecretName::short)).try_map(|typed| {
+    let value = |name: SecretName| PossibleValue::new(name.short()).help(name.describe());
+    PossibleValuesParser::new(SecretName::ALL.map(value)).try_map(|typed| {
         SecretName::ALL
             .into_iter()
             .find(|name| name.short() == typed)

@@ -5,18 +5,17 @@ use std::process::ExitCode;
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked for is so.
+    /// The command succeeded.
     Success,
     /// The operation failed.
     Failed,
     /// The arguments or the environment cannot be understood. The number is
     /// the one that clap gives to arguments it refuses.
     Usage,
-    /// The emulator does not run, and `status` was asked for or what was asked
-    /// needs it to. The number is the one that the Linux Standard Base gives to
+    /// The emulator is not running, and the command is `status` or needs it to be. The number is the one that the Linux Standard Base gives to
     /// the `status` of a service.
     NotRunning,
-    /// Another command holds the instance.
+    /// Another command is using the instance.
     Busy,
     /// This host cannot run the emulator as it is.
     HostUnfit,
@@ -67,17 +66,19 @@ impl Exit {
     /// When it is given, for people.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            Self::Success => "done, or it was so already; `status`: the emulator runs",
+            Self::Success => {
+                "success, also if there was nothing to do; `status`: the emulator is running"
+            }
             Self::Failed => "the operation failed; the message says why and what to do",
             Self::Usage => "an argument or an environment variable is invalid",
-            Self::NotRunning => "the emulator does not run",
-            Self::Busy => "another command holds the instance and did not end in time",
+            Self::NotRunning => "the emulator is not running",
+            Self::Busy => "another command is using the instance and did not finish in time",
             Self::HostUnfit => {
-                "this host cannot run it: QEMU missing or too old, no accelerator, \
-                 or `doctor` found a failure"
+                "this host cannot run the emulator: QEMU is missing or too old, no accelerator works, \
+                 or a check of `doctor` failed"
             }
-            Self::HungUp => "ended because its terminal was closed; nothing is left half-done",
-            Self::NoProgram => "`run`: the program cannot be started",
+            Self::HungUp => "the terminal was closed; nothing is left half-done",
+            Self::NoProgram => "`run`: the program could not be started",
             Self::Child(_) => "`run`: the exit code of the program",
             Self::Interrupted => "interrupted by Ctrl-C; nothing is left half-done",
             Self::Terminated => "ended by SIGTERM; nothing is left half-done",

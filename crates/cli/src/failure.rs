@@ -21,27 +21,27 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Engine(#[from] emulator::Error),
     /// The user said no.
-    #[error("the reset was not confirmed, so nothing was changed")]
+    #[error("the reset was not confirmed; nothing was changed")]
     Declined,
-    /// There is nobody to ask.
+    /// There is no terminal to ask on.
     #[error(
-        "a reset drops what was done since the snapshot was taken, and there is no terminal to ask on"
+        "a reset deletes all users, projects and data created since the snapshot, and there is no terminal to ask on"
     )]
     NobodyToAsk,
     /// The question could not be put.
-    #[error("cannot ask on the terminal")]
+    #[error("cannot read from the terminal")]
     Ask(#[source] io::Error),
     /// A file would be overwritten.
-    #[error("{} is there already", path.display())]
+    #[error("{} already exists", path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
     },
     /// No token came on standard input.
-    #[error("what standard input gave is no token")]
+    #[error("standard input does not contain a GitHub token")]
     NoToken,
     /// There are no secrets to show.
-    #[error("there are no secrets: the emulator has not been started, or they were dropped")]
+    #[error("there are no secrets: the emulator was never started, or its secrets were removed")]
     NoSecrets,
     /// The `.env` file cannot be changed.
     #[error(transparent)]
@@ -56,7 +56,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// A benchmark would cost the user a session.
-    #[error("{}, and a benchmark starts and discards many", .occupied.describe())]
+    #[error("cannot run the benchmark: {}", .occupied.describe())]
     BenchOccupied {
         /// What is in the way.
         occupied: Occupied,
@@ -77,7 +77,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// The asynchronous runtime cannot be started.
-    #[error("cannot start the program's own threads")]
+    #[error("cannot start the program's threads")]
     Runtime(#[source] io::Error),
     /// Signals cannot be listened for.
     #[error("cannot listen for Ctrl-C")]
@@ -99,8 +99,8 @@ pub(crate) enum Occupied {
 impl Occupied {
     const fn describe(self) -> &'static str {
         match self {
-            Self::Running => "this emulator is in use",
-            Self::Session => "this emulator keeps a session",
+            Self::Running => "this instance is in use",
+            Self::Session => "this instance has a saved session",
         }
     }
 }
@@ -134,16 +134,17 @@ impl Failure {
             }
             Self::Engine(error) => return error.hint(),
             Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
-            Self::FileExists { .. } => "Name another file.",
+            Self::FileExists { .. } => "Choose another file name.",
             Self::NoToken => {
-                "Give one line: `gh auth token | stack-emulator settings github-token set`."
+                "Pass the token as one line: `gh auth token | stack-emulator settings github-token set`."
             }
             Self::NoSecrets => "Start the emulator first: `stack-emulator start`.",
             Self::BenchOccupied { .. } => {
-                "Use an instance of its own, `stack-emulator bench --instance bench`, or drop the \
-                 session with `stack-emulator reset`."
+                "Use a separate instance: `stack-emulator bench --instance bench`."
             }
-            Self::Program { .. } => "Is it installed? It is looked for in PATH, without a shell.",
+            Self::Program { .. } => {
+                "Check that the program is installed and on the PATH; `run` does not use a shell."
+            }
             Self::Declined
             | Self::Dotenv(_)
             | Self::Print(_)
@@ -194,8 +195,8 @@ fn engine_exit(error: &emulator::Error) -> Exit {
     }
 }
 
-/// What happened, and then why, one cause an entry. A cause that its error has
-/// put into its own words already is left out.
+/// What happened, and then why, one cause an entry. A cause whose text its
+/// error repeats is left out.
 pub(crate) fn causes(error: &dyn StdError) -> Vec<String> {
     let mut told = vec![error.to_string()];
     let mut next = error.source();

@@ -33,7 +33,7 @@ impl Signal {
         match self {
             Self::Interrupt => "interrupted by Ctrl-C",
             Self::Terminate => "ended by SIGTERM",
-            Self::Hangup => "ended because its terminal was closed",
+            Self::Hangup => "ended because the terminal was closed",
         }
     }
 
@@ -50,7 +50,7 @@ impl Signal {
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     first: watch::Receiver<Option<Signal>>,
-    /// Signals are somebody else's for now.
+    /// Signals are ignored here: the work handles them itself.
     ceded: Arc<AtomicBool>,
 }
 
@@ -91,10 +91,10 @@ impl Interrupts {
         self.first.borrow().is_some()
     }
 
-    /// Does `work`, which sees to signals itself, unless one has come before.
+    /// Does `work`, which handles signals itself, unless one has come before.
     pub(crate) async fn ceded<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
         self.ceded.store(true, Ordering::Relaxed);
-        // Between two operations nobody is told of it.
+        // A signal that came between two operations has interrupted neither.
         let before = *self.first.borrow();
         let result = match before {
             Some(signal) => Err(Failure::Interrupted(signal)),
@@ -115,7 +115,7 @@ impl Interrupts {
             let mut work = pin!(work);
             tokio::select! {
                 result = &mut work => return result,
-                // Should nobody listen any more, nothing can interrupt.
+                // Without the listening task, nothing can interrupt.
                 Ok(signal) = first.wait_for(Option::is_some) => *signal,
             }
             // `work` is dropped here, and with it the instance's lock.

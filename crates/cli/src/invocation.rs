@@ -1,4 +1,4 @@
-//! Arguments as meant: what to do, to which instance, and how to speak of it.
+//! Arguments as meant: what to do, on which instance, and in which format to report.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ use crate::output::{self, Format, Output};
 pub(crate) struct Invocation {
     pub request: Request,
     pub format: Format,
-    /// Tell on standard error what is done.
+    /// Print each step to standard error.
     pub verbose: bool,
 }
 
@@ -170,7 +170,7 @@ pub(crate) enum TokenRequest {
     Forget,
 }
 
-/// What is told about the program.
+/// A text about the program itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Document {
     Completions(Shell),
@@ -207,7 +207,7 @@ pub(crate) fn command() -> clap::Command {
     Arguments::command().after_long_help(manual::after_help())
 }
 
-/// Reads the command line and applies its choice of colours to this process.
+/// Reads the command line and applies its choice of colors to this process.
 pub(crate) fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, Refused> {
     let typed: Vec<OsString> = typed.into_iter().collect();
     let refused = |error| Refused {
@@ -222,7 +222,7 @@ pub(crate) fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Invocati
         ColorChoice::Never => anstream::ColorChoice::Never,
     };
     color.write_global();
-    mean(arguments).map_err(refused)
+    resolve(arguments).map_err(refused)
 }
 
 /// The format that was asked for on a command line that could not be read.
@@ -238,7 +238,7 @@ fn intended_format(typed: &[OsString]) -> Format {
     }
 }
 
-fn mean(arguments: Arguments) -> Result<Invocation, clap::Error> {
+fn resolve(arguments: Arguments) -> Result<Invocation, clap::Error> {
     let Arguments { global, command } = arguments;
     let operation = match command {
         CommandArguments::Start => Operation::Start,
@@ -381,7 +381,7 @@ fn document(document: Document, verbose: bool) -> Invocation {
     }
 }
 
-/// What is text by nature has no JSON form, and one made up would be of no use.
+/// Refuses `--json` for a command whose output is plain text.
 fn refuse_json(json: bool, name: &str) -> Result<(), clap::Error> {
     if json {
         let text = format!(
@@ -411,7 +411,7 @@ fn pull(arguments: PullArguments) -> Result<PullRequest, clap::Error> {
     let file = file
         .map(|path| absolute(path, "--file <PATH>"))
         .transpose()?;
-    // At most one of them: the parser sees to that.
+    // The parser allows at most one of them.
     let source = branch
         .map(|branch| Source::Rolling { branch })
         .or_else(|| tag.map(Source::Tag))

@@ -5,8 +5,16 @@ use std::fmt::Write as _;
 
 use emulator::variables as env;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::exit::Exit;
 use crate::render::text::{pad, widest};
+
+/// Columns of a terminal with its default size.
+const WIDTH: usize = 80;
+
+/// A space at which no line is broken.
+const TIE: &str = "\u{a0}";
 
 /// An environment variable: name, default, meaning.
 pub(crate) struct Variable {
@@ -25,47 +33,43 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 
 /// Every variable that has an effect.
 pub(crate) const VARIABLES: &[Variable] = &[
-    variable(
-        env::HOME,
-        "~/.stack/emulator",
-        "folder for everything that is kept",
-    ),
-    variable(env::RAM, "4096", "guest memory in MiB"),
+    variable(env::HOME, "~/.stack/emulator", "data folder"),
+    variable(env::RAM, "4096", "memory of the virtual machine in MiB"),
     variable(env::CPUS, "host cores, at most 4", "number of virtual CPUs"),
     variable(
         env::READY_TIMEOUT,
         "300",
-        "seconds that a guest may take to become ready",
+        "seconds to wait until every service is ready",
     ),
     variable(
         env::NO_SNAPSHOT,
         "0",
-        "1 boots cold, whatever snapshot there is",
+        "1 always boots cold and ignores the snapshot",
     ),
     variable(
         env::NO_ROTATION,
         "0",
-        "1 keeps the placeholder keys, which everybody knows",
+        "1 keeps the image's placeholder secrets, which are public",
     ),
     variable(
         env::FORCE_CAPTURE,
         "0",
-        "1 takes a new snapshot before a start",
+        "1 takes a new snapshot before each start",
     ),
     variable(
         env::ARCH,
         "the host's",
-        "guest architecture, amd64 or arm64",
+        "architecture of the virtual machine, amd64 or arm64",
     ),
     variable(
         env::PORT_PREFIX,
         "81",
-        "first digits of the ports inside the guest",
+        "first digits of the ports inside the virtual machine",
     ),
     variable(
         env::PUBLIC_PORT_PREFIX,
         "81",
-        "the same, where PORT_PREFIX is unset",
+        "used in place of PORT_PREFIX where that is unset",
     ),
     variable(
         "EMULATOR_DASHBOARD_PORT",
@@ -83,19 +87,23 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "26703",
         "host port of the mail inbox",
     ),
-    variable(env::QEMU, "the one on the PATH", "QEMU program to use"),
-    variable(env::ACCELERATOR, "the best that works", "kvm, hvf or tcg"),
+    variable(env::QEMU, "from the PATH", "QEMU program to use"),
+    variable(
+        env::ACCELERATOR,
+        "the fastest that works",
+        "kvm, hvf or tcg (software emulation)",
+    ),
     variable(
         env::GITHUB_TOKEN,
-        "what `gh` keeps",
-        "token for GitHub; builds of pull requests and runs need one",
+        "from the keychain or `gh`",
+        "GitHub token; builds of pull requests and workflow runs need one",
     ),
     variable(
         env::GITHUB_API,
         "https://api.github.com",
-        "base of GitHub's REST API, for mirrors",
+        "base URL of GitHub's REST API, for mirrors",
     ),
-    variable("NO_COLOR", "unset", "anything switches colours off"),
+    variable("NO_COLOR", "unset", "any value turns colors off"),
 ];
 
 /// What follows the options in the long help.
@@ -108,19 +116,36 @@ pub(crate) fn after_help() -> String {
         meaning,
     } in VARIABLES
     {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  {}  {meaning} [default: {default}]",
-            pad(name, names)
-        );
+        let default = default.replace(' ', TIE);
+        let meaning = format!("{meaning} [default:{TIE}{default}]");
+        entry(&mut text, &pad(name, names), &meaning);
     }
     text.push_str("\nExit codes:\n");
     for exit in Exit::ALL {
-        let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());
+        entry(&mut text, &format!("{:>3}", exit.code()), exit.meaning());
     }
-    text.push_str("\nWith --json, an error is {\"error\": {\"code\", \"message\", \"hint\"}} on standard output.");
+    text.push_str(
+        "\nWith --json, an error is {\"error\": {\"code\", \"message\", \"hint\"}} on\nstandard output.",
+    );
     text
+}
+
+/// Adds `label` and `meaning`, whose lines stand under each other; clap wraps
+/// what follows its options, but does not indent it.
+fn entry(text: &mut String, label: &str, meaning: &str) {
+    let margin = label.width() + 4;
+    let mut column = margin;
+    // Writing to a string cannot fail.
+    let _ = write!(text, "  {label} ");
+    for word in meaning.split(' ') {
+        if column + word.width() >= WIDTH {
+            let _ = write!(text, "\n{:width$}", "", width = margin - 1);
+            column = margin;
+        }
+        let _ = write!(text, " {}", word.replace(TIE, " "));
+        column += word.width() + 1;
+    }
+    text.push('\n');
 }
 
 #[cfg(test)]
@@ -152,13 +177,26 @@ mod tests {
     }
 
     #[test]
-    fn the_help_has_every_exit_code_and_fits_a_wide_terminal() {
+    fn the_help_has_every_exit_code_and_fits_a_terminal() {
         let help = after_help();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for exit in Exit::ALL {
-            assert!(help.contains(exit.meaning()));
+            assert!(words.contains(exit.meaning()), "{help}");
         }
         for line in help.lines() {
-            assert!(line.chars().count() <= 130, "{line}");
+            assert!(line.width() <= WIDTH, "{line}");
         }
+    }
+
+    #[test]
+    fn a_long_meaning_goes_on_under_its_beginning() {
+        let mut text = String::new();
+        entry(&mut text, "NAME", &format!("word{TIE}").repeat(2));
+        assert_eq!(text, "  NAME  word word \n");
+        text.clear();
+        entry(&mut text, "NAME", &"word ".repeat(20));
+        let (first, second) = text.split_once('\n').unwrap();
+        assert!(first.starts_with("  NAME  word word"), "{text}");
+        assert!(second.starts_with("        word"), "{text}");
     }
 }

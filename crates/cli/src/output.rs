@@ -20,12 +20,12 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How much people are told.
+/// How much a report for people contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
     /// The result.
     Brief,
-    /// How it came to be as well.
+    /// The result, and how the emulator got there.
     Full,
 }
 

@@ -14,7 +14,7 @@ fn settings_are_kept_shown_and_checked() {
     let cli = Cli::new();
     let shown = cli.run(&["settings"]);
     assert!(
-        shown.stdout.contains("cache-limit      no limit (not set)"),
+        shown.stdout.contains("cache-limit      no limit (default)"),
         "{}",
         shown.stdout
     );

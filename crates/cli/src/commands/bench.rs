@@ -1,4 +1,4 @@
-//! `bench`: starts and stops, many times, on the user's own machine.
+//! `bench`: starts and stops, many times, on the user's own host.
 
 use std::fmt::Write as _;
 
@@ -93,7 +93,8 @@ pub(super) async fn run(context: &Context<'_>, runs: u16) -> Result<Exit, Failur
         context.progress.step(None);
         Ok(cycles)
     });
-    // Between a start and its stop a virtual machine runs that nobody wants.
+    // An interruption between a start and its stop must not leave the virtual
+    // machine running.
     let clean_up = async || context.emulator.discard(&context.progress).await.map(drop);
     let cycles = context.guarded_with(measure, clean_up).await?;
     if let Some(report) = summarize(runs, &cycles) {
@@ -224,7 +225,7 @@ impl Render for BenchReport {
             facts.add(
                 "Cold boot",
                 format!(
-                    "{}: {} as long",
+                    "{}, {} as long",
                     seconds(cold),
                     factor(cold, self.start.median_ms)
                 ),
@@ -232,7 +233,10 @@ impl Render for BenchReport {
         }
         facts.add("Stop", format!("{}, with --discard", self.discard.render()));
         if let Some(memory) = self.anonymous_bytes {
-            facts.add("Memory", format!("{} of its own", bytes(memory)));
+            facts.add(
+                "Memory",
+                format!("{} without pages shared with the snapshot", bytes(memory)),
+            );
         }
         let Kinds {
             resumed,
@@ -344,8 +348,11 @@ mod tests {
         assert_eq!(report.speedup, Some(25.0));
         let text = plain(&report.render(Detail::Brief));
         assert!(text.starts_with("Medians of 1 start on tcg.\n"), "{text}");
-        assert!(text.contains("Cold boot  18.0 s: 25× as long\n"), "{text}");
-        assert!(text.contains("Memory     148 MB of its own\n"), "{text}");
+        assert!(text.contains("Cold boot  18.0 s, 25× as long\n"), "{text}");
+        assert!(
+            text.contains("Memory     148 MB without pages shared with the snapshot\n"),
+            "{text}"
+        );
         assert!(!text.contains("Kinds"), "{text}");
     }
 

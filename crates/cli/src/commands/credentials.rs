@@ -1,11 +1,11 @@
-//! `credentials`: the keys of an app's project, printed or put into its `.env` file.
+//! `credentials`: those of an app's project, printed or written to its `.env` file.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use emulator::credentials::Format;
-use emulator::dotenv::{self, Variable};
+use emulator::dotenv::{self, FileChange, Variable};
 use serde::Serialize;
 
 use super::Context;
@@ -35,9 +35,10 @@ pub(super) async fn give(
                     value: variable.expose(),
                 })
                 .collect();
-            dotenv::set_in_file(file, &set)?;
+            let change = dotenv::set_in_file(file, &set)?;
             context.output.report(&Written {
                 file: file.clone(),
+                change,
                 variables: variables.into_iter().map(|v| v.name).collect(),
             })?;
         }
@@ -58,17 +59,64 @@ fn print(text: &str) -> Result<(), Failure> {
 #[derive(Debug, Serialize)]
 struct Written {
     file: PathBuf,
+    #[serde(skip)]
+    change: FileChange,
     variables: Vec<String>,
 }
 
 impl Render for Written {
     fn render(&self, _: Detail) -> String {
         let file = printable(&self.file.display().to_string());
-        let mut text = format!("Set in {file}:\n");
+        let FileChange {
+            created,
+            added,
+            changed,
+            ..
+        } = self.change;
+        let mut text = match (created, added, changed) {
+            (true, ..) => format!("Created {file} ({added} added).\n"),
+            (false, 0, 0) => format!("{file} is already up to date.\n"),
+            (false, ..) => format!("Updated {file} ({added} added, {changed} changed).\n"),
+        };
         for name in &self.variables {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {name}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_told_by_what_changed() {
+        let text = |created, added, changed| {
+            let written = Written {
+                file: ".env".into(),
+                change: FileChange {
+                    path: "/app/.env".into(),
+                    created,
+                    added,
+                    changed,
+                },
+                variables: vec!["STACK_PROJECT_ID".into()],
+            };
+            written.render(Detail::Brief)
+        };
+        let names = "  STACK_PROJECT_ID\n";
+        assert_eq!(
+            text(true, 1, 0),
+            format!("Created .env (1 added).\n{names}")
+        );
+        assert_eq!(
+            text(false, 4, 1),
+            format!("Updated .env (4 added, 1 changed).\n{names}")
+        );
+        assert_eq!(
+            text(false, 0, 0),
+            format!(".env is already up to date.\n{names}")
+        );
     }
 }

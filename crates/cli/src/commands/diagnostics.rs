@@ -1,4 +1,4 @@
-//! `diagnostics`: an archive for whoever looks into a problem.
+//! `diagnostics`: a zip file for a bug report.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,7 +34,7 @@ impl Render for DiagnosticsReport {
         let path = printable(&self.path.display().to_string());
         let (count, size) = (self.files.len(), bytes(self.bytes));
         format!(
-            "{count} files in {path}, {size}. Secrets are left out; have a look before you publish it.\n"
+            "Wrote {path} ({count} files, {size}). Secrets are left out; review it before you share it.\n"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! What is told about the program itself: completion scripts and manual pages.
+//! Texts about the program itself: completion scripts and manual pages.
 
 use std::io;
 use std::path::Path;
@@ -70,9 +70,7 @@ fn page(command: &Command, contents: Contents) -> io::Result<Vec<u8>> {
 fn sections() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
-    roff.text([roman(
-        "A value that cannot be used is an error that names the variable.",
-    )]);
+    roff.text([roman("An invalid value is an error.")]);
     for variable in VARIABLES {
         roff.control("TP", []);
         roff.text([bold(variable.name)]);

@@ -1,7 +1,7 @@
-//! `folders`: what the guest sees of this host.
+//! `folders`: the folders of this host that the emulator can read and write.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use emulator::folders::SharedFolder;
 use serde::Serialize;
@@ -48,28 +48,34 @@ pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
 struct Removed {
     /// Always true: anything else is an error.
     removed: bool,
+    /// As it was typed.
+    #[serde(skip)]
+    folder: PathBuf,
 }
 
 pub(super) async fn remove(context: &Context<'_>, folder: &Path) -> Result<Exit, Failure> {
     let work = context.emulator.remove_folder(folder, &context.progress);
     context.guarded(Box::pin(work)).await?;
-    context.output.report(&Removed { removed: true })?;
+    context.output.report(&Removed {
+        removed: true,
+        folder: folder.to_owned(),
+    })?;
     Ok(Exit::Success)
 }
 
 impl Render for Removed {
     fn render(&self, _: Detail) -> String {
-        "The emulator does not see that folder any more.\n".to_owned()
+        let folder = printable(&self.folder.display().to_string());
+        format!("Stopped sharing {folder}.\n")
     }
 }
 
 impl Render for FolderList {
     fn render(&self, _: Detail) -> String {
         if self.folders.is_empty() {
-            return "The emulator sees no folder of this host.\n".to_owned();
+            return "No folders are shared with the emulator.\n".to_owned();
         }
-        let mut text =
-            "The emulator sees these folders of this host, and can write to them:\n\n".to_owned();
+        let mut text = "The emulator can read and write the files in these folders:\n\n".to_owned();
         for folder in &self.folders {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {}", printable(&folder.path));

@@ -2,7 +2,7 @@
 //! in the keychain.
 //!
 //! A token is read from standard input, and from a terminal without showing it.
-//! It is never an argument: those are there for everybody to see.
+//! It is never an argument, which other users could see.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context<'_>, request: TokenRequest) -> Result<
 /// The first line of standard input.
 async fn read() -> Result<SecretText, Failure> {
     let unseen = if io::stdin().is_terminal() {
-        tell("Token for GitHub (not shown): ");
+        tell("GitHub token (hidden): ");
         Some(Unseen::begin().map_err(Failure::Ask)?)
     } else {
         None
@@ -92,12 +92,12 @@ impl Drop for Unseen {
 impl Render for TokenReport {
     fn render(&self, _: Detail) -> String {
         match self.source {
-            TokenSource::Environment => "The token for GitHub comes from GITHUB_TOKEN.\n",
-            TokenSource::Keychain => "The token for GitHub is in your keychain.\n",
-            TokenSource::Gh => "The token for GitHub comes from `gh`.\n",
+            TokenSource::Environment => "The GitHub token comes from the variable GITHUB_TOKEN.\n",
+            TokenSource::Keychain => "The GitHub token comes from your keychain.\n",
+            TokenSource::Gh => "The GitHub token comes from `gh`.\n",
             TokenSource::None => {
-                "There is no token for GitHub. Releases can be pulled without one; builds of pull requests and \
-                 workflow runs cannot: `stack-emulator settings github-token set`.\n"
+                "There is no GitHub token. Releases need none; builds of pull requests and workflow runs do.\n\
+                 Save one with `stack-emulator settings github-token set`.\n"
             }
         }
         .to_owned()

@@ -112,9 +112,10 @@ async fn confirm_reset(context: &Context<'_>) -> Result<(), Failure> {
         "stops the emulator and "
     };
     tell(&format!(
-        "{} This {stops}drops what was done since the snapshot was taken. {} ",
+        "{} this {stops}deletes all users, projects and data created since the snapshot.\n\
+         Credentials already in .env files stop working; write them again after the next start.\n{} ",
         paint(CAUTION, "Reset:"),
-        paint(STRONG, "Go on? [y/N]")
+        paint(STRONG, "Continue? [y/N]")
     ));
     // A thread of its own, not one of the runtime's: it stays blocked if the
     // user presses Ctrl-C in place of an answer.

@@ -23,7 +23,7 @@ pub(super) async fn show(
         }
         return Ok(Exit::Success);
     }
-    // Somebody at a terminal is told at once that nothing was ever started.
+    // An instance that was never started has no log to wait for.
     if !path.parent().is_some_and(std::path::Path::is_dir) {
         return Err(emulator::Error::from(LogError::Missing { path }).into());
     }

@@ -31,7 +31,7 @@ use crate::progress::{Drawing, Progress};
 use crate::render::style::CAUTION;
 use crate::render::text::{paint, printable};
 
-/// What is told with `--verbose`: our own crates' steps, not those of the HTTP client.
+/// What `--verbose` prints: our own crates' steps, not those of the HTTP client.
 const VERBOSE_FILTER: &str = "warn,emulator=debug,qemu=debug,images=debug,stack_emulator=debug";
 
 /// Does what was asked for.
@@ -56,8 +56,8 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         .build()
         .map_err(Failure::Runtime)?;
     let result = runtime.block_on(operate(&emulator, operation, output, invocation.verbose));
-    // A digest of gigabytes may be under way in another thread; whoever
-    // interrupted it will not wait for its end.
+    // Another thread may still compute a digest of gigabytes; an interrupted
+    // command does not wait for it.
     runtime.shutdown_background();
     result
 }
@@ -209,7 +209,9 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         self.until_signal(work, async |signal| {
             let heading = paint(CAUTION, heading(signal));
-            tell(&format!("{heading} cleaning up; once more ends at once.\n"));
+            tell(&format!(
+                "{heading} cleaning up. Interrupt again to quit immediately.\n"
+            ));
             if let Err(error) = clean_up().await {
                 // The next command tries again and reports in full.
                 let why = printable(&emulator::chain(&error));
@@ -254,6 +256,6 @@ impl Context<'_> {
 const fn heading(signal: Signal) -> &'static str {
     match signal {
         Signal::Interrupt => "Interrupted:",
-        Signal::Terminate | Signal::Hangup => "Ending:",
+        Signal::Terminate | Signal::Hangup => "Terminated:",
     }
 }

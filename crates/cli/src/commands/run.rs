@@ -1,4 +1,4 @@
-//! `run`: a program with the keys of its project in its environment.
+//! `run`: a program with the credentials of its project in its environment.
 //!
 //! While the program runs, signals are its business. A terminal sends its own to
 //! the whole group of processes, so the program has them already; those that a
@@ -74,11 +74,11 @@ async fn use_it(
     Ok(Exit::Child(code_of(status)))
 }
 
-/// Stops the emulator if it is not needed any more.
+/// Stops the emulator if no other program uses it.
 async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(), Failure> {
     match lease.leave(started)? {
         Leaving::Nothing => {}
-        Leaving::LeftToOthers => tell("Another program uses the emulator; it runs on.\n"),
+        Leaving::LeftToOthers => tell("The emulator keeps running: another program is using it.\n"),
         Leaving::Stop(_lease) => {
             let work = Box::pin(context.emulator.stop(&context.progress));
             context.guarded_anew(work).await?;
@@ -145,7 +145,7 @@ fn pass_on(child: &Child, signal: Signal) {
     if let Some(pid) = pid
         && let Err(error) = kill_process(pid, signal)
     {
-        // It has just ended, and nobody has been told yet.
+        // The program has just ended, and `wait` has not returned yet.
         tracing::debug!(%error, "a signal could not be passed on");
     }
 }

@@ -1,4 +1,4 @@
-//! `settings`: what is kept in `settings.json`.
+//! `settings`: the values in `settings.json`.
 
 use emulator::Error;
 use emulator::preferences::{NO_ROTATION_WARNING, Preference, Preferences};
@@ -25,7 +25,7 @@ struct Setting {
     value: Option<String>,
     /// What holds while it is not set, for people.
     default: String,
-    /// The environment variable that is set, and goes before the value.
+    /// The environment variable that is set and overrides the value.
     overridden_by: Option<String>,
 }
 
@@ -96,13 +96,10 @@ impl Render for SettingList {
         let line = |setting: &Setting| {
             let value = match &setting.value {
                 Some(value) => printable(value),
-                None => paint(FAINT, &format!("{} (not set)", setting.default)),
+                None => paint(FAINT, &format!("{} (default)", setting.default)),
             };
             let overridden = setting.overridden_by.as_ref().map_or(String::new(), |by| {
-                format!(
-                    "  {}",
-                    paint(CAUTION, &format!("{by} is set and goes before it"))
-                )
+                format!("  {}", paint(CAUTION, &format!("overridden by {by}")))
             });
             format!("{}  {value}{overridden}\n", pad(&setting.name, width))
         };

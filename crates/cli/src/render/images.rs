@@ -37,7 +37,7 @@ impl Render for ReleaseList {
             let kind = kind(release);
             let _ = writeln!(text, "  {}  {date}  {images}{kind}", pad(tag, width));
         }
-        text.push_str("\nGet one with `stack-emulator pull --tag TAG`; without a tag, the newest of the usual branch.\n");
+        text.push_str("\nPull one with `stack-emulator pull --tag TAG`, or the latest of the default branch\nwith `stack-emulator pull`.\n");
         text
     }
 }
@@ -97,7 +97,11 @@ impl Render for PullReport {
                 reason = "a rate for people"
             )]
             (received, Some(rate)) => {
-                format!(", {} received at {}/s", bytes(received), bytes(rate as u64))
+                format!(
+                    ", {} downloaded at {}/s",
+                    bytes(received),
+                    bytes(rate as u64)
+                )
             }
         };
         let _ = writeln!(
@@ -110,18 +114,18 @@ impl Render for PullReport {
         text.push_str(&facts.render());
         match (&self.snapshot, &self.not_chosen_because) {
             (_, Some(reason)) => {
-                let label = paint(CAUTION, "Not in use:");
+                let label = paint(CAUTION, "Not selected:");
                 let _ = writeln!(text, "{label} {}.", printable(reason));
             }
             (Some(snapshot), None) => {
                 let _ = writeln!(
                     text,
-                    "The next start resumes its snapshot ({} on disk, from a cold boot of {}).",
+                    "The next start resumes its snapshot ({} on disk, after a cold boot of {}).",
                     bytes(snapshot.snapshot.bytes_on_disk),
                     seconds(snapshot.snapshot.cold_boot_ms)
                 );
             }
-            (None, None) => text.push_str("The next start uses it.\n"),
+            (None, None) => text.push_str("The next start uses this image.\n"),
         }
         if let Some(tidied) = &self.tidied
             && (!tidied.removed.is_empty()
@@ -180,7 +184,7 @@ fn origin(origin: &Origin) -> String {
             run,
             ..
         } => {
-            format!("pull request {number} of {repository} ({title}), run {run}")
+            format!("pull request {number} of {repository} ({title}), workflow run {run}")
         }
         Origin::Run {
             repository,
@@ -188,7 +192,7 @@ fn origin(origin: &Origin) -> String {
             branch,
             ..
         } => {
-            format!("run {run} of {repository}, branch {branch}")
+            format!("workflow run {run} of {repository}, branch {branch}")
         }
         Origin::File { path } => format!("the file {}", path.display()),
     };
@@ -197,10 +201,10 @@ fn origin(origin: &Origin) -> String {
 
 fn verified(verification: Verification) -> String {
     match verification {
-        Verification::Release => "as the release states".to_owned(),
-        Verification::Artifact => "as the artifact states".to_owned(),
-        Verification::Manifest => "as its manifest states".to_owned(),
-        Verification::Unverified => paint(CAUTION, "not verified: nothing states it"),
+        Verification::Release => "matches the release".to_owned(),
+        Verification::Artifact => "matches the artifact".to_owned(),
+        Verification::Manifest => "matches the image's manifest".to_owned(),
+        Verification::Unverified => paint(CAUTION, "not verified: no digest was published"),
     }
 }
 
@@ -220,19 +224,21 @@ impl Render for ImageList {
             text.push('\n');
         }
         if text.is_empty() {
-            text.push_str("There are no images yet. `stack-emulator pull` gets one; so does the first start.\n\n");
+            text.push_str(
+                "No images yet. `stack-emulator pull` installs one, and so does the first start.\n\n",
+            );
         }
         if self.interrupted_bytes > 0 {
             let _ = writeln!(
                 text,
-                "Interrupted pulls have left {}: pull again to go on, or `stack-emulator images prune`.",
+                "Unfinished downloads: {}. Pull again to continue, or delete them with `stack-emulator images prune`.",
                 bytes(self.interrupted_bytes)
             );
         }
         let limit = self
             .cache_limit_bytes
             .map_or(String::new(), |limit| format!(", limit {}", bytes(limit)));
-        let _ = writeln!(text, "{} on disk in all{limit}.", bytes(self.bytes_on_disk));
+        let _ = writeln!(text, "Total on disk: {}{limit}.", bytes(self.bytes_on_disk));
         text
     }
 }
@@ -240,7 +246,7 @@ impl Render for ImageList {
 fn image(entry: &ImageEntry, detail: Detail) -> String {
     let name = paint(STRONG, &printable(&title(&entry.image)));
     let chosen = if entry.chosen {
-        format!("  {}", paint(GOOD, "in use"))
+        format!("  {}", paint(GOOD, "selected"))
     } else {
         String::new()
     };
@@ -252,9 +258,9 @@ fn image(entry: &ImageEntry, detail: Detail) -> String {
         .iter()
         .map(|used| {
             let how = match used.tie {
-                Tie::Chosen => "has chosen it",
-                Tie::Session => "keeps a session on it",
-                Tie::Running => "runs it",
+                Tie::Chosen => "selected it",
+                Tie::Session => "has a saved session on it",
+                Tie::Running => "is running it",
             };
             format!("{} {how}", used.instance)
         })
@@ -281,21 +287,21 @@ fn snapshot(snapshot: &ImageSnapshot) -> String {
 
 fn placed_image(placed: &PlacedImage) -> String {
     let chosen = if placed.chosen {
-        format!("  {}", paint(GOOD, "in use"))
+        format!("  {}", paint(GOOD, "selected"))
     } else {
         String::new()
     };
     let mut facts = Facts::default();
     facts.add("File", printable(&placed.path.display().to_string()));
     facts.add("On disk", bytes(placed.bytes_on_disk));
-    let name = paint(STRONG, "put there by hand");
+    let name = paint(STRONG, "placed by hand");
     format!("{name}{chosen}\n{}", facts.render())
 }
 
 fn damaged_image(damaged: &Damaged) -> String {
     let mut facts = Facts::default();
     facts.add("Digest", damaged.digest.short());
-    facts.add("Because", printable(&damaged.damage));
+    facts.add("Reason", printable(&damaged.damage));
     facts.add("On disk", bytes(damaged.bytes_on_disk));
     format!("{}\n{}", paint(BAD, "damaged"), facts.render())
 }
@@ -312,7 +318,7 @@ fn ago(at_ms: u64) -> String {
 impl Render for UseReport {
     fn render(&self, _: Detail) -> String {
         let Some(image) = &self.image else {
-            return "No image is chosen: the next start takes the one that was used last, or pulls one.\n".to_owned();
+            return "No image is selected: the next start uses the image used last, or pulls one.\n".to_owned();
         };
         let then = if self.has_snapshot {
             "resumes its snapshot"
@@ -321,7 +327,7 @@ impl Render for UseReport {
         };
         format!(
             "{}: {} ({}); the next start {then}.\n",
-            paint(GOOD, "In use"),
+            paint(GOOD, "Selected"),
             printable(&title(image)),
             image.digest.short()
         )
@@ -336,7 +342,7 @@ impl Render for RemoveReport {
             several => format!(" and its {several} snapshots"),
         };
         format!(
-            "{}: {}{snapshots}, which frees {}.\n",
+            "{}: {}{snapshots} ({} freed).\n",
             paint(GOOD, "Removed"),
             self.digest.short(),
             bytes(self.freed_bytes)
@@ -350,7 +356,7 @@ impl Render for PruneReport {
         if self.interrupted_bytes > 0 {
             let _ = writeln!(
                 text,
-                "Removed interrupted pulls: {}.",
+                "Removed unfinished downloads: {}.",
                 bytes(self.interrupted_bytes)
             );
         }
@@ -377,7 +383,7 @@ impl Render for PruneReport {
             );
         }
         if text.is_empty() {
-            text.push_str("There is nothing to remove.\n");
+            text.push_str("Nothing to remove.\n");
         } else {
             let _ = writeln!(
                 text,
@@ -390,7 +396,7 @@ impl Render for PruneReport {
         if self.over_limit_bytes > 0 {
             let _ = writeln!(
                 text,
-                "{} {} above the limit: all that is left is in use.",
+                "{} {} above the limit: everything that is left is in use.",
                 paint(CAUTION, "Still"),
                 bytes(self.over_limit_bytes)
             );
@@ -476,19 +482,19 @@ mod tests {
         assert_eq!(
             plain(&list(vec![entry(&["t-1", "t-2"])]).render(Detail::Brief)),
             format!(
-                "t-1  in use\n  \
-                 Digest    {digest}, as the release states\n  \
+                "t-1  selected\n  \
+                 Digest    {digest}, matches the release\n  \
                  From      release t-1 of stack-auth/stack-auth, commit 4b825dc64\n\
                  {:12}release t-2 of stack-auth/stack-auth, commit 4b825dc64\n  \
                  On disk   205 MB, amd64\n  \
                  Last use  never\n\n\
-                 205 MB on disk in all, limit 20.0 GB.\n",
+                 Total on disk: 205 MB, limit 20.0 GB.\n",
                 ""
             )
         );
         let superseded = plain(&list(vec![entry(&[])]).render(Detail::Brief));
         assert!(
-            superseded.starts_with("t-0 (superseded)  in use\n"),
+            superseded.starts_with("t-0 (superseded)  selected\n"),
             "{superseded}"
         );
     }
@@ -513,7 +519,7 @@ mod tests {
         };
         assert_eq!(
             plain(&report.render(Detail::Brief)),
-            "There is nothing to remove.\nStill 1.00 MB above the limit: all that is left is in use.\n"
+            "Nothing to remove.\nStill 1.00 MB above the limit: everything that is left is in use.\n"
         );
     }
 }

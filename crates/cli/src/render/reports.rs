@@ -19,7 +19,7 @@ use emulator::quantity::{bytes, seconds};
 pub(crate) const fn manner(kind: StartKind) -> &'static str {
     match kind {
         StartKind::Resumed => "resumed from the snapshot",
-        StartKind::Continued => "continued from the last session",
+        StartKind::Continued => "continued from the saved session",
         StartKind::Cold => "booted cold",
     }
 }
@@ -36,7 +36,7 @@ pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String
         let health = match (service.health, detail) {
             (Health::Healthy, Detail::Brief) | (Health::Unchecked, _) => String::new(),
             (Health::Healthy, Detail::Full) => format!("  {}", paint(GOOD, "healthy")),
-            (Health::Failing, _) => format!("  {}", paint(BAD, "does not answer")),
+            (Health::Failing, _) => format!("  {}", paint(BAD, "unhealthy")),
         };
         let url = if health.is_empty() {
             service.url.clone()
@@ -52,10 +52,10 @@ pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String
     services.iter().zip(&names).map(line).collect()
 }
 
-/// The warning about keys that everybody knows.
+/// The warning about secrets that are public.
 pub(crate) fn placeholder_note() -> String {
     format!(
-        "{} the placeholder keys of the image are in force.",
+        "{} the image's placeholder secrets are in use, which are public.",
         paint(CAUTION, "Not rotated:")
     )
 }
@@ -84,7 +84,7 @@ impl Render for StartReport {
         );
         let _ = writeln!(text, "{}, {how}.", paint(GOOD, state));
         if let Some(reason) = &self.start.fallback_reason {
-            let _ = writeln!(text, "{}", sentence("Because ", reason));
+            let _ = writeln!(text, "{}", sentence("Reason: ", reason));
         }
         if let Some(remedy) = &self.start.remedy {
             let _ = writeln!(text, "{}", printable(remedy));
@@ -113,16 +113,16 @@ impl Render for StopReport {
             None => "",
             Some(SessionFate::Saved) => "; the next start continues this session",
             Some(SessionFate::DiskKept) => {
-                "; the session's disk is kept, and the next start boots it"
+                "; the session's disk is kept, and the next start boots from it"
             }
-            Some(SessionFate::Discarded) => "; the session was dropped",
+            Some(SessionFate::Discarded) => "; the session was discarded",
         };
         let _ = writeln!(text, "{state}{fate}.");
         if let Some(reason) = &self.reason {
             let _ = writeln!(
                 text,
                 "{}",
-                sentence("Its memory could not be kept: ", reason)
+                sentence("The session's memory could not be saved: ", reason)
             );
         }
         with_phases(&mut text, &self.phases, detail);
@@ -148,8 +148,8 @@ impl Render for CaptureReport {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "{} in {}: {} on disk, from a cold boot of {}.",
-            paint(GOOD, "Captured"),
+            "{} in {}: {} on disk, after a cold boot of {}.",
+            paint(GOOD, "Snapshot taken"),
             seconds(self.total_ms),
             bytes(self.snapshot.bytes_on_disk),
             seconds(self.snapshot.cold_boot_ms),
@@ -157,7 +157,7 @@ impl Render for CaptureReport {
         if detail == Detail::Full {
             let _ = writeln!(
                 text,
-                "Snapshot {}, committed {} after the guest was stopped.",
+                "Snapshot {}, committed {} after the virtual machine was stopped.",
                 self.snapshot.id,
                 seconds(self.stop_to_committed_ms)
             );
@@ -174,9 +174,9 @@ impl Render for VerifyReport {
         } else {
             "The snapshot is"
         };
-        let whole = paint(GOOD, "whole");
+        let intact = paint(GOOD, "intact");
         format!(
-            "{what} {whole}: every byte was read, in {}.\n",
+            "{what} {intact} (every byte checked in {}).\n",
             seconds(self.total_ms)
         )
     }
@@ -185,12 +185,12 @@ impl Render for VerifyReport {
 impl Render for ArchiveReport {
     fn render(&self, _: Detail) -> String {
         format!(
-            "{} in {}: {} as {} at {}.\n",
-            paint(GOOD, "Archived"),
+            "{} in {}: {} ({}, compressed to {}).\n",
+            paint(GOOD, "Archive written"),
             seconds(self.total_ms),
+            printable(&self.path.display().to_string()),
             bytes(self.data_bytes),
-            bytes(self.archive_bytes),
-            printable(&self.path.display().to_string())
+            bytes(self.archive_bytes)
         )
     }
 }
@@ -198,8 +198,8 @@ impl Render for ArchiveReport {
 impl Render for RestoreReport {
     fn render(&self, _: Detail) -> String {
         format!(
-            "{} in {}: {}; the next start without a session resumes it.\n",
-            paint(GOOD, "Restored"),
+            "{} in {} ({}). The next start without a saved session resumes the snapshot.\n",
+            paint(GOOD, "Snapshot restored"),
             seconds(self.total_ms),
             bytes(self.data_bytes)
         )
@@ -300,7 +300,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("Because the snapshot cannot be used: ram.raw is short.\n"),
+            text.contains("Reason: the snapshot cannot be used: ram.raw is short.\n"),
             "{text}"
         );
         let mut report = report;
@@ -313,28 +313,25 @@ mod tests {
     }
 
     #[test]
-    fn placeholder_keys_are_never_passed_over() {
+    fn placeholder_secrets_are_never_passed_over() {
         let mut report = started(StartKind::Resumed, None);
         report.start.rotated = false;
         report.already_running = true;
         let text = plain(&report.render(Detail::Brief));
         assert!(
-            text.starts_with("Already running,") && text.contains("placeholder keys"),
+            text.starts_with("Already running,") && text.contains("placeholder secrets"),
             "{text}"
         );
     }
 
     #[test]
-    fn a_service_that_is_silent_is_pointed_out() {
+    fn a_service_that_is_unhealthy_is_pointed_out() {
         let lines = services(
             &[service("A", 1, true), service("Long", 26701, false)],
             Detail::Brief,
         );
         assert_eq!(plain(&lines[0]), "A     http://127.0.0.1:1");
-        assert_eq!(
-            plain(&lines[1]),
-            "Long  http://127.0.0.1:26701  does not answer"
-        );
+        assert_eq!(plain(&lines[1]), "Long  http://127.0.0.1:26701  unhealthy");
     }
 
     #[test]
@@ -347,7 +344,7 @@ mod tests {
         );
         assert_eq!(
             text(Some(SessionFate::Discarded)),
-            "Stopped in 1.84 s; the session was dropped.\n"
+            "Stopped in 1.84 s; the session was discarded.\n"
         );
         let kept = StopReport {
             reason: Some("disk full".into()),
@@ -355,7 +352,7 @@ mod tests {
         };
         assert!(
             plain(&kept.render(Detail::Brief))
-                .ends_with("Its memory could not be kept: disk full.\n")
+                .ends_with("The session's memory could not be saved: disk full.\n")
         );
         let already = StopReport {
             already_stopped: true,
@@ -380,7 +377,7 @@ mod tests {
         };
         assert_eq!(
             plain(&capture.render(Detail::Brief)),
-            "Captured in 34.2 s: 1.21 GB on disk, from a cold boot of 18.4 s.\n"
+            "Snapshot taken in 34.2 s: 1.21 GB on disk, after a cold boot of 18.4 s.\n"
         );
         assert!(plain(&capture.render(Detail::Full)).contains("committed 0.42 s after"));
         let archived = ArchiveReport {
@@ -392,7 +389,7 @@ mod tests {
         };
         assert_eq!(
             plain(&archived.render(Detail::Brief)),
-            "Archived in 1.31 s: 402 MB as 98.3 MB at /a.savevm.zst.\n"
+            "Archive written in 1.31 s: /a.savevm.zst (402 MB, compressed to 98.3 MB).\n"
         );
         let verified = VerifyReport {
             snapshot: "0123456789abcdef".into(),
@@ -401,7 +398,7 @@ mod tests {
         };
         assert_eq!(
             plain(&verified.render(Detail::Brief)),
-            "The snapshot is whole: every byte was read, in 2.10 s.\n"
+            "The snapshot is intact (every byte checked in 2.10 s).\n"
         );
     }
 }
