@@ -276,11 +276,17 @@ export const checks: Check[] = [
     detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64",
     remedy: null,
   },
-  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "KVM works", remedy: null },
+  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "KVM works (0.04 s)", remedy: null },
   { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
-  { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB for ~/.stack/emulator", remedy: null },
+  { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB in ~/.stack/emulator", remedy: null },
   { id: "ports", title: "Ports", verdict: "ok", detail: "26700, 26701, 26702, 26703 free", remedy: null },
-  { id: "secrets", title: "Secrets", verdict: "ok", detail: "kept in the keychain", remedy: null },
+  {
+    id: "secrets",
+    title: "Secrets",
+    verdict: "ok",
+    detail: "new secrets are stored in the keychain",
+    remedy: null,
+  },
 ];
 
 export const portTaken: Failure = {

@@ -306,12 +306,33 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           id: "disk",
           title: "Free disk",
           verdict: "warning",
-          detail: "3.10 GB for ~/.stack/emulator",
+          detail: "3.10 GB in ~/.stack/emulator",
           remedy:
-            "A snapshot and a saved session need up to 8.59 GB more. Free disk space, or lower EMULATOR_RAM.",
+            "A snapshot and a saved session can take up to 8.59 GB more: free disk space, or lower EMULATOR_RAM.",
         },
-        { id: "secrets", title: "Secrets", verdict: "ok", detail: "kept in the keychain", remedy: null },
+        {
+          id: "secrets",
+          title: "Secrets",
+          verdict: "ok",
+          detail: "new secrets are stored in the keychain",
+          remedy: null,
+        },
       ],
+    }),
+  }),
+  "welcome-emulated": of(firstRun, {
+    examine: () => ({
+      fit: true,
+      checks: data.checks.map((check) =>
+        check.id === "accelerator"
+          ? {
+              ...check,
+              verdict: "warning",
+              detail: "KVM does not work on this host; using software emulation (slower).",
+              remedy: "Run `stack-emulator doctor --probe-again` to test KVM again.",
+            }
+          : check,
+      ),
     }),
   }),
   "welcome-offline": of(firstRun, { list_releases: offline }),

@@ -132,6 +132,7 @@ export const SCENES: readonly Scene[] = [
 
   ...all("welcome", [
     "welcome",
+    "welcome-emulated",
     "unfit",
     "loading",
     "welcome-pulling",
@@ -143,7 +144,14 @@ export const SCENES: readonly Scene[] = [
   ...all("welcome", ["welcome", "unfit", "welcome-pulling", "welcome-done"], NARROW),
   ...all(
     "welcome",
-    ["welcome", "welcome-offline", "welcome-unfinished", "welcome-installed", "welcome-interrupted"],
+    [
+      "welcome",
+      "welcome-emulated",
+      "welcome-offline",
+      "welcome-unfinished",
+      "welcome-installed",
+      "welcome-interrupted",
+    ],
     {
       name: "image",
       prepare: toImages,
