@@ -28,7 +28,6 @@ pub mod github;
 pub mod http;
 mod image;
 pub mod manifest;
-pub mod progress;
 pub mod qcow2;
 pub mod source;
 mod space;

@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, progress.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -16,18 +16,22 @@ use crate::command::output_of;
 const LAYERS: &[(&str, &[&str])] = &[
     ("iso9660", &[]),
     ("qemu", &[]),
+    ("progress", &[]),
     ("record", &[]),
     ("secrets", &["record"]),
-    ("images", &["record", "release-server"]),
+    ("images", &["progress", "record", "release-server"]),
     (
         "emulator",
-        &["images", "iso9660", "qemu", "record", "secrets"],
+        &["images", "iso9660", "progress", "qemu", "record", "secrets"],
     ),
     (
         "stack-emulator",
-        &["emulator", "images", "qemu", "release-server"],
+        &["emulator", "images", "progress", "qemu", "release-server"],
     ),
-    ("stack-emulator-desktop", &["emulator", "images", "qemu"]),
+    (
+        "stack-emulator-desktop",
+        &["emulator", "images", "progress", "qemu"],
+    ),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
     (
@@ -51,7 +55,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
-        &["iso9660", "qemu", "record", "secrets", "images", "emulator"],
+        &[
+            "iso9660", "progress", "qemu", "record", "secrets", "images", "emulator",
+        ],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),
     // A command line that needs no web view.

@@ -7,13 +7,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use progress::{Phase, Running};
 use sha2::{Digest as _, Sha256};
 
 use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
 use crate::Sha256Digest;
 use crate::claim::Lease;
 use crate::download::{DownloadError, StopOnDrop};
-use crate::progress::{Phase, Running};
 use crate::space::lacking;
 
 const PIECE: usize = 1 << 20;
@@ -52,7 +52,7 @@ impl Fetch<'_> {
     }
 
     async fn copy(&self, source: &Path, to: &Path) -> Result<(Sha256Digest, u64), FetchError> {
-        let running = Running::begin(self.progress, Phase::Copy, &self.resolved.name);
+        let running = Running::begin(self.reporter, Phase::Copy);
         let total = self.resolved.bytes;
         let wanted_still = StopOnDrop::default();
         let stop = wanted_still.0.clone();
@@ -70,7 +70,7 @@ impl Fetch<'_> {
         });
         // Ends when the thread drops the sender.
         while reported.changed().await.is_ok() {
-            running.bytes(*reported.borrow_and_update(), total, 0);
+            running.bytes(*reported.borrow_and_update(), total.unwrap_or(0));
         }
         thread.await.unwrap_or_else(|_| {
             Err(FetchError::file("copy", source)(io::Error::other(

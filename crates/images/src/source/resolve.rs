@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use progress::{Phase, Reporter, Running};
+
 use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW};
 use crate::Sha256Digest;
 use crate::github::{ApiError, Artifact, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit};
 use crate::http::HttpError;
-use crate::progress::{Phase, Progress, Running};
 
 /// Finds out which file is meant.
 pub async fn resolve(
@@ -14,18 +15,11 @@ pub async fn resolve(
     repo: &Repo,
     source: &Source,
     arch: Arch,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Resolved, ResolveError> {
-    let object = match source {
-        Source::Rolling { branch } => format!("release {}", rolling_tag(branch)),
-        Source::Tag(tag) => format!("release {tag}"),
-        Source::PullRequest(number) => format!("pull request {number}"),
-        Source::Run(run) => format!("workflow run {run}"),
-        Source::File(path) => path.display().to_string(),
-    };
-    let _running = Running::begin(progress, Phase::Resolve, &object);
+    let _running = Running::begin(reporter, Phase::Resolve);
     let work = resolve_source(github, repo, source, arch);
-    github.telling(progress, work).await
+    github.telling(reporter, work).await
 }
 
 async fn resolve_source(
