@@ -35,6 +35,7 @@ impl std::fmt::Display for Taken {
 
 /// The host port of a service, and what sets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct PortSetting {
     /// The service's identifier.
     pub service: String,
@@ -52,6 +53,7 @@ pub struct PortSetting {
 
 /// What can be said of a port that somebody thinks of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct PortCheck {
     /// The service's identifier.
     pub service: String,
@@ -65,6 +67,7 @@ pub struct PortCheck {
 
 /// Whether a port could be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum PortVerdict {
     /// Nobody has it.

@@ -18,6 +18,7 @@ use record::Record;
 
 /// How a VM came to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum StartKind {
     /// From the snapshot.

@@ -10,6 +10,7 @@ use crate::instance::Emulator;
 
 /// What this host has, and what may be asked of it. Variables may ask for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct HostLimits {
     /// Memory of this host in MiB; `None` where the system does not tell.
     pub ram_mib: Option<u32>,

@@ -24,6 +24,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Whether a service answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Its health path answered 200, or it has none.
@@ -36,6 +37,7 @@ pub enum Health {
 
 /// A service and whether it answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct ServiceStatus {
     /// Stable identifier.
     pub id: String,
@@ -48,6 +50,7 @@ pub struct ServiceStatus {
     /// Whether it answers, or was not asked.
     pub health: Health,
     /// How long its health path took to answer, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = Option<specta_typescript::Number>))]
     pub answer_ms: Option<f64>,
     /// Whether there is something at its address for a person to look at.
     pub browsable: bool,
@@ -69,14 +72,18 @@ impl ServiceStatus {
 
 /// A snapshot, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct SnapshotInfo {
     /// Its identifier.
     pub id: String,
     /// When it was taken, in milliseconds since the Unix epoch.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub captured_at_ms: u64,
     /// How long the cold boot took that was captured, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub cold_boot_ms: f64,
     /// What it takes on disk in bytes; holes take nothing.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub bytes_on_disk: u64,
 }
 
@@ -118,6 +125,7 @@ impl SnapshotInfo {
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// No VM.
@@ -139,7 +147,8 @@ pub enum State {
 }
 
 /// What `status` reports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Status {
     /// The instance.
     pub instance: String,
@@ -170,19 +179,23 @@ pub struct Status {
 }
 
 /// How the present VM was started.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct StartSummary {
     /// `resumed`, `continued` or `cold`.
     pub kind: StartKind,
     /// Why it was not the fastest kind.
     pub fallback_reason: Option<String>,
     /// How long the start took, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub total_ms: f64,
     /// Its phases, in order.
     pub phases: Vec<PhaseTime>,
     /// When it was started, in milliseconds since the Unix epoch.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub started_at_ms: u64,
     /// How long it has been running, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub uptime_ms: u64,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
@@ -190,12 +203,16 @@ pub struct StartSummary {
 
 /// Memory of the QEMU process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Memory {
     /// All that is resident, the shared page cache of the snapshot included.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub resident: u64,
     /// What this VM alone costs.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub anonymous: u64,
     /// What the guest was given.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub given: u64,
 }
 

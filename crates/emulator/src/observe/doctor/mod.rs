@@ -17,6 +17,7 @@ use crate::observe::status::{State, Status};
 
 /// What an examination found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Examination {
     /// False if a check failed.
     pub fit: bool,
@@ -27,6 +28,7 @@ pub struct Examination {
 
 /// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Check {
     /// Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
     /// `secrets`, `secrets_in_force` or `snapshot`.
@@ -45,6 +47,7 @@ pub struct Check {
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.
