@@ -15,12 +15,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use progress::{Event, Phase, Reporter};
+use emulator::progress::{Event, Reporter};
 use tokio::sync::watch;
 
-use crate::wire::activity::{Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer};
+use crate::wire::activity::{
+    self as wire, Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer,
+};
 use crate::wire::failure::Failure;
 use crate::wire::images::ImageSource;
 
@@ -41,6 +43,7 @@ pub(crate) struct Plan {
     pub(crate) source: Option<ImageSource>,
     /// Its parts, in order; at least one.
     pub(crate) stages: Vec<Stage>,
+    pub(crate) cancellable: bool,
 }
 
 impl Plan {
@@ -51,6 +54,7 @@ impl Plan {
             subject: None,
             source: None,
             stages: vec![stage],
+            cancellable: true,
         }
     }
 }
@@ -85,7 +89,7 @@ struct Course {
     /// Amounts of the present transfer, of the last seconds.
     amounts: VecDeque<(Instant, u64)>,
     /// What phases took that occur again, in milliseconds: a pull downloads more than one file.
-    earlier: Vec<(Stage, Phase, f64)>,
+    earlier: Vec<(Stage, wire::Phase, f64)>,
 }
 
 impl Activities {
@@ -134,7 +138,8 @@ impl Activities {
             stages: plan.stages,
             phases: Vec::new(),
             notices: Vec::new(),
-            began_at_ms: now_ms(),
+            began_at_ms: host::now_ms(),
+            cancellable: plan.cancellable,
             outcome: Outcome::Running,
         }));
         let course = Course {
@@ -151,11 +156,11 @@ impl Activities {
         Ok((reports, asked))
     }
 
-    /// Asks the activity to end; says whether it still runs.
+    /// Asks the activity to end; says whether it is still that one and may be cancelled.
     pub(crate) fn cancel(&self, id: u32) -> bool {
         let cancels = lock(&self.cancels);
         let accepted = self.shown.send_if_modified(|shown| match shown {
-            Some(activity) if activity.id == id => {
+            Some(activity) if activity.id == id && activity.cancellable => {
                 let open = matches!(activity.outcome, Outcome::Running);
                 if open {
                     activity.outcome = Outcome::Cancelling;
@@ -191,7 +196,7 @@ impl Activities {
         drop(self.shown.subscribe().wait_for(over).await);
     }
 
-    /// Cancels what runs, and waits for its end.
+    /// Has whatever runs end, and waits for that; what may not be cancelled ends in its own time.
     pub(crate) async fn cancel_running(&self) {
         let running = self.shown.borrow().as_ref().map(|activity| activity.id);
         if let Some(id) = running {
@@ -251,7 +256,7 @@ impl Reporter for Reports {
             Event::Begin(phase) => {
                 course.amounts.clear();
                 self.change(|activity| {
-                    let progress = entry(activity, stage, phase);
+                    let progress = entry(activity, stage, phase.into());
                     progress.bytes = None;
                     if let Some(ms) = progress.ms.take() {
                         course.earlier.push((stage, progress.phase, ms));
@@ -267,16 +272,17 @@ impl Reporter for Reports {
                 }
                 self.shown.send_if_modified(|shown| match shown {
                     Some(activity) if activity.id == self.id => {
-                        entry(activity, stage, phase).bytes = Some(transfer);
+                        entry(activity, stage, phase.into()).bytes = Some(transfer);
                         due
                     }
                     Some(_) | None => false,
                 });
             }
             Event::End(phase, took) => self.change(|activity| {
-                let progress = entry(activity, stage, phase);
-                let again =
-                    |known: &(Stage, Phase, f64)| (known.0, known.1) == (stage, progress.phase);
+                let progress = entry(activity, stage, phase.into());
+                let again = |known: &(Stage, wire::Phase, f64)| {
+                    (known.0, known.1) == (stage, progress.phase)
+                };
                 let index = course.earlier.iter().position(again);
                 let before = index.map_or(0.0, |index| course.earlier.swap_remove(index).2);
                 progress.ms = Some(before + took.as_secs_f64() * 1e3);
@@ -316,7 +322,7 @@ impl Course {
 }
 
 /// The entry of a phase, made if there is none. A phase that occurs again goes on in its own.
-fn entry(activity: &mut Activity, stage: Stage, phase: Phase) -> &mut PhaseProgress {
+fn entry(activity: &mut Activity, stage: Stage, phase: wire::Phase) -> &mut PhaseProgress {
     let of_it = |known: &PhaseProgress| known.stage == stage && known.phase == phase;
     let index = activity.phases.iter().position(of_it).unwrap_or_else(|| {
         activity.phases.push(PhaseProgress {
@@ -361,14 +367,6 @@ pub(crate) const fn describe(task: Task) -> &'static str {
     }
 }
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// What is behind a lock stays whole: no change of it can end in its middle.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -376,6 +374,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use emulator::progress::Phase;
+
     use super::*;
 
     fn shown(activities: &Activities) -> Activity {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_runs_is_cancelled() {
+    fn only_what_runs_and_may_be_is_cancelled() {
         let activities = Activities::new();
         let (reports, asked) = activities.begin(Plan::of(Task::Pull, Stage::Pull)).unwrap();
         assert!(!activities.cancel(reports.id + 1));
@@ -419,6 +419,12 @@ mod tests {
         reports.end(Outcome::Cancelled);
         activities.dismiss(reports.id);
         assert!(activities.shown.borrow().is_none());
+        let plan = Plan {
+            cancellable: false,
+            ..Plan::of(Task::Stop, Stage::Stop)
+        };
+        let (reports, asked) = activities.begin(plan).unwrap();
+        assert!(!activities.cancel(reports.id) && !*asked.borrow());
     }
 
     #[test]
@@ -466,9 +472,9 @@ mod tests {
         assert_eq!(
             found,
             [
-                (Stage::Capture, Phase::Prepare, Some(2000.0)),
-                (Stage::Capture, Phase::Boot, Some(1000.0)),
-                (Stage::Start, Phase::Prepare, None),
+                (Stage::Capture, wire::Phase::Prepare, Some(2000.0)),
+                (Stage::Capture, wire::Phase::Boot, Some(1000.0)),
+                (Stage::Start, wire::Phase::Prepare, None),
             ]
         );
     }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use emulator::changes::Changed;
 use tauri::utils::config::Color;
 use tauri::{
-    AppHandle, DragDropEvent, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
+    AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
     WindowEvent,
 };
 use tauri_plugin_window_state::{StateFlags, WindowExt as _};
 use tauri_specta::Event as _;
 
-use crate::app_state::AppState;
+use crate::appearance;
+use crate::desk::Desk;
+use crate::quit;
 use crate::wire::app::{ConfigFileDrag, Page};
 
 /// The only window.
@@ -27,9 +29,7 @@ const LIGHT: Color = Color(0xf6, 0xf6, 0xf4, 0xff);
 const DARK: Color = Color(0x1b, 0x1c, 0x1e, 0xff);
 
 /// Makes the window, hidden.
-///
-/// `end`: called when it is closed and could not be found again, for want of a tray.
-pub(crate) fn make(app: &AppHandle, end: fn(&Arc<AppState>)) -> tauri::Result<WebviewWindow> {
+pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
         .title(TITLE)
         .inner_size(920.0, 640.0)
@@ -40,7 +40,7 @@ pub(crate) fn make(app: &AppHandle, end: fn(&Arc<AppState>)) -> tauri::Result<We
         .build()?;
     window.restore_state(REMEMBERED)?;
     let handle = app.clone();
-    window.on_window_event(move |event| on_event(&handle, event, end));
+    window.on_window_event(move |event| heed(&handle, event));
     Ok(window)
 }
 
@@ -71,26 +71,30 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
     if let Err(error) = shown {
         tracing::warn!(%error, "the window could not be shown");
     }
-    let state = AppState::of(app);
-    state.shown.send_replace(true);
-    state.invalidate(Changed::EVERYTHING);
+    let desk = Desk::of(app);
+    desk.shown.send_replace(true);
+    desk.invalidate(Changed::EVERYTHING);
     if let Some(page) = page {
-        state.published.go(page);
+        desk.live.go(page);
     }
 }
 
-fn on_event(app: &AppHandle, event: &WindowEvent, end: fn(&Arc<AppState>)) {
+fn heed(app: &AppHandle, event: &WindowEvent) {
     match event {
         WindowEvent::CloseRequested { api, .. } => {
             api.prevent_close();
-            let state = AppState::of(app);
-            if state.published.app.borrow().tray {
-                hide(app, &state);
+            let desk = Desk::of(app);
+            if desk.live.app.borrow().tray {
+                hide(app, &desk);
             } else {
-                end(&state);
+                // Hidden without a tray, it could not be found again.
+                quit::request(&desk);
             }
         }
-        WindowEvent::Focused(true) => AppState::of(app).invalidate(Changed::EVERYTHING),
+        WindowEvent::ThemeChanged(theme) if !cfg!(target_os = "linux") => {
+            appearance::publish(&Desk::of(app), *theme == Theme::Dark);
+        }
+        WindowEvent::Focused(true) => Desk::of(app).invalidate(Changed::EVERYTHING),
         WindowEvent::DragDrop(drag) => {
             let told = match drag {
                 DragDropEvent::Enter { .. } => ConfigFileDrag::Over,
@@ -113,12 +117,12 @@ fn on_event(app: &AppHandle, event: &WindowEvent, end: fn(&Arc<AppState>)) {
     }
 }
 
-fn hide(app: &AppHandle, state: &Arc<AppState>) {
+fn hide(app: &AppHandle, desk: &Arc<Desk>) {
     if let Some(window) = app.get_webview_window(LABEL)
         && let Err(error) = window.hide()
     {
         tracing::warn!(%error, "the window could not be hidden");
         return;
     }
-    state.shown.send_replace(false);
+    desk.shown.send_replace(false);
 }

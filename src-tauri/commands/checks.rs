@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use emulator::examine::Examination;
 use tauri::State;
 
-use crate::app_state::AppState;
-use crate::wire::failure::Answer;
+use super::Answer;
+use crate::desk::Desk;
+use crate::wire::checks::Examination;
 
 /// Looks at whether this host can run the emulator.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn examine(
-    state: State<'_, Arc<AppState>>,
-    probe_again: bool,
-) -> Answer<Examination> {
-    Ok(state.emulator().examine(probe_again).await)
+pub(crate) async fn examine(desk: State<'_, Arc<Desk>>, probe_again: bool) -> Answer<Examination> {
+    Ok(desk.emulator().examine(probe_again).await.into())
 }

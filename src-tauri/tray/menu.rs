@@ -1,15 +1,13 @@
 //! What the tray shows: a pure function of the state.
 
-use emulator::State;
-use emulator::credentials::Format;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::icons::Icon;
 use crate::wire::activity::{Activity, Outcome, Task};
 use crate::wire::app::Page;
-use crate::wire::projects::Project;
-use crate::wire::status::ShownStatus;
+use crate::wire::projects::{Format, Project};
+use crate::wire::status::{State, Status};
 
 /// Projects that the menu lists; the page has all of them.
 const MOST_PROJECTS: usize = 6;
@@ -146,7 +144,7 @@ const fn page_id(page: Page) -> &'static str {
 
 impl Model {
     pub(super) fn of(
-        status: Option<&ShownStatus>,
+        status: Option<&Status>,
         activity: Option<&Activity>,
         projects: &[Project],
     ) -> Self {
@@ -156,7 +154,7 @@ impl Model {
             Outcome::Failed { failure } => Some((activity.task, failure)),
             Outcome::Running | Outcome::Cancelling | Outcome::Finished | Outcome::Cancelled => None,
         });
-        let state = status.map(|status| status.report.state);
+        let state = status.map(|status| status.state);
         let mut lines = vec![match (open, status) {
             (Some(activity), _) => doing(activity).to_owned(),
             (None, Some(status)) => state_line(status),
@@ -204,10 +202,9 @@ impl Model {
 }
 
 /// Where the dashboard is, while it runs.
-pub(super) fn dashboard(status: Option<&ShownStatus>) -> Option<&str> {
-    let status = status.filter(|status| status.report.state == State::Running)?;
+pub(super) fn dashboard(status: Option<&Status>) -> Option<&str> {
+    let status = status.filter(|status| status.state == State::Running)?;
     let service = status
-        .report
         .services
         .iter()
         .find(|service| service.id == "dashboard")?;
@@ -223,20 +220,20 @@ fn item(action: Action, text: &str, enabled: bool) -> Entry {
 }
 
 /// The item that starts, stops or cancels.
-fn toggle(status: Option<&ShownStatus>, open: Option<&Activity>) -> Entry {
+fn toggle(status: Option<&Status>, open: Option<&Activity>) -> Entry {
     if let Some(activity) = open {
         let cancel = Action::Cancel(activity.id);
-        let may = activity.outcome == Outcome::Running;
+        let may = activity.cancellable && activity.outcome == Outcome::Running;
         return item(cancel, "Cancel", may);
     }
     let Some(status) = status else {
         return item(Action::Start, "Start", false);
     };
     let idle = !is_busy(status);
-    match status.report.state {
+    match status.state {
         State::Running | State::Paused | State::Stopping => item(Action::Stop, "Stop", idle),
         State::Stopped | State::Starting | State::Capturing | State::Interrupted | State::Died => {
-            if status.image_in_use.is_none() && status.failure.is_none() {
+            if status.image.is_none() && status.failure.is_none() {
                 item(Action::Show(Some(Page::Welcome)), "Set up…", idle)
             } else {
                 item(Action::Start, "Start", idle)
@@ -284,9 +281,9 @@ fn copying(projects: &[Project], running: bool) -> Entry {
     }
 }
 
-const fn is_busy(status: &ShownStatus) -> bool {
-    status.report.busy.is_some()
-        || match status.report.state {
+const fn is_busy(status: &Status) -> bool {
+    status.busy.is_some()
+        || match status.state {
             State::Starting | State::Stopping | State::Capturing => true,
             State::Stopped | State::Running | State::Paused | State::Interrupted | State::Died => {
                 false
@@ -306,8 +303,8 @@ const fn is_broken(state: State) -> bool {
     }
 }
 
-fn state_line(status: &ShownStatus) -> String {
-    match (status.report.state, &status.report.start) {
+fn state_line(status: &Status) -> String {
+    match (status.state, &status.start) {
         (State::Running, Some(start)) => match clock(start.started_at_ms) {
             Some(time) => format!(
                 "Running since {time}, started in {}",
@@ -316,7 +313,7 @@ fn state_line(status: &ShownStatus) -> String {
             None => format!("Running, started in {}", seconds(start.total_ms)),
         },
         (State::Running, None) => "Running".to_owned(),
-        (State::Stopped, _) if status.report.session_kept => "Stopped, session saved".to_owned(),
+        (State::Stopped, _) if status.session_kept => "Stopped, session saved".to_owned(),
         (State::Stopped, _) => "Stopped".to_owned(),
         (State::Starting, _) => "Starting…".to_owned(),
         (State::Stopping, _) => "Stopping…".to_owned(),

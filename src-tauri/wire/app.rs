@@ -8,10 +8,11 @@ use super::activity::Activity;
 use super::images::InstalledImages;
 use super::projects::Project;
 use super::settings::Settings;
-use super::status::ShownStatus;
+use super::status::Status;
 
 /// Facts about the app that do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AppInfo {
     pub(crate) version: String,
     pub(crate) platform: Platform,
@@ -54,7 +55,11 @@ pub(crate) enum QuitChoice {
 
 /// A config file is being dragged over the window, or was dropped on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub(crate) enum ConfigFileDrag {
     Over,
     Left,
@@ -63,14 +68,18 @@ pub(crate) enum ConfigFileDrag {
 
 /// One part of the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub(crate) enum Update {
     App {
         app: AppInfo,
     },
     // Boxed: by far the largest.
     Status {
-        status: Box<ShownStatus>,
+        status: Box<Status>,
     },
     Activity {
         activity: Option<Activity>,

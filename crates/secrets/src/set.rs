@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::text::SecretText;
@@ -15,9 +14,7 @@ use crate::text::SecretText;
 const LENGTH: usize = 64;
 
 /// Which of the four values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SecretName {
     /// Publishable client key.
     Pck,

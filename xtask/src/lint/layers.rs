@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, progress.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, host.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -14,23 +14,23 @@ use crate::command::output_of;
 
 /// Each member and the members it may depend on.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("host", &[]),
     ("iso9660", &[]),
-    ("qemu", &[]),
-    ("progress", &[]),
+    ("qemu", &["host"]),
     ("record", &[]),
     ("secrets", &["record"]),
-    ("images", &["progress", "record", "release-server"]),
+    ("images", &["host", "record", "release-server"]),
     (
         "emulator",
-        &["images", "iso9660", "progress", "qemu", "record", "secrets"],
+        &["host", "images", "iso9660", "qemu", "record", "secrets"],
     ),
     (
         "stack-emulator",
-        &["emulator", "images", "progress", "qemu", "release-server"],
+        &["emulator", "images", "qemu", "release-server"],
     ),
     (
         "stack-emulator-desktop",
-        &["emulator", "images", "progress", "qemu"],
+        &["emulator", "host", "images", "qemu"],
     ),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "e2e",
         &[
             "emulator",
+            "host",
             "images",
             "iso9660",
             "qemu",
@@ -56,7 +57,7 @@ const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
         &[
-            "iso9660", "progress", "qemu", "record", "secrets", "images", "emulator",
+            "host", "iso9660", "qemu", "record", "secrets", "images", "emulator",
         ],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),

@@ -1,11 +1,6 @@
 //! What is typed and what it means.
 
-use emulator::preferences::Preference;
-use emulator::secrets::SecretName;
-use images::source::Source;
-
 use super::*;
-use crate::arguments::{ImagesArguments, SettingsArguments};
 
 fn meant(line: &str) -> Result<Invocation, Refused> {
     read(line.split_ascii_whitespace().map(OsString::from))
@@ -13,38 +8,50 @@ fn meant(line: &str) -> Result<Invocation, Refused> {
 
 fn operation(line: &str) -> Operation {
     match meant(line).unwrap().request {
-        Request::Operate(operation) => operation,
-        other => panic!("{other:?}"),
+        Request::Operate { operation, .. } => operation,
+        Request::Document(document) => panic!("{document:?}"),
     }
 }
 
 #[test]
-fn credentials_have_a_form_and_maybe_a_file() {
+fn credentials_have_one_form() {
     let form = |line: &str| match operation(line) {
-        Operation::Credentials { format, write, .. } => (format, write),
+        Operation::Credentials { form, .. } => form,
         other => panic!("{other:?}"),
     };
-    assert_eq!(form("x credentials"), (CredentialsFormat::Dotenv, None));
     assert_eq!(
-        form("x credentials --format next --write .env.local"),
-        (CredentialsFormat::Next, Some(".env.local".into()))
+        form("x credentials"),
+        CredentialsForm::Dotenv(AppKind::Plain)
     );
     assert_eq!(
-        form("x credentials --format env --json"),
-        (CredentialsFormat::Env, None)
+        form("x credentials --format vite"),
+        CredentialsForm::Dotenv(AppKind::Vite)
+    );
+    assert_eq!(form("x credentials --format env"), CredentialsForm::Shell);
+    assert_eq!(
+        form("x credentials --format next --json"),
+        CredentialsForm::Json
+    );
+    assert_eq!(
+        form("x credentials --format next --write .env.local"),
+        CredentialsForm::Write {
+            file: ".env.local".into(),
+            kind: AppKind::Next
+        }
     );
     assert!(meant("x credentials --format json --write .env").is_err());
 }
 
 #[test]
 fn what_follows_two_dashes_is_the_program_s() {
-    let Operation::Run { config, command } =
-        operation("x run --config-file a.ts -- npm run dev -- --json")
-    else {
-        panic!("run is an operation")
-    };
-    assert_eq!(config.config_file, PathBuf::from("a.ts"));
-    assert_eq!(command, ["npm", "run", "dev", "--", "--json"]);
+    assert_eq!(
+        operation("x run --config-file a.ts -- npm run dev -- --json"),
+        Operation::Run {
+            config_file: "a.ts".into(),
+            program: "npm".into(),
+            arguments: ["run", "dev", "--", "--json"].map(Into::into).to_vec(),
+        }
+    );
     assert!(meant("x run").is_err() && meant("x run npm").is_err());
 }
 
@@ -54,40 +61,58 @@ fn the_definition_is_sound() {
 }
 
 #[test]
-fn options_have_their_defaults() {
-    assert_eq!(operation("x stop"), Operation::Stop { discard: false });
+fn flags_become_wishes() {
+    assert_eq!(
+        operation("x stop"),
+        Operation::Stop {
+            session: SessionWish::Keep
+        }
+    );
     assert_eq!(
         operation("x stop --discard"),
-        Operation::Stop { discard: true }
+        Operation::Stop {
+            session: SessionWish::Discard
+        }
     );
-    assert_eq!(operation("x reset"), Operation::Reset { yes: false });
-    assert_eq!(operation("x reset -y"), Operation::Reset { yes: true });
+    assert_eq!(
+        operation("x reset"),
+        Operation::Reset {
+            consent: Consent::Ask
+        }
+    );
+    assert_eq!(
+        operation("x reset -y"),
+        Operation::Reset {
+            consent: Consent::Given
+        }
+    );
     assert_eq!(
         operation("x doctor --probe-again"),
-        Operation::Doctor { probe_again: true }
+        Operation::Doctor {
+            probe: ProbeWish::Again
+        }
     );
     assert_eq!(
         operation("x secrets show sak"),
-        Operation::Secrets(SecretsArguments::Show {
+        Operation::SecretsShow {
             name: SecretName::Sak
-        })
+        }
     );
     assert_eq!(
         operation("x archive"),
-        Operation::Archive { file: ".".into() }
+        Operation::Archive { to: ".".into() }
     );
     assert_eq!(
         operation("x restore a.zst"),
         Operation::Restore {
-            file: "a.zst".into()
+            from: "a.zst".into()
         }
     );
     assert_eq!(operation("x bench"), Operation::Bench { runs: 10 });
     assert_eq!(
         operation("x logs --qemu -f -n 5"),
         Operation::Logs {
-            qemu: true,
-            app: false,
+            source: LogSource::Qemu,
             follow: true,
             lines: 5
         }
@@ -97,7 +122,7 @@ fn options_have_their_defaults() {
 #[test]
 fn a_pull_has_one_source_at_most() {
     let source = |line: &str| match operation(line) {
-        Operation::Pull(arguments) => arguments.request().source,
+        Operation::Pull(request) => request.source,
         other => panic!("{other:?}"),
     };
     assert_eq!(source("x pull"), None);
@@ -113,46 +138,43 @@ fn a_pull_has_one_source_at_most() {
 }
 
 #[test]
-fn images_and_settings_need_no_command() {
-    assert_eq!(operation("x images"), Operation::Images { command: None });
+fn images_and_settings_are_listed_unless_something_else_is_asked() {
+    assert_eq!(operation("x images"), Operation::ImagesList);
+    assert_eq!(operation("x images list"), Operation::ImagesList);
+    assert_eq!(operation("x settings"), Operation::SettingsList);
     assert_eq!(
-        operation("x settings"),
-        Operation::Settings { command: None }
+        operation("x images use --none"),
+        Operation::ImagesUse { image: None }
     );
-    let images = |line: &str| match operation(line) {
-        Operation::Images { command } => command.unwrap(),
-        other => panic!("{other:?}"),
-    };
-    let using = |name: Option<&str>| ImagesArguments::Use {
-        name: name.map(ToOwned::to_owned),
-        none: name.is_none(),
-    };
-    assert_eq!(images("x images list"), ImagesArguments::List);
-    assert_eq!(images("x images use --none"), using(None));
-    assert_eq!(images("x images use t-1"), using(Some("t-1")));
+    let (image, used) = ("t-1".to_owned(), Some("t-1".to_owned()));
     assert_eq!(
-        images("x images prune --all --limit 20GB --archive-after 0"),
-        ImagesArguments::Prune {
+        operation("x images use t-1"),
+        Operation::ImagesUse { image: used }
+    );
+    assert_eq!(
+        operation("x images remove t-1"),
+        Operation::ImagesRemove { image }
+    );
+    assert_eq!(
+        operation("x images prune --all --limit 20GB --archive-after 0"),
+        Operation::ImagesPrune(PruneRequest {
             all: true,
-            limit: Some(20_000_000_000),
-            archive_after: Some(0),
-        }
+            limit_bytes: Some(20_000_000_000),
+            archive_after_days: Some(0),
+        })
     );
-    let settings = |line: &str| match operation(line) {
-        Operation::Settings { command } => command.unwrap(),
-        other => panic!("{other:?}"),
-    };
     assert_eq!(
-        settings("x settings set archive-after 14"),
-        SettingsArguments::Set {
+        operation("x settings set archive-after 14"),
+        Operation::SettingsSet {
             name: Preference::ArchiveAfter,
-            value: "14".into()
+            value: Some("14".into())
         }
     );
     assert_eq!(
-        settings("x settings unset branch"),
-        SettingsArguments::Unset {
-            name: Preference::Branch
+        operation("x settings unset branch"),
+        Operation::SettingsSet {
+            name: Preference::Branch,
+            value: None
         }
     );
 }
@@ -165,13 +187,18 @@ fn global_options_stand_before_and_after_the_command() {
     ] {
         let invocation = meant(line).unwrap();
         assert_eq!(invocation.format, Format::Json, "{line}");
-        assert_eq!(invocation.target.instance.as_str(), "ci", "{line}");
+        let Request::Operate { target, .. } = invocation.request else {
+            panic!("{line}")
+        };
+        assert_eq!(target.instance.as_str(), "ci", "{line}");
     }
 }
 
 #[test]
 fn an_image_is_absolute_from_here_on() {
-    let target = meant("x start --image a.qcow2").unwrap().target;
+    let Request::Operate { target, .. } = meant("x start --image a.qcow2").unwrap().request else {
+        panic!("start is an operation")
+    };
     assert_eq!(
         target.image.unwrap(),
         std::env::current_dir().unwrap().join("a.qcow2")

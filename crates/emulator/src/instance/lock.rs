@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{Event, Phase, Reporter, Running};
+use crate::progress::{Event, Phase, Reporter};
 
 /// Who holds an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Holder {
     /// Process id.
     pub pid: u32,
@@ -74,12 +73,13 @@ impl Lock {
             Ok(()) => file,
             Err(std::fs::TryLockError::Error(source)) => return Err(error(source)),
             Err(std::fs::TryLockError::WouldBlock) => {
-                let waiting = Running::begin(reporter, Phase::Lock);
+                reporter.report(Event::Begin(Phase::Lock));
                 reporter.report(Event::Notice(&format!(
                     "Waiting up to {} for {}.",
                     minutes(limit),
                     who(read_holder(path).as_ref())
                 )));
+                let begun = std::time::Instant::now();
                 let (locked, lock) = tokio::sync::oneshot::channel();
                 // A thread of its own, not one of the runtime's: it may stay
                 // blocked for ever, and the runtime would wait for it at exit.
@@ -90,7 +90,7 @@ impl Lock {
                     drop(locked.send(result));
                 });
                 let lock = tokio::time::timeout(limit, lock).await;
-                drop(waiting);
+                reporter.report(Event::End(Phase::Lock, begun.elapsed()));
                 match lock {
                     Ok(Ok(file)) => file.map_err(error)?,
                     Ok(Err(_)) | Err(_) => {

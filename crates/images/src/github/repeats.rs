@@ -2,16 +2,25 @@
 //! waits between them add up to half a minute.
 
 use std::pin::pin;
+use std::time::Duration;
 
-use progress::{Event, Reporter};
 use tokio::sync::broadcast;
+
+use crate::progress::{Event, Progress};
 
 /// Kept for one who is slow to listen; there are no more attempts at a question.
 const KEPT: usize = 16;
 
 /// The way from a question to those who listen.
 #[derive(Clone, Debug)]
-pub(super) struct Repeats(broadcast::Sender<String>);
+pub(super) struct Repeats(broadcast::Sender<Repeat>);
+
+#[derive(Clone, Debug)]
+struct Repeat {
+    reason: String,
+    attempt: u32,
+    wait: Duration,
+}
 
 impl Default for Repeats {
     fn default() -> Self {
@@ -22,7 +31,7 @@ impl Default for Repeats {
 impl Repeats {
     pub(super) async fn telling<T>(
         &self,
-        reporter: &dyn Reporter,
+        progress: &dyn Progress,
         work: impl Future<Output = T>,
     ) -> T {
         let mut heard = self.0.subscribe();
@@ -30,18 +39,30 @@ impl Repeats {
         loop {
             tokio::select! {
                 biased;
-                Ok(notice) = heard.recv() => reporter.report(Event::Notice(&notice)),
+                Ok(Repeat { reason, attempt, wait }) = heard.recv() => {
+                    progress.report(Event::Retry { reason: &reason, attempt, wait });
+                }
                 result = &mut work => return result,
             }
         }
     }
 }
 
-impl Reporter for Repeats {
+impl Progress for Repeats {
     fn report(&self, event: Event<'_>) {
-        if let Event::Notice(text) = event {
+        if let Event::Retry {
+            reason,
+            attempt,
+            wait,
+        } = event
+        {
+            let reason = reason.to_owned();
             // Nobody has to listen.
-            drop(self.0.send(text.to_owned()));
+            drop(self.0.send(Repeat {
+                reason,
+                attempt,
+                wait,
+            }));
         }
     }
 }

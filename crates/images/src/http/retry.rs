@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use progress::{Event, Reporter};
-
 use super::HttpError;
+use crate::progress::{Event, Progress};
 
 /// How often and how patiently a failed request is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,17 +44,17 @@ impl Retry {
         &self,
         error: HttpError,
         attempt: u32,
-        reporter: &dyn Reporter,
+        progress: &dyn Progress,
     ) -> Result<(), HttpError> {
         if !error.is_transient() || attempt > self.attempts {
             return Err(error);
         }
         let wait = self.wait(attempt, fastrand::f64());
-        reporter.report(Event::Notice(&format!(
-            "{error}; trying again in {:.1} s (attempt {}).",
-            wait.as_secs_f64(),
-            attempt + 1
-        )));
+        progress.report(Event::Retry {
+            reason: &error.to_string(),
+            attempt,
+            wait,
+        });
         // The event that is waited for is the server's recovery, which nobody announces.
         tokio::time::sleep(wait).await;
         Ok(())
