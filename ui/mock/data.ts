@@ -6,14 +6,13 @@ import type {
   Failure,
   InstalledImage,
   InstalledImages,
-  PortSetting,
   Project,
   Release,
-  ServiceStatus,
+  Service,
   Settings,
   SnapshotInfo,
   StartSummary,
-  ShownStatus,
+  Status,
 } from "../src/bindings";
 
 /** The moment at which all scenarios play, so that pictures of them are the same each time. */
@@ -26,17 +25,16 @@ export const app: AppInfo = {
   platform: "linux",
   tray: true,
   home: "~/.stack/emulator",
-  first_run: false,
+  firstRun: false,
 };
 
-export const services: ServiceStatus[] = [
+export const services: Service[] = [
   {
     id: "dashboard",
     name: "Dashboard",
     url: "http://127.0.0.1:26700",
     health: "healthy",
-    healthy: true,
-    answer_ms: 4.2,
+    answerMs: 4.2,
     browsable: true,
   },
   {
@@ -44,8 +42,7 @@ export const services: ServiceStatus[] = [
     name: "Backend API",
     url: "http://127.0.0.1:26701",
     health: "healthy",
-    healthy: true,
-    answer_ms: 6.1,
+    answerMs: 6.1,
     browsable: false,
   },
   {
@@ -53,8 +50,7 @@ export const services: ServiceStatus[] = [
     name: "Object storage",
     url: "http://127.0.0.1:26702",
     health: "healthy",
-    healthy: true,
-    answer_ms: 3.3,
+    answerMs: 3.3,
     browsable: false,
   },
   {
@@ -62,29 +58,27 @@ export const services: ServiceStatus[] = [
     name: "Mail inbox",
     url: "http://127.0.0.1:26703",
     health: "healthy",
-    healthy: true,
-    answer_ms: 2.8,
+    answerMs: 2.8,
     browsable: true,
   },
 ];
 export const unchecked = services.map((service) => ({
   ...service,
   health: "unchecked" as const,
-  healthy: false,
-  answer_ms: null,
+  answerMs: null,
 }));
 
 export const snapshot: SnapshotInfo = {
   id: "4c1f0a97b2d86e35",
-  captured_at_ms: NOW - 2 * DAY,
-  cold_boot_ms: 18_400,
-  bytes_on_disk: 412_000_000,
+  capturedAtMs: NOW - 2 * DAY,
+  coldBootMs: 18_400,
+  bytesOnDisk: 412_000_000,
 };
 
 export const startSummary: StartSummary = {
   kind: "resumed",
-  fallback_reason: null,
-  total_ms: 712,
+  fallbackReason: null,
+  totalMs: 712,
   phases: [
     { name: "prepare", ms: 6 },
     { name: "qemu", ms: 41 },
@@ -94,12 +88,11 @@ export const startSummary: StartSummary = {
     { name: "rotate", ms: 238 },
     { name: "ready", ms: 238 },
   ],
-  started_at_ms: NOW - 26 * MINUTE,
-  uptime_ms: 26 * MINUTE,
+  startedAtMs: NOW - 26 * MINUTE,
   rotated: true,
 };
 
-export const stopped: ShownStatus = {
+export const stopped: Status = {
   instance: "default",
   state: "stopped",
   busy: null,
@@ -107,34 +100,31 @@ export const stopped: ShownStatus = {
   services: unchecked,
   accelerator: null,
   snapshot,
-  snapshot_damage: null,
-  session_kept: true,
-  image: "/home/ada/.stack/emulator/images/9f2c/disk.qcow2",
-  image_in_use: { name: "emulator-dev-latest", digest: "sha256:9f2c", built_at_ms: NOW - 2 * DAY },
-  secret_store: "keychain",
-  secret_warning: null,
+  snapshotDamage: null,
+  sessionKept: true,
+  image: { name: "emulator-dev-latest", digest: "sha256:9f2c", builtAtMs: NOW - 2 * DAY },
+  secretStore: { kind: "keychain", warning: null },
   memory: null,
   failure: null,
 };
 
-export const running: ShownStatus = {
+export const running: Status = {
   ...stopped,
   state: "running",
   start: startSummary,
   services,
   accelerator: "kvm",
-  session_kept: false,
+  sessionKept: false,
   memory: { resident: 612_000_000, anonymous: 148_000_000, given: 4_294_967_296 },
 };
 
-export const empty: ShownStatus = {
+export const empty: Status = {
   ...stopped,
   services: [],
   snapshot: null,
-  session_kept: false,
+  sessionKept: false,
   image: null,
-  image_in_use: null,
-  secret_store: null,
+  secretStore: null,
 };
 
 export const release = (index: number, more: Partial<Release> = {}): Release => {
@@ -143,7 +133,7 @@ export const release = (index: number, more: Partial<Release> = {}): Release => 
   return {
     tag,
     name: tag,
-    published_at_ms: NOW - index * 3 * DAY - 5 * 3_600_000,
+    publishedAtMs: NOW - index * 3 * DAY - 5 * 3_600_000,
     prerelease: true,
     rolling: false,
     latest: false,
@@ -165,53 +155,59 @@ export const images: InstalledImage[] = [
     digest: "sha256:9f2c61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "emulator-dev-latest",
     source: { kind: "rolling", branch: null },
+    arch: "amd64",
     commit: "8d1e2f3a4b",
-    last_used_at_ms: NOW - 26 * MINUTE,
-    bytes_on_disk: 1_184_000_000,
+    installedAtMs: NOW - 2 * DAY,
+    lastUsedAtMs: NOW - 26 * MINUTE,
+    bytesOnDisk: 1_184_000_000,
     verified: true,
-    in_use: true,
-    used_by: ["default"],
+    inUse: true,
+    usedBy: ["default"],
     snapshot,
-    snapshot_archived: false,
+    snapshotArchived: false,
   },
   {
     digest: "sha256:11aa61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "PR 1234",
     source: { kind: "pull_request", number: 1234 },
+    arch: "amd64",
     commit: "77ab01cd92",
-    last_used_at_ms: NOW - 8 * DAY,
-    bytes_on_disk: 1_176_000_000,
+    installedAtMs: NOW - 9 * DAY,
+    lastUsedAtMs: NOW - 8 * DAY,
+    bytesOnDisk: 1_176_000_000,
     verified: true,
-    in_use: false,
-    used_by: [],
-    snapshot: { ...snapshot, id: "b2", bytes_on_disk: 98_000_000 },
-    snapshot_archived: true,
+    inUse: false,
+    usedBy: [],
+    snapshot: { ...snapshot, id: "b2", bytesOnDisk: 98_000_000 },
+    snapshotArchived: true,
   },
   {
     digest: "sha256:22bb61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "stack-emulator-amd64.qcow2",
     source: { kind: "file", path: "/home/ada/Downloads/stack-emulator-amd64.qcow2" },
+    arch: "amd64",
     commit: null,
-    last_used_at_ms: null,
-    bytes_on_disk: 268_000_000,
+    installedAtMs: NOW - 31 * DAY,
+    lastUsedAtMs: null,
+    bytesOnDisk: 268_000_000,
     verified: false,
-    in_use: false,
-    used_by: [],
+    inUse: false,
+    usedBy: [],
     snapshot: null,
-    snapshot_archived: false,
+    snapshotArchived: false,
   },
 ];
 
 export const installed: InstalledImages = {
   images,
   unfinished: [],
-  bytes_on_disk: 3_138_000_000,
-  limit_bytes: 20_000_000_000,
-  free_bytes: 84_200_000_000,
+  bytesOnDisk: 3_138_000_000,
+  limitBytes: 20_000_000_000,
+  freeBytes: 84_200_000_000,
 };
-export const noImages: InstalledImages = { ...installed, images: [], bytes_on_disk: 0 };
+export const noImages: InstalledImages = { ...installed, images: [], bytesOnDisk: 0 };
 
-const ENV_FILES: Project["env_files"] = [
+const ENV_FILES: Project["envFiles"] = [
   { format: "env", name: ".env" },
   { format: "dotenv", name: ".env" },
   { format: "next", name: ".env.local" },
@@ -220,65 +216,56 @@ const ENV_FILES: Project["env_files"] = [
 ];
 export const projects: Project[] = [
   {
-    config_file: "/home/ada/code/shop/stack.config.ts",
-    shown_path: "~/code/shop/stack.config.ts",
+    configFile: "/home/ada/code/shop/stack.config.ts",
+    shownPath: "~/code/shop/stack.config.ts",
     name: "shop",
     exists: true,
-    last_used_at_ms: NOW - 26 * MINUTE,
+    lastUsedAtMs: NOW - 26 * MINUTE,
     format: "next",
-    env_files: ENV_FILES,
+    envFiles: ENV_FILES,
   },
   {
-    config_file: "/home/ada/code/notes/apps/web/stack.config.ts",
-    shown_path: "~/code/notes/apps/web/stack.config.ts",
+    configFile: "/home/ada/code/notes/apps/web/stack.config.ts",
+    shownPath: "~/code/notes/apps/web/stack.config.ts",
     name: "web",
     exists: true,
-    last_used_at_ms: NOW - 3 * DAY,
+    lastUsedAtMs: NOW - 3 * DAY,
     format: "vite",
-    env_files: ENV_FILES,
+    envFiles: ENV_FILES,
   },
   {
-    config_file: "/home/ada/code/gone/stack.config.ts",
-    shown_path: "~/code/gone/stack.config.ts",
+    configFile: "/home/ada/code/gone/stack.config.ts",
+    shownPath: "~/code/gone/stack.config.ts",
     name: "gone",
     exists: false,
-    last_used_at_ms: NOW - 40 * DAY,
+    lastUsedAtMs: NOW - 40 * DAY,
     format: "dotenv",
-    env_files: ENV_FILES,
+    envFiles: ENV_FILES,
   },
 ];
 
-const port = (service: string, name: string, usual: number): PortSetting => ({
-  service,
-  name,
-  port: usual,
-  default: usual,
-  variable: `EMULATOR_${service.toUpperCase()}_PORT`,
-  overridden: false,
-});
-
 export const settings: Settings = {
   ports: [
-    port("dashboard", "Dashboard", 26_700),
-    port("backend", "Backend API", 26_701),
-    port("minio", "Object storage", 26_702),
-    port("inbucket", "Mail inbox", 26_703),
+    { service: "dashboard", title: "Dashboard", port: 26_700, default: 26_700, setBy: null },
+    { service: "backend", title: "Backend API", port: 26_701, default: 26_701, setBy: null },
+    { service: "minio", title: "Object storage", port: 26_702, default: 26_702, setBy: null },
+    { service: "inbucket", title: "Mail inbox", port: 26_703, default: 26_703, setBy: null },
   ],
-  ram_mib: 4096,
+  ramMib: 4096,
   vcpus: 4,
-  limits: { ram_mib: 32_768, cpus: 8, min_ram_mib: 1024, max_ram_mib: 24_576, max_vcpus: 8 },
-  open_at_login: true,
-  start_emulator_at_launch: false,
+  limits: { hostRamMib: 32_768, hostCpus: 8, minRamMib: 1024, maxRamMib: 24_576, maxVcpus: 8 },
+  openAtLogin: true,
+  startEmulatorAtLaunch: false,
   notifications: true,
-  cache_limit_bytes: 20_000_000_000,
-  archive_after_days: 14,
-  no_rotation: false,
+  cacheLimitBytes: 20_000_000_000,
+  archiveAfterDays: 14,
+  noRotation: false,
   repository: "stack-auth/stack-auth",
-  default_repository: "stack-auth/stack-auth",
+  defaultRepository: "stack-auth/stack-auth",
   branch: "dev",
-  github_token: "none",
+  githubToken: "none",
   overrides: [],
-  restart_needed: false,
+  restartNeeded: false,
 };
 
 export const checks: Check[] = [
@@ -287,47 +274,17 @@ export const checks: Check[] = [
     title: "QEMU",
     verdict: "ok",
     detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64",
-    evidence: null,
     remedy: null,
   },
-  {
-    id: "accelerator",
-    title: "Accelerator",
-    verdict: "ok",
-    detail: "KVM works (0.04 s)",
-    evidence: null,
-    remedy: null,
-  },
-  {
-    id: "instance",
-    title: "Instance",
-    verdict: "ok",
-    detail: "default, stopped",
-    evidence: null,
-    remedy: null,
-  },
-  {
-    id: "disk",
-    title: "Free disk",
-    verdict: "ok",
-    detail: "84.2 GB in ~/.stack/emulator",
-    evidence: null,
-    remedy: null,
-  },
-  {
-    id: "ports",
-    title: "Ports",
-    verdict: "ok",
-    detail: "26700, 26701, 26702, 26703 free",
-    evidence: null,
-    remedy: null,
-  },
+  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "KVM works (0.04 s)", remedy: null },
+  { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
+  { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB in ~/.stack/emulator", remedy: null },
+  { id: "ports", title: "Ports", verdict: "ok", detail: "26700, 26701, 26702, 26703 free", remedy: null },
   {
     id: "secrets",
     title: "Secrets",
     verdict: "ok",
     detail: "new secrets are stored in the keychain",
-    evidence: null,
     remedy: null,
   },
 ];
@@ -346,7 +303,8 @@ export const activity = (more: Partial<Activity>): Activity => ({
   stages: ["start"],
   phases: [],
   notices: [],
-  began_at_ms: NOW - 400,
+  beganAtMs: NOW - 400,
+  cancellable: true,
   outcome: { kind: "running" },
   ...more,
 });
@@ -357,6 +315,6 @@ export const downloading = (done: number, total = 1_184_000_000): Activity["phas
     stage: "pull",
     phase: "download",
     ms: null,
-    bytes: { done, total, bytes_per_second: 11_400_000, seconds_left: (total - done) / 11_400_000 },
+    bytes: { done, total, bytesPerSecond: 11_400_000, secondsLeft: (total - done) / 11_400_000 },
   },
 ];

@@ -1,5 +1,5 @@
 // The states in which pages are tested.
-import type { LogUpdate } from "../src/bindings";
+import type { LogChunk } from "../src/bindings";
 import { forever, refuse } from "./bridge";
 import type { Scenario } from "./bridge";
 import * as data from "./data";
@@ -20,7 +20,7 @@ const of = (state: Scenario["state"], answers?: Scenario["answers"]): Scenario =
   ...(answers && { answers }),
 });
 const firstRun: Scenario["state"] = {
-  app: { app: { ...data.app, first_run: true } },
+  app: { app: { ...data.app, firstRun: true } },
   status: { status: data.empty },
   images: { images: data.noImages },
   projects: { projects: [] },
@@ -65,7 +65,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       activity: data.activity({
         task: "capture",
         stages: ["capture"],
-        began_at_ms: data.NOW - 21_000,
+        beganAtMs: data.NOW - 21_000,
         phases: [
           { stage: "capture", phase: "prepare", ms: 80, bytes: null },
           { stage: "capture", phase: "qemu", ms: 44, bytes: null },
@@ -87,8 +87,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         start: {
           ...data.startSummary,
           kind: "cold",
-          total_ms: 21_900,
-          fallback_reason: "the snapshot cannot be used: ram.raw is 12 bytes short",
+          totalMs: 21_900,
+          fallbackReason: "the snapshot cannot be used: ram.raw is 12 bytes short",
           rotated: false,
           phases: [
             { name: "prepare", ms: 90 },
@@ -100,14 +100,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         },
         accelerator: "tcg",
         snapshot: null,
-        snapshot_damage: "ram.raw is 12 bytes short",
-        secret_store: "runtime_file",
-        secret_warning:
-          "No keychain is available. Until the next start, the secrets are in a file in memory.",
+        snapshotDamage: "ram.raw is 12 bytes short",
+        secretStore: {
+          kind: "runtime_file",
+          warning: "No keychain is available. Until the next start, the secrets are in a file in memory.",
+        },
         services: data.services.map((service) =>
-          service.id === "inbucket"
-            ? { ...service, health: "failing" as const, healthy: false, answer_ms: null }
-            : service,
+          service.id === "inbucket" ? { ...service, health: "failing" as const, answerMs: null } : service,
         ),
       },
     },
@@ -135,7 +134,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     status: { status: { ...data.stopped, busy: { pid: 31_337, command: "capture" } } },
     activity: {
       activity: data.activity({
-        began_at_ms: data.NOW - 12_000,
+        beganAtMs: data.NOW - 12_000,
         phases: [{ stage: "start", phase: "lock", ms: null, bytes: null }],
         notices: [{ warning: false, text: "Waiting up to 6 min for `capture` (pid 31337)." }],
       }),
@@ -150,7 +149,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     status: {
       status: {
         ...data.running,
-        image_in_use: { name: `emulator-${LONG}`, digest: null, built_at_ms: data.NOW },
+        image: { name: `emulator-${LONG}`, digest: null, builtAtMs: data.NOW },
         services: data.services.map((service) => ({ ...service, name: `${service.name} of ${LONG}` })),
       },
     },
@@ -170,7 +169,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       projects: data.projects.map((project) => ({
         ...project,
         name: LONG,
-        shown_path: `~/${LONG}/stack.config.ts`,
+        shownPath: `~/${LONG}/stack.config.ts`,
       })),
     },
     images: {
@@ -188,7 +187,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "pull",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture"],
-        began_at_ms: data.NOW - 38_000,
+        beganAtMs: data.NOW - 38_000,
         phases: data.downloading(431_000_000),
         notices: [
           { warning: true, text: "The release has no digest, so the download cannot be compared with it." },
@@ -206,7 +205,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "PR 1301",
             done: 611_000_000,
             total: 1_190_000_000,
-            set_up: false,
+            setUp: false,
           },
         ],
       },
@@ -242,9 +241,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "log-broken": of(
     {},
     {
-      follow_log: ({ onUpdate }) => {
-        const update: LogUpdate = {
-          kind: "failed",
+      follow_log: ({ onChunk }) => {
+        const chunk: LogChunk = {
+          firstLine: 0,
+          lines: [],
+          restarted: false,
           failure: {
             code: "log",
             message:
@@ -252,7 +253,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             hint: null,
           },
         };
-        (onUpdate as { onmessage: (update: LogUpdate) => void }).onmessage(update);
+        (onChunk as { onmessage: (chunk: LogChunk) => void }).onmessage(chunk);
         return 1;
       },
     },
@@ -273,21 +274,21 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     settings: {
       settings: {
         ...data.settings,
-        no_rotation: true,
-        github_token: "environment",
-        restart_needed: true,
+        noRotation: true,
+        githubToken: "environment",
+        restartNeeded: true,
         overrides: [
-          { field: "ram_mib", variable: "EMULATOR_RAM" },
-          { field: "no_rotation", variable: "EMULATOR_NO_ROTATION" },
+          { field: "ramMib", variable: "EMULATOR_RAM" },
+          { field: "noRotation", variable: "EMULATOR_NO_ROTATION" },
         ],
         ports: data.settings.ports.map((port) =>
-          port.service === "backend" ? { ...port, port: 30_001, overridden: true } : port,
+          port.service === "backend" ? { ...port, port: 30_001, setBy: "EMULATOR_BACKEND_PORT" } : port,
         ),
       },
     },
   }),
-  "token-gh": of({ settings: { settings: { ...data.settings, github_token: "gh" } } }),
-  "token-keychain": of({ settings: { settings: { ...data.settings, github_token: "keychain" } } }),
+  "token-gh": of({ settings: { settings: { ...data.settings, githubToken: "gh" } } }),
+  "token-keychain": of({ settings: { settings: { ...data.settings, githubToken: "keychain" } } }),
   welcome: of(firstRun),
   unfit: of(firstRun, {
     examine: () => ({
@@ -346,7 +347,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "emulator-dev-latest",
             done: 611_000_000,
             total: 1_184_000_000,
-            set_up: true,
+            setUp: true,
           },
         ],
       },
@@ -363,7 +364,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "emulator-dev-latest",
             done: 0,
             total: 0,
-            set_up: true,
+            setUp: true,
           },
         ],
       },
@@ -412,7 +413,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        began_at_ms: data.NOW - 38_000,
+        beganAtMs: data.NOW - 38_000,
         phases: data.downloading(431_000_000),
       }),
     },
@@ -424,11 +425,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        began_at_ms: data.NOW - 121_000,
+        beganAtMs: data.NOW - 121_000,
         phases: [
           { stage: "pull", phase: "resolve", ms: 210, bytes: null },
           { stage: "pull", phase: "download", ms: 103_000, bytes: null },
-          { stage: "pull", phase: "reread", ms: 1900, bytes: null },
+          { stage: "pull", phase: "check", ms: 1900, bytes: null },
           { stage: "capture", phase: "qemu", ms: 44, bytes: null },
           { stage: "capture", phase: "boot", ms: null, bytes: null },
         ],
@@ -442,7 +443,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        began_at_ms: data.NOW - 121_000,
+        beganAtMs: data.NOW - 121_000,
         phases: [
           { stage: "pull", phase: "download", ms: 103_000, bytes: null },
           { stage: "capture", phase: "prepare", ms: 50, bytes: null },

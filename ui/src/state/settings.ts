@@ -6,14 +6,14 @@ import { attempt } from "./actions";
 
 const UNCHANGED: SettingsChange = {
   ports: null,
-  ram_mib: null,
+  ramMib: null,
   vcpus: null,
-  open_at_login: null,
-  start_emulator_at_launch: null,
+  openAtLogin: null,
+  startEmulatorAtLaunch: null,
   notifications: null,
-  cache_limit_bytes: null,
-  archive_after_days: null,
-  no_rotation: null,
+  cacheLimitBytes: null,
+  archiveAfterDays: null,
+  noRotation: null,
   repository: null,
   branch: null,
 };

@@ -45,8 +45,6 @@ export const toasts = new Toasts();
 export function sayCopied(copied: Copied, what?: string): void {
   const subject = what ?? plural(copied.count, "variable");
   const cleared =
-    copied.clears_after_seconds > 0
-      ? ` The clipboard is cleared in ${copied.clears_after_seconds} seconds.`
-      : "";
+    copied.clearsAfterSeconds > 0 ? ` The clipboard is cleared in ${copied.clearsAfterSeconds} seconds.` : "";
   toasts.say(`Copied ${subject}.${cleared}`);
 }

@@ -11,7 +11,8 @@ const setUp: Activity = {
   stages: ["pull", "capture", "start"],
   phases: [],
   notices: [],
-  began_at_ms: 0,
+  beganAtMs: 0,
+  cancellable: true,
   outcome: { kind: "running" },
 };
 
