@@ -15,14 +15,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use emulator::progress::{Event, Reporter};
+use progress::{Event, Phase, Reporter};
 use tokio::sync::watch;
 
-use crate::wire::activity::{
-    self as wire, Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer,
-};
+use crate::wire::activity::{Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer};
 use crate::wire::failure::Failure;
 use crate::wire::images::ImageSource;
 
@@ -43,7 +41,6 @@ pub(crate) struct Plan {
     pub(crate) source: Option<ImageSource>,
     /// Its parts, in order; at least one.
     pub(crate) stages: Vec<Stage>,
-    pub(crate) cancellable: bool,
 }
 
 impl Plan {
@@ -54,7 +51,6 @@ impl Plan {
             subject: None,
             source: None,
             stages: vec![stage],
-            cancellable: true,
         }
     }
 }
@@ -89,7 +85,7 @@ struct Course {
     /// Amounts of the present transfer, of the last seconds.
     amounts: VecDeque<(Instant, u64)>,
     /// What phases took that occur again, in milliseconds: a pull downloads more than one file.
-    earlier: Vec<(Stage, wire::Phase, f64)>,
+    earlier: Vec<(Stage, Phase, f64)>,
 }
 
 impl Activities {
@@ -138,8 +134,7 @@ impl Activities {
             stages: plan.stages,
             phases: Vec::new(),
             notices: Vec::new(),
-            began_at_ms: host::now_ms(),
-            cancellable: plan.cancellable,
+            began_at_ms: now_ms(),
             outcome: Outcome::Running,
         }));
         let course = Course {
@@ -156,11 +151,11 @@ impl Activities {
         Ok((reports, asked))
     }
 
-    /// Asks the activity to end; says whether it is still that one and may be cancelled.
+    /// Asks the activity to end; says whether it still runs.
     pub(crate) fn cancel(&self, id: u32) -> bool {
         let cancels = lock(&self.cancels);
         let accepted = self.shown.send_if_modified(|shown| match shown {
-            Some(activity) if activity.id == id && activity.cancellable => {
+            Some(activity) if activity.id == id => {
                 let open = matches!(activity.outcome, Outcome::Running);
                 if open {
                     activity.outcome = Outcome::Cancelling;
@@ -196,7 +191,7 @@ impl Activities {
         drop(self.shown.subscribe().wait_for(over).await);
     }
 
-    /// Has whatever runs end, and waits for that; what may not be cancelled ends in its own time.
+    /// Cancels what runs, and waits for its end.
     pub(crate) async fn cancel_running(&self) {
         let running = self.shown.borrow().as_ref().map(|activity| activity.id);
         if let Some(id) = running {
@@ -256,7 +251,7 @@ impl Reporter for Reports {
             Event::Begin(phase) => {
                 course.amounts.clear();
                 self.change(|activity| {
-                    let progress = entry(activity, stage, phase.into());
+                    let progress = entry(activity, stage, phase);
                     progress.bytes = None;
                     if let Some(ms) = progress.ms.take() {
                         course.earlier.push((stage, progress.phase, ms));
@@ -272,17 +267,16 @@ impl Reporter for Reports {
                 }
                 self.shown.send_if_modified(|shown| match shown {
                     Some(activity) if activity.id == self.id => {
-                        entry(activity, stage, phase.into()).bytes = Some(transfer);
+                        entry(activity, stage, phase).bytes = Some(transfer);
                         due
                     }
                     Some(_) | None => false,
                 });
             }
             Event::End(phase, took) => self.change(|activity| {
-                let progress = entry(activity, stage, phase.into());
-                let again = |known: &(Stage, wire::Phase, f64)| {
-                    (known.0, known.1) == (stage, progress.phase)
-                };
+                let progress = entry(activity, stage, phase);
+                let again =
+                    |known: &(Stage, Phase, f64)| (known.0, known.1) == (stage, progress.phase);
                 let index = course.earlier.iter().position(again);
                 let before = index.map_or(0.0, |index| course.earlier.swap_remove(index).2);
                 progress.ms = Some(before + took.as_secs_f64() * 1e3);
@@ -322,7 +316,7 @@ impl Course {
 }
 
 /// The entry of a phase, made if there is none. A phase that occurs again goes on in its own.
-fn entry(activity: &mut Activity, stage: Stage, phase: wire::Phase) -> &mut PhaseProgress {
+fn entry(activity: &mut Activity, stage: Stage, phase: Phase) -> &mut PhaseProgress {
     let of_it = |known: &PhaseProgress| known.stage == stage && known.phase == phase;
     let index = activity.phases.iter().position(of_it).unwrap_or_else(|| {
         activity.phases.push(PhaseProgress {
@@ -367,6 +361,14 @@ pub(crate) const fn describe(task: Task) -> &'static str {
     }
 }
 
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What is behind a lock stays whole: no change of it can end in its middle.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -374,8 +376,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use emulator::progress::Phase;
-
     use super::*;
 
     fn shown(activities: &Activities) -> Activity {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_runs_and_may_be_is_cancelled() {
+    fn only_what_runs_is_cancelled() {
         let activities = Activities::new();
         let (reports, asked) = activities.begin(Plan::of(Task::Pull, Stage::Pull)).unwrap();
         assert!(!activities.cancel(reports.id + 1));
@@ -419,12 +419,6 @@ mod tests {
         reports.end(Outcome::Cancelled);
         activities.dismiss(reports.id);
         assert!(activities.shown.borrow().is_none());
-        let plan = Plan {
-            cancellable: false,
-            ..Plan::of(Task::Stop, Stage::Stop)
-        };
-        let (reports, asked) = activities.begin(plan).unwrap();
-        assert!(!activities.cancel(reports.id) && !*asked.borrow());
     }
 
     #[test]
@@ -472,9 +466,9 @@ mod tests {
         assert_eq!(
             found,
             [
-                (Stage::Capture, wire::Phase::Prepare, Some(2000.0)),
-                (Stage::Capture, wire::Phase::Boot, Some(1000.0)),
-                (Stage::Start, wire::Phase::Prepare, None),
+                (Stage::Capture, Phase::Prepare, Some(2000.0)),
+                (Stage::Capture, Phase::Boot, Some(1000.0)),
+                (Stage::Start, Phase::Prepare, None),
             ]
         );
     }

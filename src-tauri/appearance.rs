@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::window;
 
 /// Finds out, gives the window its background, and notices changes from now on. The window has to be there.
-pub(crate) fn follow(desk: &Arc<Desk>) {
-    notice(desk);
-    let background = desk.clone();
-    let mut dark = desk.dark.subscribe();
-    window::colour(desk.app(), *dark.borrow_and_update());
+pub(crate) fn follow(state: &Arc<AppState>) {
+    notice(state);
+    let background = state.clone();
+    let mut dark = state.dark.subscribe();
+    window::colour(state.app(), *dark.borrow_and_update());
     tauri::async_runtime::spawn(async move {
-        // The sender is the desk's own, which this task keeps.
+        // The sender belongs to the app's state, which this task keeps.
         while dark.changed().await.is_ok() {
             window::colour(background.app(), *dark.borrow_and_update());
         }
@@ -23,30 +23,30 @@ pub(crate) fn follow(desk: &Arc<Desk>) {
 }
 
 #[cfg(target_os = "linux")]
-fn notice(desk: &Arc<Desk>) {
+fn notice(state: &Arc<AppState>) {
     use gtk::prelude::GtkSettingsExt as _;
 
     let Some(settings) = gtk::Settings::default() else {
         return;
     };
-    let look = |desk: &Arc<Desk>, settings: &gtk::Settings| {
+    let read = |state: &Arc<AppState>, settings: &gtk::Settings| {
         let forced = std::env::var("GTK_THEME")
             .ok()
             .filter(|theme| !theme.is_empty());
         let theme = forced.or_else(|| settings.gtk_theme_name().map(Into::into));
         publish(
-            desk,
+            state,
             settings.is_gtk_application_prefer_dark_theme()
                 || theme.is_some_and(|it| names_dark(&it)),
         );
     };
-    look(desk, &settings);
+    read(state, &settings);
     // Until the app ends.
-    let told = desk.clone();
+    let told = state.clone();
     settings
-        .connect_gtk_application_prefer_dark_theme_notify(move |settings| look(&told, settings));
-    let told = desk.clone();
-    settings.connect_gtk_theme_name_notify(move |settings| look(&told, settings));
+        .connect_gtk_application_prefer_dark_theme_notify(move |settings| read(&told, settings));
+    let told = state.clone();
+    settings.connect_gtk_theme_name_notify(move |settings| read(&told, settings));
 }
 
 /// Whether the name is that of a dark theme, as `WebKit` reads it.
@@ -57,21 +57,26 @@ fn names_dark(theme: &str) -> bool {
         .any(|end| theme.ends_with(end))
 }
 
-/// The window tells of changes itself, by [`publish`].
 #[cfg(not(target_os = "linux"))]
-fn notice(desk: &Arc<Desk>) {
+fn notice(state: &Arc<AppState>) {
     use tauri::Manager as _;
 
-    let theme = desk
-        .app()
-        .get_webview_window(window::LABEL)
-        .and_then(|window| window.theme().ok());
-    publish(desk, theme == Some(tauri::Theme::Dark));
+    let Some(window) = state.app().get_webview_window(window::LABEL) else {
+        return;
+    };
+    let theme = window.theme().ok();
+    publish(state, theme == Some(tauri::Theme::Dark));
+    let told = state.clone();
+    window.on_window_event(move |event| {
+        if let tauri::WindowEvent::ThemeChanged(theme) = event {
+            publish(&told, *theme == tauri::Theme::Dark);
+        }
+    });
 }
 
 /// Notes what was found out.
-pub(crate) fn publish(desk: &Desk, dark: bool) {
-    desk.dark.send_if_modified(|known| {
+fn publish(state: &AppState, dark: bool) {
+    state.dark.send_if_modified(|known| {
         let changed = *known != dark;
         *known = dark;
         changed

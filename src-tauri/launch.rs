@@ -18,11 +18,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::app_state::AppState;
 use crate::appearance;
 use crate::bridge;
-use crate::commands::lifecycle;
-use crate::desk::Desk;
-use crate::look;
+use crate::operations;
+use crate::quit;
+use crate::refresh;
 use crate::sleep;
 use crate::tray;
 use crate::window;
@@ -102,7 +103,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     trace(&Home::new(settings.home.clone()));
     match build(hidden, settings) {
         Ok(app) => {
-            app.run(heed);
+            app.run(on_run_event);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -138,7 +139,7 @@ fn again_for_webkit() -> Option<ExitCode> {
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
     });
-    let nvidia = host::graphics::has_nvidia_driver();
+    let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
     let mut missing = vec![];
     if is_without_dmabuf(chosen(NO_DMABUF), render_node, nvidia) {
         missing.push((NO_DMABUF, "1"));
@@ -248,29 +249,29 @@ fn set_up(
     let wizard = info.first_run;
     let visible = !hidden || wizard;
     let start_at_launch = preferences.app.start_at_launch;
-    let desk = Arc::new(Desk::new(app.clone(), emulator, preferences, info));
-    app.manage(desk.clone());
-    window::make(app)?;
-    appearance::follow(&desk);
-    tray::make(&desk)?;
+    let state = Arc::new(AppState::new(app.clone(), emulator, preferences, info));
+    app.manage(state.clone());
+    window::make(app, quit::request)?;
+    appearance::follow(&state);
+    tray::make(&state)?;
     if visible {
         window::show(app, None);
     }
-    tauri::async_runtime::spawn(tray::watch_host(desk.clone(), move |desk, tray| {
+    tauri::async_runtime::spawn(tray::watch_host(state.clone(), move |state, tray| {
         // Out of sight, without a tray, the app could not be found.
         if !tray && !visible {
-            window::show(desk.app(), None);
+            window::show(state.app(), None);
         }
     }));
-    tauri::async_runtime::spawn(look::keep_looking(desk.clone()));
-    tauri::async_runtime::spawn(look::heed_changes(desk.clone()));
-    tauri::async_runtime::spawn(look::ask_while_shown(desk.clone()));
-    tauri::async_runtime::spawn(tray::keep_true(desk.clone()));
-    tauri::async_runtime::spawn(sleep::heed(desk.clone()));
+    tauri::async_runtime::spawn(refresh::keep_current(state.clone()));
+    tauri::async_runtime::spawn(refresh::watch_changes(state.clone()));
+    tauri::async_runtime::spawn(refresh::poll_while_shown(state.clone()));
+    tauri::async_runtime::spawn(tray::keep_current(state.clone()));
+    tauri::async_runtime::spawn(sleep::watch(state.clone()));
     if start_at_launch && !wizard {
         tauri::async_runtime::spawn(async move {
             // How it ends is shown, and notified of, as an activity.
-            drop(lifecycle::start_emulator(&desk).await);
+            drop(operations::start(&state).await);
         });
     }
     #[cfg(unix)]
@@ -278,7 +279,7 @@ fn set_up(
     Ok(())
 }
 
-/// The preferences; the usual ones where they cannot be read, of which the first look at them tells.
+/// The preferences; the usual ones where they cannot be read, which refreshing them tells.
 fn preferences_at(home: &Home) -> Preferences {
     Preferences::read(home).unwrap_or_else(|error| {
         let error = emulator::chain(&error);
@@ -318,9 +319,9 @@ async fn end_on_signal(app: AppHandle) {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as Tauri calls it")]
-fn heed(app: &AppHandle, event: RunEvent) {
+fn on_run_event(app: &AppHandle, event: RunEvent) {
     if let RunEvent::Exit = event {
-        Desk::of(app).clipboard.close();
+        AppState::of(app).clipboard.close();
         tracing::info!("the app ends");
     }
 }

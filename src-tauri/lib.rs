@@ -3,28 +3,36 @@
 //! A thin shell. Everything it does to an emulator is one call of the engine that the command line makes too,
 //! and both may act on one instance at the same time.
 //!
+//! Each row may use those below it, and none above:
+//!
 //! | module | what it is about |
 //! |---|---|
-//! | [`desk`] | the instance, what is shown of it, what is under way |
-//! | [`activity`] | long operations: told as they go, cancelled on demand |
-//! | [`live`], [`look`] | the state, published whole, and what keeps it true |
-//! | [`wire`], [`bridge`], [`commands`] | what the page sees, and may ask for |
-//! | [`launch`], [`quit`] | the beginning and the end |
-//! | [`tray`], [`window`], [`appearance`], [`notification`], [`clipboard`], [`sleep`] | the desktop |
+//! | [`launch`] | from the process's arguments to a running app |
+//! | [`bridge`], [`commands`], [`tray`] | what the page and the tray may ask for |
+//! | [`quit`] | the end |
+//! | [`operations`], [`refresh`] | what they do, and what keeps the published state current |
+//! | [`settings`], [`sleep`], [`appearance`], [`notification`] | the settings in force, and the desktop |
+//! | [`window`] | the only window |
+//! | [`app_state`] | the instance, what is shown of it, what is under way |
+//! | [`published`], [`activity`], [`followers`], [`clipboard`] | the parts of that |
+//! | [`wire`] | what the page sees |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod activity;
+mod app_state;
 mod appearance;
 mod bridge;
 mod clipboard;
 mod commands;
-mod desk;
+mod followers;
 mod launch;
-mod live;
-mod look;
 mod notification;
+mod operations;
+mod published;
 mod quit;
+mod refresh;
+mod settings;
 mod sleep;
 mod tray;
 mod window;

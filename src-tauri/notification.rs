@@ -9,7 +9,7 @@ use notify_rust::Hint;
 use notify_rust::{Notification, Urgency};
 use tauri::Manager as _;
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::window;
 use crate::wire::activity::{Outcome, Task};
 use crate::wire::app::Page;
@@ -32,39 +32,40 @@ struct Message {
 }
 
 /// Tells how an activity ended, if that is worth it and not to be seen anyway.
-pub(crate) fn tell_outcome(desk: &Arc<Desk>, task: Task, outcome: &Outcome) {
-    let seen = desk
+pub(crate) fn tell_outcome(state: &Arc<AppState>, task: Task, outcome: &Outcome) {
+    let seen = state
         .app()
         .get_webview_window(window::LABEL)
         .is_some_and(|window| window.is_focused().unwrap_or(false));
-    if wanted(desk)
+    if wanted(state)
         && !seen
         && let Some(message) = message(task, outcome)
     {
-        show(desk, message);
+        show(state, message);
     }
 }
 
 /// Tells how copying credentials from the tray went: there is no window to see it in.
-pub(crate) fn tell_copied(desk: &Arc<Desk>, copied: &Result<Copied, Failure>) {
-    if wanted(desk) || copied.is_err() {
-        show(desk, copied_message(copied));
+pub(crate) fn tell_copied(state: &Arc<AppState>, copied: &Result<Copied, Failure>) {
+    if wanted(state) || copied.is_err() {
+        show(state, copied_message(copied));
     }
 }
 
 /// Tells why the dashboard did not open from the tray. The page that shows its address comes as well.
-pub(crate) fn tell_not_opened(desk: &Arc<Desk>, failure: &Failure) {
+pub(crate) fn tell_not_opened(state: &Arc<AppState>, failure: &Failure) {
     let message = Message {
         summary: "The dashboard could not be opened".to_owned(),
         body: reason(failure),
         urgency: Urgency::Normal,
         page: Page::Status,
     };
-    show(desk, message);
+    show(state, message);
 }
 
-fn wanted(desk: &Desk) -> bool {
-    desk.live
+fn wanted(state: &AppState) -> bool {
+    state
+        .published
         .settings
         .borrow()
         .as_ref()
@@ -159,8 +160,8 @@ fn sentence(message: &str) -> String {
 }
 
 /// In a thread of its own: the desktop's answer may take its time, and an action is waited for.
-fn show(desk: &Arc<Desk>, message: Message) {
-    let app = desk.app().clone();
+fn show(state: &Arc<AppState>, message: Message) {
+    let app = state.app().clone();
     let shown = std::thread::Builder::new()
         .name("notification".to_owned())
         .spawn(move || {

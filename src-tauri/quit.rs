@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use emulator::State;
 
-use crate::commands::lifecycle;
-use crate::desk::Desk;
+use crate::app_state::AppState;
+use crate::operations;
 use crate::window;
 use crate::wire::activity::Task;
 use crate::wire::app::QuitChoice;
-use crate::wire::failure::Failure;
+use crate::wire::failure::Answer;
 
 /// What a wish to quit leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +29,18 @@ enum Course {
 ///
 /// Whoever wants to quit a second time, before the question was answered, ends the app and leaves a running
 /// emulator as it is.
-pub(crate) fn request(desk: &Arc<Desk>) {
-    let asked = *desk.live.quitting.borrow();
-    match course(desk.activities.running(), runs(desk), asked) {
-        Course::End => desk.app().exit(0),
+pub(crate) fn request(state: &Arc<AppState>) {
+    let asked = *state.published.quitting.borrow();
+    match course(state.activities.running(), runs(state), asked) {
+        Course::End => state.app().exit(0),
         Course::Ask => {
-            desk.live.quitting.send_replace(true);
-            window::show(desk.app(), None);
+            state.published.quitting.send_replace(true);
+            window::show(state.app(), None);
         }
-        Course::Wait => window::show(desk.app(), None),
+        Course::Wait => window::show(state.app(), None),
         Course::EndUnanswered => {
             tracing::warn!("quit without an answer; a running emulator goes on");
-            desk.app().exit(0);
+            state.app().exit(0);
         }
     }
 }
@@ -55,8 +55,8 @@ const fn course(activity: Option<Task>, runs: bool, asked: bool) -> Course {
 }
 
 /// Whether there is a machine to ask about. Looked at now: what is shown may be older, or not there yet.
-fn runs(desk: &Desk) -> bool {
-    match desk.emulator().glance() {
+fn runs(state: &AppState) -> bool {
+    match state.emulator().glance() {
         Ok(glance) => match glance.state {
             State::Running
             | State::Paused
@@ -74,17 +74,17 @@ fn runs(desk: &Desk) -> bool {
 }
 
 /// Does what the user chose, and ends the app.
-pub(crate) async fn carry_out(desk: &Arc<Desk>, choice: QuitChoice) -> Result<(), Failure> {
-    match (choice, desk.activities.running()) {
+pub(crate) async fn carry_out(state: &Arc<AppState>, choice: QuitChoice) -> Answer {
+    match (choice, state.activities.running()) {
         // What is wanted is under way.
-        (QuitChoice::StopEmulator, Some(Task::Stop)) => desk.activities.all_ended().await,
-        _ => desk.activities.cancel_running().await,
+        (QuitChoice::StopEmulator, Some(Task::Stop)) => state.activities.all_ended().await,
+        _ => state.activities.cancel_running().await,
     }
     match choice {
-        QuitChoice::StopEmulator => lifecycle::stop_emulator(desk).await?,
+        QuitChoice::StopEmulator => operations::stop(state).await?,
         QuitChoice::LeaveRunning => {}
     }
-    desk.app().exit(0);
+    state.app().exit(0);
     Ok(())
 }
 

@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 
 /// Sets the guest's clock each time that the host wakes up.
 #[cfg(target_os = "linux")]
-pub(crate) async fn heed(desk: Arc<Desk>) {
-    if let Err(error) = follow(&desk).await {
+pub(crate) async fn watch(state: Arc<AppState>) {
+    if let Err(error) = follow(&state).await {
         tracing::info!(%error, "not told when this computer sleeps");
     }
 }
 
 #[cfg(target_os = "linux")]
-async fn follow(desk: &Desk) -> zbus::Result<()> {
+async fn follow(state: &AppState) -> zbus::Result<()> {
     use futures_util::StreamExt as _;
 
     let bus = zbus::Connection::system().await?;
@@ -34,19 +34,19 @@ async fn follow(desk: &Desk) -> zbus::Result<()> {
         if begins {
             continue;
         }
-        match desk.emulator().set_clock(&emulator::progress::Silent).await {
+        match state.emulator().set_clock(&progress::Silent).await {
             Ok(true) => tracing::info!("this computer woke up; the guest's clock was set"),
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(error = %emulator::chain(&error), "the guest's clock could not be set");
             }
         }
-        desk.invalidate(emulator::changes::Changed::STATUS);
+        state.invalidate(emulator::changes::Changed::STATUS);
     }
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn heed(_: Arc<Desk>) -> std::future::Ready<()> {
+pub(crate) fn watch(_: Arc<AppState>) -> std::future::Ready<()> {
     std::future::ready(())
 }

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use emulator::changes::Changed;
 use tauri::utils::config::Color;
 use tauri::{
-    AppHandle, DragDropEvent, Manager as _, Theme, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
+    AppHandle, DragDropEvent, Manager as _, WebviewUrl, WebviewWindow, WebviewWindowBuilder,
     WindowEvent,
 };
 use tauri_plugin_window_state::{StateFlags, WindowExt as _};
 use tauri_specta::Event as _;
 
-use crate::appearance;
-use crate::desk::Desk;
-use crate::quit;
+use crate::app_state::AppState;
 use crate::wire::app::{ConfigFileDrag, Page};
 
 /// The only window.
@@ -29,7 +27,9 @@ const LIGHT: Color = Color(0xf6, 0xf6, 0xf4, 0xff);
 const DARK: Color = Color(0x1b, 0x1c, 0x1e, 0xff);
 
 /// Makes the window, hidden.
-pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
+///
+/// `end`: called when it is closed and could not be found again, for want of a tray.
+pub(crate) fn make(app: &AppHandle, end: fn(&Arc<AppState>)) -> tauri::Result<WebviewWindow> {
     let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::default())
         .title(TITLE)
         .inner_size(920.0, 640.0)
@@ -40,7 +40,7 @@ pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
         .build()?;
     window.restore_state(REMEMBERED)?;
     let handle = app.clone();
-    window.on_window_event(move |event| heed(&handle, event));
+    window.on_window_event(move |event| on_event(&handle, event, end));
     Ok(window)
 }
 
@@ -71,30 +71,26 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
     if let Err(error) = shown {
         tracing::warn!(%error, "the window could not be shown");
     }
-    let desk = Desk::of(app);
-    desk.shown.send_replace(true);
-    desk.invalidate(Changed::EVERYTHING);
+    let state = AppState::of(app);
+    state.shown.send_replace(true);
+    state.invalidate(Changed::EVERYTHING);
     if let Some(page) = page {
-        desk.live.go(page);
+        state.published.go(page);
     }
 }
 
-fn heed(app: &AppHandle, event: &WindowEvent) {
+fn on_event(app: &AppHandle, event: &WindowEvent, end: fn(&Arc<AppState>)) {
     match event {
         WindowEvent::CloseRequested { api, .. } => {
             api.prevent_close();
-            let desk = Desk::of(app);
-            if desk.live.app.borrow().tray {
-                hide(app, &desk);
+            let state = AppState::of(app);
+            if state.published.app.borrow().tray {
+                hide(app, &state);
             } else {
-                // Hidden without a tray, it could not be found again.
-                quit::request(&desk);
+                end(&state);
             }
         }
-        WindowEvent::ThemeChanged(theme) if !cfg!(target_os = "linux") => {
-            appearance::publish(&Desk::of(app), *theme == Theme::Dark);
-        }
-        WindowEvent::Focused(true) => Desk::of(app).invalidate(Changed::EVERYTHING),
+        WindowEvent::Focused(true) => AppState::of(app).invalidate(Changed::EVERYTHING),
         WindowEvent::DragDrop(drag) => {
             let told = match drag {
                 DragDropEvent::Enter { .. } => ConfigFileDrag::Over,
@@ -117,12 +113,12 @@ fn heed(app: &AppHandle, event: &WindowEvent) {
     }
 }
 
-fn hide(app: &AppHandle, desk: &Arc<Desk>) {
+fn hide(app: &AppHandle, state: &Arc<AppState>) {
     if let Some(window) = app.get_webview_window(LABEL)
         && let Err(error) = window.hide()
     {
         tracing::warn!(%error, "the window could not be hidden");
         return;
     }
-    desk.shown.send_replace(false);
+    state.shown.send_replace(false);
 }

@@ -12,27 +12,31 @@ use tauri_plugin_opener::OpenerExt as _;
 use tokio::sync::oneshot;
 use url::{Host, Url};
 
-use super::Answer;
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::quit;
 use crate::window;
 use crate::wire::app::QuitChoice;
-use crate::wire::failure::Failure;
+use crate::wire::failure::{Answer, Failure};
 
 /// Puts text that is no secret on the clipboard.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn copy_text(desk: State<'_, Arc<Desk>>, text: String) -> Answer {
-    desk.clipboard.copy_text(&text).await
+pub(crate) async fn copy_text(state: State<'_, Arc<AppState>>, text: String) -> Answer {
+    state.clipboard.copy_text(&text).await
 }
 
 /// Opens an address of the emulator or of its repository in the user's browser.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer {
-    let emulator = desk.emulator();
-    let services: Vec<String> = match desk.live.status.borrow().as_ref() {
-        Some(status) => status.services.iter().map(|of| of.url.clone()).collect(),
+pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> Answer {
+    let emulator = state.emulator();
+    let services: Vec<String> = match state.published.status.borrow().as_ref() {
+        Some(status) => status
+            .report
+            .services
+            .iter()
+            .map(|of| of.url.clone())
+            .collect(),
         None => Vec::new(),
     };
     let pages = Pages::of(&emulator)?;
@@ -42,7 +46,8 @@ pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer
             "the address does not belong to the emulator or its repository",
         ));
     };
-    desk.app()
+    state
+        .app()
         .opener()
         .open_url(url.as_str(), None::<&str>)
         .map_err(|error| Failure::of("link", "no browser could be opened", &error))
@@ -51,24 +56,24 @@ pub(crate) async fn open_link(desk: State<'_, Arc<Desk>>, url: String) -> Answer
 /// Shows a file in the desktop's file browser.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn show_in_folder(desk: State<'_, Arc<Desk>>, path: String) -> Answer {
+pub(crate) async fn show_in_folder(state: State<'_, Arc<AppState>>, path: String) -> Answer {
     let refused = || Failure::new("link", "the file does not belong to the emulator");
     let wanted = Path::new(&path);
     let real = wanted
         .canonicalize()
         .map_err(|error| Failure::of("link", "the file cannot be shown", &error))?;
-    let emulator = desk.emulator();
+    let emulator = state.emulator();
     let home = emulator.home().path().canonicalize();
     let listed = || {
-        let projects = desk.live.projects.borrow();
+        let projects = state.published.projects.borrow();
         let mut projects = projects.as_deref().unwrap_or_default().iter();
         projects.any(|project| Path::new(&project.config_file) == wanted)
     };
     let ours = home.is_ok_and(|home| real.starts_with(home));
-    if !ours && !desk.has_written(&real) && !listed() {
+    if !ours && !state.has_written(&real) && !listed() {
         return Err(refused());
     }
-    let opener = desk.app().clone();
+    let opener = state.app().clone();
     // It asks the desktop, whose answer may take its time.
     let shown =
         tauri::async_runtime::spawn_blocking(move || opener.opener().reveal_item_in_dir(&real));
@@ -86,15 +91,15 @@ pub(crate) async fn show_in_folder(desk: State<'_, Arc<Desk>>, path: String) -> 
 /// Ends the app, after doing with a running emulator what the user said.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn quit(desk: State<'_, Arc<Desk>>, choice: QuitChoice) -> Answer {
-    quit::carry_out(&desk, choice).await
+pub(crate) async fn quit(state: State<'_, Arc<AppState>>, choice: QuitChoice) -> Answer {
+    quit::carry_out(&state, choice).await
 }
 
 /// Goes on: the user does not want to quit after all.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn stay(desk: State<'_, Arc<Desk>>) -> Answer {
-    desk.live.quitting.send_replace(false);
+pub(crate) async fn stay(state: State<'_, Arc<AppState>>) -> Answer {
+    state.published.quitting.send_replace(false);
     Ok(())
 }
 

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use emulator::Emulator;
 use emulator::preferences::Preferences;
-use emulator::progress::{Event, Reporter as _, Silent};
 use emulator::prune::PruneRequest;
 use emulator::pull::{PullReport, PullRequest};
 use images::source::DEFAULT_BRANCH;
+use progress::{Event, Reporter as _, Silent};
 use tauri::State;
 use tauri_plugin_dialog::DialogExt as _;
 
-use super::Answer;
 use super::desktop::chosen;
 use crate::activity::{Plan, Reports};
-use crate::desk::Desk;
+use crate::app_state::AppState;
+use crate::operations::perform;
 use crate::wire::activity::{Stage, Task};
-use crate::wire::failure::Failure;
+use crate::wire::failure::{Answer, Failure};
 use crate::wire::images::{
     Freed, ImageSource, Release, ReleaseList, ResolvedImage, UpdateCheck, name_of, name_of_image,
 };
@@ -24,8 +24,8 @@ use crate::wire::images::{
 /// Asks the repository for its releases.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn list_releases(desk: State<'_, Arc<Desk>>) -> Answer<ReleaseList> {
-    let emulator = desk.emulator();
+pub(crate) async fn list_releases(state: State<'_, Arc<AppState>>) -> Answer<ReleaseList> {
+    let emulator = state.emulator();
     let list = emulator.releases(None, &Silent).await?;
     let branch = branch(&emulator)?;
     Ok(ReleaseList::new(&list, emulator.image_arch(), &branch))
@@ -35,18 +35,18 @@ pub(crate) async fn list_releases(desk: State<'_, Arc<Desk>>) -> Answer<ReleaseL
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn resolve_image(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     source: ImageSource,
 ) -> Answer<ResolvedImage> {
     let request = request(source);
-    Ok(desk.emulator().offer(&request, &Silent).await?.into())
+    Ok(state.emulator().offer(&request, &Silent).await?.into())
 }
 
 /// Asks whether a newer image than the one in use was released.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn check_for_update(desk: State<'_, Arc<Desk>>) -> Answer<UpdateCheck> {
-    let emulator = desk.emulator();
+pub(crate) async fn check_for_update(state: State<'_, Arc<AppState>>) -> Answer<UpdateCheck> {
+    let emulator = state.emulator();
     let newer = emulator.newer(&Silent).await?;
     let branch = branch(&emulator)?;
     let arch = emulator.image_arch();
@@ -58,14 +58,18 @@ pub(crate) async fn check_for_update(desk: State<'_, Arc<Desk>>) -> Answer<Updat
 /// Downloads and installs an image, and takes its snapshot if asked to.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn pull(desk: State<'_, Arc<Desk>>, source: ImageSource, capture: bool) -> Answer {
+pub(crate) async fn pull(
+    state: State<'_, Arc<AppState>>,
+    source: ImageSource,
+    capture: bool,
+) -> Answer {
     let mut plan = Plan::of(Task::Pull, Stage::Pull);
     if capture {
         plan.stages.push(Stage::Capture);
     }
     plan.subject = subject(&source);
     plan.source = Some(source.clone());
-    desk.perform(plan, move |emulator, reports| async move {
+    perform(&state, plan, move |emulator, reports| async move {
         let report = get(&emulator, source, &reports).await?;
         if let Some(reason) = &report.not_chosen_because {
             reports.report(Event::Warning(&format!(
@@ -83,14 +87,14 @@ pub(crate) async fn pull(desk: State<'_, Arc<Desk>>, source: ImageSource, captur
 /// Pulls an image, takes its snapshot and starts it, going on where an earlier try ended.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn set_up(desk: State<'_, Arc<Desk>>, source: ImageSource) -> Answer {
+pub(crate) async fn set_up(state: State<'_, Arc<AppState>>, source: ImageSource) -> Answer {
     let plan = Plan {
         subject: subject(&source),
         source: Some(source.clone()),
         stages: vec![Stage::Pull, Stage::Capture, Stage::Start],
         ..Plan::of(Task::SetUp, Stage::Pull)
     };
-    desk.perform(plan, move |emulator, reports| async move {
+    perform(&state, plan, move |emulator, reports| async move {
         // Before the download, so that a kill at any moment leaves something to go on with.
         emulator.begin_set_up(source.clone().wanted().as_ref())?;
         let report = get(&emulator, source, &reports).await?;
@@ -111,47 +115,47 @@ pub(crate) async fn set_up(desk: State<'_, Arc<Desk>>, source: ImageSource) -> A
 /// Makes an installed image the one that the next start uses.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn use_image(desk: State<'_, Arc<Desk>>, digest: String) -> Answer {
-    desk.emulator().use_image(&digest, &Silent).await?;
+pub(crate) async fn use_image(state: State<'_, Arc<AppState>>, digest: String) -> Answer {
+    state.emulator().use_image(&digest, &Silent).await?;
     Ok(())
 }
 
 /// Removes an image and its snapshots.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn remove_image(desk: State<'_, Arc<Desk>>, digest: String) -> Answer<Freed> {
-    let report = desk.emulator().remove_image(&digest, &Silent).await?;
+pub(crate) async fn remove_image(state: State<'_, Arc<AppState>>, digest: String) -> Answer<Freed> {
+    let report = state.emulator().remove_image(&digest, &Silent).await?;
     Ok(Freed {
-        bytes: report.freed_bytes,
+        freed_bytes: report.freed_bytes,
     })
 }
 
 /// Removes what no instance uses: images, their snapshots and unfinished downloads.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn prune_images(desk: State<'_, Arc<Desk>>) -> Answer<Freed> {
+pub(crate) async fn prune_images(state: State<'_, Arc<AppState>>) -> Answer<Freed> {
     let request = PruneRequest {
         all: true,
         ..PruneRequest::default()
     };
-    let report = desk.emulator().prune(request, &Silent).await?;
+    let report = state.emulator().prune(request, &Silent).await?;
     Ok(Freed {
-        bytes: report.freed_bytes,
+        freed_bytes: report.freed_bytes,
     })
 }
 
 /// Lets the user choose a disk image in the desktop's own dialog. Null if they did not.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn choose_image_file(desk: State<'_, Arc<Desk>>) -> Answer<Option<String>> {
-    let dialog = desk
+pub(crate) async fn choose_image_file(state: State<'_, Arc<AppState>>) -> Answer<Option<String>> {
+    let dialog = state
         .app()
         .dialog()
         .file()
         .set_title("Choose an image file")
         .add_filter("Disk images and builds", &["qcow2", "zip"])
         .add_filter("All files", &["*"]);
-    chosen(desk.app(), dialog).await
+    chosen(state.app(), dialog).await
 }
 
 /// Gets an image, and says its name as soon as it is known.

@@ -7,8 +7,3 @@ pub(crate) mod lifecycle;
 pub(crate) mod logs;
 pub(crate) mod projects;
 pub(crate) mod settings;
-
-use crate::wire::failure::Failure;
-
-/// What a command gives.
-pub(crate) type Answer<T = ()> = Result<T, Failure>;

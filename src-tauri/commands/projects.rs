@@ -6,38 +6,35 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use emulator::credentials::ProjectCredentials;
-use emulator::dotenv::{self, Variable};
-use emulator::progress::Silent;
+use emulator::State as Running;
+use emulator::credentials::{Format, ProjectCredentials};
+use emulator::dotenv::{self, FileChange, Variable};
+use emulator::secrets::SecretName;
+use progress::Silent;
 use tauri::State;
 use tauri_plugin_dialog::DialogExt as _;
 use zeroize::Zeroizing;
 
-use super::Answer;
 use super::desktop::chosen;
-use crate::clipboard::KEPT_FOR;
-use crate::desk::Desk;
-use crate::notification;
-use crate::wire::failure::Failure;
-use crate::wire::projects::{
-    Copied, Credentials, EnvWritten, Format, Project, SecretName, SharedFolder, value_of,
-};
-use crate::wire::status::State as Running;
+use crate::app_state::AppState;
+use crate::operations::{copy_all, copy_secret as copy, credentials};
+use crate::wire::failure::{Answer, Failure};
+use crate::wire::projects::{Copied, Credentials, Project, SharedFolder, value_of};
 use crate::wire::text::shown_path;
 
 /// Lets the user choose a project's config file, and remembers it. Null if they did not.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn choose_config_file(desk: State<'_, Arc<Desk>>) -> Answer<Option<Project>> {
-    let dialog = desk
+pub(crate) async fn choose_config_file(state: State<'_, Arc<AppState>>) -> Answer<Option<Project>> {
+    let dialog = state
         .app()
         .dialog()
         .file()
         .set_title("Choose the project's config file")
         .add_filter("Config files", &["ts", "js", "mjs", "cjs", "mts", "cts"])
         .add_filter("All files", &["*"]);
-    match chosen(desk.app(), dialog).await? {
-        Some(path) => remember(&desk, &path).map(Some),
+    match chosen(state.app(), dialog).await? {
+        Some(path) => remember(&state, &path).map(Some),
         None => Ok(None),
     }
 }
@@ -46,27 +43,27 @@ pub(crate) async fn choose_config_file(desk: State<'_, Arc<Desk>>) -> Answer<Opt
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn add_project(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
 ) -> Answer<Project> {
-    remember(&desk, &config_file)
+    remember(&state, &config_file)
 }
 
 /// Takes a project off the list. Nothing of the project itself is touched.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn forget_project(desk: State<'_, Arc<Desk>>, config_file: String) -> Answer {
-    Ok(desk.emulator().forget_project(&config_file)?)
+pub(crate) async fn forget_project(state: State<'_, Arc<AppState>>, config_file: String) -> Answer {
+    Ok(state.emulator().forget_project(&config_file)?)
 }
 
 /// Asks the emulator for a project's credentials. Values of secrets stay behind.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn project_credentials(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
 ) -> Answer<Credentials> {
-    let credentials = ask(&desk, &config_file).await?;
+    let credentials = credentials(&state, &config_file).await?;
     Ok(Credentials::new(config_file, &credentials))
 }
 
@@ -74,11 +71,11 @@ pub(crate) async fn project_credentials(
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn reveal_credential(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
     name: String,
 ) -> Answer<String> {
-    let credentials = ask(&desk, &config_file).await?;
+    let credentials = credentials(&state, &config_file).await?;
     Ok(named(&credentials, &name)?.to_owned())
 }
 
@@ -86,43 +83,42 @@ pub(crate) async fn reveal_credential(
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn copy_credential(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
     name: String,
 ) -> Answer<Copied> {
-    let credentials = ask(&desk, &config_file).await?;
+    let credentials = credentials(&state, &config_file).await?;
     let value = Zeroizing::new(named(&credentials, &name)?.to_owned());
-    copy(&desk, value, 1).await
+    copy(&state, value, 1).await
 }
 
 /// Puts all of a project's variables on the clipboard.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn copy_credentials(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
     format: Format,
 ) -> Answer<Copied> {
-    copy_all(&desk, &config_file, format).await
+    copy_all(&state, &config_file, format).await
 }
 
 /// Writes a project's variables into its `.env` file, leaving the rest of the file as it is.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn write_env(
-    desk: State<'_, Arc<Desk>>,
+    state: State<'_, Arc<AppState>>,
     config_file: String,
     format: Format,
-) -> Answer<EnvWritten> {
-    let wanted = emulator::credentials::Format::from(format);
-    let Some(kind) = wanted.kind() else {
+) -> Answer<FileChange> {
+    let Some(kind) = format.kind() else {
         return Err(Failure::new(
             "env_file",
             "JSON cannot be written to a `.env` file",
         ));
     };
-    let emulator = desk.emulator();
-    let credentials = ask(&desk, &config_file).await?;
+    let emulator = state.emulator();
+    let credentials = credentials(&state, &config_file).await?;
     // Asking has put it on the list.
     let project = emulator
         .projects()?
@@ -137,39 +133,47 @@ pub(crate) async fn write_env(
             value: variable.expose(),
         })
         .collect();
-    let change = dotenv::set_in_file(&project.env_file(wanted), &set)
+    let change = dotenv::set_in_file(&project.env_file(format), &set)
         .map_err(|error| Failure::of("env_file", "the variables could not be written", &error))?;
-    emulator.choose_format(&config_file, wanted)?;
-    desk.note_written(&change.path);
-    Ok(change.into())
+    emulator.choose_format(&config_file, format)?;
+    state.note_written(&change.path);
+    // JSON has no other text than Unicode.
+    let path = change.path.to_string_lossy().into_owned().into();
+    Ok(FileChange { path, ..change })
 }
 
 /// The value of one of the instance's four secrets, because the user asked to see it.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn reveal_secret(desk: State<'_, Arc<Desk>>, name: SecretName) -> Answer<String> {
-    Ok(secret(&desk, name).await?.as_str().to_owned())
+pub(crate) async fn reveal_secret(
+    state: State<'_, Arc<AppState>>,
+    name: SecretName,
+) -> Answer<String> {
+    Ok(secret(&state, name).await?.as_str().to_owned())
 }
 
 /// Puts one of the instance's four secrets on the clipboard.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn copy_secret(desk: State<'_, Arc<Desk>>, name: SecretName) -> Answer<Copied> {
-    let value = secret(&desk, name).await?;
-    copy(&desk, value, 1).await
+pub(crate) async fn copy_secret(
+    state: State<'_, Arc<AppState>>,
+    name: SecretName,
+) -> Answer<Copied> {
+    let value = secret(&state, name).await?;
+    copy(&state, value, 1).await
 }
 
 /// Folders of the host that the guest sees.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn list_folders(desk: State<'_, Arc<Desk>>) -> Answer<Vec<SharedFolder>> {
-    let emulator = desk.emulator();
-    let mounted = desk
-        .live
+pub(crate) async fn list_folders(state: State<'_, Arc<AppState>>) -> Answer<Vec<SharedFolder>> {
+    let emulator = state.emulator();
+    let mounted = state
+        .published
         .status
         .borrow()
         .as_ref()
-        .is_some_and(|status| matches!(status.state, Running::Running | Running::Paused));
+        .is_some_and(|status| matches!(status.report.state, Running::Running | Running::Paused));
     let user_home = emulator.settings().user_home.as_deref();
     let folders = emulator.folders()?.into_iter();
     Ok(folders
@@ -184,49 +188,15 @@ pub(crate) async fn list_folders(desk: State<'_, Arc<Desk>>) -> Answer<Vec<Share
 /// Takes a folder from the guest.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn remove_folder(desk: State<'_, Arc<Desk>>, path: String) -> Answer {
-    let emulator = desk.emulator();
+pub(crate) async fn remove_folder(state: State<'_, Arc<AppState>>, path: String) -> Answer {
+    let emulator = state.emulator();
     Ok(emulator.remove_folder(Path::new(&path), &Silent).await?)
 }
 
-/// Copies a project's variables, and says how that went, since a menu cannot.
-pub(crate) async fn copy_from_tray(desk: &Arc<Desk>, config_file: &str, format: Format) {
-    let copied = copy_all(desk, config_file, format).await;
-    notification::tell_copied(desk, &copied);
-}
-
-async fn copy_all(desk: &Desk, config_file: &str, format: Format) -> Answer<Copied> {
-    let credentials = ask(desk, config_file).await?;
-    let wanted = emulator::credentials::Format::from(format);
-    let text = credentials.text(wanted);
-    let count = match wanted.kind() {
-        Some(kind) => credentials.variables(kind).len(),
-        None => emulator::credentials::JSON_FIELDS,
-    };
-    let copied = copy(desk, text, count).await?;
-    desk.emulator().choose_format(config_file, wanted)?;
-    Ok(copied)
-}
-
-async fn copy(desk: &Desk, text: Zeroizing<String>, count: usize) -> Answer<Copied> {
-    desk.clipboard.copy_secret(text).await?;
-    Ok(Copied {
-        count: u32::try_from(count).unwrap_or(u32::MAX),
-        clears_after_seconds: u32::try_from(KEPT_FOR.as_secs()).unwrap_or(u32::MAX),
-    })
-}
-
-fn remember(desk: &Desk, config_file: &str) -> Answer<Project> {
-    let emulator = desk.emulator();
+fn remember(state: &AppState, config_file: &str) -> Answer<Project> {
+    let emulator = state.emulator();
     let project = emulator.add_project(Path::new(config_file))?;
     Ok(Project::new(&project, &emulator))
-}
-
-async fn ask(desk: &Desk, config_file: &str) -> Answer<ProjectCredentials> {
-    let emulator = desk.emulator();
-    Ok(emulator
-        .credentials(Path::new(config_file), &Silent)
-        .await?)
 }
 
 fn named<'a>(credentials: &'a ProjectCredentials, name: &str) -> Answer<&'a str> {
@@ -234,11 +204,11 @@ fn named<'a>(credentials: &'a ProjectCredentials, name: &str) -> Answer<&'a str>
         .ok_or_else(|| Failure::new("internal", format!("there is no variable {name:?}")))
 }
 
-async fn secret(desk: &Desk, name: SecretName) -> Answer<Zeroizing<String>> {
-    let Some(set) = desk.emulator().secrets(&Silent).await? else {
+async fn secret(state: &AppState, name: SecretName) -> Answer<Zeroizing<String>> {
+    let Some(set) = state.emulator().secrets(&Silent).await? else {
         return Err(Failure::new("secrets_missing", "no secrets are stored")
             .with_hint("The next start creates new ones."));
     };
-    let value = set.get(name.into()).expose().to_owned();
+    let value = set.get(name).expose().to_owned();
     Ok(Zeroizing::new(value))
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::desk::Desk;
+use crate::app_state::AppState;
 
 /// How long a panel is waited for that is not there when the app begins.
 #[cfg(target_os = "linux")]
@@ -15,8 +15,8 @@ const PANEL_COMES_WITHIN: std::time::Duration = std::time::Duration::from_secs(1
 ///
 /// `on_first`: called once, with what was found first.
 #[cfg(target_os = "linux")]
-pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) {
-    match follow(&desk, on_first).await {
+pub(crate) async fn watch_host(state: Arc<AppState>, on_first: impl FnOnce(&Arc<AppState>, bool)) {
+    match follow(&state, on_first).await {
         Ok(()) => {}
         // Without a session bus there is no panel to speak of.
         Err(error) => {
@@ -26,7 +26,10 @@ pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>
 }
 
 #[cfg(target_os = "linux")]
-async fn follow(desk: &Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) -> zbus::Result<()> {
+async fn follow(
+    state: &Arc<AppState>,
+    on_first: impl FnOnce(&Arc<AppState>, bool),
+) -> zbus::Result<()> {
     use futures_util::StreamExt as _;
     use zbus::names::BusName;
 
@@ -45,7 +48,7 @@ async fn follow(desk: &Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) -> zb
     let (_bus, mut changes, mut there) = match found {
         Ok(found) => found,
         Err(error) => {
-            on_first(desk, false);
+            on_first(state, false);
             return Err(error);
         }
     };
@@ -57,23 +60,23 @@ async fn follow(desk: &Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) -> zb
             Ok(None) | Err(_) => false,
         };
     }
-    set(desk, there);
-    on_first(desk, there);
+    set(state, there);
+    on_first(state, there);
     while let Some(change) = changes.next().await {
-        set(desk, change.args()?.new_owner().is_some());
+        set(state, change.args()?.new_owner().is_some());
     }
     Ok(())
 }
 
 /// Elsewhere every desktop has a place for them.
 #[cfg(not(target_os = "linux"))]
-pub(crate) async fn watch_host(desk: Arc<Desk>, on_first: impl FnOnce(&Arc<Desk>, bool)) {
-    set(&desk, true);
-    on_first(&desk, true);
+pub(crate) async fn watch_host(state: Arc<AppState>, on_first: impl FnOnce(&Arc<AppState>, bool)) {
+    set(&state, true);
+    on_first(&state, true);
 }
 
-fn set(desk: &Desk, tray: bool) {
-    desk.live.app.send_if_modified(|info| {
+fn set(state: &AppState, tray: bool) {
+    state.published.app.send_if_modified(|info| {
         let changed = info.tray != tray;
         info.tray = tray;
         changed

@@ -1,13 +1,15 @@
 //! What the tray shows: a pure function of the state.
 
+use emulator::State;
+use emulator::credentials::Format;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::icons::Icon;
 use crate::wire::activity::{Activity, Outcome, Task};
 use crate::wire::app::Page;
-use crate::wire::projects::{Format, Project};
-use crate::wire::status::{State, Status};
+use crate::wire::projects::Project;
+use crate::wire::status::ShownStatus;
 
 /// Projects that the menu lists; the page has all of them.
 const MOST_PROJECTS: usize = 6;
@@ -144,7 +146,7 @@ const fn page_id(page: Page) -> &'static str {
 
 impl Model {
     pub(super) fn of(
-        status: Option<&Status>,
+        status: Option<&ShownStatus>,
         activity: Option<&Activity>,
         projects: &[Project],
     ) -> Self {
@@ -154,7 +156,7 @@ impl Model {
             Outcome::Failed { failure } => Some((activity.task, failure)),
             Outcome::Running | Outcome::Cancelling | Outcome::Finished | Outcome::Cancelled => None,
         });
-        let state = status.map(|status| status.state);
+        let state = status.map(|status| status.report.state);
         let mut lines = vec![match (open, status) {
             (Some(activity), _) => doing(activity).to_owned(),
             (None, Some(status)) => state_line(status),
@@ -202,9 +204,10 @@ impl Model {
 }
 
 /// Where the dashboard is, while it runs.
-pub(super) fn dashboard(status: Option<&Status>) -> Option<&str> {
-    let status = status.filter(|status| status.state == State::Running)?;
+pub(super) fn dashboard(status: Option<&ShownStatus>) -> Option<&str> {
+    let status = status.filter(|status| status.report.state == State::Running)?;
     let service = status
+        .report
         .services
         .iter()
         .find(|service| service.id == "dashboard")?;
@@ -220,20 +223,20 @@ fn item(action: Action, text: &str, enabled: bool) -> Entry {
 }
 
 /// The item that starts, stops or cancels.
-fn toggle(status: Option<&Status>, open: Option<&Activity>) -> Entry {
+fn toggle(status: Option<&ShownStatus>, open: Option<&Activity>) -> Entry {
     if let Some(activity) = open {
         let cancel = Action::Cancel(activity.id);
-        let may = activity.cancellable && activity.outcome == Outcome::Running;
+        let may = activity.outcome == Outcome::Running;
         return item(cancel, "Cancel", may);
     }
     let Some(status) = status else {
         return item(Action::Start, "Start", false);
     };
     let idle = !is_busy(status);
-    match status.state {
+    match status.report.state {
         State::Running | State::Paused | State::Stopping => item(Action::Stop, "Stop", idle),
         State::Stopped | State::Starting | State::Capturing | State::Interrupted | State::Died => {
-            if status.image.is_none() && status.failure.is_none() {
+            if status.image_in_use.is_none() && status.failure.is_none() {
                 item(Action::Show(Some(Page::Welcome)), "Set up…", idle)
             } else {
                 item(Action::Start, "Start", idle)
@@ -281,9 +284,9 @@ fn copying(projects: &[Project], running: bool) -> Entry {
     }
 }
 
-const fn is_busy(status: &Status) -> bool {
-    status.busy.is_some()
-        || match status.state {
+const fn is_busy(status: &ShownStatus) -> bool {
+    status.report.busy.is_some()
+        || match status.report.state {
             State::Starting | State::Stopping | State::Capturing => true,
             State::Stopped | State::Running | State::Paused | State::Interrupted | State::Died => {
                 false
@@ -303,8 +306,8 @@ const fn is_broken(state: State) -> bool {
     }
 }
 
-fn state_line(status: &Status) -> String {
-    match (status.state, &status.start) {
+fn state_line(status: &ShownStatus) -> String {
+    match (status.report.state, &status.report.start) {
         (State::Running, Some(start)) => match clock(start.started_at_ms) {
             Some(time) => format!(
                 "Running since {time}, started in {}",
@@ -313,7 +316,7 @@ fn state_line(status: &Status) -> String {
             None => format!("Running, started in {}", seconds(start.total_ms)),
         },
         (State::Running, None) => "Running".to_owned(),
-        (State::Stopped, _) if status.session_kept => "Stopped, session saved".to_owned(),
+        (State::Stopped, _) if status.report.session_kept => "Stopped, session saved".to_owned(),
         (State::Stopped, _) => "Stopped".to_owned(),
         (State::Starting, _) => "Starting…".to_owned(),
         (State::Stopping, _) => "Stopping…".to_owned(),

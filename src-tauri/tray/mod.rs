@@ -18,9 +18,9 @@ use tauri_plugin_opener::OpenerExt as _;
 pub(crate) use self::host::watch_host;
 use self::icons::Glyph;
 use self::menu::{Action, Entry, Model};
-use crate::commands::{lifecycle, projects};
-use crate::desk::Desk;
+use crate::app_state::AppState;
 use crate::notification;
+use crate::operations;
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
@@ -31,14 +31,14 @@ const ID: &str = "stack-emulator";
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// Makes the icon.
-pub(crate) fn make(desk: &Arc<Desk>) -> tauri::Result<()> {
-    let app = desk.app();
-    let model = model(desk);
+pub(crate) fn make(state: &Arc<AppState>) -> tauri::Result<()> {
+    let app = state.app();
+    let model = model(state);
     // What a panel calls the icon: its title is the application's name, and without one the program's.
     #[cfg(target_os = "linux")]
     gtk::glib::set_application_name(window::TITLE);
     TrayIconBuilder::with_id(ID)
-        .icon(icons::of(model.icon, Glyph::of(*desk.dark.borrow()))?)
+        .icon(icons::of(model.icon, Glyph::of(*state.dark.borrow()))?)
         .icon_as_template(cfg!(target_os = "macos"))
         .tooltip(&model.tooltip)
         .menu(&built(app, &model)?)
@@ -49,16 +49,16 @@ pub(crate) fn make(desk: &Arc<Desk>) -> tauri::Result<()> {
 }
 
 /// Draws the tray anew whenever what it shows has changed, for as long as the app runs.
-pub(crate) async fn keep_true(desk: Arc<Desk>) {
-    let mut activity = desk.activities.subscribe();
-    let mut status = desk.live.status.subscribe();
-    let mut projects = desk.live.projects.subscribe();
-    let mut dark = desk.dark.subscribe();
+pub(crate) async fn keep_current(state: Arc<AppState>) {
+    let mut activity = state.activities.subscribe();
+    let mut status = state.published.status.subscribe();
+    let mut projects = state.published.projects.subscribe();
+    let mut dark = state.dark.subscribe();
     let mut drawn = None;
     loop {
-        let now = (model(&desk), Glyph::of(*dark.borrow_and_update()));
+        let now = (model(&state), Glyph::of(*dark.borrow_and_update()));
         if drawn.as_ref() != Some(&now) {
-            if let Err(error) = draw(desk.app(), &now.0, now.1) {
+            if let Err(error) = draw(state.app(), &now.0, now.1) {
                 tracing::warn!(%error, "the tray could not be drawn");
             }
             drawn = Some(now);
@@ -76,11 +76,16 @@ pub(crate) async fn keep_true(desk: Arc<Desk>) {
     }
 }
 
-fn model(desk: &Desk) -> Model {
+fn model(state: &AppState) -> Model {
     Model::of(
-        desk.live.status.borrow().as_ref(),
-        desk.activities.subscribe().borrow().as_ref(),
-        desk.live.projects.borrow().as_deref().unwrap_or_default(),
+        state.published.status.borrow().as_ref(),
+        state.activities.subscribe().borrow().as_ref(),
+        state
+            .published
+            .projects
+            .borrow()
+            .as_deref()
+            .unwrap_or_default(),
     )
 }
 
@@ -146,31 +151,31 @@ fn act(app: &AppHandle, id: &str) {
         tracing::warn!(id, "a menu item of an earlier menu was chosen");
         return;
     };
-    let desk = Desk::of(app);
+    let state = AppState::of(app);
     match action {
         Action::Start => {
             tauri::async_runtime::spawn(async move {
                 // How it ends is shown, and notified of, as an activity.
-                drop(lifecycle::start_emulator(&desk).await);
+                drop(operations::start(&state).await);
             });
         }
         Action::Stop => {
             tauri::async_runtime::spawn(async move {
-                drop(lifecycle::stop_emulator(&desk).await);
+                drop(operations::stop(&state).await);
             });
         }
         Action::Cancel(activity) => {
-            desk.activities.cancel(activity);
+            state.activities.cancel(activity);
         }
         Action::OpenDashboard => {
             let address =
-                menu::dashboard(desk.live.status.borrow().as_ref()).map(ToOwned::to_owned);
+                menu::dashboard(state.published.status.borrow().as_ref()).map(ToOwned::to_owned);
             if let Some(address) = address
                 && let Err(error) = app.opener().open_url(address, None::<&str>)
             {
                 tracing::warn!(%error, "the dashboard could not be opened in the browser");
                 let failure = Failure::of("link", "no browser could be opened", &error);
-                notification::tell_not_opened(&desk, &failure);
+                notification::tell_not_opened(&state, &failure);
                 window::show(app, Some(Page::Status));
             }
         }
@@ -179,10 +184,10 @@ fn act(app: &AppHandle, id: &str) {
             format,
         } => {
             tauri::async_runtime::spawn(async move {
-                projects::copy_from_tray(&desk, &config_file, format).await;
+                operations::copy_from_tray(&state, &config_file, format).await;
             });
         }
         Action::Show(page) => window::show(app, page),
-        Action::Quit => quit::request(&desk),
+        Action::Quit => quit::request(&state),
     }
 }

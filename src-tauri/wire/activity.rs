@@ -1,5 +1,6 @@
 //! One long operation and how far it has come.
 
+use progress::Phase;
 use serde::Serialize;
 use specta::Type;
 use specta_typescript::Number;
@@ -9,7 +10,6 @@ use super::images::ImageSource;
 
 /// One long operation of this app, from its beginning until it is dismissed or the next one begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Activity {
     /// Identifies it for `cancel` and `dismiss`.
     pub(crate) id: u32,
@@ -28,8 +28,6 @@ pub(crate) struct Activity {
     /// When it began, in milliseconds since the Unix epoch.
     #[specta(type = Number)]
     pub(crate) began_at_ms: u64,
-    /// Whether it may still be cancelled.
-    pub(crate) cancellable: bool,
     /// How it stands.
     pub(crate) outcome: Outcome,
 }
@@ -60,36 +58,8 @@ pub(crate) enum Stage {
     Reset,
 }
 
-/// A stretch of work that takes long enough to be worth a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Phase {
-    Lock,
-    Prepare,
-    Qemu,
-    Load,
-    Agent,
-    Clock,
-    Rotate,
-    Boot,
-    Ready,
-    Settle,
-    Sync,
-    Save,
-    Commit,
-    Quit,
-    Verify,
-    Archive,
-    Resolve,
-    Download,
-    Unpack,
-    Check,
-    Install,
-}
-
 /// How far a phase has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct PhaseProgress {
     pub(crate) stage: Stage,
     pub(crate) phase: Phase,
@@ -102,7 +72,6 @@ pub(crate) struct PhaseProgress {
 
 /// How far a transfer has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Transfer {
     #[specta(type = Number)]
     pub(crate) done: u64,
@@ -117,7 +86,6 @@ pub(crate) struct Transfer {
 
 /// A thing to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Notice {
     /// Whether the user should act on it.
     pub(crate) warning: bool,
@@ -126,11 +94,7 @@ pub(crate) struct Notice {
 
 /// How an activity stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(
-    tag = "kind",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Outcome {
     Running,
     /// It is being cancelled: what it leaves is cleaned up.
@@ -140,34 +104,4 @@ pub(crate) enum Outcome {
     Failed {
         failure: Failure,
     },
-}
-
-impl From<emulator::progress::Phase> for Phase {
-    fn from(phase: emulator::progress::Phase) -> Self {
-        use emulator::progress::Phase as Theirs;
-        match phase {
-            Theirs::Lock => Self::Lock,
-            Theirs::Prepare => Self::Prepare,
-            Theirs::Qemu => Self::Qemu,
-            Theirs::Load => Self::Load,
-            Theirs::Agent => Self::Agent,
-            Theirs::Clock => Self::Clock,
-            Theirs::Rotate => Self::Rotate,
-            Theirs::Boot => Self::Boot,
-            Theirs::Ready => Self::Ready,
-            Theirs::Settle => Self::Settle,
-            Theirs::Sync => Self::Sync,
-            Theirs::Save => Self::Save,
-            Theirs::Commit => Self::Commit,
-            Theirs::Quit => Self::Quit,
-            Theirs::Verify => Self::Verify,
-            Theirs::Archive => Self::Archive,
-            Theirs::Resolve => Self::Resolve,
-            Theirs::Download => Self::Download,
-            // The page tells what is done to a download, and these are its words for it.
-            Theirs::Reread => Self::Check,
-            Theirs::Extract => Self::Unpack,
-            Theirs::Copy => Self::Install,
-        }
-    }
 }

@@ -8,11 +8,10 @@ use super::activity::Activity;
 use super::images::InstalledImages;
 use super::projects::Project;
 use super::settings::Settings;
-use super::status::Status;
+use super::status::ShownStatus;
 
 /// Facts about the app that do not change while it runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct AppInfo {
     pub(crate) version: String,
     pub(crate) platform: Platform,
@@ -55,11 +54,7 @@ pub(crate) enum QuitChoice {
 
 /// A config file is being dragged over the window, or was dropped on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
-#[serde(
-    tag = "kind",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum ConfigFileDrag {
     Over,
     Left,
@@ -68,18 +63,14 @@ pub(crate) enum ConfigFileDrag {
 
 /// One part of the state.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(
-    tag = "kind",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Update {
     App {
         app: AppInfo,
     },
     // Boxed: by far the largest.
     Status {
-        status: Box<Status>,
+        status: Box<ShownStatus>,
     },
     Activity {
         activity: Option<Activity>,

@@ -3,9 +3,11 @@
 use serde::Serialize;
 use specta::Type;
 
+/// What was asked for, or why there is none.
+pub(crate) type Answer<T = ()> = Result<T, Failure>;
+
 /// Why something failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Failure {
     /// Stable, the same as in the command line's JSON.
     pub(crate) code: String,

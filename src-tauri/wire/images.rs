@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use emulator::Emulator;
 use emulator::installed::ImageEntry;
 use emulator::offers;
+use emulator::{Emulator, SnapshotInfo};
 use images::fetch::Verification;
 use images::source::{Arch, Origin, Source, rolling_tag};
 use images::store::Installed;
@@ -12,16 +12,12 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
 
-use super::status::{SnapshotInfo, StatusImage};
+use super::status::ImageInUse;
 use super::text::unix_ms;
 
 /// Where an image comes from.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Type)]
-#[serde(
-    tag = "kind",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum ImageSource {
     /// The newest release of a branch; the default branch if null.
     Rolling {
@@ -45,7 +41,6 @@ pub(crate) enum ImageSource {
 
 /// What is installed, and what it takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct InstalledImages {
     pub(crate) images: Vec<InstalledImage>,
     /// Downloads that ended early, and can go on.
@@ -63,19 +58,14 @@ pub(crate) struct InstalledImages {
 
 /// An image on this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct InstalledImage {
     /// `sha256:…`
     pub(crate) digest: String,
     /// What it is called, for people: the tag, `PR 1234`, a file's name.
     pub(crate) name: String,
     pub(crate) source: Option<ImageSource>,
-    pub(crate) arch: String,
     /// The commit that it was built from.
     pub(crate) commit: Option<String>,
-    /// When it was installed, in milliseconds since the Unix epoch.
-    #[specta(type = Number)]
-    pub(crate) installed_at_ms: u64,
     /// When it was last started, in milliseconds since the Unix epoch.
     #[specta(type = Option<Number>)]
     pub(crate) last_used_at_ms: Option<u64>,
@@ -95,7 +85,6 @@ pub(crate) struct InstalledImage {
 
 /// A download that ended early.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct UnfinishedPull {
     pub(crate) source: ImageSource,
     pub(crate) name: String,
@@ -109,17 +98,14 @@ pub(crate) struct UnfinishedPull {
 
 /// Releases, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct ReleaseList {
     /// `owner/name`
     pub(crate) repository: String,
     pub(crate) releases: Vec<Release>,
-    pub(crate) rate_limit: Option<RateLimit>,
 }
 
 /// A release that has an image for this machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Release {
     pub(crate) tag: String,
     /// For people.
@@ -142,22 +128,8 @@ pub(crate) struct Release {
     pub(crate) url: String,
 }
 
-/// How much may still be asked of GitHub.
-#[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RateLimit {
-    #[specta(type = Number)]
-    pub(crate) remaining: u64,
-    #[specta(type = Number)]
-    pub(crate) limit: u64,
-    /// Milliseconds since the Unix epoch.
-    #[specta(type = Number)]
-    pub(crate) resets_at_ms: u64,
-}
-
 /// What a source stands for right now.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct ResolvedImage {
     pub(crate) source: ImageSource,
     /// For people.
@@ -182,7 +154,6 @@ pub(crate) struct ResolvedImage {
 
 /// Whether there is something newer.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct UpdateCheck {
     /// Null if the image in use is the newest of its branch.
     pub(crate) available: Option<Release>,
@@ -190,10 +161,9 @@ pub(crate) struct UpdateCheck {
 
 /// Room that was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Freed {
     #[specta(type = Number)]
-    pub(crate) bytes: u64,
+    pub(crate) freed_bytes: u64,
 }
 
 impl ImageSource {
@@ -263,17 +233,17 @@ pub(crate) fn published_at_ms(image: &Installed) -> Option<u64> {
 }
 
 /// The image at `path`, which the next start uses, for the status.
-pub(crate) fn status_image(emulator: &Emulator, path: Option<&Path>) -> Option<StatusImage> {
+pub(crate) fn image_in_use(emulator: &Emulator, path: Option<&Path>) -> Option<ImageInUse> {
     let path = path?;
     // One that was put there by hand, or cannot be looked at, still has a name.
     let installed = emulator.image_in_use().ok().flatten();
     Some(match installed.filter(|image| image.path == path) {
-        Some(image) => StatusImage {
+        Some(image) => ImageInUse {
             name: name_of_image(&image),
             digest: Some(digest_text(&image.digest)),
             built_at_ms: published_at_ms(&image),
         },
-        None => StatusImage {
+        None => ImageInUse {
             name: path
                 .file_name()
                 .unwrap_or(path.as_os_str())
@@ -292,7 +262,7 @@ pub(crate) fn digest_text(digest: &images::Sha256Digest) -> String {
 
 impl InstalledImages {
     /// What there is.
-    pub(crate) fn look(emulator: &Emulator) -> Result<Self, emulator::Error> {
+    pub(crate) fn read(emulator: &Emulator) -> Result<Self, emulator::Error> {
         let list = emulator.images()?;
         Ok(Self {
             images: list
@@ -329,9 +299,7 @@ impl InstalledImage {
             digest: digest_text(&image.digest),
             name: name_of_image(&image),
             source: Some(origin.source().into()),
-            arch: image.arch.to_string(),
             commit: origin.commit().map(ToOwned::to_owned),
-            installed_at_ms: image.added_at_ms,
             last_used_at_ms: image.last_used_at_ms,
             bytes_on_disk: image.bytes_on_disk,
             verified: match image.verified {
@@ -345,9 +313,7 @@ impl InstalledImage {
                 .map(|of| of.instance.as_str().to_owned())
                 .collect(),
             snapshot_archived: snapshot.is_some_and(|snapshot| snapshot.archived),
-            snapshot: snapshot
-                .and_then(|snapshot| emulator.snapshot_info(snapshot))
-                .map(SnapshotInfo::from),
+            snapshot: snapshot.and_then(|snapshot| emulator.snapshot_info(snapshot)),
         }
     }
 }
@@ -374,11 +340,6 @@ impl ReleaseList {
                 .iter()
                 .filter_map(|release| Release::new(release, arch, branch))
                 .collect(),
-            rate_limit: list.rate_limit.map(|limit| RateLimit {
-                remaining: limit.remaining,
-                limit: limit.limit,
-                resets_at_ms: limit.resets_at.saturating_mul(1000),
-            }),
         }
     }
 }

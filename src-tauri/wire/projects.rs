@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use emulator::Emulator;
-use emulator::credentials::ProjectCredentials;
-use serde::{Deserialize, Serialize};
+use emulator::credentials::{Format, ProjectCredentials};
+use serde::Serialize;
 use specta::Type;
 use specta_typescript::Number;
 
@@ -12,7 +12,6 @@ use super::text::shown_path;
 
 /// A config file that was used.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Project {
     /// Absolute path.
     pub(crate) config_file: String,
@@ -33,7 +32,6 @@ pub(crate) struct Project {
 
 /// The file that variables of a format are written to; there is none for JSON, which holds no variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct EnvFile {
     pub(crate) format: Format,
     /// Its name in the project's folder.
@@ -42,7 +40,6 @@ pub(crate) struct EnvFile {
 
 /// A project's variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Credentials {
     pub(crate) config_file: String,
     pub(crate) values: Vec<Credential>,
@@ -50,7 +47,6 @@ pub(crate) struct Credentials {
 
 /// One variable of a project.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Credential {
     /// The variable's name without any public prefix, for instance `STACK_PROJECT_ID`.
     pub(crate) name: String,
@@ -60,33 +56,8 @@ pub(crate) struct Credential {
     pub(crate) value: Option<String>,
 }
 
-/// How variables are written and named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Format {
-    Env,
-    Dotenv,
-    Next,
-    Vite,
-    Expo,
-    Json,
-}
-
-impl Format {
-    /// Every one.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Env,
-        Self::Dotenv,
-        Self::Next,
-        Self::Vite,
-        Self::Expo,
-        Self::Json,
-    ];
-}
-
 /// Something is on the clipboard.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Copied {
     /// How many variables.
     pub(crate) count: u32,
@@ -94,22 +65,8 @@ pub(crate) struct Copied {
     pub(crate) clears_after_seconds: u32,
 }
 
-/// A `.env` file was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EnvWritten {
-    pub(crate) path: String,
-    /// Whether there was no such file before.
-    pub(crate) created: bool,
-    /// Variables that were new to it.
-    pub(crate) added: u32,
-    /// Variables that had another value.
-    pub(crate) changed: u32,
-}
-
 /// A folder of the host that the guest sees.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct SharedFolder {
     pub(crate) path: String,
     pub(crate) shown_path: String,
@@ -117,57 +74,9 @@ pub(crate) struct SharedFolder {
     pub(crate) mounted: bool,
 }
 
-/// One of the instance's four secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SecretName {
-    Pck,
-    Ssk,
-    Sak,
-    Cron,
-}
-
-impl From<Format> for emulator::credentials::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Env => Self::Env,
-            Format::Dotenv => Self::Dotenv,
-            Format::Next => Self::Next,
-            Format::Vite => Self::Vite,
-            Format::Expo => Self::Expo,
-            Format::Json => Self::Json,
-        }
-    }
-}
-
-impl From<emulator::credentials::Format> for Format {
-    fn from(format: emulator::credentials::Format) -> Self {
-        use emulator::credentials::Format as Theirs;
-        match format {
-            Theirs::Env => Self::Env,
-            Theirs::Dotenv => Self::Dotenv,
-            Theirs::Next => Self::Next,
-            Theirs::Vite => Self::Vite,
-            Theirs::Expo => Self::Expo,
-            Theirs::Json => Self::Json,
-        }
-    }
-}
-
-impl From<SecretName> for emulator::secrets::SecretName {
-    fn from(name: SecretName) -> Self {
-        match name {
-            SecretName::Pck => Self::Pck,
-            SecretName::Ssk => Self::Ssk,
-            SecretName::Sak => Self::Sak,
-            SecretName::Cron => Self::Cron,
-        }
-    }
-}
-
 impl Project {
     /// Every project that is remembered, last used first.
-    pub(crate) fn look(emulator: &Emulator) -> Result<Vec<Self>, emulator::Error> {
+    pub(crate) fn list(emulator: &Emulator) -> Result<Vec<Self>, emulator::Error> {
         let projects = emulator.projects()?;
         Ok(projects
             .iter()
@@ -190,7 +99,7 @@ impl Project {
                 .into_owned(),
             exists: path.is_file(),
             last_used_at_ms: project.last_used_ms,
-            format: format.into(),
+            format,
             env_files: Format::ALL
                 .into_iter()
                 .filter_map(|format| EnvFile::of(project, format))
@@ -201,9 +110,8 @@ impl Project {
 
 impl EnvFile {
     fn of(project: &emulator::projects::Project, format: Format) -> Option<Self> {
-        let theirs = emulator::credentials::Format::from(format);
-        theirs.kind()?;
-        let path = project.env_file(theirs);
+        format.kind()?;
+        let path = project.env_file(format);
         Some(Self {
             format,
             name: path.file_name()?.to_string_lossy().into_owned(),
@@ -257,18 +165,6 @@ pub(crate) fn value_of<'a>(credentials: &'a ProjectCredentials, name: &str) -> O
     })
 }
 
-impl From<emulator::dotenv::FileChange> for EnvWritten {
-    fn from(change: emulator::dotenv::FileChange) -> Self {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Self {
-            path: change.path.display().to_string(),
-            created: change.created,
-            added: count(change.added),
-            changed: count(change.changed),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use emulator::secrets::SecretText;
@@ -298,21 +194,5 @@ mod tests {
             assert!(known.value.as_deref().is_none_or(|shown| shown == value));
         }
         assert_eq!(value_of(&credentials, "PATH"), None);
-    }
-
-    #[test]
-    fn formats_and_secrets_have_the_names_of_the_command_line() {
-        for format in Format::ALL {
-            let theirs = emulator::credentials::Format::from(format);
-            assert_eq!(Format::from(theirs), format);
-            assert_eq!(
-                serde_json::to_value(theirs).unwrap(),
-                serde_json::to_value(format).unwrap()
-            );
-        }
-        for name in emulator::secrets::SecretName::ALL {
-            let wire: SecretName = serde_json::from_value(name.short().into()).unwrap();
-            assert_eq!(emulator::secrets::SecretName::from(wire), name);
-        }
     }
 }

@@ -1,19 +1,21 @@
 //! Settings, and what they may be.
 
+use emulator::host_limits::HostLimits;
+use emulator::ports::PortSetting;
 use emulator::preferences::Preferences;
+use emulator::token::TokenSource;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
 
 /// The settings in force, and what sets them.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct Settings {
     pub(crate) ports: Vec<PortSetting>,
     pub(crate) ram_mib: u32,
     pub(crate) vcpus: u16,
     /// What this machine has, and what may be asked of it.
-    pub(crate) limits: SettingsLimits,
+    pub(crate) limits: HostLimits,
     /// Start the app with the session.
     pub(crate) open_at_login: bool,
     /// Start the emulator with the app.
@@ -30,49 +32,23 @@ pub(crate) struct Settings {
     pub(crate) repository: String,
     pub(crate) default_repository: String,
     pub(crate) branch: String,
-    pub(crate) github_token: GithubToken,
+    pub(crate) github_token: TokenSource,
     /// Settings that an environment variable has set, so that a change here has no effect.
     pub(crate) overrides: Vec<SettingsOverride>,
     /// Whether a change waits for the next start.
     pub(crate) restart_needed: bool,
 }
 
-/// What this machine has.
-#[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct SettingsLimits {
-    pub(crate) host_ram_mib: u32,
-    pub(crate) host_cpus: u16,
-    pub(crate) min_ram_mib: u32,
-    pub(crate) max_ram_mib: u32,
-    pub(crate) max_vcpus: u16,
-}
-
 /// A setting that the environment has set.
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct SettingsOverride {
     /// The name of the field in `Settings`.
     pub(crate) field: String,
     pub(crate) variable: String,
 }
 
-/// The host port of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PortSetting {
-    pub(crate) service: String,
-    /// For people.
-    pub(crate) title: String,
-    pub(crate) port: u16,
-    pub(crate) default: u16,
-    /// The environment variable that sets it, if one does.
-    pub(crate) set_by: Option<String>,
-}
-
 /// New values; null leaves a setting as it is.
 #[derive(Clone, Debug, PartialEq, Deserialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct SettingsChange {
     pub(crate) ports: Option<Vec<PortChoice>>,
     pub(crate) ram_mib: Option<u32>,
@@ -92,71 +68,10 @@ pub(crate) struct SettingsChange {
 
 /// A port that the user thinks of.
 #[derive(Clone, Debug, PartialEq, Deserialize, Type)]
-#[serde(rename_all = "camelCase")]
 pub(crate) struct PortChoice {
     /// The service's identifier.
     pub(crate) service: String,
     pub(crate) port: u16,
-}
-
-/// Whether a port could be had.
-#[derive(Clone, Debug, PartialEq, Serialize, Type)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PortCheck {
-    pub(crate) service: String,
-    pub(crate) port: u16,
-    pub(crate) verdict: PortVerdict,
-    /// Who has it, where that can be told.
-    pub(crate) taken_by: Option<String>,
-}
-
-/// Whether a port is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PortVerdict {
-    Free,
-    Ours,
-    Taken,
-    Invalid,
-}
-
-/// Where the GitHub token comes from, in the order in which they are looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum GithubToken {
-    Environment,
-    Keychain,
-    Gh,
-    None,
-}
-
-impl From<emulator::ports::PortSetting> for PortSetting {
-    fn from(setting: emulator::ports::PortSetting) -> Self {
-        Self {
-            service: setting.service,
-            title: setting.name,
-            port: setting.port,
-            default: setting.default,
-            set_by: setting.variable.filter(|_| setting.overridden),
-        }
-    }
-}
-
-impl From<emulator::ports::PortCheck> for PortCheck {
-    fn from(check: emulator::ports::PortCheck) -> Self {
-        use emulator::ports::PortVerdict as Theirs;
-        Self {
-            service: check.service,
-            port: check.port,
-            verdict: match check.verdict {
-                Theirs::Free => PortVerdict::Free,
-                Theirs::Ours => PortVerdict::Ours,
-                Theirs::Taken => PortVerdict::Taken,
-                Theirs::Invalid => PortVerdict::Invalid,
-            },
-            taken_by: check.taken_by,
-        }
-    }
 }
 
 impl SettingsChange {

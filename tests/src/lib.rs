@@ -32,7 +32,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use host::ProcessIdentity;
 use serde_json::Value;
 
 pub use self::moments::Reached;
@@ -394,7 +393,7 @@ impl World {
             .to_owned()
     }
 
-    /// QEMU processes that work in this home, as far as the product counts them as alive.
+    /// QEMU processes that work in this home.
     pub fn qemu_processes(&self) -> Vec<u32> {
         let needle = self.emulator_home.as_os_str().as_encoded_bytes();
         let mut found = Vec::new();
@@ -405,10 +404,7 @@ impl World {
             };
             let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
             let is_qemu = String::from_utf8_lossy(program).contains("qemu-system");
-            if is_qemu
-                && command.windows(needle.len()).any(|window| window == needle)
-                && is_alive(pid)
-            {
+            if is_qemu && command.windows(needle.len()).any(|window| window == needle) {
                 found.push(pid);
             }
         }
@@ -459,13 +455,6 @@ impl World {
         let folder = record["body"]["runtime_folder"].as_str();
         PathBuf::from(folder.expect("the record names its folder"))
     }
-}
-
-/// Whether a process runs; one that is exiting does not any more.
-fn is_alive(pid: u32) -> bool {
-    ProcessIdentity::of(pid)
-        .expect("the system tells")
-        .is_some()
 }
 
 /// Every process of this host.

@@ -3,7 +3,7 @@
 import { emit } from "@tauri-apps/api/event";
 import { mockIPC } from "@tauri-apps/api/mocks";
 
-import type { Failure, LogChunk, Settings, SettingsChange, Status, Update } from "../src/bindings";
+import type { Failure, LogUpdate, Settings, SettingsChange, ShownStatus, Update } from "../src/bindings";
 import * as data from "./data";
 import { logLines } from "./logs";
 
@@ -68,7 +68,7 @@ export function install(scenario: Scenario): void {
   mockIPC(
     (command, payload) => {
       const args = (payload ?? {}) as Arguments;
-      window.mock.calls.push({ command, args: { ...args, onUpdate: undefined, onChunk: undefined } });
+      window.mock.calls.push({ command, args: { ...args, onUpdate: undefined } });
       const handler = scenario.answers?.[command] ?? (command === "observe" ? observe : usual[command]);
       if (!handler) throw new Error(`the mocked bridge has no command ${command}`);
       return handler(args);
@@ -91,11 +91,11 @@ const SECRET = "ssk_this_value_must_be_asked_for";
 
 function answers(
   send: (update: Update) => void,
-  status: () => Status | null,
+  status: () => ShownStatus | null,
   settings: () => Settings,
 ): Record<string, Handler> {
   const nothing: Handler = () => null;
-  const become = (next: Status): Handler => {
+  const become = (next: ShownStatus): Handler => {
     return () => {
       send({ kind: "status", status: next });
       return null;
@@ -105,7 +105,7 @@ function answers(
     start: become(data.running),
     stop: become(data.stopped),
     restart: become(data.running),
-    reset: become({ ...data.stopped, sessionKept: false }),
+    reset: become({ ...data.stopped, session_kept: false }),
     capture: nothing,
     set_up: nothing,
     rotate_secrets: nothing,
@@ -118,47 +118,42 @@ function answers(
     list_releases: () => ({
       repository: "stack-auth/stack-auth",
       releases: data.releases,
-      rateLimit: { remaining: 57, limit: 60, resetsAtMs: data.NOW + 3_000_000 },
     }),
     resolve_image: ({ source }) => ({
       source,
       name: "PR 1234: Faster sign-in",
       bytes: 1_176_000_000,
-      bytesHere: 0,
+      bytes_here: 0,
       commit: "77ab01cd92",
-      builtAtMs: data.NOW - 7_200_000,
+      built_at_ms: data.NOW - 7_200_000,
       installed: null,
       warnings: [],
-      diskBytes: 1_900_000_000,
+      disk_bytes: 1_900_000_000,
     }),
     check_for_update: () => ({ available: data.release(0, { tag: "emulator-dev-latest", rolling: true }) }),
     pull: nothing,
     use_image: nothing,
-    remove_image: () => ({ bytes: 1_274_000_000 }),
-    prune_images: () => ({ bytes: 1_542_000_000 }),
+    remove_image: () => ({ freed_bytes: 1_274_000_000 }),
+    prune_images: () => ({ freed_bytes: 1_542_000_000 }),
     choose_image_file: () => "/home/ada/Downloads/stack-emulator-amd64.qcow2",
     choose_config_file: () => data.projects[0],
     add_project: () => data.projects[0],
     forget_project: nothing,
-    project_credentials: ({ configFile }) => ({ configFile, values: FIELDS }),
+    project_credentials: ({ configFile }) => ({ config_file: configFile, values: FIELDS }),
     reveal_credential: () => SECRET,
-    copy_credential: () => ({ count: 1, clearsAfterSeconds: 60 }),
-    copy_credentials: () => ({ count: 7, clearsAfterSeconds: 60 }),
+    copy_credential: () => ({ count: 1, clears_after_seconds: 60 }),
+    copy_credentials: () => ({ count: 7, clears_after_seconds: 60 }),
     write_env: () => ({ path: "/home/ada/code/shop/.env.local", created: false, added: 2, changed: 5 }),
     reveal_secret: () => SECRET,
-    copy_secret: () => ({ count: 1, clearsAfterSeconds: 60 }),
+    copy_secret: () => ({ count: 1, clears_after_seconds: 60 }),
     list_folders: () => [
-      { path: "/home/ada/code/shop", shownPath: "~/code/shop", mounted: status()?.state === "running" },
-      { path: "/home/ada/code/notes/apps/web", shownPath: "~/code/notes/apps/web", mounted: false },
+      { path: "/home/ada/code/shop", shown_path: "~/code/shop", mounted: status()?.state === "running" },
+      { path: "/home/ada/code/notes/apps/web", shown_path: "~/code/notes/apps/web", mounted: false },
     ],
     remove_folder: nothing,
-    follow_log: ({ onChunk }) => {
-      (onChunk as Sink<LogChunk>).onmessage({
-        firstLine: 0,
-        lines: logLines,
-        restarted: false,
-        failure: null,
-      });
+    follow_log: ({ onUpdate }) => {
+      const chunk = { first_line: 0, lines: logLines, restarted: false };
+      (onUpdate as Sink<LogUpdate>).onmessage({ kind: "lines", chunk });
       return 1;
     },
     unfollow_log: nothing,
@@ -179,14 +174,14 @@ function answers(
         service,
         port,
         verdict: port === 3000 ? "taken" : port < 1024 ? "invalid" : "free",
-        takenBy: port === 3000 ? "node (pid 4242)" : null,
+        taken_by: port === 3000 ? "node (pid 4242)" : null,
       })),
     save_github_token: () => {
-      send({ kind: "settings", settings: { ...settings(), githubToken: "keychain" } });
+      send({ kind: "settings", settings: { ...settings(), github_token: "keychain" } });
       return "keychain";
     },
     forget_github_token: () => {
-      send({ kind: "settings", settings: { ...settings(), githubToken: "none" } });
+      send({ kind: "settings", settings: { ...settings(), github_token: "none" } });
       return "none";
     },
     copy_text: nothing,

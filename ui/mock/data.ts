@@ -6,13 +6,14 @@ import type {
   Failure,
   InstalledImage,
   InstalledImages,
+  PortSetting,
   Project,
   Release,
-  Service,
+  ServiceStatus,
   Settings,
   SnapshotInfo,
   StartSummary,
-  Status,
+  ShownStatus,
 } from "../src/bindings";
 
 /** The moment at which all scenarios play, so that pictures of them are the same each time. */
@@ -25,16 +26,17 @@ export const app: AppInfo = {
   platform: "linux",
   tray: true,
   home: "~/.stack/emulator",
-  firstRun: false,
+  first_run: false,
 };
 
-export const services: Service[] = [
+export const services: ServiceStatus[] = [
   {
     id: "dashboard",
     name: "Dashboard",
     url: "http://127.0.0.1:26700",
     health: "healthy",
-    answerMs: 4.2,
+    healthy: true,
+    answer_ms: 4.2,
     browsable: true,
   },
   {
@@ -42,7 +44,8 @@ export const services: Service[] = [
     name: "Backend API",
     url: "http://127.0.0.1:26701",
     health: "healthy",
-    answerMs: 6.1,
+    healthy: true,
+    answer_ms: 6.1,
     browsable: false,
   },
   {
@@ -50,7 +53,8 @@ export const services: Service[] = [
     name: "Object storage",
     url: "http://127.0.0.1:26702",
     health: "healthy",
-    answerMs: 3.3,
+    healthy: true,
+    answer_ms: 3.3,
     browsable: false,
   },
   {
@@ -58,27 +62,29 @@ export const services: Service[] = [
     name: "Mail inbox",
     url: "http://127.0.0.1:26703",
     health: "healthy",
-    answerMs: 2.8,
+    healthy: true,
+    answer_ms: 2.8,
     browsable: true,
   },
 ];
 export const unchecked = services.map((service) => ({
   ...service,
   health: "unchecked" as const,
-  answerMs: null,
+  healthy: false,
+  answer_ms: null,
 }));
 
 export const snapshot: SnapshotInfo = {
   id: "4c1f0a97b2d86e35",
-  capturedAtMs: NOW - 2 * DAY,
-  coldBootMs: 18_400,
-  bytesOnDisk: 412_000_000,
+  captured_at_ms: NOW - 2 * DAY,
+  cold_boot_ms: 18_400,
+  bytes_on_disk: 412_000_000,
 };
 
 export const startSummary: StartSummary = {
   kind: "resumed",
-  fallbackReason: null,
-  totalMs: 712,
+  fallback_reason: null,
+  total_ms: 712,
   phases: [
     { name: "prepare", ms: 6 },
     { name: "qemu", ms: 41 },
@@ -88,11 +94,12 @@ export const startSummary: StartSummary = {
     { name: "rotate", ms: 238 },
     { name: "ready", ms: 238 },
   ],
-  startedAtMs: NOW - 26 * MINUTE,
+  started_at_ms: NOW - 26 * MINUTE,
+  uptime_ms: 26 * MINUTE,
   rotated: true,
 };
 
-export const stopped: Status = {
+export const stopped: ShownStatus = {
   instance: "default",
   state: "stopped",
   busy: null,
@@ -100,31 +107,34 @@ export const stopped: Status = {
   services: unchecked,
   accelerator: null,
   snapshot,
-  snapshotDamage: null,
-  sessionKept: true,
-  image: { name: "emulator-dev-latest", digest: "sha256:9f2c", builtAtMs: NOW - 2 * DAY },
-  secretStore: { kind: "keychain", warning: null },
+  snapshot_damage: null,
+  session_kept: true,
+  image: "/home/ada/.stack/emulator/images/9f2c/disk.qcow2",
+  image_in_use: { name: "emulator-dev-latest", digest: "sha256:9f2c", built_at_ms: NOW - 2 * DAY },
+  secret_store: "keychain",
+  secret_warning: null,
   memory: null,
   failure: null,
 };
 
-export const running: Status = {
+export const running: ShownStatus = {
   ...stopped,
   state: "running",
   start: startSummary,
   services,
   accelerator: "kvm",
-  sessionKept: false,
+  session_kept: false,
   memory: { resident: 612_000_000, anonymous: 148_000_000, given: 4_294_967_296 },
 };
 
-export const empty: Status = {
+export const empty: ShownStatus = {
   ...stopped,
   services: [],
   snapshot: null,
-  sessionKept: false,
+  session_kept: false,
   image: null,
-  secretStore: null,
+  image_in_use: null,
+  secret_store: null,
 };
 
 export const release = (index: number, more: Partial<Release> = {}): Release => {
@@ -133,7 +143,7 @@ export const release = (index: number, more: Partial<Release> = {}): Release => 
   return {
     tag,
     name: tag,
-    publishedAtMs: NOW - index * 3 * DAY - 5 * 3_600_000,
+    published_at_ms: NOW - index * 3 * DAY - 5 * 3_600_000,
     prerelease: true,
     rolling: false,
     latest: false,
@@ -155,59 +165,53 @@ export const images: InstalledImage[] = [
     digest: "sha256:9f2c61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "emulator-dev-latest",
     source: { kind: "rolling", branch: null },
-    arch: "amd64",
     commit: "8d1e2f3a4b",
-    installedAtMs: NOW - 2 * DAY,
-    lastUsedAtMs: NOW - 26 * MINUTE,
-    bytesOnDisk: 1_184_000_000,
+    last_used_at_ms: NOW - 26 * MINUTE,
+    bytes_on_disk: 1_184_000_000,
     verified: true,
-    inUse: true,
-    usedBy: ["default"],
+    in_use: true,
+    used_by: ["default"],
     snapshot,
-    snapshotArchived: false,
+    snapshot_archived: false,
   },
   {
     digest: "sha256:11aa61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "PR 1234",
     source: { kind: "pull_request", number: 1234 },
-    arch: "amd64",
     commit: "77ab01cd92",
-    installedAtMs: NOW - 9 * DAY,
-    lastUsedAtMs: NOW - 8 * DAY,
-    bytesOnDisk: 1_176_000_000,
+    last_used_at_ms: NOW - 8 * DAY,
+    bytes_on_disk: 1_176_000_000,
     verified: true,
-    inUse: false,
-    usedBy: [],
-    snapshot: { ...snapshot, id: "b2", bytesOnDisk: 98_000_000 },
-    snapshotArchived: true,
+    in_use: false,
+    used_by: [],
+    snapshot: { ...snapshot, id: "b2", bytes_on_disk: 98_000_000 },
+    snapshot_archived: true,
   },
   {
     digest: "sha256:22bb61be08d4a7f35c1e9b20764d8aef0135c7924be8d60fa1937c52e4806b3d",
     name: "stack-emulator-amd64.qcow2",
     source: { kind: "file", path: "/home/ada/Downloads/stack-emulator-amd64.qcow2" },
-    arch: "amd64",
     commit: null,
-    installedAtMs: NOW - 31 * DAY,
-    lastUsedAtMs: null,
-    bytesOnDisk: 268_000_000,
+    last_used_at_ms: null,
+    bytes_on_disk: 268_000_000,
     verified: false,
-    inUse: false,
-    usedBy: [],
+    in_use: false,
+    used_by: [],
     snapshot: null,
-    snapshotArchived: false,
+    snapshot_archived: false,
   },
 ];
 
 export const installed: InstalledImages = {
   images,
   unfinished: [],
-  bytesOnDisk: 3_138_000_000,
-  limitBytes: 20_000_000_000,
-  freeBytes: 84_200_000_000,
+  bytes_on_disk: 3_138_000_000,
+  limit_bytes: 20_000_000_000,
+  free_bytes: 84_200_000_000,
 };
-export const noImages: InstalledImages = { ...installed, images: [], bytesOnDisk: 0 };
+export const noImages: InstalledImages = { ...installed, images: [], bytes_on_disk: 0 };
 
-const ENV_FILES: Project["envFiles"] = [
+const ENV_FILES: Project["env_files"] = [
   { format: "env", name: ".env" },
   { format: "dotenv", name: ".env" },
   { format: "next", name: ".env.local" },
@@ -216,56 +220,65 @@ const ENV_FILES: Project["envFiles"] = [
 ];
 export const projects: Project[] = [
   {
-    configFile: "/home/ada/code/shop/stack.config.ts",
-    shownPath: "~/code/shop/stack.config.ts",
+    config_file: "/home/ada/code/shop/stack.config.ts",
+    shown_path: "~/code/shop/stack.config.ts",
     name: "shop",
     exists: true,
-    lastUsedAtMs: NOW - 26 * MINUTE,
+    last_used_at_ms: NOW - 26 * MINUTE,
     format: "next",
-    envFiles: ENV_FILES,
+    env_files: ENV_FILES,
   },
   {
-    configFile: "/home/ada/code/notes/apps/web/stack.config.ts",
-    shownPath: "~/code/notes/apps/web/stack.config.ts",
+    config_file: "/home/ada/code/notes/apps/web/stack.config.ts",
+    shown_path: "~/code/notes/apps/web/stack.config.ts",
     name: "web",
     exists: true,
-    lastUsedAtMs: NOW - 3 * DAY,
+    last_used_at_ms: NOW - 3 * DAY,
     format: "vite",
-    envFiles: ENV_FILES,
+    env_files: ENV_FILES,
   },
   {
-    configFile: "/home/ada/code/gone/stack.config.ts",
-    shownPath: "~/code/gone/stack.config.ts",
+    config_file: "/home/ada/code/gone/stack.config.ts",
+    shown_path: "~/code/gone/stack.config.ts",
     name: "gone",
     exists: false,
-    lastUsedAtMs: NOW - 40 * DAY,
+    last_used_at_ms: NOW - 40 * DAY,
     format: "dotenv",
-    envFiles: ENV_FILES,
+    env_files: ENV_FILES,
   },
 ];
 
+const port = (service: string, name: string, usual: number): PortSetting => ({
+  service,
+  name,
+  port: usual,
+  default: usual,
+  variable: `EMULATOR_${service.toUpperCase()}_PORT`,
+  overridden: false,
+});
+
 export const settings: Settings = {
   ports: [
-    { service: "dashboard", title: "Dashboard", port: 26_700, default: 26_700, setBy: null },
-    { service: "backend", title: "Backend API", port: 26_701, default: 26_701, setBy: null },
-    { service: "minio", title: "Object storage", port: 26_702, default: 26_702, setBy: null },
-    { service: "inbucket", title: "Mail inbox", port: 26_703, default: 26_703, setBy: null },
+    port("dashboard", "Dashboard", 26_700),
+    port("backend", "Backend API", 26_701),
+    port("minio", "Object storage", 26_702),
+    port("inbucket", "Mail inbox", 26_703),
   ],
-  ramMib: 4096,
+  ram_mib: 4096,
   vcpus: 4,
-  limits: { hostRamMib: 32_768, hostCpus: 8, minRamMib: 1024, maxRamMib: 24_576, maxVcpus: 8 },
-  openAtLogin: true,
-  startEmulatorAtLaunch: false,
+  limits: { ram_mib: 32_768, cpus: 8, min_ram_mib: 1024, max_ram_mib: 24_576, max_vcpus: 8 },
+  open_at_login: true,
+  start_emulator_at_launch: false,
   notifications: true,
-  cacheLimitBytes: 20_000_000_000,
-  archiveAfterDays: 14,
-  noRotation: false,
+  cache_limit_bytes: 20_000_000_000,
+  archive_after_days: 14,
+  no_rotation: false,
   repository: "stack-auth/stack-auth",
-  defaultRepository: "stack-auth/stack-auth",
+  default_repository: "stack-auth/stack-auth",
   branch: "dev",
-  githubToken: "none",
+  github_token: "none",
   overrides: [],
-  restartNeeded: false,
+  restart_needed: false,
 };
 
 export const checks: Check[] = [
@@ -274,17 +287,47 @@ export const checks: Check[] = [
     title: "QEMU",
     verdict: "ok",
     detail: "QEMU emulator version 10.0.2 at /usr/bin/qemu-system-x86_64",
+    evidence: null,
     remedy: null,
   },
-  { id: "accelerator", title: "Accelerator", verdict: "ok", detail: "KVM works (0.04 s)", remedy: null },
-  { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
-  { id: "disk", title: "Free disk", verdict: "ok", detail: "84.2 GB in ~/.stack/emulator", remedy: null },
-  { id: "ports", title: "Ports", verdict: "ok", detail: "26700, 26701, 26702, 26703 free", remedy: null },
+  {
+    id: "accelerator",
+    title: "Accelerator",
+    verdict: "ok",
+    detail: "KVM works (0.04 s)",
+    evidence: null,
+    remedy: null,
+  },
+  {
+    id: "instance",
+    title: "Instance",
+    verdict: "ok",
+    detail: "default, stopped",
+    evidence: null,
+    remedy: null,
+  },
+  {
+    id: "disk",
+    title: "Free disk",
+    verdict: "ok",
+    detail: "84.2 GB in ~/.stack/emulator",
+    evidence: null,
+    remedy: null,
+  },
+  {
+    id: "ports",
+    title: "Ports",
+    verdict: "ok",
+    detail: "26700, 26701, 26702, 26703 free",
+    evidence: null,
+    remedy: null,
+  },
   {
     id: "secrets",
     title: "Secrets",
     verdict: "ok",
     detail: "new secrets are stored in the keychain",
+    evidence: null,
     remedy: null,
   },
 ];
@@ -303,8 +346,7 @@ export const activity = (more: Partial<Activity>): Activity => ({
   stages: ["start"],
   phases: [],
   notices: [],
-  beganAtMs: NOW - 400,
-  cancellable: true,
+  began_at_ms: NOW - 400,
   outcome: { kind: "running" },
   ...more,
 });
@@ -315,6 +357,6 @@ export const downloading = (done: number, total = 1_184_000_000): Activity["phas
     stage: "pull",
     phase: "download",
     ms: null,
-    bytes: { done, total, bytesPerSecond: 11_400_000, secondsLeft: (total - done) / 11_400_000 },
+    bytes: { done, total, bytes_per_second: 11_400_000, seconds_left: (total - done) / 11_400_000 },
   },
 ];

@@ -1,5 +1,5 @@
 // The states in which pages are tested.
-import type { LogChunk } from "../src/bindings";
+import type { LogUpdate } from "../src/bindings";
 import { forever, refuse } from "./bridge";
 import type { Scenario } from "./bridge";
 import * as data from "./data";
@@ -20,7 +20,7 @@ const of = (state: Scenario["state"], answers?: Scenario["answers"]): Scenario =
   ...(answers && { answers }),
 });
 const firstRun: Scenario["state"] = {
-  app: { app: { ...data.app, firstRun: true } },
+  app: { app: { ...data.app, first_run: true } },
   status: { status: data.empty },
   images: { images: data.noImages },
   projects: { projects: [] },
@@ -65,7 +65,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       activity: data.activity({
         task: "capture",
         stages: ["capture"],
-        beganAtMs: data.NOW - 21_000,
+        began_at_ms: data.NOW - 21_000,
         phases: [
           { stage: "capture", phase: "prepare", ms: 80, bytes: null },
           { stage: "capture", phase: "qemu", ms: 44, bytes: null },
@@ -87,8 +87,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         start: {
           ...data.startSummary,
           kind: "cold",
-          totalMs: 21_900,
-          fallbackReason: "the snapshot cannot be used: ram.raw is 12 bytes short",
+          total_ms: 21_900,
+          fallback_reason: "the snapshot cannot be used: ram.raw is 12 bytes short",
           rotated: false,
           phases: [
             { name: "prepare", ms: 90 },
@@ -100,13 +100,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         },
         accelerator: "tcg",
         snapshot: null,
-        snapshotDamage: "ram.raw is 12 bytes short",
-        secretStore: {
-          kind: "runtime_file",
-          warning: "No keychain is available. Until the next start, the secrets are in a file in memory.",
-        },
+        snapshot_damage: "ram.raw is 12 bytes short",
+        secret_store: "runtime_file",
+        secret_warning:
+          "No keychain is available. Until the next start, the secrets are in a file in memory.",
         services: data.services.map((service) =>
-          service.id === "inbucket" ? { ...service, health: "failing" as const, answerMs: null } : service,
+          service.id === "inbucket"
+            ? { ...service, health: "failing" as const, healthy: false, answer_ms: null }
+            : service,
         ),
       },
     },
@@ -134,7 +135,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     status: { status: { ...data.stopped, busy: { pid: 31_337, command: "capture" } } },
     activity: {
       activity: data.activity({
-        beganAtMs: data.NOW - 12_000,
+        began_at_ms: data.NOW - 12_000,
         phases: [{ stage: "start", phase: "lock", ms: null, bytes: null }],
         notices: [{ warning: false, text: "Waiting up to 6 min for `capture` (pid 31337)." }],
       }),
@@ -149,7 +150,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     status: {
       status: {
         ...data.running,
-        image: { name: `emulator-${LONG}`, digest: null, builtAtMs: data.NOW },
+        image_in_use: { name: `emulator-${LONG}`, digest: null, built_at_ms: data.NOW },
         services: data.services.map((service) => ({ ...service, name: `${service.name} of ${LONG}` })),
       },
     },
@@ -169,7 +170,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       projects: data.projects.map((project) => ({
         ...project,
         name: LONG,
-        shownPath: `~/${LONG}/stack.config.ts`,
+        shown_path: `~/${LONG}/stack.config.ts`,
       })),
     },
     images: {
@@ -187,7 +188,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "pull",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture"],
-        beganAtMs: data.NOW - 38_000,
+        began_at_ms: data.NOW - 38_000,
         phases: data.downloading(431_000_000),
         notices: [
           { warning: true, text: "The release has no digest, so the download cannot be compared with it." },
@@ -205,7 +206,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "PR 1301",
             done: 611_000_000,
             total: 1_190_000_000,
-            setUp: false,
+            set_up: false,
           },
         ],
       },
@@ -241,11 +242,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "log-broken": of(
     {},
     {
-      follow_log: ({ onChunk }) => {
-        const chunk: LogChunk = {
-          firstLine: 0,
-          lines: [],
-          restarted: false,
+      follow_log: ({ onUpdate }) => {
+        const update: LogUpdate = {
+          kind: "failed",
           failure: {
             code: "log",
             message:
@@ -253,7 +252,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             hint: null,
           },
         };
-        (onChunk as { onmessage: (chunk: LogChunk) => void }).onmessage(chunk);
+        (onUpdate as { onmessage: (update: LogUpdate) => void }).onmessage(update);
         return 1;
       },
     },
@@ -274,21 +273,21 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     settings: {
       settings: {
         ...data.settings,
-        noRotation: true,
-        githubToken: "environment",
-        restartNeeded: true,
+        no_rotation: true,
+        github_token: "environment",
+        restart_needed: true,
         overrides: [
-          { field: "ramMib", variable: "EMULATOR_RAM" },
-          { field: "noRotation", variable: "EMULATOR_NO_ROTATION" },
+          { field: "ram_mib", variable: "EMULATOR_RAM" },
+          { field: "no_rotation", variable: "EMULATOR_NO_ROTATION" },
         ],
         ports: data.settings.ports.map((port) =>
-          port.service === "backend" ? { ...port, port: 30_001, setBy: "EMULATOR_BACKEND_PORT" } : port,
+          port.service === "backend" ? { ...port, port: 30_001, overridden: true } : port,
         ),
       },
     },
   }),
-  "token-gh": of({ settings: { settings: { ...data.settings, githubToken: "gh" } } }),
-  "token-keychain": of({ settings: { settings: { ...data.settings, githubToken: "keychain" } } }),
+  "token-gh": of({ settings: { settings: { ...data.settings, github_token: "gh" } } }),
+  "token-keychain": of({ settings: { settings: { ...data.settings, github_token: "keychain" } } }),
   welcome: of(firstRun),
   unfit: of(firstRun, {
     examine: () => ({
@@ -347,7 +346,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "emulator-dev-latest",
             done: 611_000_000,
             total: 1_184_000_000,
-            setUp: true,
+            set_up: true,
           },
         ],
       },
@@ -364,7 +363,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             name: "emulator-dev-latest",
             done: 0,
             total: 0,
-            setUp: true,
+            set_up: true,
           },
         ],
       },
@@ -413,7 +412,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        beganAtMs: data.NOW - 38_000,
+        began_at_ms: data.NOW - 38_000,
         phases: data.downloading(431_000_000),
       }),
     },
@@ -425,11 +424,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        beganAtMs: data.NOW - 121_000,
+        began_at_ms: data.NOW - 121_000,
         phases: [
           { stage: "pull", phase: "resolve", ms: 210, bytes: null },
           { stage: "pull", phase: "download", ms: 103_000, bytes: null },
-          { stage: "pull", phase: "check", ms: 1900, bytes: null },
+          { stage: "pull", phase: "reread", ms: 1900, bytes: null },
           { stage: "capture", phase: "qemu", ms: 44, bytes: null },
           { stage: "capture", phase: "boot", ms: null, bytes: null },
         ],
@@ -443,7 +442,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "set_up",
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
-        beganAtMs: data.NOW - 121_000,
+        began_at_ms: data.NOW - 121_000,
         phases: [
           { stage: "pull", phase: "download", ms: 103_000, bytes: null },
           { stage: "capture", phase: "prepare", ms: 50, bytes: null },

@@ -58,7 +58,7 @@ export const commands = {
 	/**  Puts all of a project's variables on the clipboard. */
 	copyCredentials: (configFile: string, format: Format) => typedError<Copied, Failure>(__TAURI_INVOKE("copy_credentials", { configFile, format })),
 	/**  Writes a project's variables into its `.env` file, leaving the rest of the file as it is. */
-	writeEnv: (configFile: string, format: Format) => typedError<EnvWritten, Failure>(__TAURI_INVOKE("write_env", { configFile, format })),
+	writeEnv: (configFile: string, format: Format) => typedError<FileChange, Failure>(__TAURI_INVOKE("write_env", { configFile, format })),
 	/**  The value of one of the instance's four secrets, because the user asked to see it. */
 	revealSecret: (name: SecretName) => typedError<string, Failure>(__TAURI_INVOKE("reveal_secret", { name })),
 	/**  Puts one of the instance's four secrets on the clipboard. */
@@ -68,7 +68,7 @@ export const commands = {
 	/**  Takes a folder from the guest. */
 	removeFolder: (path: string) => typedError<null, Failure>(__TAURI_INVOKE("remove_folder", { path })),
 	/**  Sends the last lines of a log, and then what is added to it. */
-	followLog: (source: LogSource, lines: number, onChunk: Channel<LogChunk>) => typedError<number, Failure>(__TAURI_INVOKE("follow_log", { source, lines, onChunk })),
+	followLog: (source: LogSource, lines: number, onUpdate: Channel<LogUpdate>) => typedError<number, Failure>(__TAURI_INVOKE("follow_log", { source, lines, onUpdate })),
 	/**  Ends following. */
 	unfollowLog: (follower: number) => typedError<null, Failure>(__TAURI_INVOKE("unfollow_log", { follower })),
 	/**  Asks where to, and writes logs and reports there without secrets. Null if the user did not say. */
@@ -78,9 +78,9 @@ export const commands = {
 	/**  Whether the given ports could be had. */
 	checkPorts: (ports: PortChoice[]) => typedError<PortCheck[], Failure>(__TAURI_INVOKE("check_ports", { ports })),
 	/**  Puts a GitHub token into the keychain. */
-	saveGithubToken: (token: string) => typedError<GithubToken, Failure>(__TAURI_INVOKE("save_github_token", { token })),
+	saveGithubToken: (token: string) => typedError<TokenSource, Failure>(__TAURI_INVOKE("save_github_token", { token })),
 	/**  Takes the GitHub token out of the keychain. */
-	forgetGithubToken: () => typedError<GithubToken, Failure>(__TAURI_INVOKE("forget_github_token")),
+	forgetGithubToken: () => typedError<TokenSource, Failure>(__TAURI_INVOKE("forget_github_token")),
 	/**  Puts text that is no secret on the clipboard. */
 	copyText: (text: string) => typedError<null, Failure>(__TAURI_INVOKE("copy_text", { text })),
 	/**  Opens an address of the emulator or of its repository in the user's browser. */
@@ -118,9 +118,7 @@ export type Activity = {
 	/**  Things to read that are no failure. */
 	notices: Notice[],
 	/**  When it began, in milliseconds since the Unix epoch. */
-	beganAtMs: number,
-	/**  Whether it may still be cancelled. */
-	cancellable: boolean,
+	began_at_ms: number,
 	/**  How it stands. */
 	outcome: Outcome,
 };
@@ -134,26 +132,42 @@ export type AppInfo = {
 	/**  The folder that holds everything, with `~` for the user's own. */
 	home: string,
 	/**  Whether the first-run wizard is to be shown. */
-	firstRun: boolean,
-};
-
-/**  The command of another process that is at work on the instance. */
-export type Busy = {
-	pid: number,
-	/**  For instance `start`. */
-	command: string,
+	first_run: boolean,
 };
 
 /**  One thing looked at. */
 export type Check = {
-	/**  Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`, `secrets`, `snapshot`. */
+	/**
+	 *  Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+	 *  `secrets`, `secrets_in_force` or `snapshot`.
+	 */
 	id: string,
+	/**  For people. */
 	title: string,
+	/**  How it is. */
 	verdict: Verdict,
-	/**  What was found. */
+	/**  What was found, for people; may have several lines. */
 	detail: string,
+	/**  How it was found, for whoever looks into it: for instance what QEMU said. */
+	evidence: string | null,
 	/**  What to do about it. */
 	remedy: string | null,
+};
+
+/**  Lines that were added to a log. */
+export type Chunk = {
+	/**  The first line's number, counted from where the following began. */
+	first_line: number,
+	/**
+	 *  Whole lines, without their ends and without control characters. A line
+	 *  above [`MAX_LINE_BYTES`] comes in pieces.
+	 */
+	lines: string[],
+	/**
+	 *  Whether the log was begun anew before these lines: what came before is
+	 *  of an earlier machine.
+	 */
+	restarted: boolean,
 };
 
 /**  A config file is being dragged over the window, or was dropped on it. */
@@ -164,7 +178,7 @@ export type Copied = {
 	/**  How many variables. */
 	count: number,
 	/**  After how many seconds the clipboard is cleared, if it still holds this. */
-	clearsAfterSeconds: number,
+	clears_after_seconds: number,
 };
 
 /**  One variable of a project. */
@@ -179,7 +193,7 @@ export type Credential = {
 
 /**  A project's variables. */
 export type Credentials = {
-	configFile: string,
+	config_file: string,
 	values: Credential[],
 };
 
@@ -190,21 +204,14 @@ export type EnvFile = {
 	name: string,
 };
 
-/**  A `.env` file was written. */
-export type EnvWritten = {
-	path: string,
-	/**  Whether there was no such file before. */
-	created: boolean,
-	/**  Variables that were new to it. */
-	added: number,
-	/**  Variables that had another value. */
-	changed: number,
-};
-
-/**  What `doctor` reports. */
+/**  What an examination found. */
 export type Examination = {
 	/**  False if a check failed. */
 	fit: boolean,
+	/**
+	 *  What was looked at, in the order in which it matters. A check that
+	 *  cannot be made because of another one's failure is left out.
+	 */
 	checks: Check[],
 };
 
@@ -218,16 +225,80 @@ export type Failure = {
 	hint: string | null,
 };
 
-/**  How variables are written and named. */
-export type Format = "env" | "dotenv" | "next" | "vite" | "expo" | "json";
+/**  What setting variables did to a file. */
+export type FileChange = {
+	/**  The file, links followed. */
+	path: string,
+	/**  Whether it was not there before. */
+	created: boolean,
+	/**  Variables that were new to it. */
+	added: number,
+	/**  Variables that had another value. */
+	changed: number,
+};
+
+/**  A way to write a project's keys down. */
+export type Format = 
+/**  Lines for a shell: `export NAME='value'`. */
+"env" | 
+/**  Lines of a `.env` file: `NAME=value`. */
+"dotenv" | 
+/**  The same, for Next.js. */
+"next" | 
+/**  The same, for Vite. */
+"vite" | 
+/**  The same, for Expo. */
+"expo" | 
+/**  One object, with the super secret admin key and the config file's settings. */
+"json";
 
 /**  Room that was made. */
 export type Freed = {
-	bytes: number,
+	freed_bytes: number,
 };
 
-/**  Where the GitHub token comes from, in the order in which they are looked at. */
-export type GithubToken = "environment" | "keychain" | "gh" | "none";
+/**  Whether a service answers. */
+export type Health = 
+/**  Its health path answered 200, or it has none. */
+"healthy" | 
+/**  It gave another answer, or none in time. */
+"failing" | 
+/**  It was not asked, because nothing is to answer now. */
+"unchecked";
+
+/**  Who holds an instance. */
+export type Holder = {
+	/**  Process id. */
+	pid: number,
+	/**  What it is doing, for instance `start`. */
+	command: string,
+};
+
+/**  What this host has, and what may be asked of it. Variables may ask for more. */
+export type HostLimits = {
+	/**  Memory of this host in MiB; `None` where the system does not tell. */
+	ram_mib: number | null,
+	/**  Its processors, as far as this process may use them. */
+	cpus: number,
+	/**  The least guest memory in MiB: what the chosen image asks for. */
+	min_ram_mib: number,
+	/**
+	 *  The most guest memory in MiB: what the host has, since a guest in
+	 *  swapped memory is of no use.
+	 */
+	max_ram_mib: number,
+	/**  The most virtual CPUs: more than there are processors slow each other down. */
+	max_vcpus: number,
+};
+
+/**  The image that the next start uses. */
+export type ImageInUse = {
+	/**  For people. */
+	name: string,
+	digest: string | null,
+	/**  When it was built or published, in milliseconds since the Unix epoch. */
+	built_at_ms: number | null,
+};
 
 /**  Where an image comes from. */
 export type ImageSource = 
@@ -241,24 +312,21 @@ export type InstalledImage = {
 	/**  What it is called, for people: the tag, `PR 1234`, a file's name. */
 	name: string,
 	source: ImageSource | null,
-	arch: string,
 	/**  The commit that it was built from. */
 	commit: string | null,
-	/**  When it was installed, in milliseconds since the Unix epoch. */
-	installedAtMs: number,
 	/**  When it was last started, in milliseconds since the Unix epoch. */
-	lastUsedAtMs: number | null,
+	last_used_at_ms: number | null,
 	/**  Blocks on disk, in bytes, without the snapshot. */
-	bytesOnDisk: number,
+	bytes_on_disk: number,
 	/**  Whether its digest was compared with a published one. */
 	verified: boolean,
 	/**  Whether the next start uses it. */
-	inUse: boolean,
+	in_use: boolean,
 	/**  Names of instances that keep it from being removed. */
-	usedBy: string[],
+	used_by: string[],
 	snapshot: SnapshotInfo | null,
 	/**  Whether the snapshot was compressed because it was not used for a while. */
-	snapshotArchived: boolean,
+	snapshot_archived: boolean,
 };
 
 /**  What is installed, and what it takes. */
@@ -267,33 +335,32 @@ export type InstalledImages = {
 	/**  Downloads that ended early, and can go on. */
 	unfinished: UnfinishedPull[],
 	/**  All that the cache takes on disk, in bytes. */
-	bytesOnDisk: number,
+	bytes_on_disk: number,
 	/**  The limit on that, if one is set. */
-	limitBytes: number | null,
+	limit_bytes: number | null,
 	/**  What is free on that disk. */
-	freeBytes: number,
+	free_bytes: number,
 };
 
-/**  Lines that were added to a log. */
-export type LogChunk = {
-	/**  Identifies the first line; later lines count on from it. */
-	firstLine: number,
-	/**  Without control characters. */
-	lines: string[],
-	/**  Whether the log was begun anew, so that what came before is of an earlier machine. */
-	restarted: boolean,
-	/**  Why nothing follows: the log cannot be read further. */
-	failure: Failure | null,
-};
+/**  Whose words. */
+export type LogSource = 
+/**  What the guest wrote to its serial console. */
+"serial" | 
+/**  What QEMU itself wrote. */
+"qemu" | 
+/**  What the desktop app wrote. */
+"app";
 
-/**  Which log. */
-export type LogSource = "serial" | "qemu" | "app";
+/**  What is told of a log that is followed. */
+export type LogUpdate = { kind: "lines"; chunk: Chunk } | 
+/**  Nothing follows: the log cannot be read further. */
+{ kind: "failed"; failure: Failure };
 
 /**  Memory of the QEMU process, in bytes. */
 export type Memory = {
 	/**  All that is resident, the shared page cache of the snapshot included. */
 	resident: number,
-	/**  What this machine alone costs. */
+	/**  What this VM alone costs. */
 	anonymous: number,
 	/**  What the guest was given. */
 	given: number,
@@ -315,7 +382,49 @@ export type Outcome = { kind: "running" } |
 export type Page = "status" | "images" | "credentials" | "logs" | "settings" | "welcome";
 
 /**  A stretch of work that takes long enough to be worth a line. */
-export type Phase = "lock" | "prepare" | "qemu" | "load" | "agent" | "clock" | "rotate" | "boot" | "ready" | "settle" | "sync" | "save" | "commit" | "quit" | "verify" | "archive" | "resolve" | "download" | "unpack" | "check" | "install";
+export type Phase = 
+/**  Waiting for another command: for an instance, or for a download of the same image. */
+"lock" | 
+/**  Looking at settings, image, snapshot and ports; making the overlay. */
+"prepare" | 
+/**  From starting the QEMU process to its first answer. */
+"qemu" | 
+/**  Loading the saved state. */
+"load" | 
+/**  From letting the guest run to the guest agent's first answer. */
+"agent" | 
+/**  Setting the guest's clock. */
+"clock" | 
+/**  Replacing the secrets inside the guest. */
+"rotate" | 
+/**  From power-on to the guest agent's first answer. */
+"boot" | 
+/**  Until every service is healthy and the new keys are proved. */
+"ready" | 
+/**  Until the guest is warm and quiet. */
+"settle" | 
+/**  Making the guest write its caches to its disk. */
+"sync" | 
+/**  Writing memory and devices. */
+"save" | 
+/**  Writing the manifest. */
+"commit" | 
+/**  Ending the QEMU process. */
+"quit" | 
+/**  Reading saved state in full, for its digest. */
+"verify" | 
+/**  Compressing or decompressing. */
+"archive" | 
+/**  Asking which image there is to get. */
+"resolve" | 
+/**  Reading again what an interrupted download has left. */
+"reread" | 
+/**  Receiving an image. */
+"download" | 
+/**  Taking an image out of an artifact. */
+"extract" | 
+/**  Copying an image from this machine. */
+"copy";
 
 /**  How far a phase has come. */
 export type PhaseProgress = {
@@ -327,22 +436,27 @@ export type PhaseProgress = {
 	bytes: Transfer | null,
 };
 
-/**  One phase of a start that is over. */
+/**  One phase and how long it took. */
 export type PhaseTime = {
+	/**  The phase's name. */
 	name: string,
+	/**  Milliseconds. */
 	ms: number,
 };
 
 /**  The desktop that the app runs on. */
 export type Platform = "linux" | "macos" | "windows";
 
-/**  Whether a port could be had. */
+/**  What can be said of a port that somebody thinks of. */
 export type PortCheck = {
+	/**  The service's identifier. */
 	service: string,
+	/**  The port. */
 	port: number,
+	/**  Whether it could be had. */
 	verdict: PortVerdict,
-	/**  Who has it, where that can be told. */
-	takenBy: string | null,
+	/**  Who has it, where that can be told; or the other service that would. */
+	taken_by: string | null,
 };
 
 /**  A port that the user thinks of. */
@@ -352,48 +466,53 @@ export type PortChoice = {
 	port: number,
 };
 
-/**  The host port of a service. */
+/**  The host port of a service, and what sets it. */
 export type PortSetting = {
+	/**  The service's identifier. */
 	service: string,
-	/**  For people. */
-	title: string,
+	/**  Its name for people. */
+	name: string,
+	/**  The port that the next start would take. */
 	port: number,
+	/**  The port without any setting. */
 	default: number,
-	/**  The environment variable that sets it, if one does. */
-	setBy: string | null,
+	/**  The variable that can set it. */
+	variable: string | null,
+	/**  Whether that variable is set, so that a preference has no effect. */
+	overridden: boolean,
 };
 
-/**  Whether a port is free. */
-export type PortVerdict = "free" | "ours" | "taken" | "invalid";
+/**  Whether a port could be had. */
+export type PortVerdict = 
+/**  Nobody has it. */
+"free" | 
+/**  The running emulator has it. */
+"ours" | 
+/**  Another process has it. */
+"taken" | 
+/**  It is out of range, another service's as well, or of no service. */
+"invalid";
 
 /**  A config file that was used. */
 export type Project = {
 	/**  Absolute path. */
-	configFile: string,
+	config_file: string,
 	/**  The same, with `~` for the user's own folder. */
-	shownPath: string,
+	shown_path: string,
 	/**  The folder's name. */
 	name: string,
 	/**  Whether the file is there. */
 	exists: boolean,
 	/**  When it was last used, in milliseconds since the Unix epoch. */
-	lastUsedAtMs: number,
+	last_used_at_ms: number,
 	/**  The format chosen last, else the one that the project's `package.json` suggests. */
 	format: Format,
 	/**  The `.env` files that `write_env` writes. */
-	envFiles: EnvFile[],
+	env_files: EnvFile[],
 };
 
 /**  What happens to a running emulator when the app ends. */
 export type QuitChoice = "stop_emulator" | "leave_running";
-
-/**  How much may still be asked of GitHub. */
-export type RateLimit = {
-	remaining: number,
-	limit: number,
-	/**  Milliseconds since the Unix epoch. */
-	resetsAtMs: number,
-};
 
 /**  A release that has an image for this machine. */
 export type Release = {
@@ -401,7 +520,7 @@ export type Release = {
 	/**  For people. */
 	name: string,
 	/**  Milliseconds since the Unix epoch. */
-	publishedAtMs: number,
+	published_at_ms: number,
 	prerelease: boolean,
 	/**  Whether it is the rolling release of its branch, whose image changes. */
 	rolling: boolean,
@@ -421,7 +540,6 @@ export type ReleaseList = {
 	/**  `owner/name` */
 	repository: string,
 	releases: Release[],
-	rateLimit: RateLimit | null,
 };
 
 /**  What a source stands for right now. */
@@ -432,98 +550,90 @@ export type ResolvedImage = {
 	/**  Download size in bytes. */
 	bytes: number,
 	/**  What of it is here already, from an earlier try. */
-	bytesHere: number,
+	bytes_here: number,
 	commit: string | null,
 	/**  When it was built or published, in milliseconds since the Unix epoch. */
-	builtAtMs: number | null,
+	built_at_ms: number | null,
 	/**  The digest, if it is installed already. */
 	installed: string | null,
 	warnings: string[],
 	/**  What image and snapshot will take on disk in bytes, as far as can be told. */
-	diskBytes: number,
+	disk_bytes: number,
 };
 
-/**  One of the instance's four secrets. */
-export type SecretName = "pck" | "ssk" | "sak" | "cron";
-
-/**  Where the secrets are kept. */
-export type SecretStore = {
-	kind: StoreKind,
-	/**  What to know about it, if it is not the best kind. */
-	warning: string | null,
-};
+/**  Which of the four values. */
+export type SecretName = 
+/**  Publishable client key. */
+"pck" | 
+/**  Secret server key. */
+"ssk" | 
+/**  Super secret admin key. */
+"sak" | 
+/**  The secret that cron requests carry. */
+"cron";
 
 /**  A service and whether it answers. */
-export type Service = {
+export type ServiceStatus = {
 	/**  Stable identifier. */
 	id: string,
-	/**  For people. */
+	/**  Name for people. */
 	name: string,
 	/**  Address on this host. */
 	url: string,
-	health: ServiceHealth,
-	/**  How long its health page took to answer, in milliseconds. */
-	answerMs: number | null,
+	/**  Whether `health` is [`Health::Healthy`]. */
+	healthy: boolean,
+	/**  Whether it answers, or was not asked. */
+	health: Health,
+	/**  How long its health path took to answer, in milliseconds. */
+	answer_ms: number | null,
 	/**  Whether there is something at its address for a person to look at. */
 	browsable: boolean,
 };
 
-/**  Whether a service answers. */
-export type ServiceHealth = "healthy" | "failing" | "unchecked";
-
 /**  The settings in force, and what sets them. */
 export type Settings = {
 	ports: PortSetting[],
-	ramMib: number,
+	ram_mib: number,
 	vcpus: number,
 	/**  What this machine has, and what may be asked of it. */
-	limits: SettingsLimits,
+	limits: HostLimits,
 	/**  Start the app with the session. */
-	openAtLogin: boolean,
+	open_at_login: boolean,
 	/**  Start the emulator with the app. */
-	startEmulatorAtLaunch: boolean,
+	start_emulator_at_launch: boolean,
 	notifications: boolean,
 	/**  Limit on the cache in bytes. */
-	cacheLimitBytes: number | null,
+	cache_limit_bytes: number | null,
 	/**  After how many days an unused snapshot is compressed; never if null. */
-	archiveAfterDays: number | null,
+	archive_after_days: number | null,
 	/**  Keep the image's placeholder secrets, which everybody knows. */
-	noRotation: boolean,
+	no_rotation: boolean,
 	/**  `owner/name` */
 	repository: string,
-	defaultRepository: string,
+	default_repository: string,
 	branch: string,
-	githubToken: GithubToken,
+	github_token: TokenSource,
 	/**  Settings that an environment variable has set, so that a change here has no effect. */
 	overrides: SettingsOverride[],
 	/**  Whether a change waits for the next start. */
-	restartNeeded: boolean,
+	restart_needed: boolean,
 };
 
 /**  New values; null leaves a setting as it is. */
 export type SettingsChange = {
 	ports: PortChoice[] | null,
-	ramMib: number | null,
+	ram_mib: number | null,
 	vcpus: number | null,
-	openAtLogin: boolean | null,
-	startEmulatorAtLaunch: boolean | null,
+	open_at_login: boolean | null,
+	start_emulator_at_launch: boolean | null,
 	notifications: boolean | null,
 	/**  0 takes the limit away. */
-	cacheLimitBytes: number | null,
+	cache_limit_bytes: number | null,
 	/**  0 means never. */
-	archiveAfterDays: number | null,
-	noRotation: boolean | null,
+	archive_after_days: number | null,
+	no_rotation: boolean | null,
 	repository: string | null,
 	branch: string | null,
-};
-
-/**  What this machine has. */
-export type SettingsLimits = {
-	hostRamMib: number,
-	hostCpus: number,
-	minRamMib: number,
-	maxRamMib: number,
-	maxVcpus: number,
 };
 
 /**  A setting that the environment has set. */
@@ -536,91 +646,140 @@ export type SettingsOverride = {
 /**  A folder of the host that the guest sees. */
 export type SharedFolder = {
 	path: string,
-	shownPath: string,
+	shown_path: string,
 	/**  Whether it is mounted now; otherwise it will be at the next start. */
 	mounted: boolean,
 };
 
-/**  A snapshot. */
+/**  What `status` reports, and what the page shows beside it. */
+export type ShownStatus = {
+	/**  The image that the next start uses; null if there is none. */
+	image_in_use: ImageInUse | null,
+	/**  Why the last look failed; the rest is then as it was before. */
+	failure: Failure | null,
+} & Status;
+
+/**  A snapshot, for people and programs. */
 export type SnapshotInfo = {
+	/**  Its identifier. */
 	id: string,
-	/**  Milliseconds since the Unix epoch. */
-	capturedAtMs: number,
+	/**  When it was taken, in milliseconds since the Unix epoch. */
+	captured_at_ms: number,
 	/**  How long the cold boot took that was captured, in milliseconds. */
-	coldBootMs: number,
-	/**  In bytes; holes take nothing. */
-	bytesOnDisk: number,
+	cold_boot_ms: number,
+	/**  What it takes on disk in bytes; holes take nothing. */
+	bytes_on_disk: number,
 };
 
 /**  A part of a task. */
 export type Stage = "pull" | "capture" | "start" | "stop" | "rotate" | "reset";
 
-/**  How a machine came to run. */
-export type StartKind = "resumed" | "continued" | "cold";
+/**  How a VM came to run. */
+export type StartKind = 
+/**  From the snapshot. */
+"resumed" | 
+/**  From the last session. */
+"continued" | 
+/**  By booting. */
+"cold";
 
-/**  How the present machine was started. */
+/**  How the present VM was started. */
 export type StartSummary = {
+	/**  `resumed`, `continued` or `cold`. */
 	kind: StartKind,
 	/**  Why it was not the fastest kind. */
-	fallbackReason: string | null,
+	fallback_reason: string | null,
 	/**  How long the start took, in milliseconds. */
-	totalMs: number,
+	total_ms: number,
+	/**  Its phases, in order. */
 	phases: PhaseTime[],
-	/**  Milliseconds since the Unix epoch. */
-	startedAtMs: number,
+	/**  When it was started, in milliseconds since the Unix epoch. */
+	started_at_ms: number,
+	/**  How long it has been running, in milliseconds. */
+	uptime_ms: number,
 	/**  False if the placeholder secrets are in force. */
 	rotated: boolean,
 };
 
 /**  What an instance is doing. */
-export type State = "stopped" | "starting" | "running" | "paused" | "stopping" | "capturing" | "interrupted" | "died";
+export type State = 
+/**  No VM. */
+"stopped" | 
+/**  A start is under way. */
+"starting" | 
+/**  A VM runs. */
+"running" | 
+/**  A VM exists but its guest stands still: its disk could not be written. */
+"paused" | 
+/**  A stop is saving the session. */
+"stopping" | 
+/**  A snapshot is being taken. */
+"capturing" | 
+/**  A command was killed in its middle; the next one cleans up. */
+"interrupted" | 
+/**  The VM ended without being stopped; the next start boots its disk. */
+"died";
 
 /**  What `status` reports. */
 export type Status = {
+	/**  The instance. */
 	instance: string,
+	/**  What it is doing. */
 	state: State,
-	/**  The command of another process that is at work. */
-	busy: Busy | null,
+	/**  The command that is at work on it. */
+	busy: Holder | null,
+	/**  How the present VM was started. */
 	start: StartSummary | null,
-	/**  The image's services, also while nothing runs. */
-	services: Service[],
+	/**  Its services, also while nothing runs; then [`Health::Unchecked`]. */
+	services: ServiceStatus[],
 	/**  `kvm`, `hvf` or `tcg`. */
 	accelerator: string | null,
+	/**  The snapshot in use. */
 	snapshot: SnapshotInfo | null,
 	/**  What is wrong with the snapshot, as far as a quick look tells. */
-	snapshotDamage: string | null,
-	/**  Whether a stopped session is kept, which the next start continues. */
-	sessionKept: boolean,
-	/**  The image in use; null if there is none. */
-	image: StatusImage | null,
-	secretStore: SecretStore | null,
+	snapshot_damage: string | null,
+	/**  Whether a session is kept. */
+	session_kept: boolean,
+	/**  The image in use. */
+	image: string | null,
+	/**  Where the secrets are. */
+	secret_store: StoreKind | null,
+	/**  What the user should know about that place; `null` if all is well. */
+	secret_warning: string | null,
+	/**  Memory of the QEMU process in bytes. */
 	memory: Memory | null,
-	/**  Why the last look failed; the rest is then as it was before. */
-	failure: Failure | null,
 };
 
-/**  The image in use. */
-export type StatusImage = {
-	/**  For people. */
-	name: string,
-	digest: string | null,
-	/**  When it was built or published, in milliseconds since the Unix epoch. */
-	builtAtMs: number | null,
-};
-
-/**  Where secrets can be kept. */
-export type StoreKind = "keychain" | "kernel_keyring" | "runtime_file";
+/**  What kind of place values are kept in. */
+export type StoreKind = 
+/**  The user's keychain: Secret Service, Keychain or Credential Manager. */
+"keychain" | 
+/**  The kernel's keyring: in memory, gone at reboot. */
+"kernel_keyring" | 
+/**  A file of mode 0600. */
+"runtime_file";
 
 /**  A long operation. */
 export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate";
+
+/**  Where the token comes from that GitHub is asked with. */
+export type TokenSource = 
+/**  `GITHUB_TOKEN` in the environment. */
+"environment" | 
+/**  The keychain. */
+"keychain" | 
+/**  The `gh` tool. */
+"gh" | 
+/**  There is none. */
+"none";
 
 /**  How far a transfer has come. */
 export type Transfer = {
 	done: number,
 	total: number,
 	/**  Over the last seconds. */
-	bytesPerSecond: number | null,
-	secondsLeft: number | null,
+	bytes_per_second: number | null,
+	seconds_left: number | null,
 };
 
 /**  A download that ended early. */
@@ -630,11 +789,11 @@ export type UnfinishedPull = {
 	done: number,
 	total: number,
 	/**  Whether the first-run wizard began it. */
-	setUp: boolean,
+	set_up: boolean,
 };
 
 /**  One part of the state. */
-export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: Status } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings } | 
+export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: ShownStatus } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings } | 
 /**  The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it. */
 { kind: "navigate"; page: Page } | 
 /**  Whether the user wants to quit, and is to be asked what becomes of what runs. */
@@ -647,7 +806,13 @@ export type UpdateCheck = {
 };
 
 /**  How something is. */
-export type Verdict = "ok" | "warning" | "failed";
+export type Verdict = 
+/**  As it should be. */
+"ok" | 
+/**  It works, but could be better. */
+"warning" | 
+/**  It does not work. */
+"failed";
 
 /* Tauri Specta runtime */
 async function typedError<T, E>(result: Promise<T>): Promise<{ status: "ok"; data: T } | { status: "error"; error: E }> {

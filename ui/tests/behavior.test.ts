@@ -211,7 +211,7 @@ describe("images", () => {
     const page = await open("images", "release-installed");
     await page.getByText("A newer image is available").waitFor();
     expect(await calls(page, "check_for_update")).toHaveLength(1);
-    const used = images.map((image, index) => ({ ...image, inUse: index === 1 }));
+    const used = images.map((image, index) => ({ ...image, in_use: index === 1 }));
     await send(page, { kind: "images", images: { ...installed, images: used } });
     await expect.poll(async () => (await calls(page, "check_for_update")).length).toBe(2);
     await page.getByRole("button", { name: /^Select emulator-dev-/ }).click();
@@ -270,7 +270,7 @@ describe("settings", () => {
     await expect.poll(async () => (await calls(page, "change_settings")).length).toBe(1);
     expect((await calls(page, "change_settings"))[0]?.["change"]).toMatchObject({
       ports: [{ service: "dashboard", port: 30_000 }, {}, {}, {}],
-      ramMib: null,
+      ram_mib: null,
     });
   });
 

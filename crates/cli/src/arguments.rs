@@ -1,16 +1,18 @@
-//! Arguments as typed; [`crate::invocation`] says what they mean.
+//! The command line, as the parser reads it: each command and its options.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use emulator::credentials::Format;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
+use emulator::pull::PullRequest;
 use emulator::secrets::SecretName;
 use images::github::Repo;
-use images::source::Arch;
+use images::source::{Arch, Source};
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -30,7 +32,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub global: GlobalArguments,
     #[command(subcommand)]
-    pub command: CommandArguments,
+    pub request: Request,
 }
 
 /// Options that every command takes.
@@ -41,7 +43,7 @@ pub(crate) struct GlobalArguments {
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     pub instance: InstanceName,
     /// Use this image file instead of the selected one
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = absolute())]
     pub image: Option<PathBuf>,
     /// Print exactly one JSON object on standard output, also for errors
     #[arg(long, global = true)]
@@ -60,9 +62,29 @@ pub(crate) struct GlobalArguments {
     pub color: ColorChoice,
 }
 
-/// The command.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CommandArguments {
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Request {
+    #[command(flatten)]
+    Operate(Operation),
+    /// Print a completion script for a shell
+    #[command(long_about = "Print a completion script for a shell.\n\n\
+            For example, in bash: source <(stack-emulator completions bash)")]
+    Completions {
+        /// Shell that reads the script
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write one page per command into this folder instead
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, action = ArgAction::Set)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What is done with an instance.
+#[derive(Debug, PartialEq, Eq, Subcommand)]
+pub(crate) enum Operation {
     /// Start the emulator: continue the saved session, or resume the snapshot
     #[command(
         long_about = "Start the emulator: continue the saved session, or resume the snapshot.\n\n\
@@ -249,23 +271,10 @@ pub(crate) enum CommandArguments {
     /// List, print, rotate or remove the emulator's secrets
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(SecretsArguments),
-    /// Print a completion script for a shell
-    #[command(long_about = "Print a completion script for a shell.\n\n\
-            For example, in bash: source <(stack-emulator completions bash)")]
-    Completions {
-        /// Shell that reads the script
-        shell: Shell,
-    },
-    /// Print the manual page
-    Man {
-        /// Write one page per command into this folder instead
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, action = ArgAction::Set)]
-        dir: Option<PathBuf>,
-    },
 }
 
 /// Which image to get.
-#[derive(Debug, Args)]
+#[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct PullArguments {
     #[command(flatten)]
     pub source: PullSource,
@@ -280,8 +289,34 @@ pub(crate) struct PullArguments {
     pub skip_snapshot: bool,
 }
 
+impl PullArguments {
+    /// What they ask the engine for.
+    pub(crate) fn request(self) -> PullRequest {
+        let PullSource {
+            branch,
+            tag,
+            pr,
+            run,
+            file,
+        } = self.source;
+        // The parser allows at most one of them.
+        let source = branch
+            .map(|branch| Source::Rolling { branch })
+            .or_else(|| tag.map(Source::Tag))
+            .or_else(|| pr.map(Source::PullRequest))
+            .or_else(|| run.map(Source::Run))
+            .or_else(|| file.map(Source::File));
+        PullRequest {
+            source,
+            repository: self.repo,
+            arch: self.arch,
+            skip_snapshot: self.skip_snapshot,
+        }
+    }
+}
+
 /// Where it comes from: one of these, or none for the default branch.
-#[derive(Debug, Args)]
+#[derive(Debug, PartialEq, Eq, Args)]
 #[group(required = false, multiple = false)]
 pub(crate) struct PullSource {
     /// Pull the latest image of a branch
@@ -297,12 +332,12 @@ pub(crate) struct PullSource {
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u64).range(1..))]
     pub run: Option<u64>,
     /// Install a .qcow2 image or a .zip build from this host
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = absolute())]
     pub file: Option<PathBuf>,
 }
 
 /// What is wanted of the images.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum ImagesArguments {
     /// List the installed images and their size on disk
     List,
@@ -341,7 +376,7 @@ pub(crate) enum ImagesArguments {
 }
 
 /// What is wanted of the settings.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum SettingsArguments {
     /// Show all settings
     List,
@@ -371,7 +406,7 @@ pub(crate) enum SettingsArguments {
 }
 
 /// `settings github-token …`
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum TokenArguments {
     /// Show where the token comes from
     Show,
@@ -382,7 +417,7 @@ pub(crate) enum TokenArguments {
 }
 
 /// Which app.
-#[derive(Debug, Args)]
+#[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct ConfigArguments {
     /// Config file of the app
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "stack.config.ts")]
@@ -406,8 +441,21 @@ pub(crate) enum CredentialsFormat {
     Json,
 }
 
+impl From<CredentialsFormat> for Format {
+    fn from(format: CredentialsFormat) -> Self {
+        match format {
+            CredentialsFormat::Env => Self::Env,
+            CredentialsFormat::Dotenv => Self::Dotenv,
+            CredentialsFormat::Next => Self::Next,
+            CredentialsFormat::Vite => Self::Vite,
+            CredentialsFormat::Expo => Self::Expo,
+            CredentialsFormat::Json => Self::Json,
+        }
+    }
+}
+
 /// What is wanted of the shared folders.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum FoldersArguments {
     /// List the shared folders
     List,
@@ -420,7 +468,7 @@ pub(crate) enum FoldersArguments {
 }
 
 /// What is wanted of the secrets.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum SecretsArguments {
     /// List the names of the secrets and where they are stored, without values
     List,
@@ -440,6 +488,11 @@ pub(crate) enum SecretsArguments {
     Rotate,
     /// Remove the secrets of a stopped emulator; the next start creates new ones
     Forget,
+}
+
+/// A path is remembered, so it must hold wherever the next command is run.
+fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 fn arch() -> impl TypedValueParser<Value = Arch> {

@@ -1,25 +1,13 @@
-//! Arguments as meant: what to do, on which instance, and in which format to report.
+//! One run of the program: what to do, on which instance, and in which format to report.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
-use clap_complete::Shell;
-use emulator::credentials::AppKind;
-use emulator::logs::LogSource;
 use emulator::paths::InstanceName;
-use emulator::preferences::Preference;
-use emulator::prune::PruneRequest;
-use emulator::pull::PullRequest;
-use emulator::secrets::SecretName;
-use images::github::Repo;
-use images::source::Source;
 
-use crate::arguments::{
-    Arguments, CommandArguments, CredentialsFormat, FoldersArguments, ImagesArguments,
-    PullArguments, PullSource, SecretsArguments, SettingsArguments, TokenArguments,
-};
+use crate::arguments::{Arguments, CredentialsFormat, Operation, Request, SecretsArguments};
 use crate::exit::Exit;
 use crate::manual;
 use crate::output::{self, Format, Output};
@@ -28,21 +16,10 @@ use crate::output::{self, Format, Output};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Invocation {
     pub request: Request,
+    pub target: Target,
     pub format: Format,
     /// Print each step to standard error.
     pub verbose: bool,
-}
-
-/// What is asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    /// Something with an instance.
-    Operate {
-        target: Target,
-        operation: Operation,
-    },
-    /// Something about the program itself: reads no environment and no files.
-    Document(Document),
 }
 
 /// Which instance, and which image if not the one that it used last.
@@ -51,133 +28,6 @@ pub(crate) struct Target {
     pub instance: InstanceName,
     /// Absolute.
     pub image: Option<PathBuf>,
-}
-
-/// What is done with an instance.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    Start,
-    Stop {
-        session: SessionWish,
-    },
-    Status,
-    Reset {
-        consent: Consent,
-    },
-    Capture,
-    Verify,
-    Archive {
-        to: PathBuf,
-    },
-    Restore {
-        from: PathBuf,
-    },
-    Doctor {
-        probe: ProbeWish,
-    },
-    Logs {
-        source: LogSource,
-        follow: bool,
-        lines: usize,
-    },
-    Bench {
-        runs: u16,
-    },
-    Releases {
-        repository: Option<Repo>,
-    },
-    Pull(PullRequest),
-    ImagesList,
-    /// `None`: no image in particular.
-    ImagesUse {
-        image: Option<String>,
-    },
-    ImagesRemove {
-        image: String,
-    },
-    ImagesPrune(PruneRequest),
-    SettingsList,
-    /// `None` goes back to the default.
-    SettingsSet {
-        name: Preference,
-        value: Option<String>,
-    },
-    GithubToken(TokenRequest),
-    Diagnostics {
-        /// `None` makes a new file here.
-        file: Option<PathBuf>,
-    },
-    SecretsList,
-    SecretsShow {
-        name: SecretName,
-    },
-    Credentials {
-        config_file: PathBuf,
-        form: CredentialsForm,
-    },
-    Run {
-        config_file: PathBuf,
-        program: OsString,
-        arguments: Vec<OsString>,
-    },
-    FoldersList,
-    FoldersRemove {
-        folder: PathBuf,
-    },
-    SecretsRotate,
-    SecretsForget,
-}
-
-/// What becomes of credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CredentialsForm {
-    /// Printed as lines for a shell.
-    Shell,
-    /// Printed as lines of a `.env` file.
-    Dotenv(AppKind),
-    /// Printed as one JSON object.
-    Json,
-    /// Set in a `.env` file.
-    Write { file: PathBuf, kind: AppKind },
-}
-
-/// What a stop does with the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionWish {
-    Keep,
-    Discard,
-}
-
-/// Whether the user has to be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Consent {
-    Given,
-    Ask,
-}
-
-/// Whether an earlier verdict about the accelerators is good enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProbeWish {
-    Cached,
-    Again,
-}
-
-/// What is done about the token for GitHub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TokenRequest {
-    Show,
-    Set,
-    Forget,
-}
-
-/// A text about the program itself.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Document {
-    Completions(Shell),
-    /// The manual, to standard output or as one page a command into a folder.
-    Manual {
-        folder: Option<PathBuf>,
-    },
 }
 
 /// Arguments that lead to no invocation: a mistake, or a wish for help.
@@ -239,105 +89,13 @@ fn intended_format(typed: &[OsString]) -> Format {
 }
 
 fn resolve(arguments: Arguments) -> Result<Invocation, clap::Error> {
-    let Arguments { global, command } = arguments;
-    let operation = match command {
-        CommandArguments::Start => Operation::Start,
-        CommandArguments::Stop { discard: false } => Operation::Stop {
-            session: SessionWish::Keep,
-        },
-        CommandArguments::Stop { discard: true } => Operation::Stop {
-            session: SessionWish::Discard,
-        },
-        CommandArguments::Status => Operation::Status,
-        CommandArguments::Reset { yes: true } => Operation::Reset {
-            consent: Consent::Given,
-        },
-        CommandArguments::Reset { yes: false } => Operation::Reset {
-            consent: Consent::Ask,
-        },
-        CommandArguments::Capture => Operation::Capture,
-        CommandArguments::Verify => Operation::Verify,
-        CommandArguments::Archive { file } => Operation::Archive { to: file },
-        CommandArguments::Restore { file } => Operation::Restore { from: file },
-        CommandArguments::Doctor { probe_again: false } => Operation::Doctor {
-            probe: ProbeWish::Cached,
-        },
-        CommandArguments::Doctor { probe_again: true } => Operation::Doctor {
-            probe: ProbeWish::Again,
-        },
-        CommandArguments::Logs {
-            qemu,
-            app,
-            follow,
-            lines,
-        } => {
-            refuse_json(global.json, "logs")?;
-            let source = match (qemu, app) {
-                (true, _) => LogSource::Qemu,
-                (false, true) => LogSource::App,
-                (false, false) => LogSource::Serial,
-            };
-            Operation::Logs {
-                source,
-                follow,
-                lines,
-            }
-        }
-        CommandArguments::Releases { repo } => Operation::Releases { repository: repo },
-        CommandArguments::Pull(arguments) => Operation::Pull(pull(arguments)?),
-        CommandArguments::Images { command } => images(command),
-        CommandArguments::Settings { command } => settings(command),
-        CommandArguments::Diagnostics { file } => Operation::Diagnostics { file },
-        CommandArguments::Bench { runs } => Operation::Bench { runs },
-        CommandArguments::Secrets(SecretsArguments::List) => Operation::SecretsList,
-        CommandArguments::Secrets(SecretsArguments::Show { name }) => {
-            refuse_json(global.json, "secrets show")?;
-            Operation::SecretsShow { name }
-        }
-        CommandArguments::Credentials {
-            config,
-            format,
-            write,
-        } => Operation::Credentials {
-            config_file: config.config_file,
-            form: credentials_form(format, write, global.json)?,
-        },
-        CommandArguments::Run { config, command } => {
-            refuse_json(global.json, "run")?;
-            let mut words = command.into_iter();
-            Operation::Run {
-                config_file: config.config_file,
-                // clap requires at least one.
-                program: words.next().unwrap_or_default(),
-                arguments: words.collect(),
-            }
-        }
-        CommandArguments::Folders(FoldersArguments::List) => Operation::FoldersList,
-        CommandArguments::Folders(FoldersArguments::Remove { folder }) => {
-            Operation::FoldersRemove { folder }
-        }
-        CommandArguments::Secrets(SecretsArguments::Rotate) => Operation::SecretsRotate,
-        CommandArguments::Secrets(SecretsArguments::Forget) => Operation::SecretsForget,
-        CommandArguments::Completions { shell } => {
-            refuse_json(global.json, "completions")?;
-            return Ok(document(Document::Completions(shell), global.verbose));
-        }
-        CommandArguments::Man { dir } => {
-            refuse_json(global.json, "man")?;
-            return Ok(document(Document::Manual { folder: dir }, global.verbose));
-        }
-    };
-    let image = global.image.as_deref();
-    let image = image
-        .map(|path| absolute(path, "--image <FILE>"))
-        .transpose()?;
+    let Arguments { global, request } = arguments;
+    refuse_conflicts(&request, global.json)?;
     Ok(Invocation {
-        request: Request::Operate {
-            target: Target {
-                instance: global.instance,
-                image,
-            },
-            operation,
+        request,
+        target: Target {
+            instance: global.instance,
+            image: global.image,
         },
         format: if global.json {
             Format::Json
@@ -348,126 +106,32 @@ fn resolve(arguments: Arguments) -> Result<Invocation, clap::Error> {
     })
 }
 
-fn credentials_form(
-    format: CredentialsFormat,
-    write: Option<PathBuf>,
-    json: bool,
-) -> Result<CredentialsForm, clap::Error> {
-    let kind = match format {
-        CredentialsFormat::Env | CredentialsFormat::Dotenv => Some(AppKind::Plain),
-        CredentialsFormat::Next => Some(AppKind::Next),
-        CredentialsFormat::Vite => Some(AppKind::Vite),
-        CredentialsFormat::Expo => Some(AppKind::Expo),
-        CredentialsFormat::Json => None,
-    };
-    Ok(match (write, kind) {
-        (Some(file), Some(kind)) => CredentialsForm::Write { file, kind },
-        (Some(_), None) => {
-            let text = "the argument '--write <FILE>' cannot be used with '--format json': the file is a `.env` file";
-            return Err(command().error(ErrorKind::ArgumentConflict, text));
+/// Refuses what the parser cannot know to exclude each other.
+fn refuse_conflicts(request: &Request, json: bool) -> Result<(), clap::Error> {
+    let refused = |text: &str| Err(command().error(ErrorKind::ArgumentConflict, text));
+    let plain_text = match request {
+        Request::Completions { .. } => "completions",
+        Request::Man { .. } => "man",
+        Request::Operate(Operation::Logs { .. }) => "logs",
+        Request::Operate(Operation::Run { .. }) => "run",
+        Request::Operate(Operation::Secrets(SecretsArguments::Show { .. })) => "secrets show",
+        Request::Operate(Operation::Credentials {
+            format: CredentialsFormat::Json,
+            write: Some(_),
+            ..
+        }) => {
+            return refused(
+                "the argument '--write <FILE>' cannot be used with '--format json': the file is a `.env` file",
+            );
         }
-        (None, None) => CredentialsForm::Json,
-        (None, Some(_)) if json => CredentialsForm::Json,
-        (None, Some(_)) if format == CredentialsFormat::Env => CredentialsForm::Shell,
-        (None, Some(kind)) => CredentialsForm::Dotenv(kind),
-    })
-}
-
-fn document(document: Document, verbose: bool) -> Invocation {
-    Invocation {
-        request: Request::Document(document),
-        format: Format::Human,
-        verbose,
-    }
-}
-
-/// Refuses `--json` for a command whose output is plain text.
-fn refuse_json(json: bool, name: &str) -> Result<(), clap::Error> {
+        Request::Operate(_) => return Ok(()),
+    };
     if json {
-        let text = format!(
-            "the argument '--json' cannot be used with '{name}', whose output is plain text"
-        );
-        Err(command().error(ErrorKind::ArgumentConflict, text))
-    } else {
-        Ok(())
+        return refused(&format!(
+            "the argument '--json' cannot be used with '{plain_text}', whose output is plain text"
+        ));
     }
-}
-
-fn pull(arguments: PullArguments) -> Result<PullRequest, clap::Error> {
-    let PullArguments {
-        source,
-        repo,
-        arch,
-        skip_snapshot,
-    } = arguments;
-    let PullSource {
-        branch,
-        tag,
-        pr,
-        run,
-        file,
-    } = source;
-    let file = file.as_deref();
-    let file = file
-        .map(|path| absolute(path, "--file <PATH>"))
-        .transpose()?;
-    // The parser allows at most one of them.
-    let source = branch
-        .map(|branch| Source::Rolling { branch })
-        .or_else(|| tag.map(Source::Tag))
-        .or_else(|| pr.map(Source::PullRequest))
-        .or_else(|| run.map(Source::Run))
-        .or_else(|| file.map(Source::File));
-    Ok(PullRequest {
-        source,
-        repository: repo,
-        arch,
-        skip_snapshot,
-    })
-}
-
-fn images(command: Option<ImagesArguments>) -> Operation {
-    match command {
-        None | Some(ImagesArguments::List) => Operation::ImagesList,
-        Some(ImagesArguments::Use { name, .. }) => Operation::ImagesUse { image: name },
-        Some(ImagesArguments::Remove { name }) => Operation::ImagesRemove { image: name },
-        Some(ImagesArguments::Prune {
-            all,
-            limit,
-            archive_after,
-        }) => Operation::ImagesPrune(PruneRequest {
-            all,
-            limit_bytes: limit,
-            archive_after_days: archive_after,
-        }),
-    }
-}
-
-fn settings(command: Option<SettingsArguments>) -> Operation {
-    match command {
-        None | Some(SettingsArguments::List) => Operation::SettingsList,
-        Some(SettingsArguments::Set { name, value }) => Operation::SettingsSet {
-            name,
-            value: Some(value),
-        },
-        Some(SettingsArguments::GithubToken { command }) => Operation::GithubToken(match command {
-            None | Some(TokenArguments::Show) => TokenRequest::Show,
-            Some(TokenArguments::Set) => TokenRequest::Set,
-            Some(TokenArguments::Forget) => TokenRequest::Forget,
-        }),
-        Some(SettingsArguments::Unset { name }) => Operation::SettingsSet { name, value: None },
-    }
-}
-
-/// A path is remembered, so it must hold wherever the next command is run.
-fn absolute(path: &Path, argument: &str) -> Result<PathBuf, clap::Error> {
-    std::path::absolute(path).map_err(|error| {
-        let text = format!(
-            "invalid value '{}' for '{argument}': {error}",
-            path.display()
-        );
-        command().error(ErrorKind::ValueValidation, text)
-    })
+    Ok(())
 }
 
 impl Invocation {

@@ -5,7 +5,7 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | [`arguments`] → [`invocation`] | arguments as typed, then as meant |
+//! | [`arguments`], [`invocation`] | the command line, and one run by it |
 //! | [`commands`] | one function a command: call the engine, hand over its report |
 //! | [`render`] | reports for people; their JSON is the engine's own |
 //! | [`output`], [`progress`] | the only writers to standard output and standard error |

@@ -8,8 +8,8 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use emulator::progress::{Event, Phase, Reporter};
 use indicatif::{ProgressBar, ProgressStyle};
+use progress::{Event, Phase, Reporter};
 use tokio::runtime::Handle;
 
 use crate::output::tell;

@@ -31,10 +31,10 @@ mod library;
 pub mod logs;
 mod machine;
 mod observe;
-pub mod progress;
 mod state;
 pub mod vault;
 
+pub use progress;
 pub use record;
 pub use secrets;
 

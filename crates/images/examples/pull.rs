@@ -6,9 +6,9 @@ use std::error::Error;
 use std::path::Path;
 
 use images::github::{GitHub, Options};
-use images::progress::Silent;
 use images::source::{Arch, Source, resolve};
 use images::{Url, fetch};
+use progress::Silent;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();

@@ -15,10 +15,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use progress::{Phase, Reporter, Running};
 use record::{Durability, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{Phase, Progress, Running};
 use crate::source::{Arch, Origin, Resolved};
 
 const LOCK_SUFFIX: &str = "lock";
@@ -93,13 +93,13 @@ impl Claim {
         staging: &Path,
         key: &str,
         label: &str,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Self, ClaimError> {
         std::fs::create_dir_all(staging).map_err(error("create", staging))?;
         let lock_path = staging.join(key).with_extension(LOCK_SUFFIX);
         let locked = loop {
             let file = open_lock(&lock_path).map_err(error("open the lock file", &lock_path))?;
-            let file = wait(file, label, progress)
+            let file = wait(file, reporter)
                 .await
                 .map_err(error("lock", &lock_path))?;
             // The one who had it may have finished and removed it.
@@ -169,13 +169,13 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-async fn wait(file: File, label: &str, progress: &dyn Progress) -> io::Result<File> {
+async fn wait(file: File, reporter: &dyn Reporter) -> io::Result<File> {
     match file.try_lock() {
         Ok(()) => return Ok(file),
         Err(std::fs::TryLockError::Error(error)) => return Err(error),
         Err(std::fs::TryLockError::WouldBlock) => {}
     }
-    let _running = Running::begin(progress, Phase::Wait, label);
+    let _running = Running::begin(reporter, Phase::Lock);
     let (locked, lock) = tokio::sync::oneshot::channel();
     // A thread of its own, not one of the runtime's: it may stay blocked for
     // long, and the runtime would wait for it at exit.
@@ -298,19 +298,13 @@ impl Leftover {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::{Event, Silent};
+    use progress::{Event, Silent};
 
     struct Waits(std::sync::mpsc::SyncSender<()>);
 
-    impl Progress for Waits {
+    impl Reporter for Waits {
         fn report(&self, event: Event<'_>) {
-            if matches!(
-                event,
-                Event::Begin {
-                    phase: Phase::Wait,
-                    ..
-                }
-            ) {
+            if event == Event::Begin(Phase::Lock) {
                 self.0.send(()).unwrap();
             }
         }

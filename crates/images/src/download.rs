@@ -23,12 +23,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use progress::{Phase, Reporter, Running};
 use url::Url;
 
 use crate::Sha256Digest;
 use crate::claim::{Claim, Lease};
 use crate::http::Http;
-use crate::progress::{Phase, Progress, Running};
 
 mod error;
 mod partial;
@@ -79,13 +79,13 @@ pub(crate) async fn download(
     http: &Http,
     wanted: &Wanted,
     claim: &Claim,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Downloaded, DownloadError> {
     let paths = Paths::new(claim.folder(), &wanted.name);
     let record = Record::read(&paths, &wanted.identity)
         .map_err(DownloadError::file("read the record of", &paths.part))?;
     if let Some(record) = &record
-        && let Some(done) = finished(wanted, &paths, record, claim.lease(), progress).await?
+        && let Some(done) = finished(wanted, &paths, record, claim.lease(), reporter).await?
     {
         return Ok(done);
     }
@@ -102,10 +102,10 @@ pub(crate) async fn download(
             record
         }
     };
-    let partial = open(&paths.part, wanted, claim.lease(), progress).await?;
-    let running = Running::begin(progress, Phase::Download, &wanted.name);
+    let partial = open(&paths.part, claim.lease(), reporter).await?;
+    let running = Running::begin(reporter, Phase::Download);
     let mut transfer = Transfer::new(http, wanted, paths, record, claim.lease());
-    transfer.run(partial, &running, progress).await
+    transfer.run(partial, &running, reporter).await
 }
 
 /// What an earlier call finished and nobody brought home, if it is still good.
@@ -114,12 +114,12 @@ async fn finished(
     paths: &Paths,
     record: &Record,
     lease: Lease,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Option<Downloaded>, DownloadError> {
     let (Some(sha256), true) = (record.sha256, paths.done.exists()) else {
         return Ok(None);
     };
-    let there = open(&paths.done, wanted, lease, progress).await?;
+    let there = open(&paths.done, lease, reporter).await?;
     let announced = wanted.sha256.unwrap_or(sha256);
     Ok(
         (there.digest() == sha256 && sha256 == announced).then(|| Downloaded {
@@ -134,12 +134,11 @@ async fn finished(
 /// Opens a file of ours, and reads it for its digest on a thread of its own.
 async fn open(
     path: &Path,
-    wanted: &Wanted,
     lease: Lease,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Partial, DownloadError> {
     let total = std::fs::metadata(path).map_or(0, |meta| meta.len());
-    let running = (total > 0).then(|| Running::begin(progress, Phase::Reread, &wanted.name));
+    let running = (total > 0).then(|| Running::begin(reporter, Phase::Reread));
     let read = Arc::new(AtomicU64::new(0));
     // Dropped together with this future.
     let wanted_still = StopOnDrop::default();
@@ -158,7 +157,7 @@ async fn open(
         match tokio::time::timeout(REREAD_REPORT, &mut thread).await {
             Err(_) => {
                 if let Some(running) = &running {
-                    running.bytes(read.load(Ordering::Relaxed), Some(total), 0);
+                    running.bytes(read.load(Ordering::Relaxed), total);
                 }
             }
             Ok(joined) => {

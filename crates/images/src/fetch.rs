@@ -14,6 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
+use progress::{Phase, Reporter, Running};
 use serde::{Deserialize, Serialize};
 
 use crate::Sha256Digest;
@@ -24,8 +25,7 @@ pub use crate::download::DownloadError;
 use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
 use crate::manifest::{Manifest, ManifestError};
-use crate::progress::{Phase, Progress, Running};
-use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved, names};
+use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved};
 
 mod local;
 
@@ -181,10 +181,10 @@ impl FetchError {
 pub async fn claim(
     resolved: &Resolved,
     staging: &Path,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Claim, FetchError> {
     let label = resolved.origin.label();
-    let claim = Claim::acquire(staging, &resolved.key, &label, progress).await?;
+    let claim = Claim::acquire(staging, &resolved.key, &label, reporter).await?;
     claim.note(&Errand::from(resolved));
     Ok(claim)
 }
@@ -196,13 +196,13 @@ pub async fn fetch(
     resolved: &Resolved,
     claim: &Claim,
     options: FetchOptions,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Fetched, FetchError> {
     let fetch = Fetch {
         github,
         resolved,
         claim,
-        progress,
+        reporter,
     };
     let mut fetched = match &resolved.files {
         Files::Release(files) => fetch.release(files, options).await?,
@@ -215,7 +215,7 @@ pub async fn fetch(
     if fetched.verified == Verification::Unverified {
         fetched.warnings.push(format!(
             "Nothing states the digest of {}, so it could not be verified.",
-            names::disk(resolved.arch)
+            resolved.arch.disk_name()
         ));
     }
     fetched
@@ -229,7 +229,7 @@ struct Fetch<'a> {
     github: &'a GitHub,
     resolved: &'a Resolved,
     claim: &'a Claim,
-    progress: &'a dyn Progress,
+    reporter: &'a dyn Reporter,
 }
 
 impl Fetch<'_> {
@@ -314,7 +314,7 @@ impl Fetch<'_> {
             sha256: asset.digest,
             limit,
         };
-        download(self.github.http(), &wanted, self.claim, self.progress).await
+        download(self.github.http(), &wanted, self.claim, self.reporter).await
     }
 
     async fn artifact(
@@ -336,7 +336,7 @@ impl Fetch<'_> {
             sha256: artifact.digest,
             limit: MAX_DISK + MAX_SNAPSHOT,
         };
-        let zip = download(self.github.http(), &wanted, self.claim, self.progress).await?;
+        let zip = download(self.github.http(), &wanted, self.claim, self.reporter).await?;
         let mut fetched = self.unpacked(&zip.path, options.snapshot_archive).await?;
         fetched.received = zip.received;
         if artifact.digest.is_some() {
@@ -354,7 +354,7 @@ impl Fetch<'_> {
     /// a process that dies from here on need not download it again.
     async fn unpacked(&self, zip: &Path, with_snapshot: bool) -> Result<Fetched, FetchError> {
         let arch = self.resolved.arch;
-        let running = Running::begin(self.progress, Phase::Extract, &self.resolved.name);
+        let running = Running::begin(self.reporter, Phase::Extract);
         let files = self
             .unpack(zip, expected(arch, with_snapshot), &running)
             .await?;
@@ -366,17 +366,17 @@ impl Fetch<'_> {
                 .find(|file| file.name == name)
                 .map(|file| (folder.join(&file.name), file))
         };
-        let (disk, file) = find(names::disk(arch)).ok_or_else(|| FetchError::NoDisk {
+        let (disk, file) = find(arch.disk_name()).ok_or_else(|| FetchError::NoDisk {
             path: zip.to_owned(),
-            name: names::disk(arch),
+            name: arch.disk_name(),
         })?;
-        let manifest = find(names::manifest(arch)).map(|(path, _)| path);
+        let manifest = find(arch.manifest_name()).map(|(path, _)| path);
         let verified = self.check_manifest(manifest.as_deref(), file.sha256)?;
         Ok(Fetched {
             disk,
             manifest,
-            base_env: find(names::base_env(arch)).map(|(path, _)| path),
-            snapshot_archive: find(names::snapshot(arch)).map(|(path, _)| path),
+            base_env: find(arch.base_env_name()).map(|(path, _)| path),
+            snapshot_archive: find(arch.snapshot_name()).map(|(path, _)| path),
             digest: file.sha256,
             bytes: file.bytes,
             verified,
@@ -408,7 +408,7 @@ impl Fetch<'_> {
         // Ends when the thread drops the sender.
         while reported.changed().await.is_ok() {
             let (done, total) = *reported.borrow_and_update();
-            running.bytes(done, Some(total), 0);
+            running.bytes(done, total);
         }
         match thread.await {
             Ok(unpacked) => Ok(unpacked?),
@@ -435,7 +435,7 @@ impl Fetch<'_> {
 
     fn manifest_digest(&self, expected: Sha256Digest, found: Sha256Digest) -> FetchError {
         FetchError::ManifestDigest {
-            name: names::disk(self.resolved.arch),
+            name: self.resolved.arch.disk_name(),
             expected,
             found,
         }
@@ -448,14 +448,11 @@ impl Fetch<'_> {
         repo: &Repo,
     ) -> Result<(Option<PathBuf>, Vec<String>), FetchError> {
         let (text, warnings) =
-            make_settings_of(self.github, repo, self.resolved, self.progress).await;
+            make_settings_of(self.github, repo, self.resolved, self.reporter).await;
         let Some(text) = text else {
             return Ok((None, warnings));
         };
-        let path = self
-            .claim
-            .folder()
-            .join(names::base_env(self.resolved.arch));
+        let path = self.claim.folder().join(self.resolved.arch.base_env_name());
         write_synced(&path, text.as_bytes()).map_err(FetchError::file("write", &path))?;
         Ok((Some(path), warnings))
     }
@@ -469,10 +466,10 @@ impl Fetch<'_> {
 pub async fn make_settings(
     github: &GitHub,
     resolved: &Resolved,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> (Option<String>, Vec<String>) {
     match (resolved.sources(), resolved.commit()) {
-        (Some(repo), Some(_)) => make_settings_of(github, repo, resolved, progress).await,
+        (Some(repo), Some(_)) => make_settings_of(github, repo, resolved, reporter).await,
         _ => (None, vec![]),
     }
 }
@@ -481,14 +478,13 @@ async fn make_settings_of(
     github: &GitHub,
     repo: &Repo,
     resolved: &Resolved,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> (Option<String>, Vec<String>) {
-    let name = names::base_env(resolved.arch);
-    let _running = Running::begin(progress, Phase::Resolve, &name);
+    let _running = Running::begin(reporter, Phase::Resolve);
     let composed = match resolved.commit() {
         Some(commit) => {
             let work = compose_base_env(github, repo, commit);
-            github.telling(progress, work).await
+            github.telling(reporter, work).await
         }
         None => Err(BaseEnvMissing::NoCommit),
     };
@@ -537,21 +533,21 @@ enum BaseEnvMissing {
 fn expected(arch: Arch, with_snapshot: bool) -> Vec<Expected> {
     let mut expected = vec![
         Expected {
-            name: names::disk(arch),
+            name: arch.disk_name(),
             limit: MAX_DISK,
         },
         Expected {
-            name: names::manifest(arch),
+            name: arch.manifest_name(),
             limit: MAX_SMALL,
         },
         Expected {
-            name: names::base_env(arch),
+            name: arch.base_env_name(),
             limit: MAX_SMALL,
         },
     ];
     if with_snapshot {
         expected.push(Expected {
-            name: names::snapshot(arch),
+            name: arch.snapshot_name(),
             limit: MAX_SNAPSHOT,
         });
     }

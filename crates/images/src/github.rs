@@ -9,13 +9,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use progress::Reporter;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, LINK};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::http::{Http, HttpError, Retry, connection, host_of};
-use crate::progress::Progress;
 use crate::token::Token;
 
 mod cache;
@@ -115,10 +115,10 @@ impl GitHub {
         })
     }
 
-    /// Does `work`, which asks this client, and tells `progress` of each question
+    /// Does `work`, which asks this client, and tells `reporter` of each question
     /// that is asked again.
-    pub async fn telling<T>(&self, progress: &dyn Progress, work: impl Future<Output = T>) -> T {
-        self.repeats.telling(progress, work).await
+    pub async fn telling<T>(&self, reporter: &dyn Reporter, work: impl Future<Output = T>) -> T {
+        self.repeats.telling(reporter, work).await
     }
 
     /// How much more may be asked, as the newest answer had it. `None` before
@@ -419,13 +419,13 @@ impl GitHub {
             "x-github-api-version",
             HeaderValue::from_static("2022-11-28"),
         );
-        let progress: &dyn Progress = &self.repeats;
+        let reporter: &dyn Reporter = &self.repeats;
         let mut attempt = 0;
         loop {
             match self.answer_once(url, what, &headers, limit).await {
                 Err(ApiError::Http(error)) => {
                     attempt += 1;
-                    self.http.retry.pause(error, attempt, progress).await?;
+                    self.http.retry.pause(error, attempt, reporter).await?;
                 }
                 answer => return answer,
             }

@@ -10,8 +10,8 @@ use common::{DISK, World, repo, tag};
 use images::Sha256Digest;
 use images::fetch::{FetchOptions, Verification, claim, fetch};
 use images::manifest::{CONTRACT, FORMAT, Manifest, VERSION, published_services};
-use images::progress::Silent;
 use images::source::{Arch, Source, resolve};
+use progress::Silent;
 use release_server::{Asset, Scenario};
 
 const MANIFEST: &str = "stack-emulator-amd64.json";

@@ -159,7 +159,7 @@ async fn a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not() {
         github.telling(&notes, work).await.unwrap();
         let told = notes.text();
         assert!(
-            told.contains("retry 1: ") && told.contains("retry 2: "),
+            told.contains("(attempt 2)") && told.contains("(attempt 3)"),
             "{told}"
         );
     }
@@ -170,7 +170,7 @@ async fn a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not() {
     let notes = Notes::default();
     let pulled = world.pull_with(&world.github(), &tag(), &notes).await;
     pulled.unwrap();
-    assert!(notes.text().contains("retry 1: "), "{}", notes.text());
+    assert!(notes.text().contains("(attempt 2)"), "{}", notes.text());
     world
         .server
         .set_faults(vec![Fault::always("/releases/tags", status(500))]);

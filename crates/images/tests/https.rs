@@ -13,9 +13,9 @@ use common::{DISK_PATH, Failure, TOKEN, World, repo, tag};
 use images::fetch::{FetchOptions, claim, fetch};
 use images::github::{GitHub, Options};
 use images::http::Retry;
-use images::progress::Silent;
 use images::source::{Arch, resolve};
 use images::{Token, Url};
+use progress::Silent;
 use release_server::{Fault, FaultKind, Recorded};
 use serde_json::{Value, json};
 

@@ -11,8 +11,8 @@ use common::{DISK_PATH, World, content, repo, tag};
 use images::Url;
 use images::fetch::{FetchOptions, claim, fetch};
 use images::github::{GitHub, Options};
-use images::progress::Silent;
 use images::source::{Arch, resolve};
+use progress::Silent;
 use release_server::{Fault, FaultKind};
 
 const LENGTH: usize = 24 << 20;

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use host::{Arch, FileStamp};
 use serde::{Deserialize, Serialize};
 
-use crate::binary::QemuBinary;
+use crate::arch::Arch;
+use crate::binary::{FileStamp, QemuBinary};
 use crate::cache;
+use crate::host;
 use crate::process::bare::{self, BareError};
 
 mod payload;
@@ -234,7 +235,7 @@ impl Circumstances {
             binary: binary.stamp,
             qemu_version: binary.version_text.clone(),
             boot_id: host::boot_id().unwrap_or_default(),
-            cpu_model: host::cpu::model(),
+            cpu_model: host::cpu_model(),
             device: kvm_device(),
         }
     }

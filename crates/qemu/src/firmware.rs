@@ -6,8 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::Arch;
-
+use crate::arch::Arch;
 use crate::binary::QemuBinary;
 
 /// Of packages of its own: Debian and Ubuntu, the latter's and older ones' other name, Fedora, Arch.

@@ -69,6 +69,7 @@ impl Slot {
 
 /// What kind of place values are kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum StoreKind {
     /// The user's keychain: Secret Service, Keychain or Credential Manager.

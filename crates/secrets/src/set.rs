@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::text::SecretText;
@@ -14,7 +15,9 @@ use crate::text::SecretText;
 const LENGTH: usize = 64;
 
 /// Which of the four values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+#[serde(rename_all = "snake_case")]
 pub enum SecretName {
     /// Publishable client key.
     Pck,

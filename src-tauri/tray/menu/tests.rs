@@ -1,41 +1,44 @@
 //! Tests of what the tray shows.
 
+use emulator::lock::Holder;
+use emulator::{Health, ServiceStatus, StartKind, StartSummary};
+
 use super::*;
 use crate::wire::failure::Failure;
-use crate::wire::status::{Busy, Service, ServiceHealth, StartKind, StartSummary, StatusImage};
+use crate::wire::status::ImageInUse;
 
-fn status(state: State) -> Status {
-    Status {
-        state,
-        image: Some(StatusImage {
-            name: "starter".into(),
-            digest: None,
-            built_at_ms: None,
-        }),
-        ..Status::unknown("default")
-    }
+fn status(state: State) -> ShownStatus {
+    let mut status = ShownStatus::unknown("default");
+    status.report.state = state;
+    status.image_in_use = Some(ImageInUse {
+        name: "starter".into(),
+        digest: None,
+        built_at_ms: None,
+    });
+    status
 }
 
-fn running() -> Status {
-    Status {
-        start: Some(StartSummary {
-            kind: StartKind::Resumed,
-            fallback_reason: None,
-            total_ms: 561.0,
-            phases: vec![],
-            started_at_ms: 1_700_000_000_000,
-            rotated: true,
-        }),
-        services: vec![Service {
-            id: "dashboard".into(),
-            name: "Dashboard".into(),
-            url: "http://127.0.0.1:26700".into(),
-            health: ServiceHealth::Healthy,
-            answer_ms: None,
-            browsable: true,
-        }],
-        ..status(State::Running)
-    }
+fn running() -> ShownStatus {
+    let mut status = status(State::Running);
+    status.report.start = Some(StartSummary {
+        kind: StartKind::Resumed,
+        fallback_reason: None,
+        total_ms: 561.0,
+        phases: vec![],
+        started_at_ms: 1_700_000_000_000,
+        uptime_ms: 1_000,
+        rotated: true,
+    });
+    status.report.services = vec![ServiceStatus {
+        id: "dashboard".into(),
+        name: "Dashboard".into(),
+        url: "http://127.0.0.1:26700".into(),
+        healthy: true,
+        health: Health::Healthy,
+        answer_ms: None,
+        browsable: true,
+    }];
+    status
 }
 
 fn activity(task: Task, outcome: Outcome) -> Activity {
@@ -48,7 +51,6 @@ fn activity(task: Task, outcome: Outcome) -> Activity {
         phases: vec![],
         notices: vec![],
         began_at_ms: 0,
-        cancellable: true,
         outcome,
     }
 }
@@ -82,7 +84,7 @@ fn line(model: &Model) -> &str {
 
 #[test]
 fn the_toggle_is_what_the_state_allows() {
-    let toggle = |status: &Status| {
+    let toggle = |status: &ShownStatus| {
         items(&Model::of(Some(status), None, &[]).entries)[0]
             .0
             .to_owned()
@@ -90,14 +92,12 @@ fn the_toggle_is_what_the_state_allows() {
     assert_eq!(toggle(&status(State::Stopped)), "Start");
     assert_eq!(toggle(&status(State::Died)), "Start");
     assert_eq!(toggle(&running()), "Stop");
-    assert_eq!(toggle(&Status::unknown("default")), "Set up…");
-    let busy = Status {
-        busy: Some(Busy {
-            pid: 1,
-            command: "start".into(),
-        }),
-        ..status(State::Starting)
-    };
+    assert_eq!(toggle(&ShownStatus::unknown("default")), "Set up…");
+    let mut busy = status(State::Starting);
+    busy.report.busy = Some(Holder {
+        pid: 1,
+        command: "start".into(),
+    });
     let model = Model::of(Some(&busy), None, &[]);
     assert_eq!((line(&model), model.icon), ("Starting…", Icon::Busy));
     assert_eq!(items(&model.entries)[0], ("Start", false));

@@ -59,7 +59,7 @@ export function dismiss(): void {
 export function copyText(text: string, what: string): void {
   void attempt(async () => {
     await ask(commands.copyText(text));
-    sayCopied({ count: 1, clearsAfterSeconds: 0 }, what);
+    sayCopied({ count: 1, clears_after_seconds: 0 }, what);
   });
 }
 

@@ -9,7 +9,7 @@ import type {
   InstalledImages,
   Project,
   Settings,
-  Status,
+  ShownStatus,
   Update,
 } from "../bindings";
 import { ask, asFailure } from "../bridge";
@@ -17,7 +17,7 @@ import { route } from "./route.svelte";
 
 class Observed {
   app = $state.raw<AppInfo | null>(null);
-  status = $state.raw<Status | null>(null);
+  status = $state.raw<ShownStatus | null>(null);
   activity = $state.raw<Activity | null>(null);
   images = $state.raw<InstalledImages | null>(null);
   projects = $state.raw<Project[] | null>(null);

@@ -6,14 +6,14 @@ import { attempt } from "./actions";
 
 const UNCHANGED: SettingsChange = {
   ports: null,
-  ramMib: null,
+  ram_mib: null,
   vcpus: null,
-  openAtLogin: null,
-  startEmulatorAtLaunch: null,
+  open_at_login: null,
+  start_emulator_at_launch: null,
   notifications: null,
-  cacheLimitBytes: null,
-  archiveAfterDays: null,
-  noRotation: null,
+  cache_limit_bytes: null,
+  archive_after_days: null,
+  no_rotation: null,
   repository: null,
   branch: null,
 };

@@ -45,6 +45,8 @@ export const toasts = new Toasts();
 export function sayCopied(copied: Copied, what?: string): void {
   const subject = what ?? plural(copied.count, "variable");
   const cleared =
-    copied.clearsAfterSeconds > 0 ? ` The clipboard is cleared in ${copied.clearsAfterSeconds} seconds.` : "";
+    copied.clears_after_seconds > 0
+      ? ` The clipboard is cleared in ${copied.clears_after_seconds} seconds.`
+      : "";
   toasts.say(`Copied ${subject}.${cleared}`);
 }

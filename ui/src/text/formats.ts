@@ -1,5 +1,5 @@
 // The formats of a project's variables.
-import type { EnvWritten, Format, Project } from "../bindings";
+import type { FileChange, Format, Project } from "../bindings";
 import { fileName } from "./sources";
 
 /** Formats in the order in which they are offered. */
@@ -18,14 +18,14 @@ export const FORMATS: readonly { value: Format; text: string; about: string }[] 
 
 /** The file that a format's variables are written to; null if they are not written to one. */
 export const envFile = (project: Project, format: Format): string | null =>
-  project.envFiles.find((file) => file.format === format)?.name ?? null;
+  project.env_files.find((file) => file.format === format)?.name ?? null;
 
 /** A format's name. */
 export const formatName = (format: Format): string =>
   FORMATS.find(({ value }) => value === format)?.text ?? format;
 
 /** What writing a `.env` file did. */
-export function envWritten({ path, created, added, changed }: EnvWritten): string {
+export function envWritten({ path, created, added, changed }: FileChange): string {
   const file = fileName(path);
   if (!created && added + changed === 0) return `${file} is already up to date.`;
   const counts = [

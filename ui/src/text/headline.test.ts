@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 
 import { NOW, activity, empty, running, services, startSummary, stopped } from "../../mock/data";
-import type { State, Status } from "../bindings";
+import type { ShownStatus, State } from "../bindings";
 import { headline } from "./headline";
 
 /** The line as one text, with ordinary spaces. */
-function line(status: Status, work = activity({ outcome: { kind: "finished" } })): string {
+function line(status: ShownStatus, work = activity({ outcome: { kind: "finished" } })): string {
   const { title, detail } = headline(status, work, NOW);
   return `${title}: ${detail}`.replaceAll("\u00a0", " ");
 }
@@ -13,7 +13,7 @@ function line(status: Status, work = activity({ outcome: { kind: "finished" } })
 describe("the headline", () => {
   it("says how the emulator was started, how fast, and when", () => {
     expect(line(running)).toBe("Running: Resumed in 0.71 s with fresh secrets, 26 minutes ago");
-    const cold = { ...startSummary, kind: "cold", totalMs: 21_900, rotated: false } as const;
+    const cold = { ...startSummary, kind: "cold", total_ms: 21_900, rotated: false } as const;
     expect(line({ ...running, start: cold })).toBe(
       "Running: Booted cold in 21.9 s with the image’s placeholder secrets, 26 minutes ago",
     );
@@ -31,8 +31,8 @@ describe("the headline", () => {
 
   it("says what a start will do", () => {
     expect(line(stopped)).toBe("Stopped: Starting continues the last session");
-    expect(line({ ...stopped, sessionKept: false })).toBe("Stopped: Starting resumes the snapshot");
-    expect(line({ ...stopped, sessionKept: false, snapshot: null })).toContain("takes a snapshot");
+    expect(line({ ...stopped, session_kept: false })).toBe("Stopped: Starting resumes the snapshot");
+    expect(line({ ...stopped, session_kept: false, snapshot: null })).toContain("takes a snapshot");
     expect(line(empty)).toBe("Not set up: There is no image yet");
     expect(headline(empty, null, NOW).can.start).toBe(false);
   });

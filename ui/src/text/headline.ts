@@ -1,5 +1,5 @@
 // The first line of the Status page: the emulator's state in words, and which buttons make sense.
-import type { Activity, Busy, Status } from "../bindings";
+import type { Activity, Holder, ShownStatus } from "../bindings";
 import { current, doing, manner, taskWords } from "./phases";
 import { ago, seconds } from "./quantity";
 
@@ -15,7 +15,7 @@ export type Headline = {
 };
 
 /** Puts the state into words. `now` is in milliseconds since the Unix epoch. */
-export function headline(status: Status, activity: Activity | null, now: number): Headline {
+export function headline(status: ShownStatus, activity: Activity | null, now: number): Headline {
   const nothing = { start: false, stop: false };
   if (activity?.outcome.kind === "cancelling") {
     return { tone: "busy", title: "Canceling", detail: "Cleaning up", can: nothing };
@@ -68,14 +68,14 @@ export function headline(status: Status, activity: Activity | null, now: number)
 }
 
 /** A command of another process that is at work on the instance. */
-const otherProcess = ({ command, pid }: Busy): string =>
+const otherProcess = ({ command, pid }: Holder): string =>
   `\`stack-emulator ${command}\` is running (process ${pid})`;
 
-function running(status: Status, now: number): Headline {
+function running(status: ShownStatus, now: number): Headline {
   const can = { start: false, stop: true };
   const failing = status.services.filter((service) => service.health === "failing");
   const start = status.start;
-  const since = start ? `, ${ago(start.startedAtMs, now)}` : "";
+  const since = start ? `, ${ago(start.started_at_ms, now)}` : "";
   if (failing.length > 0) {
     const names = failing.map((service) => service.name).join(" and ");
     const verb = failing.length === 1 ? "is" : "are";
@@ -83,17 +83,17 @@ function running(status: Status, now: number): Headline {
   }
   if (!start) return { tone: "ok", title: "Running", detail: "", can };
   const secrets = start.rotated ? "with fresh secrets" : "with the image’s placeholder secrets";
-  const detail = `${manner(start.kind)} in ${seconds(start.totalMs)} ${secrets}${since}`;
+  const detail = `${manner(start.kind)} in ${seconds(start.total_ms)} ${secrets}${since}`;
   return { tone: start.rotated ? "ok" : "warn", title: "Running", detail, can };
 }
 
-function stopped(status: Status, other: string | null): Headline {
-  const can = { start: other === null && status.image !== null, stop: false };
+function stopped(status: ShownStatus, other: string | null): Headline {
+  const can = { start: other === null && status.image_in_use !== null, stop: false };
   if (other !== null) return { tone: "off", title: "Stopped", detail: other, can };
-  if (!status.image) {
+  if (!status.image_in_use) {
     return { tone: "off", title: "Not set up", detail: "There is no image yet", can };
   }
-  if (status.sessionKept) {
+  if (status.session_kept) {
     return { tone: "off", title: "Stopped", detail: "Starting continues the last session", can };
   }
   if (status.snapshot) {

@@ -5,26 +5,23 @@ import { MOST_LINES, append, matching, pieces } from "./log";
 
 describe("a log", () => {
   it("appends chunks, and starts over when the log is restarted", () => {
-    const one = append([], { firstLine: 10, lines: ["a", "b"], restarted: false, failure: null });
-    const two = append(one, { firstLine: 12, lines: ["c"], restarted: false, failure: null });
+    const one = append([], { first_line: 10, lines: ["a", "b"], restarted: false });
+    const two = append(one, { first_line: 12, lines: ["c"], restarted: false });
     expect(two.map(({ number, text }) => `${number}${text}`)).toEqual(["10a", "11b", "12c"]);
-    expect(append(two, { firstLine: 0, lines: ["x"], restarted: true, failure: null })).toEqual([
-      { number: 0, text: "x" },
-    ]);
+    expect(append(two, { first_line: 0, lines: ["x"], restarted: true })).toEqual([{ number: 0, text: "x" }]);
   });
 
   it("keeps only the latest lines", () => {
     const lines = Array.from({ length: MOST_LINES + 5 }, (_, index) => `${index}`);
-    const held = append([], { firstLine: 0, lines, restarted: false, failure: null });
+    const held = append([], { first_line: 0, lines, restarted: false });
     expect([held.length, held[0]?.number]).toEqual([MOST_LINES, 5]);
   });
 
   it("is searched regardless of case", () => {
     const lines = append([], {
-      firstLine: 0,
+      first_line: 0,
       lines: ["[FAILED] cron", "ok"],
       restarted: false,
-      failure: null,
     });
     expect(matching(lines, " failed ").length).toBe(1);
     expect(matching(lines, "").length).toBe(2);

@@ -1,5 +1,5 @@
 // The lines of a log that the page keeps, and which of them match a search.
-import type { LogChunk } from "../bindings";
+import type { Chunk } from "../bindings";
 
 /** The page keeps no more lines than this: about a megabyte of text. */
 export const MOST_LINES = 10_000;
@@ -8,9 +8,9 @@ export const MOST_LINES = 10_000;
 export type Line = { number: number; text: string };
 
 /** Adds a chunk. If the log was restarted, earlier lines are dropped. */
-export function append(lines: readonly Line[], chunk: LogChunk): Line[] {
+export function append(lines: readonly Line[], chunk: Chunk): Line[] {
   const before = chunk.restarted ? [] : lines;
-  const added = chunk.lines.map((text, index) => ({ number: chunk.firstLine + index, text }));
+  const added = chunk.lines.map((text, index) => ({ number: chunk.first_line + index, text }));
   return [...before, ...added].slice(-MOST_LINES);
 }
 

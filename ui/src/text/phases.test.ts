@@ -11,8 +11,7 @@ const setUp: Activity = {
   stages: ["pull", "capture", "start"],
   phases: [],
   notices: [],
-  beganAtMs: 0,
-  cancellable: true,
+  began_at_ms: 0,
   outcome: { kind: "running" },
 };
 

@@ -20,9 +20,9 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   archive: { doing: "Compressing", name: "Compress" },
   resolve: { doing: "Looking for the image", name: "Find" },
   download: { doing: "Downloading", name: "Download" },
-  unpack: { doing: "Unpacking", name: "Unpack" },
-  check: { doing: "Checking the image", name: "Check" },
-  install: { doing: "Installing the image", name: "Install" },
+  extract: { doing: "Unpacking", name: "Unpack" },
+  reread: { doing: "Checking the image", name: "Check" },
+  copy: { doing: "Installing the image", name: "Install" },
 };
 
 const TASKS: Readonly<Record<Task, { doing: string; cancelled: string }>> = {

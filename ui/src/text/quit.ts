@@ -1,5 +1,5 @@
 // The question before the app quits: about a running operation, and about the emulator.
-import type { Activity, Status } from "../bindings";
+import type { Activity, ShownStatus } from "../bindings";
 import { taskWords } from "./phases";
 
 /** The question, and the answers to it. */
@@ -12,7 +12,7 @@ export type QuitQuestion = {
 };
 
 /** Whether a virtual machine remains once `activity` is canceled. */
-function stays(status: Status | null, activity: Activity | null): boolean {
+function stays(status: ShownStatus | null, activity: Activity | null): boolean {
   // Unknown does not mean stopped.
   if (!status) return true;
   switch (status.state) {
@@ -32,7 +32,7 @@ function stays(status: Status | null, activity: Activity | null): boolean {
 }
 
 /** What quitting means now. `activity`: the running one, if any. */
-export function quitQuestion(status: Status | null, activity: Activity | null): QuitQuestion {
+export function quitQuestion(status: ShownStatus | null, activity: Activity | null): QuitQuestion {
   if (activity?.task === "stop") {
     return { text: "The emulator is stopping. The app quits when it has stopped.", leave: false, stop: true };
   }

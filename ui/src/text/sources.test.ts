@@ -44,7 +44,7 @@ describe("sources", () => {
     const releases = images.filter(({ source }) => source?.kind !== "file");
     expect(pruneConsequence({ ...installed, images: releases })).toMatch(/They can be downloaded again\.$/);
     // One that an instance uses is not removed.
-    const used = images.map((image) => ({ ...image, usedBy: ["default"] }));
+    const used = images.map((image) => ({ ...image, used_by: ["default"] }));
     expect(pruneConsequence({ ...installed, images: used })).toMatch(/They can be downloaded again\.$/);
   });
 

@@ -19,14 +19,14 @@ export function sourceName(source: ImageSource): string {
 }
 
 /** What an earlier download or setup left unfinished. */
-export function leftOver({ name, done, total, setUp }: UnfinishedPull): string {
+export function leftOver({ name, done, total, set_up }: UnfinishedPull): string {
   if (done < total) return `The download of ${name} stopped at ${bytes(done)} of ${bytes(total)}.`;
-  return setUp ? `Setup with ${name} is not finished.` : `The download of ${name} is not finished.`;
+  return set_up ? `Setup with ${name} is not finished.` : `The download of ${name} is not finished.`;
 }
 
 /** The images that no instance uses and the next start does not either. */
 export const unusedImages = ({ images }: InstalledImages): InstalledImage[] =>
-  images.filter((image) => !image.inUse && image.usedBy.length === 0);
+  images.filter((image) => !image.in_use && image.used_by.length === 0);
 
 /** What removing unused images deletes, and whether it can be downloaded again. */
 export function pruneConsequence(installed: InstalledImages): string {

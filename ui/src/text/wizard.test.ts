@@ -24,7 +24,14 @@ describe("the wizard", () => {
   });
 
   it("does not check for an image before there is one", () => {
-    const missing = { id: "image", title: "Image", verdict: "failed", detail: "none", remedy: null } as const;
+    const missing = {
+      id: "image",
+      title: "Image",
+      verdict: "failed",
+      detail: "none",
+      evidence: null,
+      remedy: null,
+    } as const;
     const shown = hostChecks({ fit: false, checks: [...checks, missing] });
     expect(shown).toEqual(checks);
     expect(isFit(shown)).toBe(true);

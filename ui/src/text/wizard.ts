@@ -1,6 +1,6 @@
 // Which step of the first-run wizard is shown: the state decides first, then what was clicked. So closing the
 // window or killing the app leads back to the same step.
-import type { Activity, Check, Examination, Status } from "../bindings";
+import type { Activity, Check, Examination, ShownStatus } from "../bindings";
 
 /** The steps, in order. */
 export const STEPS = [
@@ -25,7 +25,11 @@ export function isFit(checks: readonly Check[]): boolean {
 }
 
 /** The step to show. `chosen`: where the user clicked to. */
-export function step(chosen: "checks" | "image", status: Status | null, activity: Activity | null): Step {
+export function step(
+  chosen: "checks" | "image",
+  status: ShownStatus | null,
+  activity: Activity | null,
+): Step {
   if (activity?.task === "set_up") {
     return activity.outcome.kind === "finished" ? "ready" : "work";
   }

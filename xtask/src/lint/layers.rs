@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, host.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, progress.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -14,23 +14,23 @@ use crate::command::output_of;
 
 /// Each member and the members it may depend on.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("host", &[]),
     ("iso9660", &[]),
-    ("qemu", &["host"]),
+    ("qemu", &[]),
+    ("progress", &[]),
     ("record", &[]),
     ("secrets", &["record"]),
-    ("images", &["host", "record", "release-server"]),
+    ("images", &["progress", "record", "release-server"]),
     (
         "emulator",
-        &["host", "images", "iso9660", "qemu", "record", "secrets"],
+        &["images", "iso9660", "progress", "qemu", "record", "secrets"],
     ),
     (
         "stack-emulator",
-        &["emulator", "images", "qemu", "release-server"],
+        &["emulator", "images", "progress", "qemu", "release-server"],
     ),
     (
         "stack-emulator-desktop",
-        &["emulator", "host", "images", "qemu"],
+        &["emulator", "images", "progress", "qemu"],
     ),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
@@ -38,7 +38,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         "e2e",
         &[
             "emulator",
-            "host",
             "images",
             "iso9660",
             "qemu",
@@ -57,7 +56,7 @@ const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
         &[
-            "host", "iso9660", "qemu", "record", "secrets", "images", "emulator",
+            "iso9660", "progress", "qemu", "record", "secrets", "images", "emulator",
         ],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),

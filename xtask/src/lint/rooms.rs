@@ -1,4 +1,5 @@
-//! Imports within the engine point down: each folder of `crates/emulator/src` is a room, and uses the rooms below it alone.
+//! Imports within a crate point down: each folder of `crates/emulator/src` is a room, and uses the rooms below it alone.
+//! The same holds for the desktop app's modules.
 //!
 //! Read from the source text, tests included, so what a room *may* use is one table here, and a new room has to be
 //! given its place before anything passes. What is compiled for macOS only is seen as well.
@@ -11,8 +12,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::tracked_files;
 use super::words::{Named, named_from_root, words};
 
-/// Where the rooms are.
-const ENGINE: &str = "crates/emulator/src";
+/// Where there are rooms.
+const HOUSES: [(&str, &Plan<'_>); 2] = [("crates/emulator/src", &PLAN), ("src-tauri", &DESKTOP)];
 /// The root of the crate, which holds the public names.
 const ROOT: &str = "lib";
 
@@ -86,6 +87,64 @@ const PLAN: Plan<'_> = Plan {
     ],
 };
 
+const DESKTOP: Plan<'_> = Plan {
+    top: &[ROOT, "main", "build"],
+    rooms: &[
+        (
+            "launch",
+            &[
+                "bridge",
+                "tray",
+                "quit",
+                "operations",
+                "refresh",
+                "sleep",
+                "appearance",
+                "window",
+                "app_state",
+            ],
+        ),
+        ("bridge", &["commands"]),
+        (
+            "commands",
+            &[
+                "quit",
+                "operations",
+                "settings",
+                "window",
+                "app_state",
+                "published",
+                "activity",
+            ],
+        ),
+        (
+            "tray",
+            &["quit", "operations", "notification", "window", "app_state"],
+        ),
+        ("quit", &["operations", "window", "app_state"]),
+        (
+            "operations",
+            &["notification", "app_state", "activity", "clipboard"],
+        ),
+        ("refresh", &["settings", "app_state", "published"]),
+        ("settings", &["app_state"]),
+        ("sleep", &["app_state"]),
+        ("appearance", &["window", "app_state"]),
+        ("notification", &["window", "app_state"]),
+        ("window", &["app_state"]),
+        (
+            "app_state",
+            &["published", "followers", "activity", "clipboard"],
+        ),
+        ("published", &["activity"]),
+        ("followers", &["activity"]),
+        ("activity", &[]),
+        ("clipboard", &[]),
+    ],
+    leaves: &["wire"],
+    exceptions: &[],
+};
+
 const ONE_ERROR: &str = "the errors of all areas are one enum";
 
 /// One module's naming another.
@@ -98,26 +157,29 @@ struct Arrow {
     of_tests: bool,
 }
 
-/// Checks the engine in the checkout at `root`.
+/// Checks each crate that has rooms in the checkout at `root`.
 pub(super) fn check(root: &Path) -> Result<()> {
-    let mut sources = vec![];
-    for file in tracked_files(root)? {
-        let Ok(below) = file.strip_prefix(ENGINE) else {
-            continue;
-        };
-        if below.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(root.join(&file))
-                .with_context(|| format!("cannot read {}", file.display()))?;
-            sources.push((below.to_string_lossy().into_owned(), text));
+    let files = tracked_files(root)?;
+    for (house, plan) in HOUSES {
+        let mut sources = vec![];
+        for file in &files {
+            let Ok(below) = file.strip_prefix(house) else {
+                continue;
+            };
+            if below.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(root.join(file))
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                sources.push((below.to_string_lossy().into_owned(), text));
+            }
         }
-    }
-    ensure!(!sources.is_empty(), "there is no source in {ENGINE}");
-    let faults = faults(&PLAN, &sources);
-    if !faults.is_empty() {
-        bail!(
-            "imports point the wrong way in {ENGINE}:\n{}",
-            faults.join("\n")
-        );
+        ensure!(!sources.is_empty(), "there is no source in {house}");
+        let faults = faults(plan, &sources);
+        if !faults.is_empty() {
+            bail!(
+                "imports point the wrong way in {house}:\n{}",
+                faults.join("\n")
+            );
+        }
     }
     Ok(())
 }
@@ -322,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn this_engine_keeps_its_rooms() {
+    fn engine_and_desktop_app_keep_their_rooms() {
         check(&crate::workspace::root().unwrap()).unwrap();
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use emulator::progress::PhaseTime;
 use emulator::{StartKind, StartReport, State};
+use progress::PhaseTime;
 use serde::Serialize;
 
 use super::Context;

@@ -4,46 +4,59 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use emulator::credentials::Format;
+use emulator::credentials::{AppKind, Format, ProjectCredentials};
 use emulator::dotenv::{self, FileChange, Variable};
 use serde::Serialize;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::invocation::CredentialsForm;
-use crate::output::{Detail, Render};
+use crate::output::{self, Detail, Render};
 use crate::render::text::printable;
 
+/// Prints them; with `--json` as an object, whatever the form.
 pub(super) async fn give(
     context: &Context<'_>,
     config_file: &Path,
-    form: &CredentialsForm,
+    format: Format,
 ) -> Result<Exit, Failure> {
-    let work = context.emulator.credentials(config_file, &context.progress);
-    let credentials = context.guarded(Box::pin(work)).await?;
-    match form {
-        CredentialsForm::Shell => print(&credentials.text(Format::Env))?,
-        CredentialsForm::Dotenv(kind) => print(&credentials.text(Format::from(*kind)))?,
-        CredentialsForm::Json => print(&credentials.text(Format::Json))?,
-        CredentialsForm::Write { file, kind } => {
-            let variables = credentials.variables(*kind);
-            let set: Vec<Variable<'_>> = variables
-                .iter()
-                .map(|variable| Variable {
-                    name: &variable.name,
-                    value: variable.expose(),
-                })
-                .collect();
-            let change = dotenv::set_in_file(file, &set)?;
-            context.output.report(&Written {
-                file: file.clone(),
-                change,
-                variables: variables.into_iter().map(|v| v.name).collect(),
-            })?;
-        }
-    }
+    let format = match context.output.format {
+        output::Format::Json => Format::Json,
+        output::Format::Human => format,
+    };
+    print(&ask(context, config_file).await?.text(format))?;
     Ok(Exit::Success)
+}
+
+/// Sets them in a `.env` file.
+pub(super) async fn write(
+    context: &Context<'_>,
+    config_file: &Path,
+    format: Format,
+    file: &Path,
+) -> Result<Exit, Failure> {
+    // JSON, which has no names for variables, was refused for a file.
+    let kind = format.kind().unwrap_or(AppKind::Plain);
+    let variables = ask(context, config_file).await?.variables(kind);
+    let set: Vec<Variable<'_>> = variables
+        .iter()
+        .map(|variable| Variable {
+            name: &variable.name,
+            value: variable.expose(),
+        })
+        .collect();
+    let change = dotenv::set_in_file(file, &set)?;
+    context.output.report(&Written {
+        file: file.to_owned(),
+        change,
+        variables: variables.into_iter().map(|v| v.name).collect(),
+    })?;
+    Ok(Exit::Success)
+}
+
+async fn ask(context: &Context<'_>, config_file: &Path) -> Result<ProjectCredentials, Failure> {
+    let work = context.emulator.credentials(config_file, &context.progress);
+    context.guarded(Box::pin(work)).await
 }
 
 /// Standard output, at the user's explicit request, and nowhere else.

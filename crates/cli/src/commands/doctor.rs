@@ -7,16 +7,11 @@ use emulator::examine::{Examination, Verdict};
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::invocation::ProbeWish;
 use crate::output::{Detail, Render};
 use crate::render::style::{BAD, CAUTION, FAINT, GOOD};
 use crate::render::text::{pad, paint, printable, widest};
 
-pub(super) async fn examine(context: &Context<'_>, probe: ProbeWish) -> Result<Exit, Failure> {
-    let probe_again = match probe {
-        ProbeWish::Cached => false,
-        ProbeWish::Again => true,
-    };
+pub(super) async fn examine(context: &Context<'_>, probe_again: bool) -> Result<Exit, Failure> {
     // Nothing is changed but caches, so there is nothing to clean up; the work
     // is dropped so that no probe outlives it.
     let look = Box::pin(async { Ok(context.emulator.examine(probe_again).await) });

@@ -4,30 +4,32 @@ use std::io;
 use std::path::Path;
 
 use clap::Command;
+use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::invocation::{Document, command};
+use crate::invocation::command;
 use crate::manual::VARIABLES;
 use crate::output::print;
 
-pub(super) fn write(document: Document) -> Result<Exit, Failure> {
-    match document {
-        Document::Completions(shell) => {
-            let mut script = Vec::new();
-            let mut command = command();
-            let name = command.get_name().to_owned();
-            clap_complete::generate(shell, &mut command, name, &mut script);
-            print(&script)?;
-        }
-        Document::Manual { folder: None } => {
+pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    let mut command = command();
+    let name = command.get_name().to_owned();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    print(&script)?;
+    Ok(Exit::Success)
+}
+
+/// The manual, to standard output or as one page a command into a folder.
+pub(super) fn manual(folder: Option<&Path>) -> Result<Exit, Failure> {
+    match folder {
+        None => {
             print(&page(&built(), Contents::Main).map_err(Failure::Print)?)?;
         }
-        Document::Manual {
-            folder: Some(folder),
-        } => write_pages(&built(), Contents::Main, &folder)?,
+        Some(folder) => write_pages(&built(), Contents::Main, folder)?,
     }
     Ok(Exit::Success)
 }

@@ -15,9 +15,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::Context;
+use crate::arguments::TokenArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::invocation::TokenRequest;
 use crate::output::{Detail, Render, tell};
 
 /// What `settings github-token` reports: never the token.
@@ -26,15 +26,15 @@ struct TokenReport {
     source: TokenSource,
 }
 
-pub(super) async fn run(context: &Context<'_>, request: TokenRequest) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, request: TokenArguments) -> Result<Exit, Failure> {
     let work = Box::pin(async {
         match request {
-            TokenRequest::Show => {}
-            TokenRequest::Set => {
+            TokenArguments::Show => {}
+            TokenArguments::Set => {
                 let token = read().await?;
                 vault::save_github_token(token).await.map_err(Error::from)?;
             }
-            TokenRequest::Forget => vault::forget_github_token().await.map_err(Error::from)?,
+            TokenArguments::Forget => vault::forget_github_token().await.map_err(Error::from)?,
         }
         Ok(context.emulator.github_token_source().await?)
     });

@@ -5,6 +5,7 @@ use emulator::pull::PullRequest;
 use images::github::Repo;
 
 use super::Context;
+use crate::arguments::ImagesArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -25,12 +26,32 @@ pub(super) async fn pull(context: &Context<'_>, request: &PullRequest) -> Result
     Ok(Exit::Success)
 }
 
-pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, command: ImagesArguments) -> Result<Exit, Failure> {
+    match command {
+        ImagesArguments::List => list(context),
+        ImagesArguments::Use { name, .. } => choose(context, name.as_deref()).await,
+        ImagesArguments::Remove { name } => remove(context, &name).await,
+        ImagesArguments::Prune {
+            all,
+            limit,
+            archive_after,
+        } => {
+            let request = PruneRequest {
+                all,
+                limit_bytes: limit,
+                archive_after_days: archive_after,
+            };
+            prune(context, request).await
+        }
+    }
+}
+
+fn list(context: &Context<'_>) -> Result<Exit, Failure> {
     context.output.report(&context.emulator.images()?)?;
     Ok(Exit::Success)
 }
 
-pub(super) async fn choose(context: &Context<'_>, image: Option<&str>) -> Result<Exit, Failure> {
+async fn choose(context: &Context<'_>, image: Option<&str>) -> Result<Exit, Failure> {
     let work = async {
         match image {
             Some(image) => context.emulator.use_image(image, &context.progress).await,
@@ -42,14 +63,14 @@ pub(super) async fn choose(context: &Context<'_>, image: Option<&str>) -> Result
     Ok(Exit::Success)
 }
 
-pub(super) async fn remove(context: &Context<'_>, image: &str) -> Result<Exit, Failure> {
+async fn remove(context: &Context<'_>, image: &str) -> Result<Exit, Failure> {
     let work = Box::pin(context.emulator.remove_image(image, &context.progress));
     let report = context.guarded(work).await?;
     context.output.report(&report)?;
     Ok(Exit::Success)
 }
 
-pub(super) async fn prune(context: &Context<'_>, request: PruneRequest) -> Result<Exit, Failure> {
+async fn prune(context: &Context<'_>, request: PruneRequest) -> Result<Exit, Failure> {
     let work = Box::pin(context.emulator.prune(request, &context.progress));
     let report = context.guarded(work).await?;
     context.output.report(&report)?;

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::invocation::Consent;
 use crate::output::tell;
 use crate::render::style::{CAUTION, STRONG};
 use crate::render::text::paint;
@@ -83,10 +82,9 @@ pub(super) async fn status(context: &Context<'_>) -> Result<Exit, Failure> {
     })
 }
 
-pub(super) async fn reset(context: &Context<'_>, consent: Consent) -> Result<Exit, Failure> {
-    match consent {
-        Consent::Given => {}
-        Consent::Ask => confirm_reset(context).await?,
+pub(super) async fn reset(context: &Context<'_>, yes: bool) -> Result<Exit, Failure> {
+    if !yes {
+        confirm_reset(context).await?;
     }
     let report = context
         .guarded(Box::pin(context.emulator.reset(&context.progress)))

@@ -17,15 +17,19 @@ mod settings;
 use std::io::IsTerminal as _;
 
 use emulator::Emulator;
+use emulator::logs::LogSource;
 use emulator::paths::Home;
 use emulator::preferences::Preferences;
 use emulator::variables::Settings;
 use tracing_subscriber::EnvFilter;
 
+use crate::arguments::{
+    FoldersArguments, ImagesArguments, Operation, Request, SecretsArguments, SettingsArguments,
+};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::{Interrupts, Signal};
-use crate::invocation::{Invocation, Operation, Request, SessionWish, Target};
+use crate::invocation::{Invocation, Target};
 use crate::output::{Output, tell};
 use crate::progress::{Drawing, Progress};
 use crate::render::style::CAUTION;
@@ -39,14 +43,16 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
     if invocation.verbose {
         trace();
     }
-    let (target, operation) = match invocation.request {
-        Request::Document(document) => return documents::write(document),
-        Request::Operate { target, operation } => (target, operation),
+    let operation = match invocation.request {
+        // These read no environment and no files.
+        Request::Completions { shell } => return documents::completions(shell),
+        Request::Man { dir } => return documents::manual(dir.as_deref()),
+        Request::Operate(operation) => operation,
     };
     let settings = Settings::from_environment()?;
     let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
     let settings = settings.with_preferences(&preferences);
-    let Target { instance, image } = target;
+    let Target { instance, image } = invocation.target;
     let emulator = Emulator::new(settings, instance, image);
     // Two threads: one for the operation, one so that signals and progress are
     // seen to while the operation reads files.
@@ -88,37 +94,10 @@ async fn operate(
     output: Output,
     verbose: bool,
 ) -> Result<Exit, Failure> {
-    let interrupts = match operation {
-        // These hold nothing, so a signal may end them as it ends any program.
-        Operation::Logs { .. }
-        | Operation::Status
-        | Operation::Releases { .. }
-        | Operation::ImagesList
-        | Operation::SettingsList
-        | Operation::SettingsSet { .. }
-        | Operation::FoldersList
-        | Operation::SecretsList => None,
-        Operation::Start
-        | Operation::Stop { .. }
-        | Operation::Reset { .. }
-        | Operation::Capture
-        | Operation::Verify
-        | Operation::Archive { .. }
-        | Operation::Restore { .. }
-        | Operation::Pull(_)
-        | Operation::ImagesUse { .. }
-        | Operation::ImagesRemove { .. }
-        | Operation::ImagesPrune(_)
-        | Operation::Doctor { .. }
-        | Operation::Diagnostics { .. }
-        | Operation::GithubToken(_)
-        | Operation::Credentials { .. }
-        | Operation::Run { .. }
-        | Operation::FoldersRemove { .. }
-        | Operation::SecretsShow { .. }
-        | Operation::SecretsRotate
-        | Operation::SecretsForget
-        | Operation::Bench { .. } => Some(Interrupts::listen()?),
+    let interrupts = if holds_nothing(&operation) {
+        None
+    } else {
+        Some(Interrupts::listen()?)
     };
     let progress = Progress::new(Drawing::wanted(verbose));
     let context = Context {
@@ -129,49 +108,85 @@ async fn operate(
     };
     match operation {
         Operation::Start => lifecycle::start(&context).await,
-        Operation::Stop {
-            session: SessionWish::Keep,
-        } => lifecycle::stop(&context).await,
-        Operation::Stop {
-            session: SessionWish::Discard,
-        } => lifecycle::discard(&context).await,
+        Operation::Stop { discard: false } => lifecycle::stop(&context).await,
+        Operation::Stop { discard: true } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
-        Operation::Reset { consent } => lifecycle::reset(&context, consent).await,
+        Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
-        Operation::Archive { to } => lifecycle::archive(&context, &to).await,
-        Operation::Restore { from } => lifecycle::restore(&context, &from).await,
-        Operation::Releases { repository } => images::releases(&context, repository.as_ref()).await,
-        Operation::Pull(request) => images::pull(&context, &request).await,
-        Operation::ImagesList => images::list(&context),
-        Operation::ImagesUse { image } => images::choose(&context, image.as_deref()).await,
-        Operation::ImagesRemove { image } => images::remove(&context, &image).await,
-        Operation::ImagesPrune(request) => images::prune(&context, request).await,
-        Operation::SettingsList => settings::list(&context),
-        Operation::SettingsSet { name, value } => settings::set(&context, &name, value.as_deref()),
-        Operation::Doctor { probe } => doctor::examine(&context, probe).await,
+        Operation::Archive { file } => lifecycle::archive(&context, &file).await,
+        Operation::Restore { file } => lifecycle::restore(&context, &file).await,
+        Operation::Releases { repo } => images::releases(&context, repo.as_ref()).await,
+        Operation::Pull(arguments) => images::pull(&context, &arguments.request()).await,
+        Operation::Images { command } => {
+            images::run(&context, command.unwrap_or(ImagesArguments::List)).await
+        }
+        Operation::Settings { command } => {
+            settings::run(&context, command.unwrap_or(SettingsArguments::List)).await
+        }
+        Operation::Doctor { probe_again } => doctor::examine(&context, probe_again).await,
         Operation::Diagnostics { file } => diagnostics::write(&context, file).await,
-        Operation::GithubToken(request) => github_token::run(&context, request).await,
         Operation::Logs {
-            source,
+            qemu,
+            app,
             follow,
             lines,
-        } => logs::show(&context, source, follow, lines).await,
-        Operation::Bench { runs } => bench::run(&context, runs).await,
-        Operation::Credentials { config_file, form } => {
-            credentials::give(&context, &config_file, &form).await
+        } => {
+            let source = match (qemu, app) {
+                (true, _) => LogSource::Qemu,
+                (false, true) => LogSource::App,
+                (false, false) => LogSource::Serial,
+            };
+            logs::show(&context, source, follow, lines).await
         }
-        Operation::Run {
-            config_file,
-            program,
-            arguments,
-        } => run::run(&context, &config_file, &program, &arguments).await,
-        Operation::FoldersList => folders::list(&context),
-        Operation::FoldersRemove { folder } => folders::remove(&context, &folder).await,
-        Operation::SecretsList => secrets::list(&context),
-        Operation::SecretsShow { name } => secrets::show(&context, name).await,
-        Operation::SecretsRotate => secrets::rotate(&context).await,
-        Operation::SecretsForget => secrets::forget(&context).await,
+        Operation::Bench { runs } => bench::run(&context, runs).await,
+        Operation::Credentials {
+            config,
+            format,
+            write: None,
+        } => credentials::give(&context, &config.config_file, format.into()).await,
+        Operation::Credentials {
+            config,
+            format,
+            write: Some(file),
+        } => credentials::write(&context, &config.config_file, format.into(), &file).await,
+        Operation::Run { config, command } => {
+            run::run(&context, &config.config_file, &command).await
+        }
+        Operation::Folders(FoldersArguments::List) => folders::list(&context),
+        Operation::Folders(FoldersArguments::Remove { folder }) => {
+            folders::remove(&context, &folder).await
+        }
+        Operation::Secrets(SecretsArguments::List) => secrets::list(&context),
+        Operation::Secrets(SecretsArguments::Show { name }) => secrets::show(&context, name).await,
+        Operation::Secrets(SecretsArguments::Rotate) => secrets::rotate(&context).await,
+        Operation::Secrets(SecretsArguments::Forget) => secrets::forget(&context).await,
+    }
+}
+
+/// Whether a signal may end it as it ends any program.
+const fn holds_nothing(operation: &Operation) -> bool {
+    match operation {
+        Operation::Logs { .. } | Operation::Status | Operation::Releases { .. } => true,
+        Operation::Images { command } => matches!(command, None | Some(ImagesArguments::List)),
+        Operation::Settings { command } => {
+            !matches!(command, Some(SettingsArguments::GithubToken { .. }))
+        }
+        Operation::Folders(command) => matches!(command, FoldersArguments::List),
+        Operation::Secrets(command) => matches!(command, SecretsArguments::List),
+        Operation::Start
+        | Operation::Stop { .. }
+        | Operation::Reset { .. }
+        | Operation::Capture
+        | Operation::Verify
+        | Operation::Archive { .. }
+        | Operation::Restore { .. }
+        | Operation::Pull(_)
+        | Operation::Doctor { .. }
+        | Operation::Diagnostics { .. }
+        | Operation::Credentials { .. }
+        | Operation::Run { .. }
+        | Operation::Bench { .. } => false,
     }
 }
 

@@ -32,9 +32,13 @@ use emulator::quantity::seconds;
 pub(super) async fn run(
     context: &Context<'_>,
     config_file: &Path,
-    program: &OsStr,
-    arguments: &[OsString],
+    command: &[OsString],
 ) -> Result<Exit, Failure> {
+    // The parser requires at least one word.
+    let (program, arguments) = match command {
+        [program, arguments @ ..] => (program.as_os_str(), arguments),
+        [] => (OsStr::new(""), command),
+    };
     // A file that cannot be used is no reason to start anything.
     ConfigFile::name(config_file, context.emulator.settings()).map_err(emulator::Error::from)?;
     let lease = context.guarded(context.emulator.lease()).await?;

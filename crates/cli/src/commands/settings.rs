@@ -5,7 +5,8 @@ use emulator::preferences::{NO_ROTATION_WARNING, Preference, Preferences};
 use emulator::variables;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, github_token};
+use crate::arguments::{SettingsArguments, TokenArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Detail, Render, tell};
@@ -29,15 +30,25 @@ struct Setting {
     overridden_by: Option<String>,
 }
 
-pub(super) fn list(context: &Context<'_>) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    command: SettingsArguments,
+) -> Result<Exit, Failure> {
+    match command {
+        SettingsArguments::List => list(context),
+        SettingsArguments::Set { name, value } => set(context, &name, Some(&value)),
+        SettingsArguments::Unset { name } => set(context, &name, None),
+        SettingsArguments::GithubToken { command } => {
+            github_token::run(context, command.unwrap_or(TokenArguments::Show)).await
+        }
+    }
+}
+
+fn list(context: &Context<'_>) -> Result<Exit, Failure> {
     report(context, &Preferences::read(context.emulator.home())?)
 }
 
-pub(super) fn set(
-    context: &Context<'_>,
-    name: &Preference,
-    value: Option<&str>,
-) -> Result<Exit, Failure> {
+fn set(context: &Context<'_>, name: &Preference, value: Option<&str>) -> Result<Exit, Failure> {
     let emulator = context.emulator;
     let preferences = Preferences::update(emulator.home(), |preferences| {
         preferences.set(name, value)?;

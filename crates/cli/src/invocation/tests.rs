@@ -1,6 +1,11 @@
 //! What is typed and what it means.
 
+use emulator::preferences::Preference;
+use emulator::secrets::SecretName;
+use images::source::Source;
+
 use super::*;
+use crate::arguments::{ImagesArguments, SettingsArguments};
 
 fn meant(line: &str) -> Result<Invocation, Refused> {
     read(line.split_ascii_whitespace().map(OsString::from))
@@ -8,50 +13,38 @@ fn meant(line: &str) -> Result<Invocation, Refused> {
 
 fn operation(line: &str) -> Operation {
     match meant(line).unwrap().request {
-        Request::Operate { operation, .. } => operation,
-        Request::Document(document) => panic!("{document:?}"),
+        Request::Operate(operation) => operation,
+        other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn credentials_have_one_form() {
+fn credentials_have_a_form_and_maybe_a_file() {
     let form = |line: &str| match operation(line) {
-        Operation::Credentials { form, .. } => form,
+        Operation::Credentials { format, write, .. } => (format, write),
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        form("x credentials"),
-        CredentialsForm::Dotenv(AppKind::Plain)
-    );
-    assert_eq!(
-        form("x credentials --format vite"),
-        CredentialsForm::Dotenv(AppKind::Vite)
-    );
-    assert_eq!(form("x credentials --format env"), CredentialsForm::Shell);
-    assert_eq!(
-        form("x credentials --format next --json"),
-        CredentialsForm::Json
-    );
+    assert_eq!(form("x credentials"), (CredentialsFormat::Dotenv, None));
     assert_eq!(
         form("x credentials --format next --write .env.local"),
-        CredentialsForm::Write {
-            file: ".env.local".into(),
-            kind: AppKind::Next
-        }
+        (CredentialsFormat::Next, Some(".env.local".into()))
+    );
+    assert_eq!(
+        form("x credentials --format env --json"),
+        (CredentialsFormat::Env, None)
     );
     assert!(meant("x credentials --format json --write .env").is_err());
 }
 
 #[test]
 fn what_follows_two_dashes_is_the_program_s() {
-    assert_eq!(
-        operation("x run --config-file a.ts -- npm run dev -- --json"),
-        Operation::Run {
-            config_file: "a.ts".into(),
-            program: "npm".into(),
-            arguments: ["run", "dev", "--", "--json"].map(Into::into).to_vec(),
-        }
-    );
+    let Operation::Run { config, command } =
+        operation("x run --config-file a.ts -- npm run dev -- --json")
+    else {
+        panic!("run is an operation")
+    };
+    assert_eq!(config.config_file, PathBuf::from("a.ts"));
+    assert_eq!(command, ["npm", "run", "dev", "--", "--json"]);
     assert!(meant("x run").is_err() && meant("x run npm").is_err());
 }
 
@@ -61,58 +54,40 @@ fn the_definition_is_sound() {
 }
 
 #[test]
-fn flags_become_wishes() {
-    assert_eq!(
-        operation("x stop"),
-        Operation::Stop {
-            session: SessionWish::Keep
-        }
-    );
+fn options_have_their_defaults() {
+    assert_eq!(operation("x stop"), Operation::Stop { discard: false });
     assert_eq!(
         operation("x stop --discard"),
-        Operation::Stop {
-            session: SessionWish::Discard
-        }
+        Operation::Stop { discard: true }
     );
-    assert_eq!(
-        operation("x reset"),
-        Operation::Reset {
-            consent: Consent::Ask
-        }
-    );
-    assert_eq!(
-        operation("x reset -y"),
-        Operation::Reset {
-            consent: Consent::Given
-        }
-    );
+    assert_eq!(operation("x reset"), Operation::Reset { yes: false });
+    assert_eq!(operation("x reset -y"), Operation::Reset { yes: true });
     assert_eq!(
         operation("x doctor --probe-again"),
-        Operation::Doctor {
-            probe: ProbeWish::Again
-        }
+        Operation::Doctor { probe_again: true }
     );
     assert_eq!(
         operation("x secrets show sak"),
-        Operation::SecretsShow {
+        Operation::Secrets(SecretsArguments::Show {
             name: SecretName::Sak
-        }
+        })
     );
     assert_eq!(
         operation("x archive"),
-        Operation::Archive { to: ".".into() }
+        Operation::Archive { file: ".".into() }
     );
     assert_eq!(
         operation("x restore a.zst"),
         Operation::Restore {
-            from: "a.zst".into()
+            file: "a.zst".into()
         }
     );
     assert_eq!(operation("x bench"), Operation::Bench { runs: 10 });
     assert_eq!(
         operation("x logs --qemu -f -n 5"),
         Operation::Logs {
-            source: LogSource::Qemu,
+            qemu: true,
+            app: false,
             follow: true,
             lines: 5
         }
@@ -122,7 +97,7 @@ fn flags_become_wishes() {
 #[test]
 fn a_pull_has_one_source_at_most() {
     let source = |line: &str| match operation(line) {
-        Operation::Pull(request) => request.source,
+        Operation::Pull(arguments) => arguments.request().source,
         other => panic!("{other:?}"),
     };
     assert_eq!(source("x pull"), None);
@@ -138,43 +113,46 @@ fn a_pull_has_one_source_at_most() {
 }
 
 #[test]
-fn images_and_settings_are_listed_unless_something_else_is_asked() {
-    assert_eq!(operation("x images"), Operation::ImagesList);
-    assert_eq!(operation("x images list"), Operation::ImagesList);
-    assert_eq!(operation("x settings"), Operation::SettingsList);
+fn images_and_settings_need_no_command() {
+    assert_eq!(operation("x images"), Operation::Images { command: None });
     assert_eq!(
-        operation("x images use --none"),
-        Operation::ImagesUse { image: None }
+        operation("x settings"),
+        Operation::Settings { command: None }
     );
-    let (image, used) = ("t-1".to_owned(), Some("t-1".to_owned()));
+    let images = |line: &str| match operation(line) {
+        Operation::Images { command } => command.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let using = |name: Option<&str>| ImagesArguments::Use {
+        name: name.map(ToOwned::to_owned),
+        none: name.is_none(),
+    };
+    assert_eq!(images("x images list"), ImagesArguments::List);
+    assert_eq!(images("x images use --none"), using(None));
+    assert_eq!(images("x images use t-1"), using(Some("t-1")));
     assert_eq!(
-        operation("x images use t-1"),
-        Operation::ImagesUse { image: used }
-    );
-    assert_eq!(
-        operation("x images remove t-1"),
-        Operation::ImagesRemove { image }
-    );
-    assert_eq!(
-        operation("x images prune --all --limit 20GB --archive-after 0"),
-        Operation::ImagesPrune(PruneRequest {
+        images("x images prune --all --limit 20GB --archive-after 0"),
+        ImagesArguments::Prune {
             all: true,
-            limit_bytes: Some(20_000_000_000),
-            archive_after_days: Some(0),
-        })
+            limit: Some(20_000_000_000),
+            archive_after: Some(0),
+        }
     );
+    let settings = |line: &str| match operation(line) {
+        Operation::Settings { command } => command.unwrap(),
+        other => panic!("{other:?}"),
+    };
     assert_eq!(
-        operation("x settings set archive-after 14"),
-        Operation::SettingsSet {
+        settings("x settings set archive-after 14"),
+        SettingsArguments::Set {
             name: Preference::ArchiveAfter,
-            value: Some("14".into())
+            value: "14".into()
         }
     );
     assert_eq!(
-        operation("x settings unset branch"),
-        Operation::SettingsSet {
-            name: Preference::Branch,
-            value: None
+        settings("x settings unset branch"),
+        SettingsArguments::Unset {
+            name: Preference::Branch
         }
     );
 }
@@ -187,18 +165,13 @@ fn global_options_stand_before_and_after_the_command() {
     ] {
         let invocation = meant(line).unwrap();
         assert_eq!(invocation.format, Format::Json, "{line}");
-        let Request::Operate { target, .. } = invocation.request else {
-            panic!("{line}")
-        };
-        assert_eq!(target.instance.as_str(), "ci", "{line}");
+        assert_eq!(invocation.target.instance.as_str(), "ci", "{line}");
     }
 }
 
 #[test]
 fn an_image_is_absolute_from_here_on() {
-    let Request::Operate { target, .. } = meant("x start --image a.qcow2").unwrap().request else {
-        panic!("start is an operation")
-    };
+    let target = meant("x start --image a.qcow2").unwrap().target;
     assert_eq!(
         target.image.unwrap(),
         std::env::current_dir().unwrap().join("a.qcow2")

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use emulator::progress::PhaseTime;
+use progress::PhaseTime;
 
 use super::style::{ADDRESS, FAINT};
 use super::text::{pad, paint, printable, widest};

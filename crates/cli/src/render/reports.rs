@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use emulator::archive::{ArchiveReport, RestoreReport};
-use emulator::progress::PhaseTime;
 use emulator::{
     CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport,
     StopReport, VerifyReport,
 };
+use progress::PhaseTime;
 
 use super::phases::chart;
 use super::style::{ADDRESS, BAD, CAUTION, GOOD, STRONG};

@@ -15,6 +15,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 /// A variable to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variable<'a> {
@@ -35,15 +37,18 @@ pub struct Assignment {
 }
 
 /// What setting variables did to a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct FileChange {
     /// The file, links followed.
     pub path: PathBuf,
     /// Whether it was not there before.
     pub created: bool,
     /// Variables that were new to it.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub added: usize,
     /// Variables that had another value.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub changed: usize,
 }
 

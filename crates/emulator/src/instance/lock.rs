@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{Event, Phase, Reporter};
+use crate::progress::{Event, Phase, Reporter, Running};
 
 /// Who holds an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Holder {
     /// Process id.
     pub pid: u32,
@@ -73,13 +74,12 @@ impl Lock {
             Ok(()) => file,
             Err(std::fs::TryLockError::Error(source)) => return Err(error(source)),
             Err(std::fs::TryLockError::WouldBlock) => {
-                reporter.report(Event::Begin(Phase::Lock));
+                let waiting = Running::begin(reporter, Phase::Lock);
                 reporter.report(Event::Notice(&format!(
                     "Waiting up to {} for {}.",
                     minutes(limit),
                     who(read_holder(path).as_ref())
                 )));
-                let begun = std::time::Instant::now();
                 let (locked, lock) = tokio::sync::oneshot::channel();
                 // A thread of its own, not one of the runtime's: it may stay
                 // blocked for ever, and the runtime would wait for it at exit.
@@ -90,7 +90,7 @@ impl Lock {
                     drop(locked.send(result));
                 });
                 let lock = tokio::time::timeout(limit, lock).await;
-                reporter.report(Event::End(Phase::Lock, begun.elapsed()));
+                drop(waiting);
                 match lock {
                     Ok(Ok(file)) => file.map_err(error)?,
                     Ok(Err(_)) | Err(_) => {

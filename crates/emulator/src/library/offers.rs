@@ -5,13 +5,13 @@
 
 use images::fetch::{bytes_here, leftovers};
 use images::github::{Asset, Release, is_commit};
-use images::source::{Arch, Origin, Resolved, Source, names, resolve, rolling_tag};
+use images::source::{Arch, Origin, Resolved, Source, resolve, rolling_tag};
 use images::store::Installed;
 
 use crate::config::preferences::Preferences;
 use crate::error::Error;
 use crate::instance::Emulator;
-use crate::library::pull::{PullError, PullRequest, Relay, repository_of, source_of};
+use crate::library::pull::{PullError, PullRequest, repository_of, source_of};
 use crate::library::set_up::SetUp;
 use crate::progress::Reporter;
 
@@ -51,7 +51,7 @@ pub struct UnfinishedPull {
 
 /// The disk image for `arch` in a release, if it has been uploaded.
 pub fn disk_of(release: &Release, arch: Arch) -> Option<&Asset> {
-    let disk = release.asset(&names::disk(arch))?;
+    let disk = release.asset(&arch.disk_name())?;
     disk.uploaded.then_some(disk)
 }
 
@@ -108,8 +108,7 @@ impl Emulator {
         let source = source_of(&preferences, request.source.as_ref());
         let arch = request.arch.unwrap_or(self.image_arch());
         let github = self.github(reporter).await?;
-        let relay = Relay::to(reporter);
-        let resolved = resolve(&github, &repository, &source, arch, &relay)
+        let resolved = resolve(&github, &repository, &source, arch, reporter)
             .await
             .map_err(PullError::from)?;
         let store = self.home.image_store();
@@ -253,9 +252,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_download_is_unfinished_once_nobody_is_at_it() {
+        use crate::progress::Silent;
         use images::fetch::claim;
         use images::github::{GitHub, Options, Repo};
-        use images::progress::Silent;
 
         let dir = tempfile::tempdir().unwrap();
         let home = [(

@@ -5,14 +5,12 @@
 //! twice. Only then is the instance locked, the image chosen for it, and a
 //! snapshot taken.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use images::fetch::{
     ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
 };
 use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
-use images::progress as theirs;
 use images::source::{Arch, DEFAULT_BRANCH, ResolveError, Resolved, Source, resolve};
 use images::store::{Incoming, Installed, Store};
 use serde::Serialize;
@@ -23,7 +21,7 @@ use crate::instance::capture::CaptureReport;
 use crate::instance::{Emulator, Held};
 use crate::library::prune::PruneReport;
 use crate::library::token::{from_keychain, github_token};
-use crate::progress::{Event, Phase, PhaseTime, Reporter, milliseconds};
+use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
 
 /// Why an image cannot be got.
 #[derive(Debug, thiserror::Error)]
@@ -153,9 +151,8 @@ impl Emulator {
         let preferences = Preferences::read(&self.home)?;
         let repository = repository_of(&preferences, repository)?;
         let github = self.github(reporter).await?;
-        let relay = Relay::to(reporter);
         let work = github.emulator_releases(&repository);
-        let releases = github.telling(&relay, work).await;
+        let releases = github.telling(reporter, work).await;
         let releases = releases.map_err(PullError::from)?;
         Ok(ReleaseList {
             repository,
@@ -247,9 +244,9 @@ impl Emulator {
         let repository = repository_of(&preferences, request.repository.as_ref())?;
         let source = source_of(&preferences, request.source.as_ref());
         let arch = request.arch.unwrap_or(self.image_arch());
-        let relay = Relay::to(reporter);
+        let watch = Stopwatch::new(reporter);
         let github = self.github(reporter).await?;
-        let resolved = resolve(&github, &repository, &source, arch, &relay)
+        let resolved = resolve(&github, &repository, &source, arch, &watch)
             .await
             .map_err(PullError::from)?;
         let mut warnings = resolved.warnings.clone();
@@ -262,15 +259,15 @@ impl Emulator {
                 outcome,
                 received_bytes,
                 warnings,
-                phases: relay.times(),
+                phases: watch.times(),
             }
         };
         let store = self.home.image_store();
         if let Some(image) = known(&store, &resolved).await? {
-            warnings.extend(complete(&store, &image, &github, &resolved, &relay).await?);
+            warnings.extend(complete(&store, &image, &github, &resolved, &watch).await?);
             return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
         }
-        let right = claim(&resolved, &store.incoming(), &relay)
+        let right = claim(&resolved, &store.incoming(), &watch)
             .await
             .map_err(PullError::from)?;
         // Whoever had it before may have put the image into the store.
@@ -279,7 +276,7 @@ impl Emulator {
             return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
         }
         let options = FetchOptions::default();
-        let fetched = fetch(&github, &resolved, &right, options, &relay)
+        let fetched = fetch(&github, &resolved, &right, options, &watch)
             .await
             .map_err(PullError::from)?;
         warnings.extend(fetched.warnings.iter().cloned());
@@ -415,12 +412,12 @@ async fn complete(
     image: &Installed,
     github: &GitHub,
     resolved: &Resolved,
-    relay: &Relay<'_>,
+    reporter: &dyn Reporter,
 ) -> Result<Vec<String>, Error> {
     if store.has_base_env(image) {
         return Ok(vec![]);
     }
-    let (text, warnings) = make_settings(github, resolved, relay).await;
+    let (text, warnings) = make_settings(github, resolved, reporter).await;
     if let Some(text) = text {
         store.put_base_env(image, &text)?;
     }
@@ -446,101 +443,5 @@ async fn blocking<T: Send + 'static, E: Into<Error> + Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(Into::into),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
-}
-
-/// Hands on what the lower crate reports, and keeps the times.
-pub(crate) struct Relay<'a> {
-    reporter: &'a dyn Reporter,
-    times: Mutex<Times>,
-}
-
-#[derive(Default)]
-struct Times {
-    begun: Vec<(Phase, Instant)>,
-    ended: Vec<PhaseTime>,
-}
-
-impl<'a> Relay<'a> {
-    pub(crate) fn to(reporter: &'a dyn Reporter) -> Self {
-        Self {
-            reporter,
-            times: Mutex::default(),
-        }
-    }
-
-    fn times(&self) -> Vec<PhaseTime> {
-        self.with_times(|times| times.ended.clone())
-    }
-
-    fn with_times<T>(&self, act: impl FnOnce(&mut Times) -> T) -> T {
-        act(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn end(&self, phase: Phase) -> Duration {
-        self.with_times(|times| {
-            let position = times.begun.iter().rposition(|(begun, _)| *begun == phase);
-            let took = position.map(|at| times.begun.remove(at).1.elapsed());
-            let took = took.unwrap_or_default();
-            let ms = milliseconds(took);
-            match times
-                .ended
-                .iter_mut()
-                .find(|time| time.name == phase.name())
-            {
-                Some(time) => time.ms += ms,
-                None => times.ended.push(PhaseTime {
-                    name: phase.name().to_owned(),
-                    ms,
-                }),
-            }
-            took
-        })
-    }
-}
-
-impl theirs::Progress for Relay<'_> {
-    fn report(&self, event: theirs::Event<'_>) {
-        match event {
-            theirs::Event::Begin { phase, object } => {
-                let phase = ours(phase);
-                self.with_times(|times| times.begun.push((phase, Instant::now())));
-                tracing::debug!(?phase, object, "pulling");
-                self.reporter.report(Event::Begin(phase));
-            }
-            theirs::Event::Bytes {
-                phase, done, total, ..
-            } => self.reporter.report(Event::Bytes {
-                phase: ours(phase),
-                done,
-                total: total.unwrap_or(0),
-            }),
-            theirs::Event::Retry {
-                reason,
-                attempt,
-                wait,
-            } => self.reporter.report(Event::Notice(&format!(
-                "{reason}; trying again in {:.1} s (attempt {}).",
-                wait.as_secs_f64(),
-                attempt + 1
-            ))),
-            theirs::Event::Notice(text) => self.reporter.report(Event::Notice(text)),
-            theirs::Event::End { phase } => {
-                let phase = ours(phase);
-                let took = self.end(phase);
-                self.reporter.report(Event::End(phase, took));
-            }
-        }
-    }
-}
-
-const fn ours(phase: theirs::Phase) -> Phase {
-    match phase {
-        theirs::Phase::Resolve => Phase::Resolve,
-        theirs::Phase::Wait => Phase::Lock,
-        theirs::Phase::Reread => Phase::Reread,
-        theirs::Phase::Download => Phase::Download,
-        theirs::Phase::Extract => Phase::Extract,
-        theirs::Phase::Copy => Phase::Copy,
     }
 }

@@ -21,6 +21,7 @@ const GH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Where the token comes from that GitHub is asked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// `GITHUB_TOKEN` in the environment.

@@ -11,6 +11,7 @@ pub(crate) mod watches;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub use app::AppLog;
@@ -24,7 +25,9 @@ use crate::logs::watches::{WatchError, Watches};
 pub const MAX_LINE_BYTES: usize = 8 << 10;
 
 /// Whose words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+#[serde(rename_all = "snake_case")]
 pub enum LogSource {
     /// What the guest wrote to its serial console.
     Serial,
@@ -92,9 +95,11 @@ impl LogError {
 }
 
 /// Lines that were added to a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Chunk {
     /// The first line's number, counted from where the following began.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub first_line: u64,
     /// Whole lines, without their ends and without control characters. A line
     /// above [`MAX_LINE_BYTES`] comes in pieces.

@@ -14,6 +14,7 @@ use crate::logs::LogSource;
 use crate::machine::guest::{self, Guest, GuestError, Resident};
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::{Purpose, RunRecord};
+use crate::machine::settle::cpu_time;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 
 /// How long QEMU may take to answer once started, cold page cache included.
@@ -293,7 +294,7 @@ impl Held<'_> {
             }
         };
         let process = &running.identity;
-        let (begun, before) = (Instant::now(), process.cpu_time());
+        let (begun, before) = (Instant::now(), cpu_time(process));
         let result = tokio::select! {
             biased;
             result = work => result,
@@ -355,7 +356,8 @@ impl Held<'_> {
 
     fn is_disk_full(&self) -> bool {
         const NO_ROOM: u64 = 1 << 20;
-        host::disk::free_bytes(self.emulator.paths.root()).is_ok_and(|free| free < NO_ROOM)
+        rustix::fs::statvfs(self.emulator.paths.root())
+            .is_ok_and(|system| system.f_bavail * system.f_frsize < NO_ROOM)
     }
 
     fn disk_full(&self) -> Error {
@@ -408,7 +410,7 @@ async fn with_meanwhile(
     let Error::Guest(source @ GuestError::NoAgent { .. }) = error else {
         return error;
     };
-    let used = running.identity.cpu_time().zip(before);
+    let used = cpu_time(&running.identity).zip(before);
     Error::Guest(GuestError::Silent {
         state: running
             .monitor

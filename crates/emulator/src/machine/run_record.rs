@@ -7,8 +7,8 @@
 
 use std::path::PathBuf;
 
-use host::{IdentityError, ProcessIdentity};
-use qemu::process::find_by_token;
+use qemu::ProcessIdentity;
+use qemu::process::{IdentityError, find_by_token};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::fingerprint::Fingerprint;
@@ -18,6 +18,7 @@ use record::Record;
 
 /// How a VM came to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum StartKind {
     /// From the snapshot.
@@ -110,7 +111,7 @@ impl RunRecord {
         match &self.process {
             Some(process) if process.is_alive()? => Ok(vec![process.clone()]),
             Some(_) => Ok(Vec::new()),
-            None => find_by_token(token, None),
+            None => find_by_token(token),
         }
     }
 }

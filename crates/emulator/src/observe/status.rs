@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use host::ProcessIdentity;
+use qemu::ProcessIdentity;
 use qemu::process::find_by_token;
 use secrets::StoreKind;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::config::paths::InstancePaths;
 use crate::config::quantities::{bytes, span};
 use crate::error::Error;
 use crate::instance::lock::{Holder, Lock};
-use crate::instance::{Emulator, MONITOR_LIMIT};
+use crate::instance::{Emulator, MONITOR_LIMIT, now_ms};
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
 use crate::progress::PhaseTime;
@@ -24,6 +24,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Whether a service answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Its health path answered 200, or it has none.
@@ -36,6 +37,7 @@ pub enum Health {
 
 /// A service and whether it answers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct ServiceStatus {
     /// Stable identifier.
     pub id: String,
@@ -48,6 +50,7 @@ pub struct ServiceStatus {
     /// Whether it answers, or was not asked.
     pub health: Health,
     /// How long its health path took to answer, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = Option<specta_typescript::Number>))]
     pub answer_ms: Option<f64>,
     /// Whether there is something at its address for a person to look at.
     pub browsable: bool,
@@ -69,14 +72,18 @@ impl ServiceStatus {
 
 /// A snapshot, for people and programs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct SnapshotInfo {
     /// Its identifier.
     pub id: String,
     /// When it was taken, in milliseconds since the Unix epoch.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub captured_at_ms: u64,
     /// How long the cold boot took that was captured, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub cold_boot_ms: f64,
     /// What it takes on disk in bytes; holes take nothing.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub bytes_on_disk: u64,
 }
 
@@ -105,7 +112,7 @@ impl SnapshotInfo {
 
     /// One line for people: how old it is and what it takes on disk.
     pub fn summary(&self) -> String {
-        let age = span(host::now_ms().saturating_sub(self.captured_at_ms));
+        let age = span(now_ms().saturating_sub(self.captured_at_ms));
         let size = bytes(self.bytes_on_disk);
         format!("taken {age} ago, {size} on disk")
     }
@@ -118,6 +125,7 @@ impl SnapshotInfo {
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// No VM.
@@ -139,7 +147,8 @@ pub enum State {
 }
 
 /// What `status` reports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Status {
     /// The instance.
     pub instance: String,
@@ -170,19 +179,23 @@ pub struct Status {
 }
 
 /// How the present VM was started.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct StartSummary {
     /// `resumed`, `continued` or `cold`.
     pub kind: StartKind,
     /// Why it was not the fastest kind.
     pub fallback_reason: Option<String>,
     /// How long the start took, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub total_ms: f64,
     /// Its phases, in order.
     pub phases: Vec<PhaseTime>,
     /// When it was started, in milliseconds since the Unix epoch.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub started_at_ms: u64,
     /// How long it has been running, in milliseconds.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub uptime_ms: u64,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
@@ -190,12 +203,16 @@ pub struct StartSummary {
 
 /// Memory of the QEMU process, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Memory {
     /// All that is resident, the shared page cache of the snapshot included.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub resident: u64,
     /// What this VM alone costs.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub anonymous: u64,
     /// What the guest was given.
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub given: u64,
 }
 
@@ -252,7 +269,7 @@ impl Emulator {
                 return Ok(Seen {
                     glance,
                     record: None,
-                    process: find_by_token(&paths.token()?, None)?.into_iter().next(),
+                    process: find_by_token(&paths.token()?)?.into_iter().next(),
                 });
             }
             Err(error) => return Err(error.into()),
@@ -277,7 +294,7 @@ impl Emulator {
                 total_ms: vm.total_ms,
                 phases: vm.phases.clone(),
                 started_at_ms: vm.started_at_ms,
-                uptime_ms: host::now_ms().saturating_sub(vm.started_at_ms),
+                uptime_ms: now_ms().saturating_sub(vm.started_at_ms),
                 rotated: vm.rotated,
             });
         }
@@ -349,7 +366,7 @@ impl Emulator {
             status.secret_store = Some(place.store);
             status.secret_warning = place.warning();
         }
-        status.memory = memory(&process, vm.fingerprint.ram_mib);
+        status.memory = memory(process.pid, vm.fingerprint.ram_mib);
         if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
             status.state = self.why_unhealthy(record).await;
         }
@@ -412,11 +429,16 @@ pub(crate) async fn probe(endpoints: &[Endpoint]) -> Result<Vec<ServiceStatus>, 
     Ok(services)
 }
 
-fn memory(process: &ProcessIdentity, given_mib: u32) -> Option<Memory> {
-    let used = process.memory()?;
+/// Reads what the kernel says of a process's memory.
+fn memory(pid: u32, given_mib: u32) -> Option<Memory> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
+    };
     Some(Memory {
-        resident: used.resident,
-        anonymous: used.anonymous,
+        resident: field("Rss:")?,
+        anonymous: field("Anonymous:")?,
         given: u64::from(given_mib) << 20,
     })
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bytes::Bytes;
+use progress::{Event, Reporter, Running};
 use reqwest::header::{
     ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
     RANGE,
@@ -17,7 +18,6 @@ use super::writer::Writer;
 use super::{DownloadError, Downloaded, Wanted};
 use crate::claim::Lease;
 use crate::http::{Http, connection, host_of};
-use crate::progress::{Event, Progress, Running};
 use crate::space::lacking;
 
 /// Times that a download is begun again because the file is another one now.
@@ -38,8 +38,6 @@ pub(super) struct Transfer<'a> {
     wanted: &'a Wanted,
     paths: Paths,
     record: Record,
-    /// Bytes that were there at the beginning.
-    resumed_from: u64,
     received: u64,
     /// The bytes are of more than one answer.
     mixed: bool,
@@ -59,7 +57,6 @@ impl<'a> Transfer<'a> {
             wanted,
             paths,
             record,
-            resumed_from: 0,
             received: 0,
             mixed: false,
             lease,
@@ -71,9 +68,8 @@ impl<'a> Transfer<'a> {
         &mut self,
         mut partial: Partial,
         running: &Running<'_>,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Downloaded, DownloadError> {
-        self.resumed_from = partial.length();
         self.mixed = partial.length() > 0;
         let (mut attempt, mut restarts) = (0, 0);
         loop {
@@ -110,7 +106,7 @@ impl<'a> Transfer<'a> {
                     } else {
                         attempt + 1
                     };
-                    self.http.retry.pause(error, attempt, progress).await?;
+                    self.http.retry.pause(error, attempt, reporter).await?;
                     self.mixed = partial.length() > 0;
                     continue;
                 }
@@ -122,7 +118,7 @@ impl<'a> Transfer<'a> {
                     what: self.wanted.name.clone(),
                 });
             }
-            progress.report(Event::Notice(&format!(
+            reporter.report(Event::Notice(&format!(
                 "{} is downloaded again from the beginning: {reason}.",
                 self.wanted.name
             )));
@@ -137,7 +133,7 @@ impl<'a> Transfer<'a> {
         self.record
             .write(&self.paths)
             .map_err(self.error("write the record of"))?;
-        (self.resumed_from, self.mixed) = (0, false);
+        self.mixed = false;
         Ok(())
     }
 
@@ -292,7 +288,7 @@ impl<'a> Transfer<'a> {
         let most = total.unwrap_or(self.wanted.limit);
         let url = response.url().clone();
         let mut arrived = partial.length();
-        running.bytes(arrived, total, self.resumed_from);
+        running.bytes(arrived, total.unwrap_or(0));
         let mut writer = Writer::start(partial, self.lease.clone());
         let ended = loop {
             match next(&mut response, &mut writer).await {
@@ -310,7 +306,7 @@ impl<'a> Transfer<'a> {
                     if !writer.write(&chunk).await {
                         break Ok(());
                     }
-                    running.bytes(arrived, total, self.resumed_from);
+                    running.bytes(arrived, total.unwrap_or(0));
                 }
             }
         };

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
     use crate::Sha256Digest;
     use crate::claim::Claim;
-    use crate::progress::Silent;
+    use progress::Silent;
 
     /// More than all blocks hold, in pieces that do not fit evenly.
     #[tokio::test]

@@ -7,14 +7,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use progress::{Phase, Running};
 use sha2::{Digest as _, Sha256};
 
 use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
 use crate::Sha256Digest;
 use crate::claim::Lease;
 use crate::download::{DownloadError, StopOnDrop};
-use crate::progress::{Phase, Running};
-use crate::source::names;
 use crate::space::lacking;
 
 const PIECE: usize = 1 << 20;
@@ -30,14 +29,14 @@ impl Fetch<'_> {
         }
         let arch = self.resolved.arch;
         let folder = self.claim.folder();
-        let disk = folder.join(names::disk(arch));
+        let disk = folder.join(arch.disk_name());
         let (digest, bytes) = self.copy(source, &disk).await?;
         // The names that are looked for beside an image.
         let beside = |extension: &str, name: String| {
             small(&source.with_extension(extension), &folder.join(name))
         };
-        let manifest = beside("json", names::manifest(arch))?;
-        let base_env = beside("base.env", names::base_env(arch))?;
+        let manifest = beside("json", arch.manifest_name())?;
+        let base_env = beside("base.env", arch.base_env_name())?;
         Ok(Fetched {
             verified: self.check_manifest(manifest.as_deref(), digest)?,
             disk,
@@ -53,7 +52,7 @@ impl Fetch<'_> {
     }
 
     async fn copy(&self, source: &Path, to: &Path) -> Result<(Sha256Digest, u64), FetchError> {
-        let running = Running::begin(self.progress, Phase::Copy, &self.resolved.name);
+        let running = Running::begin(self.reporter, Phase::Copy);
         let total = self.resolved.bytes;
         let wanted_still = StopOnDrop::default();
         let stop = wanted_still.0.clone();
@@ -71,7 +70,7 @@ impl Fetch<'_> {
         });
         // Ends when the thread drops the sender.
         while reported.changed().await.is_ok() {
-            running.bytes(*reported.borrow_and_update(), total, 0);
+            running.bytes(*reported.borrow_and_update(), total.unwrap_or(0));
         }
         thread.await.unwrap_or_else(|_| {
             Err(FetchError::file("copy", source)(io::Error::other(

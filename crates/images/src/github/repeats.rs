@@ -2,25 +2,16 @@
 //! waits between them add up to half a minute.
 
 use std::pin::pin;
-use std::time::Duration;
 
+use progress::{Event, Reporter};
 use tokio::sync::broadcast;
-
-use crate::progress::{Event, Progress};
 
 /// Kept for one who is slow to listen; there are no more attempts at a question.
 const KEPT: usize = 16;
 
 /// The way from a question to those who listen.
 #[derive(Clone, Debug)]
-pub(super) struct Repeats(broadcast::Sender<Repeat>);
-
-#[derive(Clone, Debug)]
-struct Repeat {
-    reason: String,
-    attempt: u32,
-    wait: Duration,
-}
+pub(super) struct Repeats(broadcast::Sender<String>);
 
 impl Default for Repeats {
     fn default() -> Self {
@@ -31,7 +22,7 @@ impl Default for Repeats {
 impl Repeats {
     pub(super) async fn telling<T>(
         &self,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
         work: impl Future<Output = T>,
     ) -> T {
         let mut heard = self.0.subscribe();
@@ -39,30 +30,18 @@ impl Repeats {
         loop {
             tokio::select! {
                 biased;
-                Ok(Repeat { reason, attempt, wait }) = heard.recv() => {
-                    progress.report(Event::Retry { reason: &reason, attempt, wait });
-                }
+                Ok(notice) = heard.recv() => reporter.report(Event::Notice(&notice)),
                 result = &mut work => return result,
             }
         }
     }
 }
 
-impl Progress for Repeats {
+impl Reporter for Repeats {
     fn report(&self, event: Event<'_>) {
-        if let Event::Retry {
-            reason,
-            attempt,
-            wait,
-        } = event
-        {
-            let reason = reason.to_owned();
+        if let Event::Notice(text) = event {
             // Nobody has to listen.
-            drop(self.0.send(Repeat {
-                reason,
-                attempt,
-                wait,
-            }));
+            drop(self.0.send(text.to_owned()));
         }
     }
 }

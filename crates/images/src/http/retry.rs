@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use progress::{Event, Reporter};
+
 use super::HttpError;
-use crate::progress::{Event, Progress};
 
 /// How often and how patiently a failed request is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +45,17 @@ impl Retry {
         &self,
         error: HttpError,
         attempt: u32,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<(), HttpError> {
         if !error.is_transient() || attempt > self.attempts {
             return Err(error);
         }
         let wait = self.wait(attempt, fastrand::f64());
-        progress.report(Event::Retry {
-            reason: &error.to_string(),
-            attempt,
-            wait,
-        });
+        reporter.report(Event::Notice(&format!(
+            "{error}; trying again in {:.1} s (attempt {}).",
+            wait.as_secs_f64(),
+            attempt + 1
+        )));
         // The event that is waited for is the server's recovery, which nobody announces.
         tokio::time::sleep(wait).await;
         Ok(())

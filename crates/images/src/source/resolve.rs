@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW, names};
+use progress::{Phase, Reporter, Running};
+
+use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW};
 use crate::Sha256Digest;
 use crate::github::{ApiError, Artifact, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit};
 use crate::http::HttpError;
-use crate::progress::{Phase, Progress, Running};
 
 /// Finds out which file is meant.
 pub async fn resolve(
@@ -14,18 +15,11 @@ pub async fn resolve(
     repo: &Repo,
     source: &Source,
     arch: Arch,
-    progress: &dyn Progress,
+    reporter: &dyn Reporter,
 ) -> Result<Resolved, ResolveError> {
-    let object = match source {
-        Source::Rolling { branch } => format!("release {}", rolling_tag(branch)),
-        Source::Tag(tag) => format!("release {tag}"),
-        Source::PullRequest(number) => format!("pull request {number}"),
-        Source::Run(run) => format!("workflow run {run}"),
-        Source::File(path) => path.display().to_string(),
-    };
-    let _running = Running::begin(progress, Phase::Resolve, &object);
+    let _running = Running::begin(reporter, Phase::Resolve);
     let work = resolve_source(github, repo, source, arch);
-    github.telling(progress, work).await
+    github.telling(reporter, work).await
 }
 
 async fn resolve_source(
@@ -59,7 +53,7 @@ async fn resolve_release(
     arch: Arch,
 ) -> Result<Resolved, ResolveError> {
     let release = github.release_by_tag(repo, tag).await?;
-    let name = names::disk(arch);
+    let name = arch.disk_name();
     let disk = release
         .asset(&name)
         .cloned()
@@ -114,9 +108,9 @@ async fn resolve_release(
         warnings,
         files: Files::Release(Box::new(ReleaseFiles {
             repository: repo.clone(),
-            manifest: extra(names::manifest(arch)),
-            base_env: extra(names::base_env(arch)),
-            snapshot: extra(names::snapshot(arch)),
+            manifest: extra(arch.manifest_name()),
+            base_env: extra(arch.base_env_name()),
+            snapshot: extra(arch.snapshot_name()),
             disk,
         })),
     })
@@ -274,7 +268,7 @@ async fn find_artifact(
     run: u64,
     arch: Arch,
 ) -> Result<Artifact, ResolveError> {
-    let name = names::artifact(arch);
+    let name = arch.artifact_name();
     let artifacts = match github.artifacts(repo, run).await {
         Err(ApiError::Http(HttpError::Gone { .. })) => {
             return Err(ResolveError::Expired { run, name });

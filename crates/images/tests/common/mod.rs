@@ -16,9 +16,9 @@ use std::time::Duration;
 use images::fetch::{FetchError, FetchOptions, Fetched, claim, fetch};
 use images::github::{GitHub, Options, Repo};
 use images::http::Retry;
-use images::progress::{Event, Phase, Progress};
 use images::source::{Arch, ResolveError, Source, resolve};
 use images::{Sha256Digest, Token, Url};
+use progress::{Event, Phase, Reporter};
 use release_server::{Artifact, Asset, Content, Release, Run, Scenario, Server};
 
 pub const TOKEN: &str = "ghp_only-for-the-api";
@@ -137,12 +137,12 @@ impl World {
         &self,
         github: &GitHub,
         source: &Source,
-        progress: &dyn Progress,
+        reporter: &dyn Reporter,
     ) -> Result<Fetched, Failure> {
-        let resolved = resolve(github, &repo(), source, Arch::Amd64, progress).await?;
-        let claim = claim(&resolved, &self.staging(), progress).await?;
+        let resolved = resolve(github, &repo(), source, Arch::Amd64, reporter).await?;
+        let claim = claim(&resolved, &self.staging(), reporter).await?;
         let options = FetchOptions::default();
-        Ok(fetch(github, &resolved, &claim, options, progress).await?)
+        Ok(fetch(github, &resolved, &claim, options, reporter).await?)
     }
 
     /// The requests for the content of the disk image: where each began, and
@@ -275,8 +275,8 @@ impl Failure {
     }
 }
 
-/// Phase, bytes done, bytes in all, bytes there at the beginning.
-pub type Bytes = (Phase, u64, Option<u64>, u64);
+/// Phase, bytes done, bytes in all.
+pub type Bytes = (Phase, u64, u64);
 
 /// Keeps what was reported.
 #[derive(Default)]
@@ -291,27 +291,17 @@ impl Notes {
     }
 }
 
-impl Progress for Notes {
+impl Reporter for Notes {
     fn report(&self, event: Event<'_>) {
         let line = match event {
-            Event::Bytes {
-                phase,
-                done,
-                total,
-                resumed_from,
-            } => {
-                self.bytes
-                    .lock()
-                    .unwrap()
-                    .push((phase, done, total, resumed_from));
+            Event::Bytes { phase, done, total } => {
+                self.bytes.lock().unwrap().push((phase, done, total));
                 return;
             }
-            Event::Begin { phase, object } => format!("begin {} {object}", phase.name()),
-            Event::End { phase } => format!("end {}", phase.name()),
-            Event::Retry {
-                reason, attempt, ..
-            } => format!("retry {attempt}: {reason}"),
+            Event::Begin(phase) => format!("begin {}", phase.name()),
+            Event::End(phase, _) => format!("end {}", phase.name()),
             Event::Notice(text) => format!("notice: {text}"),
+            Event::Warning(text) => format!("warning: {text}"),
         };
         self.lines.lock().unwrap().push(line);
     }

@@ -7,6 +7,7 @@ use super::{AppKind, ProjectCredentials};
 
 /// A way to write a project's keys down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Lines for a shell: `export NAME='value'`.
@@ -24,6 +25,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Env,
+        Self::Dotenv,
+        Self::Next,
+        Self::Vite,
+        Self::Expo,
+        Self::Json,
+    ];
+
     /// The kind of app whose names are used. `None` for JSON, which has the backend's.
     pub const fn kind(self) -> Option<AppKind> {
         match self {

@@ -11,7 +11,7 @@ use super::{archive_snapshot, job, read_manifest, restore_snapshot};
 use crate::config::paths::InstancePaths;
 use crate::error::{Error, chain};
 use crate::instance::{Held, Prepared};
-use crate::progress::{Event, Phase, Reporter};
+use crate::progress::{Event, Phase, Reporter, Running};
 use crate::state::snapshot::{Snapshot, SnapshotManifest};
 use record;
 
@@ -81,14 +81,13 @@ impl Held<'_> {
             reporter.report(Event::Notice(
                 "The snapshot was compressed because it was not used for long; unpacking it first.",
             ));
-            reporter.report(Event::Begin(Phase::Archive));
-            let begun = std::time::Instant::now();
+            let unpacking = Running::begin(reporter, Phase::Archive);
             let (places, fingerprint) = (paths.clone(), prepared.fingerprint.clone());
             let work = job::run(Phase::Archive, reporter, move |job| {
                 restore_snapshot(&archive, manifest, fingerprint, &places, job)
             });
             let restored = work.await;
-            reporter.report(Event::End(Phase::Archive, begun.elapsed()));
+            drop(unpacking);
             match restored {
                 Ok(snapshot) => {
                     record::remove_file(&path).map_err(Error::file("remove", &path))?;

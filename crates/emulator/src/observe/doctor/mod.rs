@@ -17,6 +17,7 @@ use crate::observe::status::{State, Status};
 
 /// What an examination found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Examination {
     /// False if a check failed.
     pub fit: bool,
@@ -27,6 +28,7 @@ pub struct Examination {
 
 /// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Check {
     /// Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
     /// `secrets`, `secrets_in_force` or `snapshot`.
@@ -45,6 +47,7 @@ pub struct Check {
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.
@@ -158,7 +161,8 @@ pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
         .ancestors()
         .find(|path| path.exists())
         .unwrap_or(folder);
-    host::disk::free_bytes(there)
+    let system = rustix::fs::statvfs(there)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 
 mod base;
 
-use host::FileStamp;
+use images::FileStamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::base::{Base, backing};

@@ -1,6 +1,6 @@
 //! The state as it is shown: published whole, part by part, to the page and the tray.
 //!
-//! Whoever shows something subscribes and renders what is there; nobody infers. A part that was not looked at
+//! Each view subscribes and renders what is there; none infers anything. A part that was not read
 //! yet is `None`.
 
 use tauri::async_runtime::JoinHandle;
@@ -14,13 +14,13 @@ use crate::wire::app::{AppInfo, Page, Update};
 use crate::wire::images::InstalledImages;
 use crate::wire::projects::Project;
 use crate::wire::settings::Settings;
-use crate::wire::status::Status;
+use crate::wire::status::ShownStatus;
 
 /// Each part's newest state.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct Published {
     pub(crate) app: watch::Sender<AppInfo>,
-    pub(crate) status: watch::Sender<Option<Status>>,
+    pub(crate) status: watch::Sender<Option<ShownStatus>>,
     pub(crate) images: watch::Sender<Option<InstalledImages>>,
     pub(crate) projects: watch::Sender<Option<Vec<Project>>>,
     pub(crate) settings: watch::Sender<Option<Settings>>,
@@ -32,7 +32,7 @@ pub(crate) struct Live {
     feeding: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Live {
+impl Published {
     pub(crate) fn new(app: AppInfo) -> Self {
         Self {
             app: watch::Sender::new(app),
@@ -158,8 +158,8 @@ mod tests {
     /// Longer than any machine is busy.
     const A_WHILE: Duration = Duration::from_secs(60);
 
-    fn live() -> Live {
-        Live::new(AppInfo {
+    fn published() -> Published {
+        Published::new(AppInfo {
             version: "0.0.0".to_owned(),
             platform: Platform::Linux,
             tray: true,
@@ -194,11 +194,11 @@ mod tests {
 
     #[test]
     fn what_was_wanted_before_the_page_listens_is_told_once_it_does() {
-        let (live, activities) = (live(), Activities::new());
-        live.go(Page::Logs);
-        live.quitting.send_replace(true);
+        let (published, activities) = (published(), Activities::new());
+        published.go(Page::Logs);
+        published.quitting.send_replace(true);
         let (one, hearing) = page(|_| true);
-        live.feed(one, &activities);
+        published.feed(one, &activities);
         let mut wanted = vec![
             json!({"kind": "navigate", "page": "logs"}),
             json!({"kind": "quit", "asked": true}),
@@ -209,23 +209,23 @@ mod tests {
         }
         // A page that is loaded again is still asked, but goes nowhere a second time.
         let (again, hearing) = page(|_| true);
-        live.feed(again, &activities);
+        published.feed(again, &activities);
         wait_for(&hearing, &json!({"kind": "quit", "asked": true}));
-        assert_eq!(*live.going.borrow(), None);
-        live.quitting.send_replace(false);
+        assert_eq!(*published.going.borrow(), None);
+        published.quitting.send_replace(false);
         wait_for(&hearing, &json!({"kind": "quit", "asked": false}));
     }
 
     #[test]
     fn a_page_that_is_gone_leaves_the_wish_to_the_next() {
-        let (live, activities) = (live(), Activities::new());
-        live.go(Page::Images);
+        let (published, activities) = (published(), Activities::new());
+        published.go(Page::Images);
         let (gone, hearing) = page(|update| update["kind"] != "navigate");
-        live.feed(gone, &activities);
+        published.feed(gone, &activities);
         // The feed has ended once nobody can send any more.
         while hearing.recv_timeout(A_WHILE).is_ok() {}
         let (next, hearing) = page(|_| true);
-        live.feed(next, &activities);
+        published.feed(next, &activities);
         wait_for(&hearing, &json!({"kind": "navigate", "page": "images"}));
     }
 }

@@ -1,0 +1,139 @@
+//! The operations that more than one part of the app offers: the page's commands, the tray, the launch, the end.
+//!
+//! Each of those calls what is here, and nothing here knows any of them.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use emulator::Emulator;
+use emulator::changes::Changed;
+use emulator::credentials::{Format, JSON_FIELDS, ProjectCredentials};
+use progress::Silent;
+use zeroize::Zeroizing;
+
+use crate::activity::{Plan, Reports};
+use crate::app_state::AppState;
+use crate::clipboard::KEPT_FOR;
+use crate::notification;
+use crate::wire::activity::{Outcome, Stage, Task};
+use crate::wire::failure::{Answer, Failure};
+use crate::wire::projects::Copied;
+
+/// Does `work` as this app's activity, to its end, even if nobody waits for that any more.
+///
+/// # Errors
+///
+/// Another activity is under way; the work fails, which the activity then says as well; it is cancelled.
+pub(crate) async fn perform<F>(
+    state: &Arc<AppState>,
+    plan: Plan,
+    work: impl FnOnce(Arc<Emulator>, Reports) -> F + Send + 'static,
+) -> Answer
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let task = plan.task;
+    let (reports, mut asked) = state.activities.begin(plan)?;
+    let state = state.clone();
+    let running = tauri::async_runtime::spawn(async move {
+        // The refresh that follows a change of the settings may not have come that far.
+        state.reload_preferences();
+        let emulator = state.emulator();
+        let result = tokio::select! {
+            result = work(emulator.clone(), reports.clone()) => result,
+            // The other end lives as long as the activity.
+            Ok(_) = asked.wait_for(|asked| *asked) => Err(Failure::cancelled()),
+        };
+        let outcome = match &result {
+            Ok(()) => Outcome::Finished,
+            // The future was dropped in its middle.
+            Err(failure) if *asked.borrow() => match emulator.recover_interrupted(&reports).await {
+                Ok(()) if failure.code == "cancelled" => Outcome::Cancelled,
+                Ok(()) => Outcome::Failed {
+                    failure: failure.clone(),
+                },
+                Err(error) => Outcome::Failed {
+                    failure: error.into(),
+                },
+            },
+            Err(failure) => Outcome::Failed {
+                failure: failure.clone(),
+            },
+        };
+        reports.end(outcome.clone());
+        state.invalidate(Changed::EVERYTHING);
+        notification::tell_outcome(&state, task, &outcome);
+        result
+    });
+    match running.await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::of("internal", "the operation broke off", &error)),
+    }
+}
+
+/// Starts the emulator. Resolves when it is ready or has failed.
+pub(crate) async fn start(state: &Arc<AppState>) -> Answer {
+    let plan = Plan::of(Task::Start, Stage::Start);
+    perform(state, plan, |emulator, reports| async move {
+        emulator.start(&reports).await?;
+        // Who has a running emulator is not to be asked to go on with the set-up.
+        emulator.finish_set_up()?;
+        Ok(())
+    })
+    .await
+}
+
+/// Stops the emulator and keeps the session.
+pub(crate) async fn stop(state: &Arc<AppState>) -> Answer {
+    let plan = Plan::of(Task::Stop, Stage::Stop);
+    perform(state, plan, |emulator, reports| async move {
+        emulator.stop(&reports).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Copies a project's variables, and says how that went, since a menu cannot.
+pub(crate) async fn copy_from_tray(state: &Arc<AppState>, config_file: &str, format: Format) {
+    let copied = copy_all(state, config_file, format).await;
+    notification::tell_copied(state, &copied);
+}
+
+/// Puts all of a project's variables on the clipboard, and remembers the format.
+pub(crate) async fn copy_all(
+    state: &AppState,
+    config_file: &str,
+    format: Format,
+) -> Answer<Copied> {
+    let credentials = credentials(state, config_file).await?;
+    let text = credentials.text(format);
+    let count = match format.kind() {
+        Some(kind) => credentials.variables(kind).len(),
+        None => JSON_FIELDS,
+    };
+    let copied = copy_secret(state, text, count).await?;
+    state.emulator().choose_format(config_file, format)?;
+    Ok(copied)
+}
+
+/// Puts a secret, or a text that holds some, on the clipboard for a while.
+pub(crate) async fn copy_secret(
+    state: &AppState,
+    text: Zeroizing<String>,
+    count: usize,
+) -> Answer<Copied> {
+    state.clipboard.copy_secret(text).await?;
+    Ok(Copied {
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        clears_after_seconds: u32::try_from(KEPT_FOR.as_secs()).unwrap_or(u32::MAX),
+    })
+}
+
+/// Asks the emulator for a project's credentials.
+pub(crate) async fn credentials(state: &AppState, config_file: &str) -> Answer<ProjectCredentials> {
+    let emulator = state.emulator();
+    Ok(emulator
+        .credentials(Path::new(config_file), &Silent)
+        .await?)
+}
