@@ -160,6 +160,12 @@ export const SCENES: readonly Scene[] = [
   { page: "welcome", scenario: "welcome", ...NARROW, name: "image", prepare: toImages },
   {
     page: "welcome",
+    scenario: "welcome-emulated",
+    name: "details",
+    prepare: (page) => page.getByText("Details", { exact: true }).click(),
+  },
+  {
+    page: "welcome",
     scenario: "welcome-done",
     name: "copied",
     prepare: click("Choose and copy credentials…"),

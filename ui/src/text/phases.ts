@@ -21,8 +21,8 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   resolve: { doing: "Looking for the image", name: "Find" },
   download: { doing: "Downloading", name: "Download" },
   extract: { doing: "Unpacking", name: "Unpack" },
-  reread: { doing: "Checking the image", name: "Check" },
-  copy: { doing: "Installing the image", name: "Install" },
+  reread: { doing: "Checking the downloaded part", name: "Check" },
+  copy: { doing: "Copying the image", name: "Copy" },
 };
 
 const TASKS: Readonly<Record<Task, { doing: string; cancelled: string }>> = {
