@@ -15,7 +15,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use progress::{Event, Phase, Reporter};
 use tokio::sync::watch;
@@ -134,7 +134,7 @@ impl Activities {
             stages: plan.stages,
             phases: Vec::new(),
             notices: Vec::new(),
-            began_at_ms: now_ms(),
+            began_at_ms: host::now_ms(),
             outcome: Outcome::Running,
         }));
         let course = Course {
@@ -359,14 +359,6 @@ pub(crate) const fn describe(task: Task) -> &'static str {
         Task::SetUp => "setting up the emulator",
         Task::Rotate => "rotating the secrets",
     }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is behind a lock stays whole: no change of it can end in its middle.

@@ -139,7 +139,7 @@ fn again_for_webkit() -> Option<ExitCode> {
             .flatten()
             .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
     });
-    let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    let nvidia = host::graphics::has_nvidia_driver();
     let mut missing = vec![];
     if is_without_dmabuf(chosen(NO_DMABUF), render_node, nvidia) {
         missing.push((NO_DMABUF, "1"));

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use host::ProcessIdentity;
 use serde_json::Value;
 
 pub use self::moments::Reached;
@@ -393,7 +394,7 @@ impl World {
             .to_owned()
     }
 
-    /// QEMU processes that work in this home.
+    /// QEMU processes that work in this home, as far as the product counts them as alive.
     pub fn qemu_processes(&self) -> Vec<u32> {
         let needle = self.emulator_home.as_os_str().as_encoded_bytes();
         let mut found = Vec::new();
@@ -404,7 +405,10 @@ impl World {
             };
             let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
             let is_qemu = String::from_utf8_lossy(program).contains("qemu-system");
-            if is_qemu && command.windows(needle.len()).any(|window| window == needle) {
+            if is_qemu
+                && command.windows(needle.len()).any(|window| window == needle)
+                && is_alive(pid)
+            {
                 found.push(pid);
             }
         }
@@ -455,6 +459,13 @@ impl World {
         let folder = record["body"]["runtime_folder"].as_str();
         PathBuf::from(folder.expect("the record names its folder"))
     }
+}
+
+/// Whether a process runs; one that is exiting does not any more.
+fn is_alive(pid: u32) -> bool {
+    ProcessIdentity::of(pid)
+        .expect("the system tells")
+        .is_some()
 }
 
 /// Every process of this host.

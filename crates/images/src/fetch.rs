@@ -25,7 +25,7 @@ pub use crate::download::DownloadError;
 use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
 use crate::manifest::{Manifest, ManifestError};
-use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved};
+use crate::source::{Arch, Files, Origin, ReleaseFiles, Resolved, names};
 
 mod local;
 
@@ -215,7 +215,7 @@ pub async fn fetch(
     if fetched.verified == Verification::Unverified {
         fetched.warnings.push(format!(
             "Nothing states the digest of {}, so it could not be verified.",
-            resolved.arch.disk_name()
+            names::disk(resolved.arch)
         ));
     }
     fetched
@@ -366,17 +366,17 @@ impl Fetch<'_> {
                 .find(|file| file.name == name)
                 .map(|file| (folder.join(&file.name), file))
         };
-        let (disk, file) = find(arch.disk_name()).ok_or_else(|| FetchError::NoDisk {
+        let (disk, file) = find(names::disk(arch)).ok_or_else(|| FetchError::NoDisk {
             path: zip.to_owned(),
-            name: arch.disk_name(),
+            name: names::disk(arch),
         })?;
-        let manifest = find(arch.manifest_name()).map(|(path, _)| path);
+        let manifest = find(names::manifest(arch)).map(|(path, _)| path);
         let verified = self.check_manifest(manifest.as_deref(), file.sha256)?;
         Ok(Fetched {
             disk,
             manifest,
-            base_env: find(arch.base_env_name()).map(|(path, _)| path),
-            snapshot_archive: find(arch.snapshot_name()).map(|(path, _)| path),
+            base_env: find(names::base_env(arch)).map(|(path, _)| path),
+            snapshot_archive: find(names::snapshot(arch)).map(|(path, _)| path),
             digest: file.sha256,
             bytes: file.bytes,
             verified,
@@ -435,7 +435,7 @@ impl Fetch<'_> {
 
     fn manifest_digest(&self, expected: Sha256Digest, found: Sha256Digest) -> FetchError {
         FetchError::ManifestDigest {
-            name: self.resolved.arch.disk_name(),
+            name: names::disk(self.resolved.arch),
             expected,
             found,
         }
@@ -452,7 +452,10 @@ impl Fetch<'_> {
         let Some(text) = text else {
             return Ok((None, warnings));
         };
-        let path = self.claim.folder().join(self.resolved.arch.base_env_name());
+        let path = self
+            .claim
+            .folder()
+            .join(names::base_env(self.resolved.arch));
         write_synced(&path, text.as_bytes()).map_err(FetchError::file("write", &path))?;
         Ok((Some(path), warnings))
     }
@@ -533,21 +536,21 @@ enum BaseEnvMissing {
 fn expected(arch: Arch, with_snapshot: bool) -> Vec<Expected> {
     let mut expected = vec![
         Expected {
-            name: arch.disk_name(),
+            name: names::disk(arch),
             limit: MAX_DISK,
         },
         Expected {
-            name: arch.manifest_name(),
+            name: names::manifest(arch),
             limit: MAX_SMALL,
         },
         Expected {
-            name: arch.base_env_name(),
+            name: names::base_env(arch),
             limit: MAX_SMALL,
         },
     ];
     if with_snapshot {
         expected.push(Expected {
-            name: arch.snapshot_name(),
+            name: names::snapshot(arch),
             limit: MAX_SNAPSHOT,
         });
     }

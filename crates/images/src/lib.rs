@@ -31,12 +31,11 @@ pub mod manifest;
 pub mod qcow2;
 pub mod source;
 mod space;
-mod stamp;
 pub mod store;
 mod token;
 
 pub use digest::{Sha256Digest, sha256_file};
+pub use host::FileStamp;
 pub use image::{Image, ImageError};
-pub use stamp::FileStamp;
 pub use token::Token;
 pub use url::Url;

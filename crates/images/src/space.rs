@@ -9,9 +9,7 @@ const SPARE: u64 = 64 << 20;
 
 /// The bytes free on the disk of `folder`, if `needed` more do not fit there.
 pub(crate) fn lacking(folder: &Path, needed: u64) -> io::Result<Option<u64>> {
-    let disk = rustix::fs::statvfs(folder)?;
-    // What an ordinary user may still write.
-    let available = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let available = host::disk::free_bytes(folder)?;
     Ok((available < needed.saturating_add(SPARE)).then_some(available))
 }
 

@@ -14,12 +14,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use host::{Arch, FileStamp};
 use serde::{Deserialize, Serialize};
 
-use crate::arch::Arch;
-use crate::binary::{FileStamp, QemuBinary};
+use crate::binary::QemuBinary;
 use crate::cache;
-use crate::host;
 use crate::process::bare::{self, BareError};
 
 mod payload;
@@ -235,7 +234,7 @@ impl Circumstances {
             binary: binary.stamp,
             qemu_version: binary.version_text.clone(),
             boot_id: host::boot_id().unwrap_or_default(),
-            cpu_model: host::cpu_model(),
+            cpu_model: host::cpu::model(),
             device: kvm_device(),
         }
     }

@@ -6,14 +6,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use host::{Arch, FileStamp};
 use serde::{Deserialize, Serialize};
 
-use crate::arch::Arch;
 use crate::cache;
 use crate::process::bare::{self, BareError};
 use crate::qmp::{Qmp, QmpError};
@@ -35,39 +35,6 @@ const USUAL_PLACES: [&str; 4] = [
     "/opt/homebrew/bin",
     "/opt/local/bin",
 ];
-
-/// What tells one content of a file from the next without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct FileStamp {
-    /// Device number.
-    pub dev: u64,
-    /// Inode number.
-    pub ino: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Time of the last change of content, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-}
-
-impl FileStamp {
-    /// The stamp of the file at `path`, following symbolic links.
-    ///
-    /// # Errors
-    ///
-    /// Those of `stat`.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        let meta = fs::metadata(path)?;
-        Ok(Self {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            size: meta.len(),
-            mtime_ns: meta
-                .mtime()
-                .saturating_mul(1_000_000_000)
-                .saturating_add(meta.mtime_nsec()),
-        })
-    }
-}
 
 /// A QEMU system emulator that was run and said what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,10 +186,10 @@ impl QemuBinary {
             // A relative entry would make the choice depend on the current folder.
             .filter(|folder| folder.is_absolute())
             .chain(USUAL_PLACES.iter().map(PathBuf::from))
-            .map(|folder| folder.join(arch.program()))
+            .map(|folder| folder.join(program(arch)))
             .find(|candidate| is_executable(candidate))
             .ok_or(BinaryError::NotFound {
-                program: arch.program(),
+                program: program(arch),
                 remedy: install_remedy(arch),
             })
     }
@@ -308,6 +275,14 @@ impl QemuBinary {
         });
         qmp.execute(qapi_qmp::quit {}, ASK_LIMIT).await?;
         Ok((version, greeting.package, machine_type, sandbox))
+    }
+}
+
+/// The file name of the system emulator for `arch`.
+pub(crate) const fn program(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "qemu-system-x86_64",
+        Arch::Arm64 => "qemu-system-aarch64",
     }
 }
 

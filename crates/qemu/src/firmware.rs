@@ -6,7 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::arch::Arch;
+use host::Arch;
+
 use crate::binary::QemuBinary;
 
 /// Of packages of its own: Debian and Ubuntu, the latter's and older ones' other name, Fedora, Arch.

@@ -1,4 +1,4 @@
-//! QEMU: command line, QMP, guest agent, migration, process identity, accelerator probe.
+//! QEMU: command line, QMP, guest agent, migration, accelerator probe.
 //!
 //! This crate knows QEMU and nothing of the product above it. In the order of a start:
 //!
@@ -15,11 +15,9 @@
 
 pub mod accel;
 pub mod agent;
-mod arch;
 pub mod binary;
 mod cache;
 pub mod firmware;
-mod host;
 pub mod machine;
 pub mod migration;
 pub mod monitor;
@@ -30,12 +28,12 @@ mod version;
 
 pub use accel::{Accelerator, Probe, ProbeError};
 pub use agent::{AgentError, Exec, ExecResult, GuestAgent};
-pub use arch::{Arch, UnknownArch};
-pub use binary::{BinaryError, FileStamp, QemuBinary};
+pub use binary::{BinaryError, QemuBinary};
+pub use host::{Arch, ProcessIdentity};
 pub use machine::{Disk, Forward, Launch, Machine, MachineError, Ram, Share};
 pub use migration::MigrationError;
 pub use monitor::{Monitor, RunStatus};
-pub use process::{ProcessIdentity, Running, Sockets, Spawn, SpawnError};
+pub use process::{Running, Sockets, Spawn, SpawnError};
 pub use qmp::{Event, EventStream, Greeting, Qmp, QmpError};
 pub use stop::StopError;
 pub use version::Version;

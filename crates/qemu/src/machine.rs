@@ -11,8 +11,8 @@ mod host;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::Arch;
 use crate::accel::Accelerator;
-use crate::arch::Arch;
 use crate::binary::QemuBinary;
 
 /// The first `PCIe` slot used for reserved root ports; those below are for fixed devices.

@@ -82,6 +82,8 @@ pub async fn stop(
         took: started.elapsed(),
     };
     if !identity.is_alive()? {
+        // One that is exiting still has its ports and the locks of its disks.
+        identity.wait_gone(limits.kill).await?;
         return Ok(report(Ending::AlreadyGone));
     }
     if let (Some(monitor), Some(limit)) = (monitor, limits.powerdown)

@@ -20,7 +20,7 @@ async fn a_machine_boots_and_is_known_again() {
     wait_for_counts(&lab.serial("boot"), 2).await;
 
     assert_eq!(
-        find_by_token(&token("boot")).unwrap(),
+        find_by_token(&token("boot"), None).unwrap(),
         std::slice::from_ref(&vm.identity)
     );
     assert_eq!(
@@ -31,7 +31,7 @@ async fn a_machine_boots_and_is_known_again() {
     assert_eq!(written.trim(), vm.identity.pid.to_string());
 
     vm.kill().await;
-    assert_eq!(find_by_token(&token("boot")).unwrap(), []);
+    assert_eq!(find_by_token(&token("boot"), None).unwrap(), []);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_second_qemu_on_the_same_disk_is_refused_and_says_why() {
         panic!("{error}");
     };
     assert!(said.contains("lock"), "{said}");
-    assert_eq!(find_by_token(&token("second")).unwrap(), []);
+    assert_eq!(find_by_token(&token("second"), None).unwrap(), []);
     vm.kill().await;
 }
 
@@ -137,7 +137,7 @@ async fn a_dropped_start_leaves_no_process() {
         vm.kill().await;
     }
     let gone = async {
-        for identity in find_by_token(&token("dropped")).unwrap() {
+        for identity in find_by_token(&token("dropped"), None).unwrap() {
             identity.wait_gone(LIMIT).await.unwrap();
         }
     };

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use qemu::accel::{Attempt, Verdict, distrust, probe};
-use qemu::{Accelerator, Arch, BinaryError, FileStamp, ProbeError, QemuBinary, Version};
+use qemu::{Accelerator, Arch, BinaryError, ProbeError, QemuBinary, Version};
 
 /// A shell script in the place of QEMU.
 fn script(folder: &Path, name: &str, body: &str) -> PathBuf {
@@ -44,7 +44,7 @@ async fn the_binary_says_what_it_is_once() {
         "{}",
         found.machine_type
     );
-    assert_eq!(found.stamp, FileStamp::of(&found.path).unwrap());
+    assert_eq!(found.stamp, host::FileStamp::of(&found.path).unwrap());
     assert_eq!(found, QemuBinary::find(Arch::Amd64, None).await.unwrap());
 
     // The cache is believed, and it is what makes the second call need no process.
@@ -164,7 +164,7 @@ async fn an_accelerator_that_works_is_found_and_remembered() {
 
     std::fs::write(&file, &marked).unwrap();
     let mut upgraded = binary.clone();
-    upgraded.stamp.mtime_ns += 1;
+    upgraded.stamp.modified_ns += 1;
     let again = probe(&upgraded, cache.path(), false).await.unwrap();
     assert_eq!(again.qemu_version, binary.version_text);
 }

@@ -1,4 +1,4 @@
-//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, progress.
+//! Dependencies point down: shells → emulator → images, qemu, iso9660, secrets → record, progress, host.
 //!
 //! Read from `cargo metadata`, so what a crate *may* use is one table here, and
 //! a new member has to be given its place before anything passes.
@@ -14,15 +14,18 @@ use crate::command::output_of;
 
 /// Each member and the members it may depend on.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("host", &[]),
     ("iso9660", &[]),
-    ("qemu", &[]),
+    ("qemu", &["host"]),
     ("progress", &[]),
     ("record", &[]),
     ("secrets", &["record"]),
-    ("images", &["progress", "record", "release-server"]),
+    ("images", &["host", "progress", "record", "release-server"]),
     (
         "emulator",
-        &["images", "iso9660", "progress", "qemu", "record", "secrets"],
+        &[
+            "host", "images", "iso9660", "progress", "qemu", "record", "secrets",
+        ],
     ),
     (
         "stack-emulator",
@@ -30,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "stack-emulator-desktop",
-        &["emulator", "images", "progress", "qemu"],
+        &["emulator", "host", "images", "progress", "qemu"],
     ),
     // What runs inside the guest shares nothing with the host but the contract.
     ("starter", &[]),
@@ -38,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "e2e",
         &[
             "emulator",
+            "host",
             "images",
             "iso9660",
             "qemu",
@@ -56,7 +60,7 @@ const ABSENT: &[(&[&str], &[&str])] = &[
     // An engine that knows no shell.
     (
         &[
-            "iso9660", "progress", "qemu", "record", "secrets", "images", "emulator",
+            "host", "iso9660", "progress", "qemu", "record", "secrets", "images", "emulator",
         ],
         &["tauri", "clap", "indicatif", "wry", "tao"],
     ),

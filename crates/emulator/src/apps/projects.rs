@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::apps::credentials::Format;
 use crate::config::paths::make_private_folder;
 use crate::error::Error;
-use crate::instance::{Emulator, now_ms};
+use crate::instance::Emulator;
 use crate::machine::folders::ConfigFile;
 use record::{self, Durability, Record};
 
@@ -157,7 +157,7 @@ impl Emulator {
             let known = known.map(|at| projects.remove(at));
             let used = Project {
                 config_file: file.path().to_owned(),
-                last_used_ms: now_ms(),
+                last_used_ms: host::now_ms(),
                 format: known.and_then(|project| project.format),
             };
             projects.insert(0, used.clone());

@@ -177,7 +177,7 @@ impl Home {
     }
 
     /// An image that was put there by hand: used if no other was chosen.
-    pub fn default_image(&self, arch: qemu::Arch) -> PathBuf {
+    pub fn default_image(&self, arch: host::Arch) -> PathBuf {
         self.0.join(format!("images/stack-emulator-{arch}.qcow2"))
     }
 

@@ -76,7 +76,7 @@ pub struct Settings {
     /// Capture anew before a start.
     pub force_capture: bool,
     /// Guest architecture.
-    pub arch: qemu::Arch,
+    pub arch: host::Arch,
     /// Port prefix of the services inside the guest.
     pub port_prefix: u16,
     /// Host ports that the environment sets, by variable name.
@@ -186,7 +186,7 @@ impl Settings {
             no_rotation: source.flag(NO_ROTATION)?,
             force_capture: source.flag(FORCE_CAPTURE)?,
             arch: match source.raw(ARCH) {
-                None => qemu::Arch::host().ok_or_else(|| {
+                None => host::Arch::host().ok_or_else(|| {
                     source.invalid(ARCH, "set, and this machine is neither amd64 nor arm64")
                 })?,
                 Some(text) => text

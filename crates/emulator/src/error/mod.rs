@@ -213,7 +213,7 @@ pub enum Error {
     Vault(#[from] crate::vault::VaultError),
     /// The system does not tell about processes.
     #[error(transparent)]
-    Process(#[from] qemu::process::IdentityError),
+    Process(#[from] host::IdentityError),
     /// QEMU could not be ended.
     #[error(transparent)]
     Stop(#[from] qemu::StopError),

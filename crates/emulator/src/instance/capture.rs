@@ -14,7 +14,7 @@ use crate::config::paths::make_private_folder;
 use crate::error::Error;
 use crate::instance::policy::{self, Admission, Life, Request};
 use crate::instance::stop::QUIT;
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, now_ms};
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared};
 use crate::machine::bring_up::{MIGRATION_LIMIT, Origin};
 use crate::machine::guest::{self, Resident};
 use crate::machine::readiness::{Endpoint, Prober};
@@ -261,7 +261,7 @@ fn seal(
     let sealed = |path: &Path| Sealed::of(path).map_err(Error::file("read", path));
     Ok(SnapshotManifest {
         id: new_id().map_err(Error::Random)?,
-        captured_at_ms: now_ms(),
+        captured_at_ms: host::now_ms(),
         fingerprint: prepared.fingerprint.clone(),
         virtual_bytes: prepared.image.virtual_bytes,
         ram: sealed(&folder.ram())?,

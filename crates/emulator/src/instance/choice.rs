@@ -90,11 +90,8 @@ impl Emulator {
     }
 
     /// The architecture of this instance's images.
-    pub fn image_arch(&self) -> images::source::Arch {
-        match self.settings.arch {
-            qemu::Arch::Amd64 => images::source::Arch::Amd64,
-            qemu::Arch::Arm64 => images::source::Arch::Arm64,
-        }
+    pub const fn image_arch(&self) -> host::Arch {
+        self.settings.arch
     }
 
     /// Has the next starts of this instance use the image that `name` stands

@@ -16,12 +16,13 @@ pub(crate) mod verify;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use host::{IdentityError, ProcessIdentity};
 use images::Image;
 use qemu::process::find_by_token;
 use qemu::stop::StopLimits;
-use qemu::{Accelerator, Disk, Forward, Machine, Monitor, ProcessIdentity, QemuBinary, Sockets};
+use qemu::{Accelerator, Disk, Forward, Machine, Monitor, QemuBinary, Sockets};
 
 use crate::config::paths::{Home, InstanceName, InstancePaths, make_private_folder};
 use crate::config::variables::Settings;
@@ -200,7 +201,7 @@ impl Emulator {
             Ok(None) => {
                 // The record goes last, so nothing should be there; but files
                 // can be lost, and a QEMU that nobody knows holds the ports.
-                kill(&find_by_token(token)?).await?;
+                kill(&find_by_token(token, None)?).await?;
                 self.remove_unfinished_capture()?;
                 return Ok(None);
             }
@@ -208,13 +209,17 @@ impl Emulator {
                 reporter.report(Event::Warning(&format!(
                     "The record of the virtual machine is damaged, so it is ended; its disk is kept. ({error})"
                 )));
-                kill(&find_by_token(token)?).await?;
+                kill(&find_by_token(token, None)?).await?;
                 self.remove_unfinished_capture()?;
                 self.forget_run()?;
                 return Ok(None);
             }
         };
         let alive = record.live_processes(token)?;
+        if alive.is_empty() {
+            // One that is exiting still has its ports and the locks of its disks.
+            kill(record.process.as_slice()).await?;
+        }
         match record.purpose.clone() {
             // What an interrupted rotation left is settled by whoever asks for
             // the secrets: the machine runs with one set or the other.
@@ -532,36 +537,11 @@ pub(crate) async fn kill(processes: &[ProcessIdentity]) -> Result<(), Error> {
 
 /// Names this boot of the host.
 pub(crate) fn boot_id() -> Result<String, Error> {
-    let me = ProcessIdentity::of(std::process::id())?;
-    // This very process is there; a system that does not say so has no boot to name.
-    Ok(me.map(|me| me.boot_id).unwrap_or_default())
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    Ok(host::boot_id().map_err(IdentityError::BootId)?)
 }
 
 /// Digest of the host CPU's model and features, which a guest with a
 /// passed-through CPU sees.
 fn host_cpu() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let telling = [
-        "vendor_id",
-        "model name",
-        "flags",
-        "Features",
-        "CPU implementer",
-        "CPU part",
-    ];
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|line| telling.iter().any(|field| line.starts_with(field)))
-        .collect();
-    lines.sort_unstable();
-    lines.dedup();
-    images::Sha256Digest::of(lines.join("\n").as_bytes()).short()
+    images::Sha256Digest::of(host::cpu::all_models().as_bytes()).short()
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use images::FileStamp;
+use host::FileStamp;
 use qemu::stop::StopLimits;
 use qemu::{Monitor, Sockets};
 use serde::Serialize;
 
 use crate::error::{Error, chain};
 use crate::instance::policy::{self, Admission, Request};
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill, now_ms};
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill};
 use crate::machine::bring_up::{CHANNELS, MIGRATION_LIMIT};
 use crate::machine::folders;
 use crate::machine::guest::{self, Resident};
@@ -230,7 +230,7 @@ impl Held<'_> {
         let path = self.emulator.paths.snapshot(id).ram();
         let bytes = u64::from(vm.fingerprint.ram_mib) << 20;
         // Not at the price of pushing out what the user is working with.
-        if available_memory().is_none_or(|available| available < 2 * bytes) {
+        if host::memory::available().is_none_or(|available| available < 2 * bytes) {
             return;
         }
         let read = tokio::task::spawn_blocking(move || {
@@ -285,7 +285,7 @@ impl Held<'_> {
             ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
             disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
             boot_id: boot_id()?,
-            saved_at_ms: now_ms(),
+            saved_at_ms: host::now_ms(),
         };
         // What was found of an earlier save says nothing of this one.
         KnownDamage::note(&session.known_damage(), None)?;
@@ -331,15 +331,6 @@ impl Held<'_> {
         watch.phase(Phase::Quit, quiet).await?;
         Ok(())
     }
-}
-
-/// Memory that the system can give without swapping, in bytes, where it tells.
-fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("MemAvailable:"))?;
-    Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
 /// QEMU would make the file readable by others.

@@ -5,7 +5,7 @@
 
 use images::fetch::{bytes_here, leftovers};
 use images::github::{Asset, Release, is_commit};
-use images::source::{Arch, Origin, Resolved, Source, resolve, rolling_tag};
+use images::source::{Arch, Origin, Resolved, Source, names, resolve, rolling_tag};
 use images::store::Installed;
 
 use crate::config::preferences::Preferences;
@@ -51,7 +51,7 @@ pub struct UnfinishedPull {
 
 /// The disk image for `arch` in a release, if it has been uploaded.
 pub fn disk_of(release: &Release, arch: Arch) -> Option<&Asset> {
-    let disk = release.asset(&arch.disk_name())?;
+    let disk = release.asset(&names::disk(arch))?;
     disk.uploaded.then_some(disk)
 }
 

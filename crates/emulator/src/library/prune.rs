@@ -21,7 +21,7 @@ use crate::config::paths::InstanceName;
 use crate::config::preferences::Preferences;
 use crate::error::Error;
 use crate::instance::policy::Life;
-use crate::instance::{Emulator, Held, now_ms};
+use crate::instance::{Emulator, Held};
 use crate::library::installed::{
     ImageSnapshot, ImageUse, Ties, remove_snapshot, remove_snapshots, snapshots_of,
 };
@@ -231,7 +231,7 @@ impl Scene<'_> {
         let Some(after_days) = after_days else {
             return Ok(());
         };
-        let now = now_ms();
+        let now = host::now_ms();
         for held in &self.held {
             let emulator = held.emulator;
             let ties = self.ties.iter().find(|ties| ties.instance == emulator.name);

@@ -14,14 +14,13 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use qemu::process::ProcessIdentity;
+use host::ProcessIdentity;
 use qemu::{GuestAgent, Running};
 
 use crate::error::Error;
 use crate::instance::MONITOR_LIMIT;
 use crate::logs::{Follower, LogError};
 use crate::machine::guest;
-use crate::machine::settle::cpu_time;
 use crate::progress::{Event, Reporter};
 
 /// What `rcu_check_gp_kthread_expired_fqs_timer` says, in Linux since 5.12.
@@ -84,10 +83,10 @@ async fn stands_still(process: &ProcessIdentity, console: Result<Follower, LogEr
 
 /// Whether the process has next to nothing to do; `false` where the system does not tell.
 async fn is_idle(process: &ProcessIdentity) -> bool {
-    let (before, begun) = (cpu_time(process), Instant::now());
+    let (before, begun) = (process.cpu_time(), Instant::now());
     tokio::time::sleep(SAMPLE).await;
     before
-        .zip(cpu_time(process))
+        .zip(process.cpu_time())
         .is_some_and(|(before, after)| {
             let used = after.saturating_sub(before);
             used.as_secs_f64() < IDLE_SHARE * begun.elapsed().as_secs_f64()

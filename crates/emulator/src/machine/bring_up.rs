@@ -14,7 +14,6 @@ use crate::logs::LogSource;
 use crate::machine::guest::{self, Guest, GuestError, Resident};
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::{Purpose, RunRecord};
-use crate::machine::settle::cpu_time;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 
 /// How long QEMU may take to answer once started, cold page cache included.
@@ -294,7 +293,7 @@ impl Held<'_> {
             }
         };
         let process = &running.identity;
-        let (begun, before) = (Instant::now(), cpu_time(process));
+        let (begun, before) = (Instant::now(), process.cpu_time());
         let result = tokio::select! {
             biased;
             result = work => result,
@@ -356,8 +355,7 @@ impl Held<'_> {
 
     fn is_disk_full(&self) -> bool {
         const NO_ROOM: u64 = 1 << 20;
-        rustix::fs::statvfs(self.emulator.paths.root())
-            .is_ok_and(|system| system.f_bavail * system.f_frsize < NO_ROOM)
+        host::disk::free_bytes(self.emulator.paths.root()).is_ok_and(|free| free < NO_ROOM)
     }
 
     fn disk_full(&self) -> Error {
@@ -410,7 +408,7 @@ async fn with_meanwhile(
     let Error::Guest(source @ GuestError::NoAgent { .. }) = error else {
         return error;
     };
-    let used = cpu_time(&running.identity).zip(before);
+    let used = running.identity.cpu_time().zip(before);
     Error::Guest(GuestError::Silent {
         state: running
             .monitor

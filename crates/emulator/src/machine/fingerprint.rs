@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use images::{FileStamp, Sha256Digest};
+use host::FileStamp;
+use images::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 /// A file's content, with the stamp under which it was last read.

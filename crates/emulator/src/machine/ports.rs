@@ -121,7 +121,7 @@ impl Emulator {
             } else if is_free(*port) {
                 (PortVerdict::Free, None)
             } else {
-                (PortVerdict::Taken, owner(*port))
+                (PortVerdict::Taken, host::ports::owner(*port))
             };
             PortCheck {
                 service: service.clone(),
@@ -209,7 +209,7 @@ pub(crate) fn taken(endpoints: &[crate::machine::readiness::Endpoint]) -> Vec<Ta
         .map(|endpoint| Taken {
             port: endpoint.port,
             service: endpoint.id.clone(),
-            owner: owner(endpoint.port),
+            owner: host::ports::owner(endpoint.port),
         })
         .collect()
 }
@@ -221,71 +221,16 @@ pub(crate) fn any_free() -> std::io::Result<u16> {
         .port())
 }
 
-/// The process that listens on `port`, where the system tells.
-#[cfg(target_os = "linux")]
-pub(crate) fn owner(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .find_map(|table| listening_inode(&std::fs::read_to_string(table).ok()?, port))?;
-    let wanted = format!("socket:[{inode}]");
-    for process in std::fs::read_dir("/proc").ok()?.flatten() {
-        let name = process.file_name();
-        let Some(pid) = name
-            .to_str()
-            .filter(|name| name.bytes().all(|b| b.is_ascii_digit()))
-        else {
-            continue;
-        };
-        // Other users' processes cannot be read; that is no error.
-        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else {
-            continue;
-        };
-        let holds = |file: std::fs::DirEntry| {
-            std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == wanted.as_str())
-        };
-        if files.flatten().any(holds) {
-            let command = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {pid})", command.trim()));
-        }
-    }
-    None
-}
-
-/// The process that listens on `port`: not told on this system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn owner(_: u16) -> Option<String> {
-    None
-}
-
-/// Finds the inode of the socket that listens on `port` in a table of the
-/// kernel's `/proc/net/tcp` form.
-#[cfg(target_os = "linux")]
-fn listening_inode(table: &str, port: u16) -> Option<String> {
-    const LISTEN: &str = "0A";
-    let suffix = format!(":{port:04X}");
-    table.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let matches = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTEN;
-        matches.then(|| fields.get(9).map(ToString::to_string))?
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::PortVerdict::{Invalid, Taken};
     use super::*;
 
     #[test]
-    fn a_listener_is_seen_with_its_owner() {
+    fn a_listener_is_seen() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(!is_free(port));
-        #[cfg(target_os = "linux")]
-        assert!(
-            owner(port)
-                .unwrap()
-                .contains(&format!("(pid {})", std::process::id()))
-        );
         drop(listener);
         assert!(is_free(port));
     }

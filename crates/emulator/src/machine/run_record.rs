@@ -7,8 +7,8 @@
 
 use std::path::PathBuf;
 
-use qemu::ProcessIdentity;
-use qemu::process::{IdentityError, find_by_token};
+use host::{IdentityError, ProcessIdentity};
+use qemu::process::find_by_token;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::fingerprint::Fingerprint;
@@ -111,7 +111,7 @@ impl RunRecord {
         match &self.process {
             Some(process) if process.is_alive()? => Ok(vec![process.clone()]),
             Some(_) => Ok(Vec::new()),
-            None => find_by_token(token),
+            None => find_by_token(token, None),
         }
     }
 }

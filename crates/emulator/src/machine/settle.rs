@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use qemu::ProcessIdentity;
+use host::ProcessIdentity;
 use tokio::time::Instant;
 
 use crate::machine::readiness::{Endpoint, Prober};
@@ -63,9 +63,9 @@ pub(crate) async fn settle(
         if Instant::now() >= deadline {
             return Settled::StillBusy;
         }
-        let (before, begun) = (cpu_time(process), Instant::now());
+        let (before, begun) = (process.cpu_time(), Instant::now());
         tokio::time::sleep(SAMPLE).await;
-        let busy = match (before, cpu_time(process)) {
+        let busy = match (before, process.cpu_time()) {
             (Some(before), Some(after)) => {
                 after.saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
             }
@@ -89,16 +89,6 @@ fn is_steady(times: &[Duration]) -> bool {
     }
 }
 
-/// CPU time that the process has used, user and system.
-pub(crate) fn cpu_time(process: &ProcessIdentity) -> Option<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).ok()?;
-    // The command's name is in parentheses and may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-    let per_second = rustix::param::clock_ticks_per_second();
-    Some(Duration::from_millis(ticks * 1000 / per_second))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,18 +108,5 @@ mod tests {
         );
         assert!(!is_steady(&ms(&[900, 400, 380, 390])));
         assert!(is_steady(&ms(&[1, 4, 2, 3])), "noise");
-    }
-
-    #[test]
-    fn cpu_time_of_this_process_grows() {
-        let me = ProcessIdentity::of(std::process::id()).unwrap().unwrap();
-        let before = cpu_time(&me).unwrap();
-        let begun = std::time::Instant::now();
-        while cpu_time(&me).unwrap() == before {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "no CPU time in a minute of work"
-            );
-        }
     }
 }

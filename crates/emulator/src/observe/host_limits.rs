@@ -97,17 +97,8 @@ fn limits(ram_mib: Option<u32>, cpus: usize, asked: Option<u32>) -> HostLimits {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn host_ram_mib() -> Option<u32> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    u32::try_from(kib >> 10).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn host_ram_mib() -> Option<u32> {
-    None
+    u32::try_from(host::memory::total()? >> 20).ok()
 }
 
 #[cfg(test)]
@@ -129,7 +120,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_host_has_memory() {
         assert!(host_ram_mib().unwrap() > 256);
     }

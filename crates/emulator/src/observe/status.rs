@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use qemu::ProcessIdentity;
+use host::ProcessIdentity;
 use qemu::process::find_by_token;
 use secrets::StoreKind;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::config::paths::InstancePaths;
 use crate::config::quantities::{bytes, span};
 use crate::error::Error;
 use crate::instance::lock::{Holder, Lock};
-use crate::instance::{Emulator, MONITOR_LIMIT, now_ms};
+use crate::instance::{Emulator, MONITOR_LIMIT};
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
 use crate::progress::PhaseTime;
@@ -112,7 +112,7 @@ impl SnapshotInfo {
 
     /// One line for people: how old it is and what it takes on disk.
     pub fn summary(&self) -> String {
-        let age = span(now_ms().saturating_sub(self.captured_at_ms));
+        let age = span(host::now_ms().saturating_sub(self.captured_at_ms));
         let size = bytes(self.bytes_on_disk);
         format!("taken {age} ago, {size} on disk")
     }
@@ -269,7 +269,7 @@ impl Emulator {
                 return Ok(Seen {
                     glance,
                     record: None,
-                    process: find_by_token(&paths.token()?)?.into_iter().next(),
+                    process: find_by_token(&paths.token()?, None)?.into_iter().next(),
                 });
             }
             Err(error) => return Err(error.into()),
@@ -294,7 +294,7 @@ impl Emulator {
                 total_ms: vm.total_ms,
                 phases: vm.phases.clone(),
                 started_at_ms: vm.started_at_ms,
-                uptime_ms: now_ms().saturating_sub(vm.started_at_ms),
+                uptime_ms: host::now_ms().saturating_sub(vm.started_at_ms),
                 rotated: vm.rotated,
             });
         }
@@ -366,7 +366,7 @@ impl Emulator {
             status.secret_store = Some(place.store);
             status.secret_warning = place.warning();
         }
-        status.memory = memory(process.pid, vm.fingerprint.ram_mib);
+        status.memory = memory(&process, vm.fingerprint.ram_mib);
         if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
             status.state = self.why_unhealthy(record).await;
         }
@@ -429,16 +429,11 @@ pub(crate) async fn probe(endpoints: &[Endpoint]) -> Result<Vec<ServiceStatus>, 
     Ok(services)
 }
 
-/// Reads what the kernel says of a process's memory.
-fn memory(pid: u32, given_mib: u32) -> Option<Memory> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let field = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
-    };
+fn memory(process: &ProcessIdentity, given_mib: u32) -> Option<Memory> {
+    let used = process.memory()?;
     Some(Memory {
-        resident: field("Rss:")?,
-        anonymous: field("Anonymous:")?,
+        resident: used.resident,
+        anonymous: used.anonymous,
         given: u64::from(given_mib) << 20,
     })
 }

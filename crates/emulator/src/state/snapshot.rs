@@ -11,7 +11,8 @@
 
 use std::path::{Path, PathBuf};
 
-use images::{FileStamp, Sha256Digest};
+use host::FileStamp;
+use images::Sha256Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::config::paths::{ARCHIVE_SUFFIX, InstancePaths, SnapshotPaths};
@@ -367,7 +368,7 @@ impl Snapshot {
     /// than it is; no more.
     pub(crate) fn touch(&self) -> Result<(), RecordError> {
         let used = LastUse {
-            at_ms: crate::instance::now_ms(),
+            at_ms: host::now_ms(),
         };
         record::write(&self.paths.used(), &used, Durability::ThisBoot)
     }

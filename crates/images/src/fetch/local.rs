@@ -14,6 +14,7 @@ use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
 use crate::Sha256Digest;
 use crate::claim::Lease;
 use crate::download::{DownloadError, StopOnDrop};
+use crate::source::names;
 use crate::space::lacking;
 
 const PIECE: usize = 1 << 20;
@@ -29,14 +30,14 @@ impl Fetch<'_> {
         }
         let arch = self.resolved.arch;
         let folder = self.claim.folder();
-        let disk = folder.join(arch.disk_name());
+        let disk = folder.join(names::disk(arch));
         let (digest, bytes) = self.copy(source, &disk).await?;
         // The names that are looked for beside an image.
         let beside = |extension: &str, name: String| {
             small(&source.with_extension(extension), &folder.join(name))
         };
-        let manifest = beside("json", arch.manifest_name())?;
-        let base_env = beside("base.env", arch.base_env_name())?;
+        let manifest = beside("json", names::manifest(arch))?;
+        let base_env = beside("base.env", names::base_env(arch))?;
         Ok(Fetched {
             verified: self.check_manifest(manifest.as_deref(), digest)?,
             disk,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use progress::{Phase, Reporter, Running};
 
-use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW};
+use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW, names};
 use crate::Sha256Digest;
 use crate::github::{ApiError, Artifact, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit};
 use crate::http::HttpError;
@@ -53,7 +53,7 @@ async fn resolve_release(
     arch: Arch,
 ) -> Result<Resolved, ResolveError> {
     let release = github.release_by_tag(repo, tag).await?;
-    let name = arch.disk_name();
+    let name = names::disk(arch);
     let disk = release
         .asset(&name)
         .cloned()
@@ -108,9 +108,9 @@ async fn resolve_release(
         warnings,
         files: Files::Release(Box::new(ReleaseFiles {
             repository: repo.clone(),
-            manifest: extra(arch.manifest_name()),
-            base_env: extra(arch.base_env_name()),
-            snapshot: extra(arch.snapshot_name()),
+            manifest: extra(names::manifest(arch)),
+            base_env: extra(names::base_env(arch)),
+            snapshot: extra(names::snapshot(arch)),
             disk,
         })),
     })
@@ -268,7 +268,7 @@ async fn find_artifact(
     run: u64,
     arch: Arch,
 ) -> Result<Artifact, ResolveError> {
-    let name = arch.artifact_name();
+    let name = names::artifact(arch);
     let artifacts = match github.artifacts(repo, run).await {
         Err(ApiError::Http(HttpError::Gone { .. })) => {
             return Err(ResolveError::Expired { run, name });

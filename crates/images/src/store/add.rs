@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use record::Durability;
 
 use super::records::{ImageRecord, Reference};
-use super::{ADDING, Changing, Installed, Store, StoreError, now_ms};
+use super::{ADDING, Changing, Installed, Store, StoreError};
 use crate::fetch::Verification;
 use crate::manifest::Manifest;
-use crate::source::{Arch, Origin};
+use crate::source::{Arch, Origin, names};
 use crate::{FileStamp, Image, Sha256Digest};
 
 /// An image that is not yet in the store, with what came along.
@@ -102,7 +102,7 @@ impl Store {
             .prefix(ADDING)
             .tempdir_in(&self.folder)
             .map_err(StoreError::file("make a folder in", &self.folder))?;
-        let disk = scratch.path().join(incoming.arch.disk_name());
+        let disk = scratch.path().join(names::disk(incoming.arch));
         link(&image.path, &disk).map_err(StoreError::file("put in place", &disk))?;
         self.put_beside(image, incoming, scratch.path())?;
         let record = ImageRecord {
@@ -110,7 +110,7 @@ impl Store {
             stamp: FileStamp::of(&disk).map_err(StoreError::file("look at", &disk))?,
             origin: incoming.origin.clone(),
             verified: incoming.verified,
-            added_at_ms: now_ms(),
+            added_at_ms: host::now_ms(),
         };
         // Synced with its folder, and so with all that is in there.
         record::write(
@@ -172,10 +172,10 @@ impl Store {
             .is_some()
             .then(|| Manifest::path_beside(&image.path));
         let files: [(Option<PathBuf>, String); 2] = [
-            (manifest, incoming.arch.manifest_name()),
+            (manifest, names::manifest(incoming.arch)),
             (
                 incoming.base_env.map(Path::to_owned),
-                incoming.arch.base_env_name(),
+                names::base_env(incoming.arch),
             ),
         ];
         for (from, name) in files {
@@ -198,7 +198,7 @@ impl Store {
             digest: incoming.digest,
             origin: incoming.origin.clone(),
             verified: incoming.verified,
-            updated_at_ms: now_ms(),
+            updated_at_ms: host::now_ms(),
         };
         let folder = self.folder.join("references");
         fs::create_dir_all(&folder).map_err(StoreError::file("make", &folder))?;

@@ -30,7 +30,6 @@ mod space;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use record::{Durability, RecordError};
 use serde::Serialize;
@@ -42,7 +41,7 @@ pub use self::records::Reference;
 use self::records::{ImageRecord, UseRecord};
 pub use self::space::bytes_on_disk;
 use crate::fetch::Verification;
-use crate::source::{Arch, Origin};
+use crate::source::{Arch, Origin, names};
 use crate::{FileStamp, Sha256Digest, sha256_file};
 
 /// Begins the name of each image's folder.
@@ -220,7 +219,9 @@ impl Store {
         if !folder.exists() {
             return Ok(());
         }
-        let used = UseRecord { at_ms: now_ms() };
+        let used = UseRecord {
+            at_ms: host::now_ms(),
+        };
         // Lost in a power cut, it makes an image look older than it is; no more.
         Ok(record::write(
             &folder.join("used.json"),
@@ -231,7 +232,7 @@ impl Store {
 
     /// The settings for the guest beside `image`, whether they are there or not.
     fn base_env_of(image: &Installed) -> PathBuf {
-        image.path.with_file_name(image.arch.base_env_name())
+        image.path.with_file_name(names::base_env(image.arch))
     }
 
     /// Whether `image` has settings for the guest.
@@ -343,7 +344,7 @@ impl Store {
         let used: Option<UseRecord> =
             // When it was used is not worth an image.
             record::read_optional(&folder.join("used.json")).unwrap_or_default();
-        let path = folder.join(record.arch.disk_name());
+        let path = folder.join(names::disk(record.arch));
         if let Err(source) = std::fs::metadata(&path) {
             return Err(RecordError::Read { path, source });
         }
@@ -412,14 +413,6 @@ fn describe(error: &RecordError) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
-}
-
-/// Milliseconds since the Unix epoch.
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

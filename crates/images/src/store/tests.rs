@@ -33,7 +33,7 @@ impl World {
     /// A disk image whose content depends on `content` alone.
     fn disk(&self, content: &str) -> Disk {
         let folder = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
-        let path = folder.join(Arch::Amd64.disk_name());
+        let path = folder.join(names::disk(Arch::Amd64));
         create_overlay(&path, Path::new("/none"), 1 << 20).unwrap();
         let mut bytes = fs::read(&path).unwrap();
         // No backing file any more.
@@ -86,7 +86,7 @@ fn manifest(disk: &Disk, arch: &str) -> Manifest {
         payload_version: "1".to_owned(),
         arch: arch.to_owned(),
         image: ImageFile {
-            file: Arch::Amd64.disk_name(),
+            file: names::disk(Arch::Amd64),
             sha256: disk.digest,
             bytes: fs::metadata(&disk.path).unwrap().len(),
             virtual_bytes: 1 << 20,

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
+use host::Arch;
+
 use super::Accelerator;
-use crate::arch::Arch;
 use crate::binary::QemuBinary;
 
 /// The x86 program, a boot sector: `boot_sector.S` is its source, and says what it does.

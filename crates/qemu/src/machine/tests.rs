@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
-use crate::binary::FileStamp;
+use crate::binary::program;
 use crate::version::Version;
 
 fn binary(arch: Arch, sandbox: bool) -> QemuBinary {
     QemuBinary {
-        path: PathBuf::from("/usr/bin").join(arch.program()),
+        path: PathBuf::from("/usr/bin").join(program(arch)),
         arch,
         version: Version::new(10, 0, 2),
         version_text: "10.0.2".to_owned(),
         machine_type: "pc-q35-10.0".to_owned(),
         sandbox,
-        stamp: FileStamp {
-            dev: 1,
-            ino: 2,
-            size: 3,
-            mtime_ns: 4,
+        stamp: ::host::FileStamp {
+            device: 1,
+            inode: 2,
+            bytes: 3,
+            modified_ns: 4,
         },
     }
 }

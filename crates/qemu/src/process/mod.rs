@@ -5,13 +5,14 @@
 //! and later programs of ours connect to the same sockets by path. QEMU runs in a process group of
 //! its own and outlives us and our terminal's Ctrl-C.
 
+use std::path::Path;
+
 pub(crate) mod bare;
-mod identity;
 mod sockets;
 mod spawn;
 
 pub use bare::BareError;
-pub use identity::{IdentityError, ProcessIdentity, find_by_token};
+pub use host::{IdentityError, ProcessIdentity};
 pub use sockets::{MAX_SOCKET_PATH, Sockets};
 pub use spawn::{Running, Spawn, SpawnError};
 
@@ -28,6 +29,27 @@ const INHERITED: [&str; 9] = [
     "DYLD_LIBRARY_PATH",
     "DYLD_FALLBACK_LIBRARY_PATH",
 ];
+
+/// Live processes of ours started by [`Spawn`] with this token, running `executable` where that is
+/// given: for finding a QEMU whose starter was killed before it could write down what it had
+/// started.
+///
+/// Give no executable that may be a script around the real program.
+///
+/// # Errors
+///
+/// [`IdentityError::List`] if processes cannot be listed.
+pub fn find_by_token(
+    token: &str,
+    executable: Option<&Path>,
+) -> Result<Vec<ProcessIdentity>, IdentityError> {
+    host::process::find_by_argument(&token_mark(token), executable)
+}
+
+/// How a token appears at the end of the argument that carries the machine's name.
+pub(crate) fn token_mark(token: &str) -> String {
+    format!("#{token}")
+}
 
 fn inherit_little(command: &mut std::process::Command) {
     command.env_clear();

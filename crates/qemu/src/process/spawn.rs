@@ -10,9 +10,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt as _, FdMapping, FdMappingCollision};
+use host::{IdentityError, ProcessIdentity};
 use tokio::process::Child;
 
-use super::identity::{IdentityError, ProcessIdentity};
 use super::sockets::{Listeners, Sockets};
 use crate::binary::QemuBinary;
 use crate::machine::{Files, Launch, Machine, MachineError, Ram, SocketFds};

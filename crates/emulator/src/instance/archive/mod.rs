@@ -332,9 +332,7 @@ fn create_files(folder: &SnapshotPaths) -> Result<[Target; FILES.len()], Error> 
 }
 
 fn check_room(folder: &Path, needed: u64) -> Result<(), Error> {
-    let room = rustix::fs::statvfs(folder)
-        .map_err(|errno| Error::file("look at", folder)(errno.into()))?;
-    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    let free = host::disk::free_bytes(folder).map_err(Error::file("look at", folder))?;
     if free < needed {
         let folder = folder.to_owned();
         return Err(ArchiveError::NoSpace {

@@ -12,7 +12,7 @@ use crate::config::variables;
 use crate::error::{Error, chain};
 use crate::instance::policy::{self, Admission, Request};
 use crate::instance::verify::Suspects;
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill, now_ms};
+use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill};
 use crate::machine::bring_up::Origin;
 use crate::machine::folders;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
@@ -334,7 +334,7 @@ impl Held<'_> {
             fallback_reason: ground.reason.clone(),
             snapshot_damaged: ground.snapshot_damaged,
             clock_off_ms,
-            started_at_ms: now_ms(),
+            started_at_ms: host::now_ms(),
             total_ms: watch.total_ms(),
             phases: watch.times(),
             endpoints: prepared.endpoints.clone(),
@@ -362,7 +362,7 @@ impl Held<'_> {
             snapshot: ground.snapshot.clone(),
             image: prepared.image_content.clone(),
             image_path: prepared.image.path.clone(),
-            created_at_ms: now_ms(),
+            created_at_ms: host::now_ms(),
         };
         session::begin(&session, &base)?;
         let under = match &ground.snapshot {

@@ -12,10 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use host::{IdentityError, ProcessIdentity};
 use notify::EventKind;
 use notify::event::{AccessKind, AccessMode, ModifyKind};
-use qemu::ProcessIdentity;
-use qemu::process::IdentityError;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::redact::Redactor;
 use crate::config::preferences::Preferences;
 use crate::error::{Error, chain};
-use crate::instance::{Emulator, now_ms};
+use crate::instance::Emulator;
 use crate::logs::{LogError, LogReader, LogSource};
 use record::Durability;
 
@@ -101,7 +101,7 @@ impl Emulator {
         let preferences = Preferences::read(&self.home);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "written_at_ms": now_ms(),
+            "written_at_ms": host::now_ms(),
             "system": {
                 "os": std::env::consts::OS,
                 "arch": std::env::consts::ARCH,

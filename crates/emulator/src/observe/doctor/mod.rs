@@ -161,8 +161,7 @@ pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
         .ancestors()
         .find(|path| path.exists())
         .unwrap_or(folder);
-    let system = rustix::fs::statvfs(there)?;
-    Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    host::disk::free_bytes(there)
 }
 
 #[cfg(test)]

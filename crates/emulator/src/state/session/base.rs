@@ -178,7 +178,7 @@ impl Base {
             snapshot: self.snapshot.clone(),
             image: image.clone(),
             image_path: image_path.to_owned(),
-            created_at_ms: crate::instance::now_ms(),
+            created_at_ms: host::now_ms(),
         }
     }
 }

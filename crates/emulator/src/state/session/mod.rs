@@ -14,7 +14,7 @@
 
 mod base;
 
-use images::FileStamp;
+use host::FileStamp;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::base::{Base, backing};

@@ -1,17 +1,20 @@
-//! Guest architectures, by the names the images carry.
+//! Processor architectures, by the names that images carry.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A guest architecture we have images for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How much of an unknown name is kept for the error, in characters.
+const NAME_KEPT: usize = 40;
+
+/// A processor architecture that there are images for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
     /// 64-bit x86.
     Amd64,
-    /// 64-bit ARM.
+    /// 64-bit Arm.
     Arm64,
 }
 
@@ -19,7 +22,7 @@ pub enum Arch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown architecture `{name}`: use `amd64` or `arm64`")]
 pub struct UnknownArch {
-    /// The name as given.
+    /// The name as given, its beginning if it is long.
     pub name: String,
 }
 
@@ -35,21 +38,18 @@ impl Arch {
         }
     }
 
-    /// The file name of the QEMU system emulator for it.
-    pub const fn program(self) -> &'static str {
+    /// `amd64` or `arm64`.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Amd64 => "qemu-system-x86_64",
-            Self::Arm64 => "qemu-system-aarch64",
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
         }
     }
 }
 
 impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Amd64 => "amd64",
-            Self::Arm64 => "arm64",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -61,8 +61,24 @@ impl FromStr for Arch {
             "amd64" => Ok(Self::Amd64),
             "arm64" => Ok(Self::Arm64),
             _ => Err(UnknownArch {
-                name: name.to_owned(),
+                name: name.chars().take(NAME_KEPT).collect(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_has_one_name() {
+        for arch in [Arch::Amd64, Arch::Arm64] {
+            assert_eq!(arch.to_string().parse(), Ok(arch));
+            let json = serde_json::to_value(arch).unwrap();
+            assert_eq!(json, arch.name());
+            assert_eq!(serde_json::from_value::<Arch>(json).unwrap(), arch);
+        }
+        assert!("x86".parse::<Arch>().is_err());
     }
 }

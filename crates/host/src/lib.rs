@@ -1,0 +1,42 @@
+//! What this host is and does: the one place that asks the operating system.
+//!
+//! | module | what it tells |
+//! |---|---|
+//! | [`process`] | which process exactly, whether it lives, its CPU time and memory |
+//! | [`memory`] | how much memory there is |
+//! | [`cpu`] | model and features of the processors |
+//! | [`disk`] | free space |
+//! | [`ports`] | who listens on a port |
+//! | [`graphics`] | which graphics driver is loaded |
+//! | [`clock`] | the time, and the current boot |
+//! | [`stamp`] | whether a file was changed |
+//! | [`arch`] | the processor architecture |
+//!
+//! The modules `linux` and `macos` offer the same functions, and hold everything that differs
+//! between the two systems. No other crate reads `/proc` or `/sys`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod arch;
+pub mod clock;
+pub mod cpu;
+pub mod disk;
+pub mod graphics;
+pub mod memory;
+pub mod ports;
+pub mod process;
+pub mod stamp;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as system;
+
+pub use arch::{Arch, UnknownArch};
+pub use clock::{boot_id, now_ms};
+pub use process::{IdentityError, ProcessIdentity};
+pub use stamp::FileStamp;

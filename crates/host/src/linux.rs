@@ -1,0 +1,138 @@
+//! Linux: `/proc` and pidfd. What is read there is understood by the pure functions of `parse`.
+
+mod handle;
+mod parse;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+pub(crate) use self::handle::Handle;
+use crate::process::{ProcessMemory, Seen};
+
+/// How much of `/proc/cpuinfo` is read for the first processor: each further one costs time.
+const FIRST_CPU: u64 = 4096;
+
+/// What tells one model from another.
+const MODEL: [&str; 4] = ["model name", "CPU part", "flags", "Features"];
+
+/// The lines of `/proc/cpuinfo` that say what a guest will see.
+const VISIBLE: [&str; 6] = [
+    "vendor_id",
+    "model name",
+    "flags",
+    "Features",
+    "CPU implementer",
+    "CPU part",
+];
+
+pub(crate) fn boot_id() -> io::Result<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(text.trim().to_owned())
+}
+
+pub(crate) fn cpu_model() -> String {
+    let mut text = Vec::new();
+    // A host that does not tell has an unknown model, as all of its boots do.
+    let _ =
+        File::open("/proc/cpuinfo").and_then(|file| file.take(FIRST_CPU).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    MODEL
+        .map(|name| parse::value(&text, name).unwrap_or_default())
+        .join("|")
+}
+
+pub(crate) fn cpu_models() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    parse::distinct_lines(&text, &VISIBLE).join("\n")
+}
+
+pub(crate) fn memory_total() -> Option<u64> {
+    parse::bytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
+}
+
+pub(crate) fn memory_available() -> Option<u64> {
+    parse::bytes(
+        &std::fs::read_to_string("/proc/meminfo").ok()?,
+        "MemAvailable",
+    )
+}
+
+pub(crate) fn has_nvidia_driver() -> bool {
+    Path::new("/proc/driver/nvidia/version").exists()
+}
+
+/// A file that the kernel shows of a process.
+fn of_process(pid: u32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+/// `None` if there is no such process.
+pub(crate) fn look(pid: u32) -> io::Result<Option<Seen>> {
+    let read = |file| match std::fs::read_to_string(of_process(pid, file)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "unknown format");
+    let (Some(stat), Some(status)) = (read("stat")?, read("status")?) else {
+        return Ok(None);
+    };
+    let stat = parse::stat(&stat).ok_or_else(unknown)?;
+    // What the kernel does not tell is left out: it keeps these links of a process that is not
+    // dumpable from its own user, and one that is exiting has none.
+    let link = |file| std::fs::read_link(of_process(pid, file)).ok();
+    Ok(Some(Seen {
+        start_ticks: stat.start_ticks,
+        stage: stat.stage,
+        user: parse::effective_user(&status),
+        executable: link("exe").map(parse::program),
+        pid_namespace: link("ns/pid").and_then(|link| parse::namespace(&link)),
+        mount_namespace: link("ns/mnt").and_then(|link| parse::namespace(&link)),
+    }))
+}
+
+/// A process that ends while its files are read gives `ESRCH`.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// Processes that have an argument ending with `mark`.
+pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Gone meanwhile, or hidden from us and then not ours.
+        let Ok(arguments) = std::fs::read(of_process(pid, "cmdline")) else {
+            continue;
+        };
+        if arguments
+            .split(|&byte| byte == 0)
+            .any(|argument| argument.ends_with(mark.as_bytes()))
+        {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let stat = parse::stat(&std::fs::read_to_string(of_process(pid, "stat")).ok()?)?;
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis(stat.cpu_ticks * 1000 / per_second))
+}
+
+pub(crate) fn process_memory(pid: u32) -> Option<ProcessMemory> {
+    let text = std::fs::read_to_string(of_process(pid, "smaps_rollup")).ok()?;
+    Some(ProcessMemory {
+        resident: parse::bytes(&text, "Rss")?,
+        anonymous: parse::bytes(&text, "Anonymous")?,
+    })
+}

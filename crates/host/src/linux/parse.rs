@@ -1,0 +1,204 @@
+//! What the kernel's texts mean.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::process::Stage;
+
+/// The kernel's flag of a process that is exiting: it runs nothing of its program any more, its
+/// memory is given back, and its state becomes `Z` only when that is done.
+const PF_EXITING: u64 = 0x4;
+
+/// What the kernel adds to the path of a program whose file was replaced or removed.
+const DELETED: &[u8] = b" (deleted)";
+
+/// What is used of `/proc/PID/stat`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Stat {
+    pub(super) stage: Stage,
+    /// Clock ticks since boot.
+    pub(super) start_ticks: u64,
+    /// User and system time.
+    pub(super) cpu_ticks: u64,
+}
+
+pub(super) fn stat(text: &str) -> Option<Stat> {
+    // The second field is the program's name in parentheses, and may hold anything.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    // The manual counts from 1, and two fields are cut off.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let stage = match *fields.first()? {
+        "Z" | "X" | "x" => Stage::Ended,
+        _ if number(9)? & PF_EXITING != 0 => Stage::Exiting,
+        _ => Stage::Running,
+    };
+    Some(Stat {
+        stage,
+        start_ticks: number(22)?,
+        cpu_ticks: number(14)? + number(15)?,
+    })
+}
+
+/// The user whose rights a process has, by its `/proc/PID/status`.
+pub(super) fn effective_user(status: &str) -> Option<u32> {
+    // Real, effective, saved, and that for files.
+    value(status, "Uid")?
+        .split_ascii_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+/// The program that `/proc/PID/exe` leads to, whether its file is still there or not.
+pub(super) fn program(link: PathBuf) -> PathBuf {
+    match link.as_os_str().as_bytes().strip_suffix(DELETED) {
+        Some(path) => OsString::from_vec(path.to_vec()).into(),
+        None => link,
+    }
+}
+
+/// The number in a link of `/proc/PID/ns`, such as `pid:[4026531836]`.
+pub(super) fn namespace(link: &Path) -> Option<u64> {
+    let (_, number) = link.to_str()?.split_once(":[")?;
+    number.strip_suffix(']')?.parse().ok()
+}
+
+/// The first value of `name` in lines of the form `name : value`.
+pub(super) fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(key, _)| key.trim() == name)
+        .map(|(_, value)| value.trim())
+}
+
+/// The value of `name` in a line such as `MemTotal:  16 kB`, in bytes.
+pub(super) fn bytes(text: &str, name: &str) -> Option<u64> {
+    let kib: u64 = value(text, name)?.strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// The lines that begin with one of `names`, each once and in order.
+pub(super) fn distinct_lines<'a>(text: &'a str, names: &[&str]) -> Vec<&'a str> {
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| names.iter().any(|name| line.starts_with(name)))
+        .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CPUINFO: &str = "\
+processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R) Processor @ 2.60GHz
+cpu MHz\t\t: 2600.000
+flags\t\t: fpu vme sse
+
+processor\t: 1
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R) Processor @ 2.60GHz
+cpu MHz\t\t: 2601.000
+flags\t\t: fpu vme sse
+";
+
+    fn stage(text: &str) -> Option<Stage> {
+        stat(text).map(|stat| stat.stage)
+    }
+
+    #[test]
+    fn a_process_is_alive_until_it_exits() {
+        let live = "2130 (qemu-system-x86) S 1 2130 2130 0 -1 4194560 20213 0 12 0 417 93 0 0 20 0 \
+                    6 0 48211 5263790080 131072 18446744073709551615 1 1 0 0 0 0 0 4096 16963 0 0";
+        assert_eq!(
+            stat(live),
+            Some(Stat {
+                stage: Stage::Running,
+                start_ticks: 48211,
+                cpu_ticks: 510,
+            })
+        );
+        // Killed a moment ago: it still runs, inside the kernel, and has no memory.
+        let dying = "2130 (qemu-system-x86) R 1 2130 2130 0 -1 4195588 20213 0 12 0 417 95 0 0 20 \
+                     0 1 0 48211 0 0 18446744073709551615 0 0 0 0 0 0 0 0 16963 0 0";
+        assert_eq!(stage(dying), Some(Stage::Exiting));
+        let dead = live.replace(") S ", ") Z ");
+        assert_eq!(stage(&dead), Some(Stage::Ended));
+    }
+
+    #[test]
+    fn the_program_name_may_look_like_fields() {
+        let tail = "1 1 1 0 -1 4194304 0 0 0 0 1 2 0 0 20 0 1 0 4242 0 0";
+        let live = format!("7 (a) Z 1) S {tail}");
+        assert_eq!(stage(&live), Some(Stage::Running));
+        assert_eq!(stat(&live).unwrap().start_ticks, 4242);
+        assert_eq!(stage(&format!("7 (a) Z {tail}")), Some(Stage::Ended));
+        assert_eq!(stat("7 (a) S 1 2"), None);
+        assert_eq!(stat("nonsense"), None);
+    }
+
+    #[test]
+    fn the_effective_user_counts() {
+        let status = "Name:\tqemu\nUmask:\t0022\nState:\tS (sleeping)\nPid:\t2130\n\
+                      Uid:\t1000\t1001\t1002\t1003\nGid:\t100\t100\t100\t100\n";
+        assert_eq!(effective_user(status), Some(1001));
+        assert_eq!(effective_user("Name:\tUid\n"), None);
+    }
+
+    #[test]
+    fn a_replaced_program_keeps_its_path() {
+        for (link, path) in [
+            ("/usr/bin/qemu-system-x86_64", "/usr/bin/qemu-system-x86_64"),
+            (
+                "/usr/bin/qemu-system-x86_64 (deleted)",
+                "/usr/bin/qemu-system-x86_64",
+            ),
+        ] {
+            assert_eq!(program(link.into()), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_number() {
+        assert_eq!(
+            namespace(Path::new("pid:[4026531836]")),
+            Some(4_026_531_836)
+        );
+        assert_eq!(namespace(Path::new("pid:4026531836")), None);
+        assert_eq!(namespace(Path::new("pid:[]")), None);
+    }
+
+    #[test]
+    fn memory_is_told_in_kib() {
+        let meminfo = "MemTotal:        8137412 kB\nMemFree:          412336 kB\n\
+                       MemAvailable:    5120000 kB\nHugePages_Total:       0\n";
+        assert_eq!(bytes(meminfo, "MemTotal"), Some(8_137_412 << 10));
+        assert_eq!(bytes(meminfo, "MemAvailable"), Some(5_120_000 << 10));
+        assert_eq!(bytes(meminfo, "Mem"), None);
+        assert_eq!(bytes(meminfo, "HugePages_Total"), None);
+        let rollup = "55e3c0-7ffd1 ---p 00000000 00:00 0   [rollup]\n\
+                      Rss:              520192 kB\nPss:              519000 kB\n\
+                      Anonymous:         98304 kB\n";
+        assert_eq!(bytes(rollup, "Rss"), Some(520_192 << 10));
+        assert_eq!(bytes(rollup, "Anonymous"), Some(98_304 << 10));
+    }
+
+    #[test]
+    fn each_kind_of_processor_is_told_once() {
+        assert_eq!(value(CPUINFO, "flags"), Some("fpu vme sse"));
+        assert_eq!(
+            distinct_lines(CPUINFO, &["vendor_id", "model name", "flags"]),
+            [
+                "flags\t\t: fpu vme sse",
+                "model name\t: Intel(R) Xeon(R) Processor @ 2.60GHz",
+                "vendor_id\t: GenuineIntel",
+            ]
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! macOS: libproc and sysctl, by crates that make the calls safe.
+
+mod handle;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+use libproc::bsd_info::BSDInfo;
+use libproc::pid_rusage::{RUsageInfoV2, pidrusage};
+use libproc::proc_pid::{pidinfo, pidpath};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+use sysctl::{Ctl, Sysctl as _};
+use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+
+pub(crate) use self::handle::Handle;
+use crate::process::{ProcessMemory, Seen, Stage};
+
+/// `PROC_FLAG_INEXIT` of `sys/proc_info.h`: the process is exiting.
+const IN_EXIT: u32 = 4;
+/// `SZOMB` of `sys/proc.h`: it has ended, and its parent has not asked for its exit code.
+const ZOMBIE: u32 = 5;
+/// Has `pidinfo` tell of a process that has ended, too.
+const ZOMBIES_TOO: u64 = 1;
+
+/// What says which processor it is. Those of Apple are told by brand and family, and have no list
+/// of features.
+const MODEL: [&str; 5] = [
+    "machdep.cpu.brand_string",
+    "hw.cpufamily",
+    "machdep.cpu.features",
+    "machdep.cpu.leaf7_features",
+    "machdep.cpu.extfeatures",
+];
+
+fn sysctl(name: &str) -> io::Result<String> {
+    let value = Ctl::new(name).and_then(|ctl| ctl.value_string());
+    Ok(value.map_err(io::Error::other)?.trim().to_owned())
+}
+
+pub(crate) fn boot_id() -> io::Result<String> {
+    sysctl("kern.bootsessionuuid")
+}
+
+pub(crate) fn cpu_model() -> String {
+    MODEL.map(|name| sysctl(name).unwrap_or_default()).join("|")
+}
+
+/// All processors of such a host have the same features.
+pub(crate) fn cpu_models() -> String {
+    cpu_model()
+}
+
+fn memory() -> System {
+    let mut system = System::new();
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    system
+}
+
+pub(crate) fn memory_total() -> Option<u64> {
+    Some(memory().total_memory()).filter(|bytes| *bytes > 0)
+}
+
+pub(crate) fn memory_available() -> Option<u64> {
+    Some(memory().available_memory()).filter(|bytes| *bytes > 0)
+}
+
+pub(crate) fn has_nvidia_driver() -> bool {
+    false
+}
+
+/// `None` if there is no such process.
+pub(crate) fn look(pid: u32) -> io::Result<Option<Seen>> {
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(None);
+    };
+    let info: BSDInfo = match pidinfo(raw.as_raw_pid(), ZOMBIES_TOO) {
+        Ok(info) => info,
+        Err(_) if test_kill_process(raw) == Err(Errno::SRCH) => return Ok(None),
+        Err(message) => return Err(io::Error::other(message)),
+    };
+    Ok(Some(Seen {
+        start_ticks: info
+            .pbi_start_tvsec
+            .saturating_mul(1_000_000)
+            .saturating_add(info.pbi_start_tvusec),
+        stage: if info.pbi_status == ZOMBIE {
+            Stage::Ended
+        } else if info.pbi_flags & IN_EXIT != 0 {
+            Stage::Exiting
+        } else {
+            Stage::Running
+        },
+        user: Some(info.pbi_uid),
+        executable: pidpath(raw.as_raw_pid()).ok().map(Into::into),
+        pid_namespace: None,
+        mount_namespace: None,
+    }))
+}
+
+/// Processes that have an argument ending with `mark`.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "listing can fail on the other system"
+)]
+pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
+    let mut system = System::new();
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::All,
+        true,
+        ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always),
+    );
+    let is_marked = |argument: &OsStr| argument.as_bytes().ends_with(mark.as_bytes());
+    let marked = system
+        .processes()
+        .iter()
+        .filter(|(_, process)| process.cmd().iter().any(|argument| is_marked(argument)));
+    Ok(marked.map(|(pid, _)| pid.as_u32()).collect())
+}
+
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = System::new();
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        true,
+        ProcessRefreshKind::nothing().with_cpu(),
+    );
+    let process = system.process(pid)?;
+    Some(Duration::from_millis(process.accumulated_cpu_time()))
+}
+
+pub(crate) fn process_memory(pid: u32) -> Option<ProcessMemory> {
+    let usage: RUsageInfoV2 = pidrusage(i32::try_from(pid).ok()?).ok()?;
+    Some(ProcessMemory {
+        resident: usage.ri_resident_size,
+        // What macOS itself charges a process with.
+        anonymous: usage.ri_phys_footprint,
+    })
+}
