@@ -3,6 +3,7 @@
 //! Every check runs, the cheap ones first, so that one round shows everything.
 
 mod documents;
+mod host_facts;
 mod layers;
 mod macos;
 mod rooms;
@@ -33,9 +34,10 @@ const BINDINGS: &str = "the_page_s_bindings_are_up_to_date";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("format", format),
     ("sources", sources::check),
+    ("host facts", host_facts::check),
     ("documents", documents::check),
     ("layers", layers::check),
     ("rooms", rooms::check),
