@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
 
+use crate::processes;
+
 /// How long every value is, in bytes.
 const LENGTH: usize = 64;
 
@@ -132,12 +134,9 @@ fn is_the_guest_s(path: &Path) -> bool {
 }
 
 fn search_processes(needles: &[&[u8]], found: &mut Vec<String>) {
-    for entry in std::fs::read_dir("/proc").expect("this is Linux").flatten() {
-        for file in ["cmdline", "environ"] {
-            let path = entry.path().join(file);
-            if holds(&path, needles) {
-                found.push(path.display().to_string());
-            }
+    for path in processes::words_of_all() {
+        if holds(&path, needles) {
+            found.push(path.display().to_string());
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod leaks;
 
 pub mod guest;
 mod moments;
+mod processes;
 pub mod qmp;
 mod small_disk;
 pub mod template;
@@ -32,7 +33,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use host::ProcessIdentity;
 use serde_json::Value;
 
 pub use self::moments::Reached;
@@ -396,39 +396,12 @@ impl World {
 
     /// QEMU processes that work in this home, as far as the product counts them as alive.
     pub fn qemu_processes(&self) -> Vec<u32> {
-        let needle = self.emulator_home.as_os_str().as_encoded_bytes();
-        let mut found = Vec::new();
-        for pid in all_processes() {
-            // Gone in the meantime.
-            let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
-                continue;
-            };
-            let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
-            let is_qemu = String::from_utf8_lossy(program).contains("qemu-system");
-            if is_qemu
-                && command.windows(needle.len()).any(|window| window == needle)
-                && is_alive(pid)
-            {
-                found.push(pid);
-            }
-        }
-        found
+        processes::of_qemu(&self.emulator_home)
     }
 
     /// Kills QEMU, and waits until it is gone.
     pub fn kill_qemu(&self) {
-        for pid in self.qemu_processes() {
-            let pid = i32::try_from(pid)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw);
-            // It may have ended by itself in the meantime.
-            rustix::process::kill_process(pid.expect("a pid"), rustix::process::Signal::KILL).ok();
-        }
-        let patience = Instant::now() + Duration::from_secs(30);
-        while !self.qemu_processes().is_empty() {
-            assert!(Instant::now() < patience, "QEMU does not die");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        processes::kill_all(&self.qemu_processes());
     }
 
     /// Runs a program in the guest by its agent; the answer's exit code and
@@ -461,21 +434,6 @@ impl World {
     }
 }
 
-/// Whether a process runs; one that is exiting does not any more.
-fn is_alive(pid: u32) -> bool {
-    ProcessIdentity::of(pid)
-        .expect("the system tells")
-        .is_some()
-}
-
-/// Every process of this host.
-pub(crate) fn all_processes() -> impl Iterator<Item = u32> {
-    let entries = std::fs::read_dir("/proc").expect("this is Linux");
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
 /// How much of each log a failed test prints.
 const LOG_LINES: usize = 30;
 
@@ -492,13 +450,7 @@ impl Drop for World {
             }
         }
         for pid in self.qemu_processes() {
-            let pid = i32::try_from(pid)
-                .ok()
-                .and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid {
-                // Gone already is fine.
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-            }
+            processes::kill(pid);
         }
     }
 }

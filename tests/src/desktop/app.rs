@@ -1,7 +1,7 @@
 //! The desktop app under test, with a WebDriver at its page.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -84,9 +84,7 @@ impl App {
     pub fn wait_for_the_end(&self, limit: Duration) {
         // Its child is WebKitWebDriver's, which waits for it.
         until("the end of the app", limit, || {
-            std::fs::read_link(format!("/proc/{}/exe", self.pid))
-                .is_err()
-                .then_some(())
+            processes::program(self.pid).is_none().then_some(())
         });
     }
 }
@@ -97,15 +95,6 @@ impl Drop for App {
         processes::terminate(&mut self.driver);
         processes::kill(self.pid);
     }
-}
-
-/// Resident memory of a process, in bytes.
-pub fn resident_bytes(pid: u32) -> u64 {
-    let path = format!("/proc/{pid}/status");
-    let status = std::fs::read_to_string(Path::new(&path)).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.expect("a number of KiB") * 1024
 }
 
 /// Ends the driver if there comes no session of it.

@@ -43,6 +43,6 @@ impl Display {
 impl Drop for Display {
     fn drop(&mut self) {
         // Politely, so that it takes its socket and its lock file along; gone already is fine.
-        super::processes::terminate(&mut self.server);
+        crate::processes::terminate(&mut self.server);
     }
 }

@@ -13,7 +13,6 @@ mod login;
 mod notifications;
 mod picture;
 mod portal;
-mod processes;
 pub mod releases;
 mod tray;
 mod webdriver;
@@ -22,20 +21,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub use self::app::{APP, App, DRIVER, resident_bytes};
+pub use self::app::{APP, App, DRIVER};
 pub use self::browser::Browser;
 pub use self::dialog::Dialog;
 pub use self::drag::Drag;
 pub use self::login::Login;
 pub use self::notifications::{Notification, Notifications};
 pub use self::portal::Portal;
-pub use self::processes::cpu_seconds;
 pub use self::tray::{Icon, MenuItem, Tray};
 pub use self::webdriver::{Element, Page};
 
 use self::display::Display;
 use crate::World;
 use crate::keychain::Keychain;
+use crate::processes;
+pub use crate::processes::{cpu_seconds, resident_bytes};
 
 /// Limit for what a person would call "at once"; generous, since a busy machine is no failure.
 pub const SOON: Duration = Duration::from_secs(60);
