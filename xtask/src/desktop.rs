@@ -40,9 +40,7 @@ pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
     let mut command = cargo(root, "build");
     command.args(["--bin", PACKAGE, "--features", EMBEDDED]);
     match profile {
-        Profile::Dev => {
-            command.args(["--workspace", "--exclude", "e2e", "--bin", package::PROGRAM])
-        }
+        Profile::Dev => command.args(["--workspace", "--bin", package::PROGRAM]),
         Profile::Release => command.args(["--package", PACKAGE, "--release"]),
     };
     run_command(&mut command)?;

@@ -4,12 +4,15 @@
 //! and because their runner's own verdict should be the last thing to be read.
 
 mod lanes;
+mod programs;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
+use self::programs::Program;
 use crate::cargo::cargo;
+use crate::command::{OnOurDeath, tied};
 use crate::stages::{Stages, run as run_command};
 use crate::{desktop, fuzz, image, package, setup, ui, workspace};
 
@@ -78,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let slow = stages.run("image of the slow payload", || {
         build_image(Some(root.join(SLOW_PAYLOAD)))
     })?;
-    let tests = stages.run("end-to-end tests", || lanes::build(&root))?;
+    let tests = stages.run("end-to-end tests", || programs::end_to_end(&root))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     // The command line comes with it: both are built as for the crates' own tests, so not a second time.
     let app = stages.run("programs", || desktop::build(&root, desktop::Profile::Dev))?;
@@ -96,19 +99,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (TAURI_DRIVER, driver),
         (PACKAGE, package),
     ];
-    stages.run("end to end", || {
-        lanes::run(&root, tests, &variables, &args.rest)
-    })
+    stages.run("end to end", || lanes::run(tests, &variables, &args.rest))
 }
 
+/// Runs all test programs of the crates, and their documentation's examples; one that fails keeps no other from running.
 fn crates(root: &Path, rest: &[String]) -> Result<()> {
-    run_command(
+    let mut failed = vec![];
+    for Program {
+        name, path, folder, ..
+    } in programs::of_crates(root)?
+    {
+        let shown = folder.strip_prefix(root).unwrap_or(&folder).display();
+        eprintln!("     Running {name} of {shown} ({})", path.display());
+        let mut command = tied(&path, OnOurDeath::Terminate);
+        // As `cargo test` runs it.
+        command
+            .current_dir(&folder)
+            .env("CARGO_MANIFEST_DIR", &folder)
+            .args(rest);
+        if let Err(error) = run_command(&mut command) {
+            eprintln!("error: {error:#}");
+            failed.push(name);
+        }
+    }
+    let examples = run_command(
         cargo(root, "test")
-            .args(["--workspace", "--exclude", "e2e", "--no-fail-fast"])
-            // The same features as the app that the end-to-end tests drive, or it would all be built twice.
-            .args(["--features", desktop::EMBEDDED, "--"])
+            .args(["--workspace", "--features", desktop::EMBEDDED])
+            .args(["--doc", "--no-fail-fast", "--"])
             .args(rest),
-    )
+    );
+    ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
+    examples
 }
 
 fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {

@@ -14,48 +14,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
 
-use crate::cargo::cargo;
+use super::programs::Program;
 use crate::command::{OnOurDeath, tied};
 
 /// More would take time from each other that the tests' limits do not allow for.
 const MOST: usize = 2;
 /// Those that take minutes: begun first, so that no lane is left with one of them alone at the end.
 const LONG: [&str; 4] = ["interruption", "qemu_killed", "rotation", "damage"];
-/// The package of the programs, and its folder, in which they run.
-const PACKAGE: &str = "e2e";
-const FOLDER: &str = "tests";
 /// Folder of the homes that the programs of a lane copy.
 const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
 /// Host ports of dashboard and backend in all of them.
 const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 
-/// A test program.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Program {
-    name: String,
-    path: PathBuf,
-}
-
-/// Builds all of them.
-pub(super) fn build(root: &Path) -> Result<Vec<Program>> {
-    let output = cargo(root, "test")
-        .args(["--package", PACKAGE, "--tests", "--no-run"])
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(Stdio::null())
-        // What the compiler says is for the user; the rest is for us.
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(
-        output.status.success(),
-        "building the end-to-end tests ended with {}",
-        output.status
-    );
-    let mut programs = built(&String::from_utf8_lossy(&output.stdout))?;
-    ensure!(!programs.is_empty(), "there is no end-to-end test");
-    // Cargo's order is that in which they were ready.
+/// Puts those first that take longest; Cargo's order is that in which they were ready.
+fn ordered(mut programs: Vec<Program>) -> VecDeque<Program> {
     let place = |name: &str| LONG.iter().position(|long| *long == name);
     programs.sort_by_cached_key(|program| {
         (
@@ -63,41 +36,11 @@ pub(super) fn build(root: &Path) -> Result<Vec<Program>> {
             program.name.clone(),
         )
     });
-    Ok(programs)
-}
-
-/// The test programs that Cargo's messages name.
-fn built(messages: &str) -> Result<Vec<Program>> {
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-        profile: Option<Profile>,
-        target: Option<Target>,
-    }
-    #[derive(Deserialize)]
-    struct Profile {
-        test: bool,
-    }
-    #[derive(Deserialize)]
-    struct Target {
-        name: String,
-    }
-    let mut programs = vec![];
-    for line in messages.lines() {
-        let message: Message = serde_json::from_str(line)
-            .with_context(|| format!("cannot understand Cargo's message {line:?}"))?;
-        if let (Some(path), Some(Profile { test: true }), Some(Target { name })) =
-            (message.executable, message.profile, message.target)
-        {
-            programs.push(Program { name, path });
-        }
-    }
-    Ok(programs)
+    programs.into()
 }
 
 /// Runs them all with `variables` and `arguments`; a failed one does not keep the others from running.
 pub(super) fn run(
-    root: &Path,
     programs: Vec<Program>,
     variables: &[(&str, PathBuf)],
     arguments: &[String],
@@ -109,7 +52,7 @@ pub(super) fn run(
     let lanes = (0..MOST.min(processors))
         .map(|number| Lane::new(&scratch.path().join(number.to_string()), &mut free))
         .collect::<Result<Vec<_>>>()?;
-    let queue = Mutex::new(VecDeque::from(programs));
+    let queue = Mutex::new(ordered(programs));
     let failed = Mutex::new(vec![]);
     std::thread::scope(|scope| {
         for lane in &lanes {
@@ -117,7 +60,7 @@ pub(super) fn run(
                 while let Some(program) = next(&queue) {
                     eprintln!("e2e: {} …", program.name);
                     let begun = Instant::now();
-                    let mut command = lane.command(root, &program);
+                    let mut command = lane.command(&program);
                     command.envs(variables.iter().cloned()).args(arguments);
                     let result = lane.run(&mut command);
                     if let Err(error) = tell(lane, &program.name, begun.elapsed(), result) {
@@ -183,11 +126,11 @@ impl Lane {
         Ok(lane)
     }
 
-    fn command(&self, root: &Path, program: &Program) -> Command {
+    fn command(&self, program: &Program) -> Command {
         let [dashboard, backend] = self.ports;
         let mut command = tied(&program.path, OnOurDeath::Terminate);
         command
-            .current_dir(root.join(FOLDER))
+            .current_dir(&program.folder)
             .env("TMPDIR", &self.temporary)
             .env(TEMPLATES, &self.templates)
             .env(PORTS, format!("{dashboard},{backend}"))
@@ -214,34 +157,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn test_programs_are_told_from_what_else_was_built() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"run"},"profile":{"test":true},"executable":"/x/run-1"}
-{"reason":"compiler-artifact","target":{"name":"figures"},"profile":{"test":false},"executable":"/x/figures"}
-{"reason":"compiler-artifact","target":{"name":"serde"},"profile":{"test":false},"executable":null}
-{"reason":"build-script-executed","package_id":"x"}
-{"reason":"build-finished","success":true}"#;
-        let run = Program {
-            name: "run".into(),
-            path: "/x/run-1".into(),
-        };
-        assert_eq!(built(messages).unwrap(), [run]);
-        assert!(built("no message").is_err());
-    }
-
-    #[test]
     fn a_program_that_fails_is_named_and_the_others_run() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(FOLDER)).unwrap();
         let program = |name: &str, script: &str| {
             use std::os::unix::fs::PermissionsExt;
 
             let path = folder.path().join(name);
             std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-            Program {
-                name: name.into(),
-                path,
-            }
+            Program::at(&path)
         };
         let programs = vec![
             program("fails", "exit 101"),
@@ -252,12 +176,7 @@ mod tests {
             program("two", &format!("echo \"${PORTS}\" > \"$PLACE\"")),
         ];
         let place = folder.path().join("ran");
-        let ran = run(
-            folder.path(),
-            programs,
-            &[("PLACE", place.clone())],
-            &["word".to_owned()],
-        );
+        let ran = run(programs, &[("PLACE", place.clone())], &["word".to_owned()]);
         assert_eq!(format!("{:#}", ran.unwrap_err()), "failed: fails");
         assert!(std::fs::read_to_string(&place).unwrap().contains(','));
     }
