@@ -6,6 +6,9 @@
 //! all they need, and any compiler can give it.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -92,12 +95,31 @@ fn fuzz(root: &Path, targets: &[Target], seconds: u32, seed: Seed) -> Result<()>
     step("fuzz", "building the targets", || {
         build(root, targets, &triple, &output, seed)
     })?;
-    for target in targets {
-        let program = output.join(&triple).join("release").join(&target.name);
-        step("fuzz", &format!("{} {}", target.about, target.name), || {
-            target.run(root, &program, &output, seconds, seed)
-        })?;
-    }
+    // A target keeps one processor busy.
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+    let queue = Mutex::new(targets.iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lane = || {
+        let mut failed = vec![];
+        while let Some(target) = next() {
+            let program = output.join(&triple).join("release").join(&target.name);
+            let begun = Instant::now();
+            let ran = target.run(root, &program, &output, seconds, seed);
+            let took = begun.elapsed().as_secs_f64();
+            eprintln!("fuzz: {} {}, {took:.1} s", target.about, target.name);
+            failed.extend(ran.err().map(|error| format!("{error:#}")));
+        }
+        failed
+    };
+    let failed: Vec<_> = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let ended = lanes.into_iter().map(ScopedJoinHandle::join);
+        // A lane that panics has said why, and takes us with it.
+        ended
+            .flat_map(|failed| failed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 

@@ -20,23 +20,35 @@ use crate::command::{OnOurDeath, tied};
 
 /// More would take time from each other that the tests' limits do not allow for.
 const MOST: usize = 2;
-/// Those that take minutes: begun first, so that no lane is left with one of them alone at the end.
-const LONG: [&str; 4] = ["interruption", "qemu_killed", "rotation", "damage"];
+/// Those that take minutes, begun first, so that no lane is left with one of them alone at the end. Those of one row go
+/// through one lane: they share a home that no others copy, which is then made once.
+const LONG: [&[&str]; 5] = [
+    &["rotation", "silence", "folders"],
+    &["desktop", "desktop_around"],
+    &["interruption"],
+    &["qemu_killed"],
+    &["damage"],
+];
 /// Folder of the homes that the programs of a lane copy.
 const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
 /// Host ports of dashboard and backend in all of them.
 const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 
-/// Puts those first that take longest; Cargo's order is that in which they were ready.
-fn ordered(mut programs: Vec<Program>) -> VecDeque<Program> {
-    let place = |name: &str| LONG.iter().position(|long| *long == name);
-    programs.sort_by_cached_key(|program| {
-        (
-            place(&program.name).unwrap_or(LONG.len()),
-            program.name.clone(),
-        )
-    });
-    programs.into()
+/// What lanes take, in this order: the rows of [`LONG`], then every other program by itself.
+fn ordered(mut programs: Vec<Program>) -> VecDeque<Vec<Program>> {
+    // Cargo's order is that in which they were ready.
+    programs.sort_by(|one, other| one.name.cmp(&other.name));
+    let row = |program: &Program| LONG.iter().position(|row| row.contains(&&*program.name));
+    let (long, short): (Vec<_>, Vec<_>) = programs.into_iter().partition(|one| row(one).is_some());
+    let mut rows: Vec<_> = LONG.iter().map(|_| vec![]).collect();
+    for program in long {
+        if let Some(row) = row(&program) {
+            rows[row].push(program);
+        }
+    }
+    rows.retain(|row| !row.is_empty());
+    rows.extend(short.into_iter().map(|program| vec![program]));
+    rows.into()
 }
 
 /// Runs them all with `variables` and `arguments`; a failed one does not keep the others from running.
@@ -54,21 +66,28 @@ pub(super) fn run(
         .collect::<Result<Vec<_>>>()?;
     let queue = Mutex::new(ordered(programs));
     let failed = Mutex::new(vec![]);
+    let begun = Instant::now();
     std::thread::scope(|scope| {
         for lane in &lanes {
             scope.spawn(|| {
-                while let Some(program) = next(&queue) {
-                    eprintln!("e2e: {} …", program.name);
-                    let begun = Instant::now();
-                    let mut command = lane.command(&program);
-                    command.envs(variables.iter().cloned()).args(arguments);
-                    let result = lane.run(&mut command);
-                    if let Err(error) = tell(lane, &program.name, begun.elapsed(), result) {
-                        eprintln!("error: {}: {error:#}", program.name);
-                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        failed.push(program.name);
+                while let Some(row) = next(&queue) {
+                    for program in row {
+                        eprintln!("e2e: {} …", program.name);
+                        let begun = Instant::now();
+                        let mut command = lane.command(&program);
+                        command.envs(variables.iter().cloned()).args(arguments);
+                        let result = lane.run(&mut command);
+                        if let Err(error) = tell(lane, &program.name, begun.elapsed(), result) {
+                            eprintln!("error: {}: {error:#}", program.name);
+                            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                            failed.push(program.name);
+                        }
                     }
                 }
+                eprintln!(
+                    "e2e: a lane has nothing left to do after {:.0} s",
+                    begun.elapsed().as_secs_f64()
+                );
             });
         }
     });
@@ -79,7 +98,7 @@ pub(super) fn run(
     Ok(())
 }
 
-fn next(queue: &Mutex<VecDeque<Program>>) -> Option<Program> {
+fn next(queue: &Mutex<VecDeque<Vec<Program>>>) -> Option<Vec<Program>> {
     queue
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -155,6 +174,25 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_ones_come_first_and_those_of_a_row_together() {
+        let names = ["run", "silence", "damage", "archive", "rotation"];
+        let programs = names.map(|name| Program::at(Path::new(name))).into();
+        let rows: Vec<Vec<_>> = ordered(programs)
+            .into_iter()
+            .map(|row| row.into_iter().map(|program| program.name).collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["rotation", "silence"],
+                vec!["damage"],
+                vec!["archive"],
+                vec!["run"]
+            ]
+        );
+    }
 
     #[test]
     fn a_program_that_fails_is_named_and_the_others_run() {
