@@ -109,18 +109,21 @@ pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        // Gone meanwhile, or hidden from us and then not ours.
-        let Ok(arguments) = std::fs::read(of_process(pid, "cmdline")) else {
-            continue;
-        };
-        if arguments
-            .split(|&byte| byte == 0)
-            .any(|argument| argument.ends_with(mark.as_bytes()))
-        {
+        if has_argument_ending(pid, mark) {
             found.push(pid);
         }
     }
     Ok(found)
+}
+
+/// Whether the process has an argument ending with `mark`. One that is gone, or hidden from us and
+/// then not ours, has none.
+pub(crate) fn has_argument_ending(pid: u32, mark: &str) -> bool {
+    std::fs::read(of_process(pid, "cmdline")).is_ok_and(|arguments| {
+        arguments
+            .split(|&byte| byte == 0)
+            .any(|argument| argument.ends_with(mark.as_bytes()))
+    })
 }
 
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {

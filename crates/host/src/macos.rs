@@ -112,12 +112,30 @@ pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
         true,
         ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always),
     );
-    let is_marked = |argument: &OsStr| argument.as_bytes().ends_with(mark.as_bytes());
     let marked = system
         .processes()
         .iter()
-        .filter(|(_, process)| process.cmd().iter().any(|argument| is_marked(argument)));
+        .filter(|(_, process)| is_marked(process, mark));
     Ok(marked.map(|(pid, _)| pid.as_u32()).collect())
+}
+
+fn is_marked(process: &sysinfo::Process, mark: &str) -> bool {
+    let ends = |argument: &OsStr| argument.as_bytes().ends_with(mark.as_bytes());
+    process.cmd().iter().any(|argument| ends(argument))
+}
+
+/// Whether the process has an argument ending with `mark`.
+pub(crate) fn has_argument_ending(pid: u32, mark: &str) -> bool {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = System::new();
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        true,
+        ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always),
+    );
+    system
+        .process(pid)
+        .is_some_and(|process| is_marked(process, mark))
 }
 
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {

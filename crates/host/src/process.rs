@@ -160,6 +160,11 @@ impl ProcessIdentity {
         process.wait(limit).await
     }
 
+    /// Whether the process has an argument ending with `mark`.
+    pub fn has_argument_ending(&self, mark: &str) -> bool {
+        system::has_argument_ending(self.pid, mark)
+    }
+
     /// CPU time that the process has used, user and system, where the system tells.
     pub fn cpu_time(&self) -> Option<Duration> {
         system::cpu_time(self.pid)

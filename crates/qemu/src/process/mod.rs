@@ -46,6 +46,20 @@ pub fn find_by_token(
     host::process::find_by_argument(&token_mark(token), executable)
 }
 
+/// The same by how the token ends: for a QEMU whose token was lost.
+///
+/// # Errors
+///
+/// [`IdentityError::List`] if processes cannot be listed.
+pub fn find_by_token_end(end: &str) -> Result<Vec<ProcessIdentity>, IdentityError> {
+    host::process::find_by_argument(end, None)
+}
+
+/// Whether the process was started with this token.
+pub fn carries_token(process: &ProcessIdentity, token: &str) -> bool {
+    process.has_argument_ending(&token_mark(token))
+}
+
 /// How a token appears at the end of the argument that carries the machine's name.
 pub(crate) fn token_mark(token: &str) -> String {
     format!("#{token}")
