@@ -36,7 +36,7 @@ pub(crate) async fn stop(state: State<'_, Arc<AppState>>, discard_session: bool)
     }
     let plan = Plan::of(Task::Stop, Stage::Stop);
     perform(&state, plan, |emulator, reports| async move {
-        emulator.discard(&reports).await?;
+        emulator.discard("stop --discard", &reports).await?;
         Ok(())
     })
     .await
@@ -65,7 +65,7 @@ pub(crate) async fn restart(state: State<'_, Arc<AppState>>) -> Answer {
 pub(crate) async fn reset(state: State<'_, Arc<AppState>>) -> Answer {
     let plan = Plan::of(Task::Reset, Stage::Reset);
     perform(&state, plan, |emulator, reports| async move {
-        emulator.reset(&reports).await?;
+        emulator.discard("reset", &reports).await?;
         Ok(())
     })
     .await

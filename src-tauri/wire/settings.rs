@@ -1,6 +1,6 @@
 //! Settings, and what they may be.
 
-use emulator::host_limits::HostLimits;
+use emulator::HostLimits;
 use emulator::ports::PortSetting;
 use emulator::preferences::Preferences;
 use emulator::token::TokenSource;

@@ -35,7 +35,6 @@ mod state;
 pub mod vault;
 
 pub use progress;
-pub use record;
 pub use secrets;
 
 pub use apps::{credentials, dotenv, projects};
@@ -47,13 +46,14 @@ pub use instance::rotate::{RotateReport, SecretPlace};
 pub use instance::start::{StartDetails, StartReport};
 pub use instance::stop::{SessionFate, StopReport};
 pub use instance::verify::VerifyReport;
-pub use instance::{Emulator, archive, lease, lock, policy};
+pub use instance::{Emulator, archive, lease, lock};
 pub use library::{installed, offers, prune, pull, token};
+pub use machine::folders;
+pub use machine::readiness::Endpoint;
 pub use machine::run_record::StartKind;
-pub use machine::{config_disk, fingerprint, folders, guest, ports, readiness};
-pub use observe::status::{
-    Glance, Health, Memory, ServiceStatus, SnapshotInfo, StartSummary, State, Status,
-};
-pub use observe::{changes, diagnostics, doctor as examine, host_limits};
+pub use machine::services::{Health, ServiceStatus};
+pub use observe::host_limits::HostLimits;
+pub use observe::status::{Glance, Memory, StartSummary, State, Status};
+pub use observe::{changes, diagnostics, doctor as examine, ports};
 pub use state::retention;
-pub use vault as store;
+pub use state::snapshot_info::SnapshotInfo;

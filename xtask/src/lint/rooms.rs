@@ -63,27 +63,6 @@ const PLAN: Plan<'_> = Plan {
         ("vault", "error", ONE_ERROR),
         ("logs", "error", ONE_ERROR),
         ("config", "error", ONE_ERROR),
-        (
-            "library",
-            "observe",
-            "asks for free space, and reports a snapshot as `status` does",
-        ),
-        (
-            "instance",
-            "observe",
-            "an operation reports health and the snapshot as `status` does",
-        ),
-        (
-            "state",
-            "instance",
-            "its clock, and what a session's folder looks like to the policy",
-        ),
-        (
-            "machine",
-            "instance",
-            "the lock that is held while it is brought up, and two limits",
-        ),
-        ("logs", "instance", "logs are those of an `Emulator`"),
     ],
 };
 

@@ -95,7 +95,13 @@ pub(super) async fn run(context: &Context<'_>, runs: u16) -> Result<Exit, Failur
     });
     // An interruption between a start and its stop must not leave the virtual
     // machine running.
-    let clean_up = async || context.emulator.discard(&context.progress).await.map(drop);
+    let clean_up = async || {
+        context
+            .emulator
+            .discard("stop --discard", &context.progress)
+            .await
+            .map(drop)
+    };
     let cycles = context.guarded_with(measure, clean_up).await?;
     if let Some(report) = summarize(runs, &cycles) {
         context.output.report(&report)?;
@@ -106,7 +112,10 @@ pub(super) async fn run(context: &Context<'_>, runs: u16) -> Result<Exit, Failur
 async fn cycle(context: &Context<'_>) -> Result<Cycle, Failure> {
     let start = context.emulator.start(&context.progress).await?;
     let running = context.emulator.status().await?;
-    let stopped = context.emulator.discard(&context.progress).await?;
+    let stopped = context
+        .emulator
+        .discard("stop --discard", &context.progress)
+        .await?;
     Ok(Cycle {
         start,
         discard_ms: stopped.total_ms,

@@ -31,7 +31,11 @@ pub(super) async fn stop(context: &Context<'_>) -> Result<Exit, Failure> {
 
 pub(super) async fn discard(context: &Context<'_>) -> Result<Exit, Failure> {
     let report = context
-        .guarded(Box::pin(context.emulator.discard(&context.progress)))
+        .guarded(Box::pin(
+            context
+                .emulator
+                .discard("stop --discard", &context.progress),
+        ))
         .await?;
     context.output.report(&report)?;
     Ok(Exit::Success)
@@ -87,7 +91,9 @@ pub(super) async fn reset(context: &Context<'_>, yes: bool) -> Result<Exit, Fail
         confirm_reset(context).await?;
     }
     let report = context
-        .guarded(Box::pin(context.emulator.reset(&context.progress)))
+        .guarded(Box::pin(
+            context.emulator.discard("reset", &context.progress),
+        ))
         .await?;
     context.output.report(&report)?;
     Ok(Exit::Success)

@@ -22,6 +22,7 @@
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
 //!     logs/                              serial.log qemu.log
+//!     ahead/                             the second machine's lock run.json session/ shares/ logs/
 //! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
 //! ```
 //!
@@ -171,6 +172,13 @@ impl Home {
             .unwrap_or_else(|| path.to_owned())
     }
 
+    /// Free space on the disk that it is on, or would be made on, in bytes.
+    pub(crate) fn free_bytes(&self) -> std::io::Result<u64> {
+        let mut folders = self.0.ancestors();
+        let there = folders.find(|path| path.exists()).unwrap_or(&self.0);
+        host::disk::free_bytes(there)
+    }
+
     /// The images that were pulled.
     pub fn image_store(&self) -> images::store::Store {
         images::store::Store::at(self.0.join("images"))
@@ -236,14 +244,20 @@ impl InstancePaths {
         &self.root
     }
 
-    /// Locked by the one command that acts on the instance.
-    pub fn lock(&self) -> PathBuf {
-        self.root.join("lock")
+    /// The files of one of the instance's machines.
+    pub fn slot(&self, slot: SlotName) -> SlotPaths {
+        SlotPaths {
+            root: match slot {
+                // The instance's folder itself: so it was when there was one machine.
+                SlotName::Main => self.root.clone(),
+                SlotName::Ahead => self.root.join("ahead"),
+            },
+        }
     }
 
-    /// What QEMU process there is, and why.
-    pub fn run_record(&self) -> PathBuf {
-        self.root.join("run.json")
+    /// The files of the machine that the user works with.
+    pub fn main(&self) -> SlotPaths {
+        self.slot(SlotName::Main)
     }
 
     /// The image in use and the port offset.
@@ -269,12 +283,6 @@ impl InstancePaths {
     /// Locked while [`Self::projects`] is changed.
     pub fn projects_lock(&self) -> PathBuf {
         self.root.join("projects.lock")
-    }
-
-    /// Leads to the folder that is being plugged into slot `slot`, for as long as
-    /// that takes.
-    pub fn share_link(&self, slot: u8) -> PathBuf {
-        self.root.join("shares").join(slot.to_string())
     }
 
     /// The folder of all snapshots.
@@ -305,6 +313,49 @@ impl InstancePaths {
             root: self.snapshots().join(".capturing"),
         }
     }
+}
+
+/// Which of an instance's two machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotName {
+    /// The one that the user works with.
+    Main,
+    /// The one on which work is done ahead.
+    Ahead,
+}
+
+impl SlotName {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Main, Self::Ahead];
+}
+
+/// The files of one of an instance's machines.
+#[derive(Clone, Debug)]
+pub struct SlotPaths {
+    root: PathBuf,
+}
+
+impl SlotPaths {
+    /// The slot's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Locked by the one command that acts on the machine.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// What QEMU process there is, and why.
+    pub fn run_record(&self) -> PathBuf {
+        self.root.join("run.json")
+    }
+
+    /// Leads to the folder that is being plugged into slot `slot`, for as long as
+    /// that takes.
+    pub fn share_link(&self, slot: u8) -> PathBuf {
+        self.root.join("shares").join(slot.to_string())
+    }
 
     /// The session: a disk, and what was saved with it.
     pub fn session(&self) -> SessionPaths {
@@ -313,14 +364,19 @@ impl InstancePaths {
         }
     }
 
+    /// The folder of its logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
     /// What the guest wrote to its serial console.
     pub fn serial_log(&self) -> PathBuf {
-        self.root.join("logs/serial.log")
+        self.logs().join("serial.log")
     }
 
     /// What QEMU itself wrote.
     pub fn qemu_log(&self) -> PathBuf {
-        self.root.join("logs/qemu.log")
+        self.logs().join("qemu.log")
     }
 
     /// The config disk of a boot that belongs to no snapshot.
@@ -328,10 +384,10 @@ impl InstancePaths {
         self.root.join("config.iso")
     }
 
-    /// Tells this instance from every other one on this host, whatever
-    /// spelling of the home folder is used: 12 hex characters. It stands in
-    /// the command line of the instance's QEMU.
-    pub fn token(&self) -> Result<String, FolderError> {
+    /// Tells this slot from every other one on this host, whatever spelling of the home folder is
+    /// used: 12 hex characters. It names the runtime folder; versions that wrote no token into
+    /// their run record marked their QEMU with it.
+    pub(crate) fn digest(&self) -> Result<String, FolderError> {
         use sha2::Digest as _;
         use std::os::unix::ffi::OsStrExt as _;
         make_private_folder(&self.root)?;
@@ -350,7 +406,7 @@ impl InstancePaths {
 
     /// Makes and returns the folder for sockets.
     pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
-        let token = self.token()?;
+        let digest = self.digest()?;
         let uid = rustix::process::getuid().as_raw();
         // Room for "/stack-emulator/<12 hex>/<longest socket name>".
         let short = |path: &Path| path.as_os_str().len() <= 60;
@@ -362,7 +418,7 @@ impl InstancePaths {
                 |path| path.join("stack-emulator"),
             );
         make_private_folder(&base)?;
-        let folder = base.join(token);
+        let folder = base.join(digest);
         make_private_folder(&folder)?;
         Ok(folder)
     }
@@ -474,6 +530,13 @@ mod tests {
     }
 
     #[test]
+    fn free_space_is_known_before_the_home_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().join("not/yet"));
+        assert!(home.free_bytes().unwrap() > 0);
+    }
+
+    #[test]
     fn a_folder_open_to_others_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("open");
@@ -500,6 +563,7 @@ mod tests {
             .join("x".repeat(120));
         let folder = Home::new(long)
             .instance(&InstanceName::default())
+            .main()
             .runtime_folder()
             .unwrap();
         assert!(folder.as_os_str().len() < 90, "{}", folder.display());

@@ -6,24 +6,27 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use host::now_ms;
 use images::qcow2;
 use qemu::{Disk, Ram};
+use record::sync_folder;
 use serde::Serialize;
 
+use super::recover::leave_nothing;
+use super::stop::QUIT;
+use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
 use crate::error::Error;
-use crate::instance::policy::{self, Admission, Life, Request};
-use crate::instance::stop::QUIT;
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared};
-use crate::machine::bring_up::{MIGRATION_LIMIT, Origin};
-use crate::machine::guest::{self, Resident};
+use crate::machine::bring_up::{BringUp, Origin};
+use crate::machine::guest;
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::Purpose;
 use crate::machine::settle::{Settled, settle};
-use crate::observe::status::SnapshotInfo;
+use crate::machine::spec::MachineSpec;
+use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
-use record::{self, sync_folder};
+use crate::state::snapshot_info::SnapshotInfo;
 
 /// How long a guest may take to become quiet once it is healthy.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
@@ -47,16 +50,9 @@ impl Emulator {
     /// A kept session is not touched: it keeps the snapshot that it lies on.
     pub async fn capture(&self, reporter: &dyn Reporter) -> Result<CaptureReport, Error> {
         let held = self.hold("capture", reporter).await?;
-        match policy::admit(held.life(), Request::Capture) {
-            Admission::RefuseRunning => {
-                return Err(Error::Running {
-                    request: "a capture",
-                });
-            }
-            Admission::Accept | Admission::Already => {}
-        }
-        let prepared = held.prepare().await?;
-        held.capture_by_what_works(&prepared, reporter).await
+        held.refuse_running("a capture")?;
+        let spec = held.prepare().await?;
+        held.capture_by_what_works(&spec, reporter).await
     }
 
     /// Takes a snapshot of the image in use, unless there is one that a start
@@ -70,68 +66,63 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     /// See [`Emulator::capture_if_missing`].
     pub(crate) async fn capture_if_missing(
         &self,
         reporter: &dyn Reporter,
     ) -> Result<Option<CaptureReport>, Error> {
-        if self.life() == Life::Running {
+        if self.running.is_some() {
             return Ok(None);
         }
-        let prepared = self.prepare().await?;
-        let image = &prepared.fingerprint.image.sha256;
+        let spec = self.prepare().await?;
+        let image = &spec.fingerprint.image.sha256;
         if let Found::Whole(snapshot) = Snapshot::choose(&self.emulator.paths, image)?
-            && snapshot.mismatches(&prepared.fingerprint).is_empty()
+            && snapshot.mismatches(&spec.fingerprint).is_empty()
         {
             return Ok(None);
         }
         reporter.report(Event::Notice(
             "The image is installed; booting it once to take a snapshot.",
         ));
-        let report = self.capture_by_what_works(&prepared, reporter).await?;
+        let report = self.capture_by_what_works(&spec, reporter).await?;
         Ok(Some(report))
     }
 
     /// [`Self::capture`], once more if the accelerator turns out not to work.
     async fn capture_by_what_works(
         &self,
-        prepared: &Prepared,
+        spec: &MachineSpec,
         reporter: &dyn Reporter,
     ) -> Result<CaptureReport, Error> {
-        let error = match self.capture(prepared, reporter).await {
+        let error = match self.capture(spec, reporter).await {
             Ok((_, report)) => return Ok(report),
             Err(error) => error,
         };
         self.emulator.replace_accelerator(error, reporter).await?;
-        let prepared = self.prepare().await?;
-        let (_, report) = Box::pin(self.capture(&prepared, reporter)).await?;
+        let spec = self.prepare().await?;
+        let (_, report) = Box::pin(self.capture(&spec, reporter)).await?;
         Ok(report)
     }
 
     /// Boots, waits, freezes, commits.
     pub(crate) async fn capture(
         &self,
-        prepared: &Prepared,
+        spec: &MachineSpec,
         reporter: &dyn Reporter,
     ) -> Result<(Snapshot, CaptureReport), Error> {
-        let result = self.capture_in_folder(prepared, reporter).await;
+        let result = self.capture_in_folder(spec, reporter).await;
         if result.is_err() {
             // What stands is removed; the snapshot before this one is untouched.
-            if let Some(record) = record::read_optional::<crate::machine::run_record::RunRecord>(
-                &self.emulator.paths.run_record(),
-            )? {
-                crate::instance::kill(&record.live_processes(&self.token)?).await?;
-            }
+            leave_nothing(&self.slot).await?;
             self.emulator.remove_unfinished_capture()?;
-            self.emulator.forget_run()?;
         }
         result
     }
 
     async fn capture_in_folder(
         &self,
-        prepared: &Prepared,
+        spec: &MachineSpec,
         reporter: &dyn Reporter,
     ) -> Result<(Snapshot, CaptureReport), Error> {
         let paths = &self.emulator.paths;
@@ -139,12 +130,8 @@ impl Held<'_> {
         self.emulator.remove_unfinished_capture()?;
         let folder = paths.capture_in_progress();
         make_private_folder(folder.root())?;
-        qcow2::create_overlay(
-            &folder.disk(),
-            &prepared.image.path,
-            prepared.image.virtual_bytes,
-        )?;
-        prepared.config.write(&folder.config_iso())?;
+        qcow2::create_overlay(&folder.disk(), &spec.image.path, spec.image.virtual_bytes)?;
+        spec.config.write(&folder.config_iso())?;
         // QEMU would make the file for itself, readable by others.
         let ram = File::options()
             .write(true)
@@ -152,27 +139,29 @@ impl Held<'_> {
             .mode(0o600)
             .open(folder.ram())
             .map_err(Error::file("make", &folder.ram()))?;
-        ram.set_len(u64::from(prepared.fingerprint.ram_mib) << 20)
+        ram.set_len(u64::from(spec.fingerprint.ram_mib) << 20)
             .map_err(Error::file("size", &folder.ram()))?;
 
         // The guest is told the real ports, and answers on others: a capture
         // needs none that somebody may have.
-        let endpoints = on_free_ports(&prepared.endpoints)?;
+        let endpoints = on_free_ports(&spec.endpoints)?;
         let disk = Disk {
             path: folder.disk(),
-            backing: vec![prepared.image.path.clone()],
+            backing: vec![spec.image.path.clone()],
         };
-        let machine = self
-            .emulator
-            .machine(prepared, disk, folder.config_iso(), &endpoints);
-        let origin = Origin::Boot(Ram::SharedFile(folder.ram()));
-        let (running, _) = self
-            .spawn(prepared, &machine, &origin, Purpose::Capturing, &mut watch)
-            .await?;
+        let machine = spec.machine(disk, folder.config_iso(), &endpoints);
+        let bring_up = BringUp {
+            slot: &self.slot,
+            settings: &self.emulator.settings,
+            spec,
+            origin: &Origin::Boot(Ram::SharedFile(folder.ram())),
+        };
+        let record = self.slot.new_record(Purpose::Capturing)?;
+        let (running, _) = bring_up.spawn(&machine, record, &mut watch).await?;
         let prober = Prober::new()?;
         let work = async {
             // Each resume sets the clock anew, so a rough one will do here.
-            let (mut guest, _) = self.wake(prepared, &running, &origin, &mut watch).await?;
+            let (mut guest, _) = bring_up.wake(&running, &mut watch).await?;
             let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
             watch.phase(Phase::Ready, ready).await?;
             let cold_boot_ms = watch.total_ms();
@@ -193,16 +182,14 @@ impl Held<'_> {
                 .await?;
             // Whoever waits on the rotation port is frozen in the middle of a
             // conversation: a resumed one then has nothing to catch up with.
-            let resident = if prepared.image.has_rotation_port() {
-                let greeted = Resident::greet(&running.sockets.rotate()).await;
-                let agent = running.sockets.agent();
-                Some(guest::reach(Some(greeted), &agent, MONITOR_LIMIT, reporter).await?)
+            let resident = if spec.image.has_rotation_port() {
+                Some(guest::reach(&running.sockets, true, MONITOR_LIMIT, reporter).await?)
             } else {
                 None
             };
             Ok((cold_boot_ms, resident))
         };
-        let (cold_boot_ms, resident) = self.while_alive(prepared, &running, work).await?;
+        let (cold_boot_ms, resident) = bring_up.while_alive(&running, work).await?;
 
         let stopped_at = std::time::Instant::now();
         let failed = |action| move |source| Error::Monitor { action, source };
@@ -216,7 +203,7 @@ impl Held<'_> {
             qemu::migration::capture_ignore_shared(monitor, &state, MIGRATION_LIMIT, |_| {})
                 .await
                 .map_err(|source| {
-                    self.or_disk_full(Error::Migration {
+                    self.slot.or_disk_full(Error::Migration {
                         action: "capture",
                         source,
                     })
@@ -227,7 +214,7 @@ impl Held<'_> {
         watch.phase(Phase::Quit, quit).await?;
         drop(resident);
         let commit = async {
-            let manifest = seal(prepared, cold_boot_ms, &folder)?;
+            let manifest = seal(spec, cold_boot_ms, &folder)?;
             for path in [
                 folder.ram(),
                 folder.device_state(),
@@ -241,7 +228,7 @@ impl Held<'_> {
         };
         let snapshot = watch.phase(Phase::Commit, commit).await?;
         let stop_to_committed_ms = crate::progress::milliseconds(stopped_at.elapsed());
-        self.emulator.forget_run()?;
+        self.slot.forget()?;
         self.emulator.tidy_snapshots()?;
         let report = CaptureReport {
             snapshot: SnapshotInfo::new(&snapshot),
@@ -254,16 +241,16 @@ impl Held<'_> {
 }
 
 fn seal(
-    prepared: &Prepared,
+    spec: &MachineSpec,
     cold_boot_ms: f64,
     folder: &crate::config::paths::SnapshotPaths,
 ) -> Result<SnapshotManifest, Error> {
     let sealed = |path: &Path| Sealed::of(path).map_err(Error::file("read", path));
     Ok(SnapshotManifest {
         id: new_id().map_err(Error::Random)?,
-        captured_at_ms: host::now_ms(),
-        fingerprint: prepared.fingerprint.clone(),
-        virtual_bytes: prepared.image.virtual_bytes,
+        captured_at_ms: now_ms(),
+        fingerprint: spec.fingerprint.clone(),
+        virtual_bytes: spec.image.virtual_bytes,
         ram: sealed(&folder.ram())?,
         device_state: sealed(&folder.device_state())?,
         disk: sealed(&folder.disk())?,

@@ -8,11 +8,10 @@ use images::store::{Installed, find};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::instance::policy::Life;
-use crate::instance::{Emulator, Held};
+use crate::instance::{Emulator, LockedInstance};
 use crate::machine::fingerprint::Content;
-use crate::machine::run_record::InstanceRecord;
 use crate::progress::Reporter;
+use crate::state::instance_record::InstanceRecord;
 use crate::state::session::Base;
 use crate::state::snapshot::{Found, Snapshot};
 use record::{self, Durability};
@@ -127,7 +126,7 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     /// Writes down that the next starts use `image`, and takes up its snapshot.
     pub(crate) fn choose_image(&self, image: &Installed) -> Result<(), Error> {
         let emulator = self.emulator;
@@ -160,13 +159,9 @@ impl Held<'_> {
         if image.is_some_and(|image| Some(image.digest) == session.image) {
             return Ok(());
         }
-        Err(match self.life() {
-            Life::Running => Error::Running {
-                request: "a change of the image",
-            },
-            Life::Stopped => Error::SessionKept {
-                image: session.image_path,
-            },
+        self.refuse_running("a change of the image")?;
+        Err(Error::SessionKept {
+            image: session.image_path,
         })
     }
 }

@@ -8,107 +8,18 @@
 //!  Interrupted ◄──── (a command was killed in its middle)
 //! ```
 //!
-//! Recovery comes before policy: by the time [`admit`] is asked, whatever a
+//! Recovery comes before policy: by the time an operation decides, whatever a
 //! killed command left behind has been finished or undone, and the instance is
-//! [`Life::Stopped`] or [`Life::Running`]. What a start does is then decided by
-//! [`plan_start`] from what lies on disk.
+//! stopped or running. What a start does is then decided by [`plan_start`] from
+//! what lies on disk.
 
 use crate::machine::fingerprint::Mismatch;
-
-/// Whether there is a VM, once nothing is left half-done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// No VM.
-    Stopped,
-    /// A VM that was started and committed.
-    Running,
-}
-
-/// What a user asks of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Have a running emulator.
-    Start,
-    /// Have none, keeping the session.
-    Stop,
-    /// Have none, dropping the session.
-    Discard,
-    /// Go back to the clean snapshot.
-    Reset,
-    /// Take a new snapshot.
-    Capture,
-    /// Write the snapshot to an archive.
-    Archive,
-    /// Replace the snapshot by one from an archive.
-    Restore,
-}
-
-/// The answer to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// Do it.
-    Accept,
-    /// Nothing to do: it is so already.
-    Already,
-    /// It cannot be done while a VM runs.
-    RefuseRunning,
-}
-
-/// Decides about `request` in the state `life`.
-pub const fn admit(life: Life, request: Request) -> Admission {
-    match (life, request) {
-        (Life::Stopped, Request::Stop) | (Life::Running, Request::Start) => Admission::Already,
-        (Life::Running, Request::Capture | Request::Restore) => Admission::RefuseRunning,
-        // A discard of a stopped instance drops the saved session; a reset of
-        // a running one stops it first.
-        (
-            Life::Stopped,
-            Request::Start
-            | Request::Discard
-            | Request::Reset
-            | Request::Capture
-            | Request::Restore,
-        )
-        | (Life::Running, Request::Stop | Request::Discard | Request::Reset)
-        | (Life::Stopped | Life::Running, Request::Archive) => Admission::Accept,
-    }
-}
-
-/// What lies in an instance's session folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionOnDisk {
-    /// Nothing.
-    None,
-    /// A disk alone: the VM ended without being saved.
-    Disk,
-    /// A disk with memory and devices of the same moment.
-    Saved {
-        /// What keeps the memory from being loaded here; empty if nothing.
-        mismatches: Vec<Mismatch>,
-    },
-    /// A disk, with saved memory that is damaged.
-    SavedDamaged {
-        /// What is wrong with it.
-        damage: String,
-    },
-}
-
-/// What an instance has of snapshots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotOnDisk {
-    /// None was ever captured.
-    None,
-    /// One that fits.
-    Ready,
-    /// One of another machine, image or settings.
-    Mismatched(Vec<Mismatch>),
-    /// One whose files are not what they were.
-    Damaged(String),
-}
+use crate::state::session::SessionOnDisk;
+use crate::state::snapshot::SnapshotOnDisk;
 
 /// What the user asked for by environment or flag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StartWishes {
+pub(crate) struct StartWishes {
     /// Boot cold, whatever is saved.
     pub no_snapshot: bool,
     /// Capture anew first.
@@ -117,7 +28,7 @@ pub struct StartWishes {
 
 /// How a start goes about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StartPlan {
+pub(crate) enum StartPlan {
     /// Load the session's memory and go on.
     Continue,
     /// Boot the session's disk; its data is kept.
@@ -144,7 +55,7 @@ pub enum StartPlan {
 /// A session goes before a snapshot: it holds the user's data. A snapshot that
 /// does not fit is taken again; one that is damaged is not trusted and not
 /// replaced unasked: the start boots cold, which always works, and says so.
-pub fn plan_start(
+pub(crate) fn plan_start(
     session: &SessionOnDisk,
     snapshot: &SnapshotOnDisk,
     wishes: StartWishes,
@@ -279,16 +190,6 @@ mod tests {
                 StartPlan::CaptureThenResume { .. } => prop_assert!(!wishes.no_snapshot),
             }
         }
-    }
-
-    #[test]
-    fn a_running_emulator_is_never_captured_and_never_started_twice() {
-        assert_eq!(
-            admit(Life::Running, Request::Capture),
-            Admission::RefuseRunning
-        );
-        assert_eq!(admit(Life::Running, Request::Start), Admission::Already);
-        assert_eq!(admit(Life::Stopped, Request::Stop), Admission::Already);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use crate::error::{Error, chain};
 use crate::instance::Emulator;
-use crate::machine::run_record::InstanceRecord;
 use crate::progress::{Event, Reporter};
+use crate::state::instance_record::InstanceRecord;
 use crate::state::session::{Base, backing};
 use crate::state::snapshot::Snapshot;
 use record::{self, Durability, RecordError};
@@ -135,10 +135,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let emulator = emulator(dir.path());
         let path = emulator.paths.instance_record();
-        std::fs::create_dir_all(emulator.paths.session().root()).unwrap();
+        std::fs::create_dir_all(emulator.paths.main().session().root()).unwrap();
         let image = dir.path().join("chosen.qcow2");
         std::fs::write(&image, "an image").unwrap();
-        qcow2::create_overlay(&emulator.paths.session().disk(), &image, 1 << 20).unwrap();
+        qcow2::create_overlay(&emulator.paths.main().session().disk(), &image, 1 << 20).unwrap();
         std::fs::write(&path, "{").unwrap();
         // Whoever only looks changes nothing.
         let seen = emulator.remembered().unwrap();

@@ -13,15 +13,14 @@ use qemu::Sockets;
 use secrets::{SecretName, SecretSet, Slot, StoreKind};
 use serde::Serialize;
 
+use super::{Emulator, LockedInstance};
 use crate::error::Error;
-use crate::instance::policy::Life;
-use crate::instance::{Emulator, Held};
-use crate::machine::guest::{self, Guest, Resident};
+use crate::machine::guest::{self, Guest};
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
+use crate::machine::{bring_up, slot};
 use crate::progress::{PhaseTime, Reporter, Stopwatch};
 use crate::vault::places::{self, Vault};
-use record;
 
 /// How long the agent of a running guest may take to be reached.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
@@ -82,7 +81,7 @@ impl Emulator {
     ///
     /// They are the guest's once a start has succeeded, until the next one.
     pub async fn secrets(&self, reporter: &dyn Reporter) -> Result<Option<SecretSet>, Error> {
-        let record: Option<RunRecord> = record::read_optional(&self.paths.run_record())?;
+        let record = slot::record_of(&self.paths.main())?;
         match record.map(|record| record.purpose) {
             Some(Purpose::Rotating(_)) => {
                 let held = self.hold("secrets", reporter).await?;
@@ -110,12 +109,9 @@ impl Emulator {
     /// The next start makes new ones in any case.
     pub async fn forget_secrets(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let held = self.hold("secrets forget", reporter).await?;
-        match held.life() {
-            Life::Running => Err(Error::Running {
-                request: "forgetting the secrets",
-            }),
-            Life::Stopped => self.remove_secrets(&held.runtime_folder, reporter).await,
-        }
+        held.refuse_running("forgetting the secrets")?;
+        self.remove_secrets(&held.slot.runtime_folder, reporter)
+            .await
     }
 
     /// Where the values are; `None` if there are none.
@@ -126,14 +122,14 @@ impl Emulator {
     /// Where a start would put values now: asks the places of this host, and so
     /// may take as long as a keychain that does not answer is given.
     pub async fn examine_secret_places(&self) -> Result<SecretPlace, Error> {
-        let places = self.places(&self.paths.runtime_folder()?);
+        let places = self.places(&self.paths.main().runtime_folder()?);
         Ok(places::examine(self.paths.secret_place(), places)
             .await?
             .into())
     }
 
     pub(crate) fn recorded_vault(&self) -> Result<Option<Vault>, Error> {
-        let places = self.places(&self.paths.runtime_folder()?);
+        let places = self.places(&self.paths.main().runtime_folder()?);
         Ok(Vault::recorded(self.paths.secret_place(), places)?)
     }
 
@@ -157,15 +153,10 @@ pub(crate) async fn reach_running(
     reporter: &dyn Reporter,
 ) -> Result<Guest, Error> {
     let sockets = Sockets::in_dir(&record.runtime_folder)?;
-    let greeted = if vm.rotation_port {
-        Some(Resident::greet(&sockets.rotate()).await)
-    } else {
-        None
-    };
-    Ok(guest::reach(greeted, &sockets.agent(), AGENT_LIMIT, reporter).await?)
+    Ok(guest::reach(&sockets, vm.rotation_port, AGENT_LIMIT, reporter).await?)
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     async fn rotate_running(
         &self,
         record: &RunRecord,
@@ -176,13 +167,16 @@ impl Held<'_> {
             purpose,
             ..record.clone()
         };
-        self.write_run(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
+        self.slot
+            .write(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
         let mut guest = reach_running(record, vm, watch.reporter()).await?;
-        self.rotate_now(&vm.endpoints, &mut guest, watch).await?;
-        self.write_run(&with(Purpose::Running(Box::new(RunningVm {
+        let limit = self.emulator.settings.ready_timeout;
+        bring_up::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
+        self.slot.write(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
             ..vm.clone()
-        }))))
+        }))))?;
+        Ok(())
     }
 
     /// Finds out what became of a rotation that was cut short.
@@ -201,13 +195,14 @@ impl Held<'_> {
             let prober = Prober::new()?;
             if prober.accepts(backend.port, key, VERDICT_LIMIT).await == Some(true) {
                 vault.promote(&pending, reporter).await?;
-                return self.write_run(&RunRecord {
+                self.slot.write(&RunRecord {
                     purpose: Purpose::Running(Box::new(RunningVm {
                         rotated: true,
                         ..vm.clone()
                     })),
                     ..record.clone()
-                });
+                })?;
+                return Ok(());
             }
         }
         self.rotate_running(record, vm, &mut Stopwatch::new(reporter))

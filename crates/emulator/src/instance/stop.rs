@@ -1,23 +1,28 @@
-//! `stop` and `reset`: end the VM, keeping the session or not.
+//! `stop` and `reset`: end the machine, keeping the session or not.
+//!
+//! Keeping it is *save* (the guest's disk synced, its memory written beside that disk), *end* (QEMU
+//! gone), *commit* (the record that the memory can be loaded). A machine whose memory cannot be
+//! saved is shut down instead, and its disk alone is kept.
 
 use std::time::Duration;
 
-use host::FileStamp;
+use host::{FileStamp, IdentityError, now_ms};
 use qemu::stop::StopLimits;
-use qemu::{Monitor, Sockets};
+use qemu::{Monitor, ProcessIdentity, Sockets};
+use record::Durability;
 use serde::Serialize;
 
+use super::recover::drop_session;
+use super::{Emulator, LockedInstance};
+use crate::config::paths::SessionPaths;
 use crate::error::{Error, chain};
-use crate::instance::policy::{self, Admission, Request};
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, boot_id, kill};
-use crate::machine::bring_up::{CHANNELS, MIGRATION_LIMIT};
-use crate::machine::folders;
-use crate::machine::guest::{self, Resident};
+use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
+use crate::machine::slot::{kill, live_processes};
+use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SavedRecord};
 use crate::state::snapshot::{KnownDamage, Sealed};
-use record::{self, Durability};
 
 /// How long the agent may take to be reached at a stop: it runs already.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);
@@ -75,50 +80,42 @@ impl StopReport {
 }
 
 impl Emulator {
-    /// Ends the VM, keeping the session for the next start.
+    /// Ends the machine, keeping the session for the next start.
     pub async fn stop(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
         let held = self.hold("stop", reporter).await?;
         let mut watch = Stopwatch::new(reporter);
-        match (policy::admit(held.life(), Request::Stop), &held.running) {
-            (Admission::Accept | Admission::RefuseRunning, Some((record, vm))) => {
-                held.stop_and_save(record, vm, &mut watch).await
+        match &held.running {
+            Some((record, vm)) => {
+                let target = held.slot.paths.session();
+                held.put_away(record, vm, &target, &mut watch).await
             }
-            (Admission::Already | Admission::Accept | Admission::RefuseRunning, _) => {
-                Ok(StopReport {
-                    already_stopped: true,
-                    ..StopReport::new(&watch, None, None)
-                })
-            }
+            None => Ok(StopReport {
+                already_stopped: true,
+                ..StopReport::new(&watch, None, None)
+            }),
         }
     }
 
-    /// Ends the VM and drops its session, or drops the kept one.
-    pub async fn discard(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
-        self.drop_everything("stop --discard", reporter).await
-    }
-
-    /// Goes back to the clean snapshot: what the user did since is lost.
-    pub async fn reset(&self, reporter: &dyn Reporter) -> Result<StopReport, Error> {
-        self.drop_everything("reset", reporter).await
-    }
-
-    async fn drop_everything(
+    /// Ends the machine and discards its session, or discards the saved one: the next start is from
+    /// the clean snapshot. `command` is what others see this instance busy with.
+    pub async fn discard(
         &self,
         command: &str,
         reporter: &dyn Reporter,
     ) -> Result<StopReport, Error> {
         let held = self.hold(command, reporter).await?;
         let mut watch = Stopwatch::new(reporter);
-        let had_session = self.paths.session().root().exists();
+        let slot = &held.slot;
+        let had_session = slot.paths.session().root().exists();
         if let Some((record, _)) = &held.running {
-            let alive = record.live_processes(&held.token)?;
+            let alive = live_processes(&slot.paths, record)?;
             // Nothing of it is wanted, so there is nothing to be gentle about.
             watch.phase(Phase::Quit, kill(&alive)).await?;
         }
         let drop = async {
-            self.drop_session()?;
-            self.forget_run()?;
-            self.remove_secrets(&held.runtime_folder, reporter).await?;
+            drop_session(&slot.paths)?;
+            slot.forget()?;
+            self.remove_secrets(&slot.runtime_folder, reporter).await?;
             self.tidy_snapshots()
         };
         watch.phase(Phase::Commit, drop).await?;
@@ -130,16 +127,18 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
-    async fn stop_and_save(
+impl LockedInstance<'_> {
+    /// Saves the machine into `target`, which holds the disk that it runs on, and ends it.
+    async fn put_away(
         &self,
         record: &RunRecord,
         vm: &RunningVm,
+        target: &SessionPaths,
         watch: &mut Stopwatch<'_>,
     ) -> Result<StopReport, Error> {
         let Some(process) = record.process.clone() else {
             return Err(Error::QemuDied {
-                log: self.emulator.paths.qemu_log(),
+                log: self.slot.paths.qemu_log(),
             });
         };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
@@ -149,51 +148,21 @@ impl Held<'_> {
                 action: "answer",
                 source,
             })?;
-        // Mounted, they would keep the memory from being saved, and the save
-        // says so; the guest is shut down then.
-        if let Err(error) = folders::detach_all(&self.emulator.paths, &monitor, &sockets).await {
-            let text = format!("A folder could not be taken back: {}.", chain(&error));
-            watch.reporter().report(Event::Warning(&text));
-        }
-        // The disk must be worth booting by itself, whatever becomes of the
-        // memory. A guest that cannot be asked is saved all the same: its
-        // memory holds what its disk lacks.
-        let reporter = watch.reporter();
-        let sync = async {
-            let greeted = if vm.rotation_port {
-                Some(Resident::greet(&sockets.rotate()).await)
-            } else {
-                None
-            };
-            let agent = sockets.agent();
-            let mut guest = guest::reach(greeted, &agent, AGENT_LIMIT, reporter).await?;
-            guest.sync_disk(SYNC_LIMIT).await?;
-            // Kept until QEMU has ended: who waits in the guest is saved in the
-            // middle of a conversation, and is at once there when continued.
-            Ok::<_, guest::GuestError>(guest)
-        };
-        let warm = self.warm_memory_file(vm);
-        let synced = watch
-            .phase(Phase::Sync, async { tokio::join!(sync, warm).0 })
-            .await;
-        if let Err(error) = &synced {
-            let text = format!("The guest's disk could not be synced: {}.", chain(error));
-            watch.reporter().report(Event::Warning(&text));
-        }
-        self.write_run(&RunRecord {
+        // Kept until QEMU has ended: who waits in the guest is saved in the
+        // middle of a conversation, and is at once there when continued.
+        let guest = self.sync(vm, &monitor, &sockets, watch).await;
+        self.slot.write(&RunRecord {
             purpose: Purpose::Saving(Box::new(vm.clone())),
             ..record.clone()
         })?;
-        let saved = self.save_memory(&monitor, watch).await;
-        let (fate, reason) = match saved {
+        let saved = self.save(&monitor, target, watch).await;
+        let reason = match saved {
             Ok(()) => {
                 let quit = qemu::stop::stop(Some(&monitor), &process, &QUIT);
                 watch.phase(Phase::Quit, quit).await?;
-                let commit = async { self.commit_session(vm) };
-                match watch.phase(Phase::Commit, commit).await {
-                    Ok(()) => (SessionFate::Saved, None),
-                    Err(error) => (SessionFate::DiskKept, Some(chain(&error))),
-                }
+                let commit = async { commit(target, vm) };
+                let committed = watch.phase(Phase::Commit, commit).await;
+                committed.err().map(|error| chain(&error))
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -202,19 +171,58 @@ impl Held<'_> {
                 );
                 watch.reporter().report(Event::Warning(&text));
                 // On a disk that is full the guest needs that room to go down.
-                if let Err(error) = session::drop_memory(&self.emulator.paths.session()) {
+                if let Err(error) = session::drop_memory(target) {
                     tracing::debug!(error = %chain(&error), "half a save is left");
                 }
-                self.shut_down(&monitor, &process, watch).await?;
-                (SessionFate::DiskKept, Some(reason))
+                shut_down(&monitor, &process, watch).await?;
+                Some(reason)
             }
         };
-        if fate == SessionFate::DiskKept {
-            session::consume(&self.emulator.paths.session())?;
-            session::drop_memory(&self.emulator.paths.session())?;
-        }
-        self.emulator.forget_run()?;
+        drop(guest);
+        let fate = if reason.is_none() {
+            SessionFate::Saved
+        } else {
+            session::consume(target)?;
+            session::drop_memory(target)?;
+            SessionFate::DiskKept
+        };
+        self.slot.forget()?;
         Ok(StopReport::new(watch, Some(fate), reason))
+    }
+
+    /// Takes the folders of the host back, and has the guest write its caches to its disk: that must
+    /// be worth booting by itself, whatever becomes of the memory.
+    ///
+    /// A guest that cannot be asked is saved all the same: its memory holds what its disk lacks.
+    async fn sync(
+        &self,
+        vm: &RunningVm,
+        monitor: &Monitor,
+        sockets: &Sockets,
+        watch: &mut Stopwatch<'_>,
+    ) -> Option<Guest> {
+        let reporter = watch.reporter();
+        // Mounted, they would keep the memory from being saved, and the save
+        // says so; the guest is shut down then.
+        if let Err(error) = folders::detach_all(&self.slot.paths, monitor, sockets).await {
+            let text = format!("A folder could not be taken back: {}.", chain(&error));
+            reporter.report(Event::Warning(&text));
+        }
+        let sync = async {
+            let mut guest = guest::reach(sockets, vm.rotation_port, AGENT_LIMIT, reporter).await?;
+            guest.sync_disk(SYNC_LIMIT).await?;
+            Ok::<_, guest::GuestError>(guest)
+        };
+        let warm = self.warm_memory_file(vm);
+        let both = async { tokio::join!(sync, warm).0 };
+        match watch.phase(Phase::Sync, both).await {
+            Ok(guest) => Some(guest),
+            Err(error) => {
+                let text = format!("The guest's disk could not be synced: {}.", chain(&error));
+                watch.reporter().report(Event::Warning(&text));
+                None
+            }
+        }
     }
 
     /// Brings the snapshot's memory file into the page cache, holes included.
@@ -245,8 +253,14 @@ impl Held<'_> {
         }
     }
 
-    async fn save_memory(&self, monitor: &Monitor, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
-        let file = self.emulator.paths.session().ram();
+    /// Writes memory and devices into `target`. The guest stands still from then on.
+    async fn save(
+        &self,
+        monitor: &Monitor,
+        target: &SessionPaths,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
+        let file = target.ram();
         let reporter = watch.reporter();
         let progress = |progress: qemu::migration::Progress| {
             reporter.report(Event::Bytes {
@@ -267,7 +281,7 @@ impl Held<'_> {
             qemu::migration::save_mapped_ram(monitor, &file, CHANNELS, MIGRATION_LIMIT, progress)
                 .await
                 .map_err(|source| {
-                    self.or_disk_full(Error::Migration {
+                    self.slot.or_disk_full(Error::Migration {
                         action: "save",
                         source,
                     })
@@ -275,62 +289,60 @@ impl Held<'_> {
         };
         watch.phase(Phase::Save, save).await.map(drop)
     }
+}
 
-    /// Writes down, last of all, that the memory can be loaded.
-    fn commit_session(&self, vm: &RunningVm) -> Result<(), Error> {
-        let session = self.emulator.paths.session();
-        let (ram, disk) = (session.ram(), session.disk());
-        let saved = SavedRecord {
-            fingerprint: vm.fingerprint.clone(),
-            ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
-            disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
-            boot_id: boot_id()?,
-            saved_at_ms: host::now_ms(),
-        };
-        // What was found of an earlier save says nothing of this one.
-        KnownDamage::note(&session.known_damage(), None)?;
-        Ok(record::write(
-            &session.saved(),
-            &saved,
-            Durability::PowerCut,
-        )?)
-    }
+/// Writes down, last of all, that the memory in `target` can be loaded.
+fn commit(target: &SessionPaths, vm: &RunningVm) -> Result<(), Error> {
+    let (ram, disk) = (target.ram(), target.disk());
+    let saved = SavedRecord {
+        fingerprint: vm.fingerprint.clone(),
+        ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
+        disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
+        boot_id: host::boot_id().map_err(IdentityError::BootId)?,
+        saved_at_ms: now_ms(),
+    };
+    // What was found of an earlier save says nothing of this one.
+    KnownDamage::note(&target.known_damage(), None)?;
+    Ok(record::write(
+        &target.saved(),
+        &saved,
+        Durability::PowerCut,
+    )?)
+}
 
-    /// Powers the guest down, so that its disk is clean.
-    async fn shut_down(
-        &self,
-        monitor: &Monitor,
-        process: &qemu::ProcessIdentity,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<(), Error> {
-        let reporter = watch.reporter();
-        let quiet = async {
-            // A guest that stands still cannot power down, and one whose save
-            // is still under way cannot go on.
-            let goes_on = async {
-                let failed = |action| move |source| Error::Monitor { action, source };
-                qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
-                    .await
-                    .map_err(failed("say whether it still saves"))?;
-                monitor
-                    .cont(MONITOR_LIMIT)
-                    .await
-                    .map_err(failed("let the guest run"))
-            };
-            let powerdown = match goes_on.await {
-                Ok(()) => Some(POWERDOWN_LIMIT),
-                Err(error) => {
-                    let text = format!("The guest cannot be powered down: {}.", chain(&error));
-                    reporter.report(Event::Warning(&text));
-                    None
-                }
-            };
-            let limits = StopLimits { powerdown, ..QUIT };
-            qemu::stop::stop(Some(monitor), process, &limits).await
+/// Powers the guest down, so that its disk is clean.
+async fn shut_down(
+    monitor: &Monitor,
+    process: &ProcessIdentity,
+    watch: &mut Stopwatch<'_>,
+) -> Result<(), Error> {
+    let reporter = watch.reporter();
+    let quiet = async {
+        // A guest that stands still cannot power down, and one whose save
+        // is still under way cannot go on.
+        let goes_on = async {
+            let failed = |action| move |source| Error::Monitor { action, source };
+            qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
+                .await
+                .map_err(failed("say whether it still saves"))?;
+            monitor
+                .cont(MONITOR_LIMIT)
+                .await
+                .map_err(failed("let the guest run"))
         };
-        watch.phase(Phase::Quit, quiet).await?;
-        Ok(())
-    }
+        let powerdown = match goes_on.await {
+            Ok(()) => Some(POWERDOWN_LIMIT),
+            Err(error) => {
+                let text = format!("The guest cannot be powered down: {}.", chain(&error));
+                reporter.report(Event::Warning(&text));
+                None
+            }
+        };
+        let limits = StopLimits { powerdown, ..QUIT };
+        qemu::stop::stop(Some(monitor), process, &limits).await
+    };
+    watch.phase(Phase::Quit, quiet).await?;
+    Ok(())
 }
 
 /// QEMU would make the file readable by others.

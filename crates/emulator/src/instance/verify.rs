@@ -8,13 +8,12 @@
 
 use serde::Serialize;
 
-use crate::config::paths::{InstancePaths, SessionPaths};
+use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
 use crate::error::Error;
 use crate::instance::Emulator;
 use crate::progress::{Phase, Reporter, Stopwatch};
 use crate::state::session::SavedRecord;
 use crate::state::snapshot::{Found, KnownDamage, Snapshot};
-use record;
 
 /// What a verification reports.
 #[derive(Clone, Debug, Serialize)]
@@ -59,16 +58,19 @@ fn check(paths: &InstancePaths) -> Result<(String, bool), Error> {
     if let Some(damage) = snapshot.examine()? {
         return Err(Error::SnapshotDamaged { damage });
     }
-    let session = paths.session();
-    let saved: Option<SavedRecord> = record::read_optional(&session.saved())?;
-    if let Some(saved) = &saved {
+    let mut session_saved = false;
+    for slot in SlotName::ALL {
+        let session = paths.slot(slot).session();
+        let saved: Option<SavedRecord> = record::read_optional(&session.saved())?;
+        let Some(saved) = saved else { continue };
         let damage = saved.ram.damage(&session.ram(), true);
         KnownDamage::note(&session.known_damage(), damage.as_deref())?;
         if let Some(damage) = damage {
             return Err(Error::SessionDamaged { damage });
         }
+        session_saved |= slot == SlotName::Main;
     }
-    Ok((snapshot.manifest.id, saved.is_some()))
+    Ok((snapshot.manifest.id, session_saved))
 }
 
 /// What a start that failed was made from.
@@ -94,7 +96,7 @@ impl Suspects {
                 let damage = self.saved?.ram.damage(&session.ram(), true)?;
                 Some(format!("the saved session is damaged: {damage}"))
             };
-            if let Some(damage) = of_session(&paths.session()) {
+            if let Some(damage) = of_session(&paths.main().session()) {
                 return Ok(Some(damage));
             }
             let Some(id) = &self.snapshot else {

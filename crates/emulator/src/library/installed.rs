@@ -6,27 +6,27 @@
 //! *runs* it. Removing an image takes every instance's lock, in the order of
 //! their names, so no start can begin on an image that is about to go.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use images::Sha256Digest;
 use images::fetch::leftovers;
-use images::store::{Damaged, Installed, Store, bytes_on_disk, find};
+use images::store::{Damaged, Installed, bytes_on_disk, find};
 use serde::Serialize;
 
-use crate::config::paths::{Home, InstanceName, InstancePaths};
+use crate::config::paths::{Home, InstanceName, SlotName};
 use crate::config::preferences::Preferences;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::Emulator;
 use crate::instance::archive::shelf;
+use crate::instance::tidy::remove_snapshot;
 use crate::library::pull::PullError;
-use crate::machine::run_record::{InstanceRecord, Purpose, RunRecord};
-use crate::observe::doctor::free_bytes;
-use crate::observe::status::SnapshotInfo;
+use crate::machine::run_record::Purpose;
+use crate::machine::slot;
 use crate::progress::Reporter;
-use crate::state::retention::{Kept, obsolete_snapshots};
+use crate::state::instance_record::InstanceRecord;
 use crate::state::session::Base;
 use crate::state::snapshot::Snapshot;
+use crate::state::snapshot_info::SnapshotInfo;
 
 /// What an instance has to do with an image; of several, the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -145,19 +145,19 @@ impl Ties {
         let instance: InstanceRecord =
             record::read_optional(&paths.instance_record())?.unwrap_or_default();
         let session = Base::of(home, name)?;
-        let chosen = chosen_digest(home, &instance);
-        let run: Option<RunRecord> = record::read_optional(&paths.run_record())?;
-        let running = match run {
-            Some(run)
-                if matches!(
+        let chosen = instance.image_digest(home);
+        let mut running = false;
+        for slot in SlotName::ALL {
+            let slot = paths.slot(slot);
+            if let Some(run) = slot::record_of(&slot)?
+                && matches!(
                     run.purpose,
                     Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_)
-                ) =>
+                )
             {
-                !run.live_processes(&paths.token()?)?.is_empty()
+                running |= !slot::live_processes(&slot, &run)?.is_empty();
             }
-            Some(_) | None => false,
-        };
+        }
         Ok(Self {
             instance: name.clone(),
             chosen,
@@ -193,14 +193,6 @@ impl Ties {
         let (_, snapshot) = self.session.as_ref()?;
         snapshot.as_deref()
     }
-}
-
-/// The digest of the image that an instance has chosen: by its place in the
-/// store, or else by what was read when it was used last.
-fn chosen_digest(home: &Home, instance: &InstanceRecord) -> Option<Sha256Digest> {
-    let path = home.path().join(instance.image.as_ref()?);
-    let stored = home.image_store().digest_at(&path);
-    stored.or_else(|| Some(instance.image_content.as_ref()?.sha256))
 }
 
 /// Snapshots and archives of one instance, each with its image.
@@ -242,12 +234,6 @@ pub(crate) fn snapshots_of(
     Ok(found)
 }
 
-/// Digests of all images in the store.
-pub(crate) fn digests(store: &Store) -> Result<BTreeSet<Sha256Digest>, Error> {
-    let contents = store.contents()?;
-    Ok(contents.images.iter().map(|image| image.digest).collect())
-}
-
 /// Removes the snapshots and archives of `image` that an instance has. Its lock
 /// must be held. Returns how many there were, and what they took on disk.
 pub(crate) fn remove_snapshots(
@@ -265,20 +251,6 @@ pub(crate) fn remove_snapshots(
         }
     }
     Ok((count, bytes))
-}
-
-/// Removes one snapshot, or what it was compressed to.
-pub(crate) fn remove_snapshot(
-    paths: &InstancePaths,
-    id: &str,
-    archived: bool,
-) -> Result<(), Error> {
-    if archived {
-        let path = paths.snapshot_archive(id);
-        record::remove_file(&path).map_err(Error::file("remove", &path))
-    } else {
-        Ok(Snapshot::remove(paths, id)?)
-    }
 }
 
 impl Emulator {
@@ -338,7 +310,9 @@ impl Emulator {
 
     /// The bytes that this user may still write to the disk of the home folder.
     pub fn free_bytes(&self) -> Result<u64, Error> {
-        free_bytes(self.home.path()).map_err(Error::file("look at the disk of", self.home.path()))
+        self.home
+            .free_bytes()
+            .map_err(Error::file("look at the disk of", self.home.path()))
     }
 
     /// More about a snapshot of the list, as far as its own files tell.
@@ -410,51 +384,6 @@ impl Emulator {
             snapshots,
             freed_bytes,
         })
-    }
-
-    /// Removes snapshots of this instance that are of no use any more. Its lock
-    /// must be held.
-    pub(crate) fn tidy_snapshots(&self) -> Result<(), Error> {
-        let paths = &self.paths;
-        let list = |ids: std::io::Result<Vec<String>>| {
-            ids.map_err(Error::file("list", &paths.snapshots()))
-        };
-        let session = match Base::of(&self.home, &self.name) {
-            Ok(base) => base.and_then(|base| base.snapshot),
-            // Any of them may be what it lies on; its start says what is wrong.
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "no snapshot is tidied away");
-                return Ok(());
-            }
-        };
-        let current = Snapshot::current_id(paths);
-        let mut installed = digests(&self.home.image_store())?;
-        // One that was put there by hand is in no store.
-        installed.extend(Ties::of(&self.home, &self.name)?.chosen);
-        let kept: Vec<Kept> = list(Snapshot::ids(paths))?
-            .into_iter()
-            .map(|id| {
-                let manifest = Snapshot::open(paths, &id).ok().map(|open| open.manifest);
-                Kept {
-                    image: manifest.as_ref().map(|m| m.fingerprint.image.sha256),
-                    captured_at_ms: manifest.map_or(0, |manifest| manifest.captured_at_ms),
-                    id,
-                }
-            })
-            .collect();
-        for id in obsolete_snapshots(&kept, current.as_deref(), session.as_deref(), &installed) {
-            remove_snapshot(paths, id, false)?;
-        }
-        for id in list(Snapshot::archived_ids(paths))? {
-            // There is a snapshot of the same image again, or no such image.
-            let wanted = shelf::look(paths, &id).is_some_and(|(image, _)| {
-                installed.contains(&image) && kept.iter().all(|kept| kept.image != Some(image))
-            });
-            if !wanted {
-                remove_snapshot(paths, &id, true)?;
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn instance_names(&self) -> Result<Vec<InstanceName>, Error> {

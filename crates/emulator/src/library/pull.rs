@@ -18,7 +18,8 @@ use serde::Serialize;
 use crate::config::preferences::Preferences;
 use crate::error::{Error, chain};
 use crate::instance::capture::CaptureReport;
-use crate::instance::{Emulator, Held};
+use crate::instance::start::StartReport;
+use crate::instance::{Emulator, LockedInstance};
 use crate::library::prune::PruneReport;
 use crate::library::token::{from_keychain, github_token};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
@@ -335,7 +336,19 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
+impl Emulator {
+    /// Has the emulator run, by the fastest way that works; pulls the usual image first if there is
+    /// none at all.
+    pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
+        self.start_with(
+            &|held, reporter| Box::pin(held.pull_if_none(reporter)),
+            reporter,
+        )
+        .await
+    }
+}
+
+impl LockedInstance<'_> {
     /// Pulls the usual image if there is none that a start could use, and says
     /// so first.
     pub(crate) async fn pull_if_none(&self, reporter: &dyn Reporter) -> Result<(), Error> {

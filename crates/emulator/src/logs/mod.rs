@@ -17,8 +17,7 @@ use tokio::sync::mpsc;
 pub use app::AppLog;
 pub use reader::{Block, LogReader};
 
-use crate::instance::Emulator;
-use crate::logs::watches::{WatchError, Watches};
+use watches::{WatchError, Watches};
 
 /// The longest line that is handed over in one piece, in bytes: nobody reads a
 /// longer one, and one without an end must not fill the memory.
@@ -109,23 +108,6 @@ pub struct Chunk {
     pub restarted: bool,
 }
 
-impl Emulator {
-    /// Where a log is, or will be.
-    pub fn log_path(&self, source: LogSource) -> PathBuf {
-        match source {
-            LogSource::Serial => self.paths.serial_log(),
-            LogSource::Qemu => self.paths.qemu_log(),
-            LogSource::App => self.home.app_log(),
-        }
-    }
-
-    /// The log's last `lines` lines, and then what is added. The log need not
-    /// be there yet, nor its folder.
-    pub fn follow_log(&self, source: LogSource, lines: usize) -> Result<Follower, LogError> {
-        Follower::new(self.log_path(source), lines)
-    }
-}
-
 /// A log that is being followed. Dropped, it is followed no more.
 #[derive(Debug)]
 pub struct Follower {
@@ -141,7 +123,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    fn new(path: PathBuf, lines: usize) -> Result<Self, LogError> {
+    /// The log at `path`: its last `lines` lines, and then what is added. It need not be there yet,
+    /// nor its folder.
+    pub(crate) fn new(path: PathBuf, lines: usize) -> Result<Self, LogError> {
         // One is enough: it means to look.
         let (tell, news) = mpsc::channel(1);
         let failed = |source| LogError::Follow {

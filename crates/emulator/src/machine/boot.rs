@@ -18,8 +18,8 @@ use host::ProcessIdentity;
 use qemu::{GuestAgent, Running};
 
 use crate::error::Error;
-use crate::instance::MONITOR_LIMIT;
 use crate::logs::{Follower, LogError};
+use crate::machine::MONITOR_LIMIT;
 use crate::machine::guest;
 use crate::progress::{Event, Reporter};
 
@@ -101,7 +101,7 @@ mod tests {
         ProcessIdentity::of(pid).unwrap().unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_process_that_sleeps_is_idle_and_one_that_works_is_not() {
         let mut sleeper = std::process::Command::new("sleep")
             .arg("600")
@@ -112,13 +112,22 @@ mod tests {
         sleeper.wait().unwrap();
         assert!(idle);
 
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let busy = std::thread::spawn(move || {
-            while ended.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {}
+        // Several threads: on a busy host one alone may get less than a working boot does.
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let idle = std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let idle = tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(is_idle(&identity(std::process::id())))
+            });
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            idle
         });
-        let idle = is_idle(&identity(std::process::id())).await;
-        drop(end);
-        busy.join().unwrap();
         assert!(!idle);
     }
 }

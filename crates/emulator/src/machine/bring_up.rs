@@ -1,25 +1,34 @@
-//! Bringing a virtual machine up: from a spawned QEMU to a guest with fresh
-//! secrets whose services are proved healthy.
+//! Bringing a machine up in a slot: from a spawned QEMU to a guest with fresh secrets whose
+//! services are proved healthy.
+//!
+//! ```text
+//! spawn ─► load ─► (before_running) ─► wake ─► rotate ─► prove ─► clock
+//! ```
+//!
+//! What the caller makes of the machine that is up, such as the record that it runs, the ports and
+//! the folders of the user, is none of this file's business.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use qemu::{Disk, Launch, Machine, Ram, Running, Spawn};
-use secrets::{SecretName, SecretSet, Slot};
+use qemu::{Launch, Ram, Running, Spawn};
+use secrets::{SecretName, SecretSet, Slot as Kept};
 
 use super::boot;
+use super::guest::{self, Guest, GuestError, Resident};
+use super::readiness::{Endpoint, Prober};
+use super::run_record::RunRecord;
+use super::slot::Slot;
+use super::spec::MachineSpec;
+use super::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT};
+use crate::config::variables::Settings;
 use crate::error::Error;
-use crate::instance::{Held, MONITOR_LIMIT, Prepared};
-use crate::logs::LogSource;
-use crate::machine::guest::{self, Guest, GuestError, Resident};
-use crate::machine::readiness::{Endpoint, Prober};
-use crate::machine::run_record::{Purpose, RunRecord};
+use crate::logs::Follower;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
+use crate::vault::places::Vault;
 
 /// How long QEMU may take to answer once started, cold page cache included.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);
-/// How long loading or saving a machine may take: 64 GiB at 200 MB/s.
-pub(crate) const MIGRATION_LIMIT: Duration = Duration::from_secs(330);
 /// How long a resumed guest's agent may take for its first answer. It was
 /// running when the snapshot was taken, so silence means that the resume failed.
 const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
@@ -27,8 +36,6 @@ const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
 const DEATH_LIMIT: Duration = Duration::from_millis(200);
 /// For what ends by itself, or with what it is waited beside.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Parallel streams for saved memory; more than the cores of a laptop gains nothing.
-pub(crate) const CHANNELS: u8 = 4;
 
 /// Where a machine's memory comes from and how it is let run.
 pub(crate) enum Origin {
@@ -40,59 +47,90 @@ pub(crate) enum Origin {
     Session { ram: PathBuf },
 }
 
-impl Held<'_> {
+/// One machine that comes up in a slot.
+pub(crate) struct BringUp<'a> {
+    pub slot: &'a Slot,
+    pub settings: &'a Settings,
+    pub spec: &'a MachineSpec,
+    pub origin: &'a Origin,
+}
+
+/// A machine that is up: its guest has fresh secrets, proved, and its services are healthy.
+pub(crate) struct Up {
+    pub running: Running,
+    pub record: RunRecord,
+    /// By how many milliseconds the guest's clock is still off, if that is too many.
+    pub clock_off_ms: Option<i64>,
+}
+
+impl BringUp<'_> {
+    /// Brings `machine` up, by the record that was written for it.
+    ///
+    /// `before_running` is called once its memory is loaded and before the guest may change its
+    /// disk. With a `vault` the guest gets fresh secrets; without, it keeps those that it has.
+    ///
+    /// On an error the process may still be there: the record tells which it is.
+    pub(crate) async fn bring_up(
+        &self,
+        machine: &qemu::Machine,
+        record: RunRecord,
+        vault: Option<&Vault>,
+        before_running: impl FnOnce() -> Result<(), Error>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Up, Error> {
+        let (running, record) = self.spawn(machine, record, watch).await?;
+        let work = async {
+            self.load(&running, watch).await?;
+            before_running()?;
+            let (mut guest, off_ms) = self.wake(&running, watch).await?;
+            self.rotate_and_prove(&mut guest, vault, watch).await?;
+            settle_clock(&mut guest, off_ms, watch).await
+        };
+        let work = self.without_reset(&running, work);
+        // On the heap: every operation on the way here would be as large.
+        let clock_off_ms = self.while_alive(&running, Box::pin(work)).await?;
+        Ok(Up {
+            running,
+            record,
+            clock_off_ms,
+        })
+    }
+
     /// Starts QEMU, having written down that it is about to exist.
     pub(crate) async fn spawn(
         &self,
-        prepared: &Prepared,
-        machine: &Machine,
-        origin: &Origin,
-        purpose: Purpose,
+        machine: &qemu::Machine,
+        mut record: RunRecord,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Running, RunRecord), Error> {
-        let mut record = RunRecord {
-            process: None,
-            runtime_folder: self.runtime_folder.clone(),
-            purpose,
-        };
-        self.write_run(&record)?;
-        let (ram, launch) = match origin {
+        self.slot.write(&record)?;
+        let (ram, launch) = match self.origin {
             Origin::Boot(ram) => (ram.clone(), Launch::Boot),
             Origin::Snapshot { ram, .. } => (Ram::PrivateFile(ram.clone()), Launch::Incoming),
             Origin::Session { .. } => (Ram::Private, Launch::Incoming),
         };
-        let paths = &self.emulator.paths;
         let spawn = Spawn {
-            binary: &prepared.binary,
+            binary: &self.spec.binary,
             machine,
             ram,
             launch,
-            run_dir: &self.runtime_folder,
-            log: &paths.qemu_log(),
-            serial_log: &paths.serial_log(),
-            token: &self.token,
+            run_dir: &self.slot.runtime_folder,
+            log: &self.slot.paths.qemu_log(),
+            serial_log: &self.slot.paths.serial_log(),
+            token: record.token.as_deref().unwrap_or_default(),
             limit: SPAWN_LIMIT,
         };
         let running = watch.phase(Phase::Qemu, spawn.spawn()).await?;
         record.process = Some(running.identity.clone());
-        self.write_run(&record)?;
+        self.slot.write(&record)?;
         Ok((running, record))
     }
 
     /// Loads saved state into a machine that waits for it, without running it.
-    pub(crate) async fn load(
-        &self,
-        running: &Running,
-        origin: &Origin,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<(), Error> {
-        let failed = |source| Error::Migration {
-            action: "load",
-            source,
-        };
+    async fn load(&self, running: &Running, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
         let (monitor, version) = (&running.monitor, running.greeting.version);
-        match origin {
-            Origin::Boot(_) => Ok(()),
+        let loaded = match self.origin {
+            Origin::Boot(_) => return Ok(()),
             Origin::Snapshot { device_state, .. } => {
                 let load = qemu::migration::incoming_ignore_shared(
                     monitor,
@@ -100,11 +138,7 @@ impl Held<'_> {
                     device_state,
                     MIGRATION_LIMIT,
                 );
-                watch
-                    .phase(Phase::Load, load)
-                    .await
-                    .map(drop)
-                    .map_err(failed)
+                watch.phase(Phase::Load, load).await
             }
             Origin::Session { ram } => {
                 let load = qemu::migration::load_mapped_ram(
@@ -114,34 +148,32 @@ impl Held<'_> {
                     CHANNELS,
                     MIGRATION_LIMIT,
                 );
-                watch
-                    .phase(Phase::Load, load)
-                    .await
-                    .map(drop)
-                    .map_err(failed)
+                watch.phase(Phase::Load, load).await
             }
-        }
+        };
+        loaded.map(drop).map_err(|source| Error::Migration {
+            action: "load",
+            source,
+        })
     }
 
     /// Lets a loaded machine run, then sets its clock. Says by how many
     /// milliseconds that is still off, if it is too many.
     pub(crate) async fn wake(
         &self,
-        prepared: &Prepared,
         running: &Running,
-        origin: &Origin,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Guest, Option<i64>), Error> {
-        let ready = self.emulator.settings.ready_timeout;
-        let mut guest = match origin {
+        let ready = self.settings.ready_timeout;
+        let mut guest = match self.origin {
             Origin::Boot(_) => {
-                let console = self.emulator.follow_log(LogSource::Serial, 0);
+                let console = Follower::new(self.slot.paths.serial_log(), 0);
                 let booted = boot::answered(running, console, ready, watch.reporter());
                 Guest::Agent(watch.phase(Phase::Boot, booted).await?)
             }
             Origin::Snapshot { .. } | Origin::Session { .. } => {
                 let limit = ready.min(RESUMED_AGENT_LIMIT);
-                let resumed = self.resume(prepared, running, limit, watch.reporter());
+                let resumed = self.resume(running, limit, watch.reporter());
                 watch.phase(Phase::Agent, resumed).await?
             }
         };
@@ -149,36 +181,16 @@ impl Held<'_> {
         Ok((guest, off_ms))
     }
 
-    /// Sets a clock again that was `off_ms` off while the guest came up, when it
-    /// was too busy to answer at once; says so if it still is.
-    pub(crate) async fn settle_clock(
-        guest: &mut Guest,
-        off_ms: Option<i64>,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<Option<i64>, Error> {
-        if off_ms.is_none() {
-            return Ok(None);
-        }
-        let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
-        if let Some(off_ms) = off_ms {
-            watch.reporter().report(Event::Warning(&format!(
-                "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
-            )));
-        }
-        Ok(off_ms)
-    }
-
     /// Lets a machine with loaded state run and waits for its first answer, by
     /// the fastest way that the image offers.
     async fn resume(
         &self,
-        prepared: &Prepared,
         running: &Running,
         limit: Duration,
         reporter: &dyn Reporter,
     ) -> Result<Guest, Error> {
         // Before the guest runs: it then need not be told that somebody is there.
-        let resident = if prepared.image.has_rotation_port() {
+        let resident = if self.spec.image.has_rotation_port() {
             Some(Resident::greet(&running.sockets.rotate()).await)
         } else {
             None
@@ -191,78 +203,29 @@ impl Held<'_> {
                 action: "let the guest run",
                 source,
             })?;
-        Ok(guest::reach(resident, &running.sockets.agent(), limit, reporter).await?)
+        Ok(guest::answered(resident, &running.sockets, limit, reporter).await?)
     }
 
     /// Gives a guest that has just come up fresh secrets and proves them, with
     /// all services healthy.
-    pub(crate) async fn rotate_and_prove(
+    async fn rotate_and_prove(
         &self,
-        prepared: &Prepared,
-        origin: &Origin,
         guest: &mut Guest,
+        vault: Option<&Vault>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
-        let limit = self.emulator.settings.ready_timeout;
-        let prober = Prober::new()?;
-        if self.emulator.settings.no_rotation {
-            return Ok(watch
-                .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
-                .await?);
+        let (endpoints, limit) = (&self.spec.endpoints, self.settings.ready_timeout);
+        // A guest that has just booted is still starting what rotation
+        // talks to; a resumed one has it running.
+        if vault.is_none() || matches!(self.origin, Origin::Boot(_)) {
+            let prober = Prober::new()?;
+            let healthy = prober.all_healthy(endpoints, limit);
+            watch.phase(Phase::Ready, healthy).await?;
         }
-        if matches!(origin, Origin::Boot(_)) {
-            // A guest that has just booted is still starting what rotation
-            // talks to; a resumed one has it running.
-            watch
-                .phase(Phase::Ready, prober.all_healthy(&prepared.endpoints, limit))
-                .await?;
+        match vault {
+            Some(vault) => rotate(endpoints, guest, vault, limit, watch).await,
+            None => Ok(()),
         }
-        self.rotate_now(&prepared.endpoints, guest, watch).await
-    }
-
-    /// Gives a running guest fresh secrets and proves them, with all services healthy.
-    ///
-    /// The new values are in the store before the guest holds them, and the
-    /// previous ones stay there until the proof: a crash at any point leaves a
-    /// store that has what the guest has.
-    pub(crate) async fn rotate_now(
-        &self,
-        endpoints: &[Endpoint],
-        guest: &mut Guest,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<(), Error> {
-        let limit = self.emulator.settings.ready_timeout;
-        let prober = Prober::new()?;
-        let reporter = watch.reporter();
-        let vault = self.vault()?;
-        let fresh = SecretSet::generate().map_err(Error::Random)?;
-        let known = vault.known(reporter).await?;
-        vault.save(Slot::Pending, &fresh, reporter).await?;
-        watch
-            .phase(Phase::Rotate, guest.rotate(&fresh, limit))
-            .await?;
-        let placeholder = SecretName::Pck.placeholder();
-        let mut old = vec![&placeholder];
-        old.extend(known.iter().map(|set| set.get(SecretName::Pck)));
-        let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
-        let prove = async {
-            let keys = async {
-                match backend {
-                    Some(backend) => {
-                        prober
-                            .keys_rotated(backend.port, fresh.get(SecretName::Pck), &old, limit)
-                            .await
-                    }
-                    None => Ok(()),
-                }
-            };
-            // The keys first: a restarting service must not count as healthy
-            // by the answers of its predecessor.
-            keys.await?;
-            prober.all_healthy(endpoints, limit).await
-        };
-        watch.phase(Phase::Ready, prove).await?;
-        Ok(vault.promote(&fresh, reporter).await?)
     }
 
     /// Runs `work`, but not past the end of the QEMU process, nor past the
@@ -270,7 +233,6 @@ impl Held<'_> {
     /// accelerator cannot go on.
     pub(crate) async fn while_alive<T>(
         &self,
-        prepared: &Prepared,
         running: &Running,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
@@ -297,33 +259,33 @@ impl Held<'_> {
         let result = tokio::select! {
             biased;
             result = work => result,
-            () = stalled => return Err(self.disk_full()),
+            () = stalled => return Err(self.slot.disk_full()),
             () = broken => return Err(Error::AcceleratorFailed {
-                accelerator: prepared.accelerator,
-                log: self.emulator.paths.qemu_log(),
+                accelerator: self.spec.accelerator,
+                log: self.slot.paths.qemu_log(),
             }),
-            _ = process.wait_gone(FOREVER) => return Err(self.why_qemu_died()),
+            _ = process.wait_gone(FOREVER) => return Err(self.slot.why_qemu_died()),
         };
         match result {
             Ok(value) => Ok(value),
             // A connection that broke is seen before the end of the process
             // that broke it.
             Err(error) => match process.wait_gone(DEATH_LIMIT).await {
-                Ok(()) => Err(self.why_qemu_died()),
+                Ok(()) => Err(self.slot.why_qemu_died()),
                 Err(_) => Err(with_meanwhile(error, running, begun, before).await),
             },
         }
     }
 
-    /// Runs `work` on a machine from `origin`; a resumed one has failed if its
-    /// guest begins anew, which it may do for no reason of its own: memory that
-    /// makes no sense ends in a reset.
-    pub(crate) async fn without_reset<T>(
+    /// Runs `work`; a resumed machine has failed if its guest begins anew,
+    /// which it may do for no reason of its own: memory that makes no sense
+    /// ends in a reset.
+    async fn without_reset<T>(
+        &self,
         running: &Running,
-        origin: &Origin,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        if matches!(origin, Origin::Boot(_)) {
+        if matches!(self.origin, Origin::Boot(_)) {
             return work.await;
         }
         // Before the guest runs, so that none is missed.
@@ -342,59 +304,63 @@ impl Held<'_> {
             () = reset => Err(Error::GuestReset),
         }
     }
+}
 
-    /// QEMU's own writes fail in its words alone, so the disk is looked at.
-    pub(crate) fn or_disk_full(&self, error: Error) -> Error {
-        match error {
-            Error::Migration { .. } | Error::QemuDied { .. } if self.is_disk_full() => {
-                self.disk_full()
-            }
-            error => error,
+/// Gives a running guest fresh secrets and proves them, with all services healthy.
+///
+/// The new values are in the store before the guest holds them, and the
+/// previous ones stay there until the proof: a crash at any point leaves a
+/// store that has what the guest has.
+pub(crate) async fn rotate(
+    endpoints: &[Endpoint],
+    guest: &mut Guest,
+    vault: &Vault,
+    limit: Duration,
+    watch: &mut Stopwatch<'_>,
+) -> Result<(), Error> {
+    let prober = Prober::new()?;
+    let reporter = watch.reporter();
+    let fresh = SecretSet::generate().map_err(Error::Random)?;
+    let known = vault.known(reporter).await?;
+    vault.save(Kept::Pending, &fresh, reporter).await?;
+    watch
+        .phase(Phase::Rotate, guest.rotate(&fresh, limit))
+        .await?;
+    let placeholder = SecretName::Pck.placeholder();
+    let mut old = vec![&placeholder];
+    old.extend(known.iter().map(|set| set.get(SecretName::Pck)));
+    let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
+    let prove = async {
+        // The keys first: a restarting service must not count as healthy
+        // by the answers of its predecessor.
+        if let Some(backend) = backend {
+            prober
+                .keys_rotated(backend.port, fresh.get(SecretName::Pck), &old, limit)
+                .await?;
         }
-    }
+        prober.all_healthy(endpoints, limit).await
+    };
+    watch.phase(Phase::Ready, prove).await?;
+    Ok(vault.promote(&fresh, reporter).await?)
+}
 
-    fn is_disk_full(&self) -> bool {
-        const NO_ROOM: u64 = 1 << 20;
-        host::disk::free_bytes(self.emulator.paths.root()).is_ok_and(|free| free < NO_ROOM)
+/// Sets a clock again that was `off_ms` off while the guest came up, when it
+/// was too busy to answer at once; says so if it still is.
+pub(super) async fn settle_clock(
+    guest: &mut Guest,
+    off_ms: Option<i64>,
+    watch: &mut Stopwatch<'_>,
+) -> Result<Option<i64>, Error> {
+    if off_ms.is_none() {
+        return Ok(None);
     }
-
-    fn disk_full(&self) -> Error {
-        Error::DiskFull {
-            folder: self.emulator.paths.root().to_owned(),
-        }
+    let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
+    if let Some(off_ms) = off_ms {
+        watch.reporter().report(Event::Warning(&format!(
+            "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
+        )));
     }
-
-    /// A write to a mapped memory file that finds no room kills QEMU without
-    /// a word.
-    fn why_qemu_died(&self) -> Error {
-        self.or_disk_full(Error::QemuDied {
-            log: self.emulator.paths.qemu_log(),
-        })
-    }
-
-    /// The machine on the session's disk, with the layers under it.
-    pub(crate) fn session_machine(
-        &self,
-        prepared: &Prepared,
-        snapshot: Option<&str>,
-        config_iso: PathBuf,
-    ) -> Machine {
-        let paths = &self.emulator.paths;
-        let mut backing = vec![prepared.image.path.clone()];
-        if let Some(id) = snapshot {
-            backing.insert(0, paths.snapshot(id).disk());
-        }
-        let disk = Disk {
-            path: paths.session().disk(),
-            backing,
-        };
-        Machine {
-            shares: crate::machine::folders::shares(paths),
-            ..self
-                .emulator
-                .machine(prepared, disk, config_iso, &prepared.endpoints)
-        }
-    }
+    Ok(off_ms)
 }
 
 /// Adds to a guest's silence what QEMU did since `begun`, when it had used

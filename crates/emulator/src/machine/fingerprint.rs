@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// A file's content, with the stamp under which it was last read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
+pub(crate) struct Content {
     /// The stamp when the digest was taken.
     pub stamp: FileStamp,
     /// Digest of the whole file.
@@ -26,7 +26,7 @@ impl Content {
     ///
     /// Reading it all takes about a second for 300 MB, so a `known` content
     /// with the same stamp is taken at its word.
-    pub fn of(path: &Path, known: Option<&Self>) -> std::io::Result<Self> {
+    pub(crate) fn of(path: &Path, known: Option<&Self>) -> std::io::Result<Self> {
         let stamp = FileStamp::of(path)?;
         match known {
             Some(known) if known.stamp == stamp => Ok(known.clone()),
@@ -40,7 +40,7 @@ impl Content {
 
 /// Everything that saved state depends on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// QEMU's version as it prints it, package suffix included.
     pub qemu_version: String,
     /// The QEMU binary.
@@ -87,7 +87,7 @@ impl std::fmt::Display for Mismatch {
 impl Fingerprint {
     /// What differs between this, saved, fingerprint and the present one;
     /// empty if the state can be loaded.
-    pub fn mismatches(&self, now: &Self) -> Vec<Mismatch> {
+    pub(crate) fn mismatches(&self, now: &Self) -> Vec<Mismatch> {
         let mut found = Vec::new();
         let mut compare = |what: &str, saved: String, now: String| {
             if saved != now {

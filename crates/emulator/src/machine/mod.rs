@@ -13,11 +13,24 @@
 
 mod boot;
 pub(crate) mod bring_up;
-pub mod config_disk;
-pub mod fingerprint;
+pub(crate) mod config_disk;
+pub(crate) mod fingerprint;
 pub mod folders;
-pub mod guest;
-pub mod ports;
-pub mod readiness;
+pub(crate) mod guest;
+pub(crate) mod ports;
+pub(crate) mod readiness;
 pub(crate) mod run_record;
+pub(crate) mod services;
 pub(crate) mod settle;
+pub(crate) mod slot;
+pub(crate) mod spec;
+
+use std::time::Duration;
+
+/// QEMU's answers on its monitor take milliseconds; this is for a machine that
+/// is swapping.
+pub(crate) const MONITOR_LIMIT: Duration = Duration::from_secs(20);
+/// How long loading or saving a machine may take: 64 GiB at 200 MB/s.
+pub(crate) const MIGRATION_LIMIT: Duration = Duration::from_secs(330);
+/// Parallel streams for saved memory; more than the cores of a laptop gains nothing.
+pub(crate) const CHANNELS: u8 = 4;

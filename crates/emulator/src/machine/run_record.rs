@@ -7,10 +7,10 @@
 
 use std::path::PathBuf;
 
-use host::{IdentityError, ProcessIdentity};
-use qemu::process::find_by_token;
+use qemu::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
+use super::slot::FolderIdentity;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::readiness::Endpoint;
 use crate::progress::PhaseTime;
@@ -84,6 +84,12 @@ pub(crate) struct RunRecord {
     pub process: Option<ProcessIdentity>,
     /// Where the sockets are.
     pub runtime_folder: PathBuf,
+    /// What its QEMU carries on its command line; records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The slot's folder, which a copy of the record does not lie in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<FolderIdentity>,
     #[serde(flatten)]
     pub purpose: Purpose,
 }
@@ -101,35 +107,4 @@ impl RunRecord {
             Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing => None,
         }
     }
-
-    /// The process that this record is about, if it lives. One whose pid was
-    /// not written down yet is looked for by the instance's token.
-    pub(crate) fn live_processes(
-        &self,
-        token: &str,
-    ) -> Result<Vec<ProcessIdentity>, IdentityError> {
-        match &self.process {
-            Some(process) if process.is_alive()? => Ok(vec![process.clone()]),
-            Some(_) => Ok(Vec::new()),
-            None => find_by_token(token, None),
-        }
-    }
-}
-
-/// What an instance remembers between runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct InstanceRecord {
-    /// The image that was chosen or used last; below the home folder, from there on.
-    pub image: Option<PathBuf>,
-    /// Digest of that image, with its stamp.
-    pub image_content: Option<crate::machine::fingerprint::Content>,
-    /// Digest of the QEMU binary, with its stamp.
-    pub qemu_content: Option<crate::machine::fingerprint::Content>,
-    /// Added to the services' default host ports.
-    pub port_offset: u16,
-}
-
-impl Record for InstanceRecord {
-    const FORMAT: &'static str = "stack-emulator-instance";
-    const VERSION: u32 = 1;
 }

@@ -11,9 +11,8 @@ use crate::instance::Emulator;
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::{self, Taken};
 use crate::machine::readiness::Endpoint;
-use crate::machine::run_record::RunRecord;
+use crate::machine::slot;
 use crate::state::snapshot::{Found, Snapshot};
-use record;
 
 impl Emulator {
     /// The image that the next start would use: the one named, else the one
@@ -45,7 +44,7 @@ impl Emulator {
     /// Whether a machine runs that a start by the present settings would not have made: with other memory,
     /// processors or ports, or with placeholder secrets where they are to be rotated, or the other way round.
     pub fn runs_by_other_settings(&self) -> Result<bool, Error> {
-        let Some(record) = record::read_optional::<RunRecord>(&self.paths.run_record())? else {
+        let Some(record) = slot::record_of(&self.paths.main())? else {
             return Ok(false);
         };
         let Some(vm) = record.running() else {
@@ -72,6 +71,6 @@ impl Emulator {
             Found::Whole(snapshot) => snapshot,
         };
         let prepared = self.prepare().await?;
-        Ok(Some(snapshot.mismatches(&prepared.fingerprint)))
+        Ok(Some(snapshot.mismatches(&prepared.spec.fingerprint)))
     }
 }

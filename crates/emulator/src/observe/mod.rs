@@ -3,6 +3,8 @@
 pub mod changes;
 pub mod diagnostics;
 pub mod doctor;
-pub mod host_limits;
+pub(crate) mod host_limits;
 mod inspect;
+pub(crate) mod logs;
+pub mod ports;
 pub(crate) mod status;

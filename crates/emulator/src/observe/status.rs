@@ -1,127 +1,21 @@
 //! `status`: what there is, seen without taking the lock or changing anything.
 
-use std::time::{Duration, Instant};
-
 use host::ProcessIdentity;
-use qemu::process::find_by_token;
 use secrets::StoreKind;
 use serde::Serialize;
 
-use crate::config::paths::InstancePaths;
-use crate::config::quantities::{bytes, span};
 use crate::error::Error;
+use crate::instance::Emulator;
 use crate::instance::lock::{Holder, Lock};
-use crate::instance::{Emulator, MONITOR_LIMIT};
-use crate::machine::readiness::{Endpoint, Prober};
+use crate::machine::MONITOR_LIMIT;
+use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
+use crate::machine::services::{Health, ServiceStatus, probe};
+use crate::machine::slot::{self, Recorded};
 use crate::progress::PhaseTime;
 use crate::state::snapshot::{Found, Snapshot};
+use crate::state::snapshot_info::SnapshotInfo;
 use crate::vault::places;
-use record;
-
-/// How long a service may take to answer before it counts as not healthy here.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
-
-/// Whether a service answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// Its health path answered 200, or it has none.
-    Healthy,
-    /// It gave another answer, or none in time.
-    Failing,
-    /// It was not asked, because nothing is to answer now.
-    Unchecked,
-}
-
-/// A service and whether it answers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
-pub struct ServiceStatus {
-    /// Stable identifier.
-    pub id: String,
-    /// Name for people.
-    pub name: String,
-    /// Address on this host.
-    pub url: String,
-    /// Whether `health` is [`Health::Healthy`].
-    pub healthy: bool,
-    /// Whether it answers, or was not asked.
-    pub health: Health,
-    /// How long its health path took to answer, in milliseconds.
-    #[cfg_attr(feature = "specta", specta(type = Option<specta_typescript::Number>))]
-    pub answer_ms: Option<f64>,
-    /// Whether there is something at its address for a person to look at.
-    pub browsable: bool,
-}
-
-impl ServiceStatus {
-    pub(crate) fn new(endpoint: &Endpoint, health: Health, answer: Option<Duration>) -> Self {
-        Self {
-            id: endpoint.id.clone(),
-            name: endpoint.name.clone(),
-            url: endpoint.url(),
-            healthy: health == Health::Healthy,
-            health,
-            answer_ms: answer.map(|time| time.as_secs_f64() * 1e3),
-            browsable: endpoint.browsable,
-        }
-    }
-}
-
-/// A snapshot, for people and programs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
-pub struct SnapshotInfo {
-    /// Its identifier.
-    pub id: String,
-    /// When it was taken, in milliseconds since the Unix epoch.
-    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
-    pub captured_at_ms: u64,
-    /// How long the cold boot took that was captured, in milliseconds.
-    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
-    pub cold_boot_ms: f64,
-    /// What it takes on disk in bytes; holes take nothing.
-    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
-    pub bytes_on_disk: u64,
-}
-
-impl SnapshotInfo {
-    pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        let paths = &snapshot.paths;
-        let files = [
-            paths.ram(),
-            paths.device_state(),
-            paths.disk(),
-            paths.config_iso(),
-        ];
-        let bytes_on_disk = files
-            .iter()
-            .filter_map(|path| std::fs::metadata(path).ok())
-            .map(|meta| meta.blocks() * 512)
-            .sum();
-        Self {
-            id: snapshot.manifest.id.clone(),
-            captured_at_ms: snapshot.manifest.captured_at_ms,
-            cold_boot_ms: snapshot.manifest.cold_boot_ms,
-            bytes_on_disk,
-        }
-    }
-
-    /// One line for people: how old it is and what it takes on disk.
-    pub fn summary(&self) -> String {
-        let age = span(host::now_ms().saturating_sub(self.captured_at_ms));
-        let size = bytes(self.bytes_on_disk);
-        format!("taken {age} ago, {size} on disk")
-    }
-
-    /// That of the snapshot called `id`.
-    pub(crate) fn of(paths: &InstancePaths, id: &str) -> Result<Self, record::RecordError> {
-        Ok(Self::new(&Snapshot::open(paths, id)?))
-    }
-}
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -245,8 +139,9 @@ impl Emulator {
         Ok(self.see()?.glance)
     }
 
+    /// Looks at the machine that the user works with.
     fn see(&self) -> Result<Seen, Error> {
-        let paths = &self.paths;
+        let paths = self.paths.main();
         // A look takes no lock, so a holder is somebody at work.
         let busy = Lock::holder(&paths.lock()).map_err(Error::file("look at", &paths.lock()))?;
         let mut glance = Glance {
@@ -254,9 +149,9 @@ impl Emulator {
             busy,
             start: None,
         };
-        let record = match record::read_optional::<RunRecord>(&paths.run_record()) {
-            Ok(Some(record)) => record,
-            Ok(None) => {
+        let record = match slot::recorded(&paths)? {
+            Recorded::Ours(record) => *record,
+            Recorded::Nothing | Recorded::Foreign(_) => {
                 return Ok(Seen {
                     glance,
                     record: None,
@@ -264,17 +159,16 @@ impl Emulator {
                 });
             }
             // The next command ends what runs without a record, and says so.
-            Err(error) if error.is_damaged() => {
+            Recorded::Damaged(_) => {
                 glance.state = State::Interrupted;
                 return Ok(Seen {
                     glance,
                     record: None,
-                    process: find_by_token(&paths.token()?, None)?.into_iter().next(),
+                    process: slot::orphans(&paths)?.into_iter().next(),
                 });
             }
-            Err(error) => return Err(error.into()),
         };
-        let process = record.live_processes(&paths.token()?)?.into_iter().next();
+        let process = slot::live_processes(&paths, &record)?.into_iter().next();
         glance.state = match (&record.purpose, &process, &glance.busy) {
             (Purpose::Running(_) | Purpose::Rotating(_), Some(_), _) => State::Running,
             (Purpose::Running(_) | Purpose::Rotating(_), None, None) => State::Died,
@@ -344,7 +238,7 @@ impl Emulator {
             snapshot,
             snapshot_damage,
             // One that cannot be looked at is not dropped for that.
-            session_kept: paths.session().disk().try_exists().unwrap_or(true),
+            session_kept: paths.main().session().disk().try_exists().unwrap_or(true),
             image: self
                 .image
                 .clone()
@@ -366,7 +260,11 @@ impl Emulator {
             status.secret_store = Some(place.store);
             status.secret_warning = place.warning();
         }
-        status.memory = memory(&process, vm.fingerprint.ram_mib);
+        status.memory = process.memory().map(|memory| Memory {
+            resident: memory.resident,
+            anonymous: memory.anonymous,
+            given: u64::from(vm.fingerprint.ram_mib) << 20,
+        });
         if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
             status.state = self.why_unhealthy(record).await;
         }
@@ -402,42 +300,6 @@ impl Emulator {
     }
 }
 
-/// Asks every service once, at the same time.
-pub(crate) async fn probe(endpoints: &[Endpoint]) -> Result<Vec<ServiceStatus>, Error> {
-    let prober = Prober::new()?;
-    let mut asked = Vec::new();
-    for endpoint in endpoints {
-        let (prober, endpoint) = (prober.clone(), endpoint.clone());
-        asked.push(tokio::spawn(async move {
-            let begun = Instant::now();
-            let health = if prober.is_healthy(&endpoint, PROBE_LIMIT).await {
-                Health::Healthy
-            } else {
-                Health::Failing
-            };
-            let answered = endpoint.path.is_some() && health == Health::Healthy;
-            ServiceStatus::new(&endpoint, health, answered.then(|| begun.elapsed()))
-        }));
-    }
-    let mut services = Vec::new();
-    for answer in asked {
-        match answer.await {
-            Ok(service) => services.push(service),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
-    }
-    Ok(services)
-}
-
-fn memory(process: &ProcessIdentity, given_mib: u32) -> Option<Memory> {
-    let used = process.memory()?;
-    Some(Memory {
-        resident: used.resident,
-        anonymous: used.anonymous,
-        given: u64::from(given_mib) << 20,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,7 +322,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let emulator = emulator(&dir.path().join("home"), &[]);
         std::fs::create_dir_all(emulator.paths.root()).unwrap();
-        std::fs::write(emulator.paths.run_record(), "{}").unwrap();
+        std::fs::write(emulator.paths.main().run_record(), "{}").unwrap();
         let status = emulator.status().await.unwrap();
         assert_eq!(status.state, State::Interrupted);
     }
@@ -512,7 +374,7 @@ mod tests {
         let emulator = emulator(dir.path(), &[]);
         assert!(emulator.glance().unwrap().busy.is_none());
         std::fs::create_dir_all(emulator.paths.root()).unwrap();
-        let lock = Lock::try_acquire(&emulator.paths.lock(), "start").unwrap();
+        let lock = Lock::try_acquire(&emulator.paths.main().lock(), "start").unwrap();
         let glance = emulator.glance().unwrap();
         assert_eq!(glance.state, State::Stopped);
         assert_eq!(glance.busy.unwrap().command, "start");

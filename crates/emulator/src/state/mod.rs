@@ -1,7 +1,9 @@
 //! Saved state of an instance: snapshots and sessions, what makes them safe to load, and what is
 //! kept of them.
 
+pub(crate) mod instance_record;
 pub mod retention;
 pub(crate) mod session;
 pub(crate) mod snapshot;
+pub(crate) mod snapshot_info;
 pub(crate) mod sparse;

@@ -150,6 +150,19 @@ pub(crate) enum Found {
     Damaged(String),
 }
 
+/// What an instance has of snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotOnDisk {
+    /// None was ever captured.
+    None,
+    /// One that fits.
+    Ready,
+    /// One of another machine, image or settings.
+    Mismatched(Vec<Mismatch>),
+    /// One whose files are not what they were.
+    Damaged(String),
+}
+
 impl Snapshot {
     /// The snapshot in use, looked over as far as costs next to nothing:
     /// lengths always, contents where a stamp has changed, and what a full look

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
-use crate::instance::{Emulator, Held};
+use crate::instance::{Emulator, LockedInstance};
 use crate::machine::folders::ConfigFile;
 use crate::machine::guest::presentable;
 use crate::machine::run_record::{Purpose, RunningVm};
@@ -205,7 +205,7 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     async fn client_key(&self, rotated: bool) -> Result<Secret, Error> {
         if !rotated {
             return Ok(SecretName::Pck.placeholder());

@@ -37,11 +37,10 @@ use self::write::{Source, pack};
 use crate::config::paths::{InstancePaths, SnapshotPaths, make_private_folder};
 use crate::error::{Error, chain};
 use crate::instance::Emulator;
-use crate::instance::policy::{self, Admission, Request};
 use crate::machine::fingerprint::Fingerprint;
-use crate::observe::status::SnapshotInfo;
 use crate::progress::{Phase, Reporter, Stopwatch};
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
+use crate::state::snapshot_info::SnapshotInfo;
 use record::{self, sync_folder};
 
 /// An archive is refused at once when there is not room for this part of what
@@ -86,14 +85,7 @@ impl Emulator {
         to: &Path,
         reporter: &dyn Reporter,
     ) -> Result<ArchiveReport, Error> {
-        let held = self.hold("archive", reporter).await?;
-        match policy::admit(held.life(), Request::Archive) {
-            Admission::RefuseRunning => {
-                let request = "an archiving";
-                return Err(Error::Running { request });
-            }
-            Admission::Accept | Admission::Already => {}
-        }
+        let _held = self.hold("archive", reporter).await?;
         let snapshot = match Snapshot::current(&self.paths) {
             Found::None => return Err(Error::NoSnapshot),
             Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
@@ -132,17 +124,11 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<RestoreReport, Error> {
         let held = self.hold("restore", reporter).await?;
-        match policy::admit(held.life(), Request::Restore) {
-            Admission::RefuseRunning => {
-                let request = "a restore";
-                return Err(Error::Running { request });
-            }
-            Admission::Accept | Admission::Already => {}
-        }
+        held.refuse_running("a restore")?;
         let mut watch = Stopwatch::new(reporter);
         let (archive, manifest) = read_manifest(from, &self.paths)?;
-        let prepared = watch.phase(Phase::Prepare, self.prepare()).await?;
-        let mismatches = manifest.fingerprint.mismatches(&prepared.fingerprint);
+        let spec = watch.phase(Phase::Prepare, self.prepare()).await?.spec;
+        let mismatches = manifest.fingerprint.mismatches(&spec.fingerprint);
         if !mismatches.is_empty() {
             let path = from.to_owned();
             return Err(ArchiveError::Misfit { path, mismatches }.into());
@@ -150,7 +136,7 @@ impl Emulator {
         let data_bytes = archive.data_bytes();
         let paths = self.paths.clone();
         let work = job::run(Phase::Archive, reporter, move |job| {
-            restore_snapshot(&archive, manifest, prepared.fingerprint, &paths, job)
+            restore_snapshot(&archive, manifest, spec.fingerprint, &paths, job)
         });
         let snapshot = watch.phase(Phase::Archive, work).await?;
         self.tidy_snapshots()?;

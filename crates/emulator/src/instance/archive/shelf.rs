@@ -10,10 +10,10 @@ use images::Sha256Digest;
 use super::{archive_snapshot, job, read_manifest, restore_snapshot};
 use crate::config::paths::InstancePaths;
 use crate::error::{Error, chain};
-use crate::instance::{Held, Prepared};
+use crate::instance::LockedInstance;
+use crate::machine::spec::MachineSpec;
 use crate::progress::{Event, Phase, Reporter, Running};
 use crate::state::snapshot::{Snapshot, SnapshotManifest};
-use record;
 
 /// Which image the archive called `id` is of, and when it was put there, in
 /// milliseconds since the Unix epoch; `None` if it is no archive of a snapshot.
@@ -34,7 +34,7 @@ pub(crate) fn manifest(paths: &InstancePaths, id: &str) -> Option<SnapshotManife
     Some(manifest)
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     /// Puts an archive in the place of `snapshot`. Returns the archive's length
     /// in bytes.
     ///
@@ -55,12 +55,12 @@ impl Held<'_> {
         Ok(packed.archive_bytes)
     }
 
-    /// Brings back the snapshot of `prepared`'s image from its archive, if there
+    /// Brings back the snapshot of `spec`'s image from its archive, if there
     /// is one that fits. One that does not fit is left for the tidying up that
     /// follows the capture that now has to come.
     pub(crate) async fn unshelve(
         &self,
-        prepared: &Prepared,
+        spec: &MachineSpec,
         reporter: &dyn Reporter,
     ) -> Result<Option<Snapshot>, Error> {
         let paths = &self.emulator.paths;
@@ -73,7 +73,7 @@ impl Held<'_> {
             };
             if !manifest
                 .fingerprint
-                .mismatches(&prepared.fingerprint)
+                .mismatches(&spec.fingerprint)
                 .is_empty()
             {
                 continue;
@@ -82,7 +82,7 @@ impl Held<'_> {
                 "The snapshot was compressed because it was not used for long; unpacking it first.",
             ));
             let unpacking = Running::begin(reporter, Phase::Archive);
-            let (places, fingerprint) = (paths.clone(), prepared.fingerprint.clone());
+            let (places, fingerprint) = (paths.clone(), spec.fingerprint.clone());
             let work = job::run(Phase::Archive, reporter, move |job| {
                 restore_snapshot(&archive, manifest, fingerprint, &places, job)
             });

@@ -1,26 +1,30 @@
 //! `start`: from whatever lies on disk to a running emulator with fresh secrets.
 
-mod ground;
+mod source;
 
+use std::pin::Pin;
+
+use host::now_ms;
 use images::qcow2;
 use serde::Serialize;
 
-use self::ground::{Ground, cold_fresh, cold_session, plan};
+use self::source::{StartSource, cold_fresh, cold_session, plan};
+use super::recover::{drop_session, leave_nothing};
+use super::verify::Suspects;
+use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
 use crate::config::preferences::NO_ROTATION_WARNING;
 use crate::config::variables;
 use crate::error::{Error, chain};
-use crate::instance::policy::{self, Admission, Request};
-use crate::instance::verify::Suspects;
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, Prepared, kill};
-use crate::machine::bring_up::Origin;
-use crate::machine::folders;
+use crate::machine::bring_up::{BringUp, Origin, Up};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
-use crate::observe::status::{Health, ServiceStatus, SnapshotInfo};
+use crate::machine::services::{self, Health, ServiceStatus};
+use crate::machine::spec::MachineSpec;
+use crate::machine::{MONITOR_LIMIT, folders};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
-use record;
+use crate::state::snapshot_info::SnapshotInfo;
 
 /// What to do about a snapshot that no start can use any more.
 const NEW_SNAPSHOT: &str =
@@ -42,6 +46,14 @@ pub struct StartReport {
     /// The snapshot under the session's disk, if it lies on one.
     pub snapshot: Option<SnapshotInfo>,
 }
+
+/// Gets an image for an instance that has none.
+pub(crate) type GetImage<'g> = dyn for<'a> Fn(
+        &'a LockedInstance<'_>,
+        &'a dyn Reporter,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
+    + Sync
+    + 'g;
 
 /// How a start went.
 #[derive(Clone, Debug, Serialize)]
@@ -65,26 +77,31 @@ pub struct StartDetails {
 }
 
 impl Emulator {
-    /// Has the emulator run, by the fastest way that works.
-    pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
-        match self.start_once(reporter).await {
+    /// Has the emulator run, by the fastest way that works; `get_image` is called first, with the
+    /// instance locked, in case there is no image yet.
+    pub(crate) async fn start_with(
+        &self,
+        get_image: &GetImage<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<StartReport, Error> {
+        match self.start_once(get_image, reporter).await {
             Ok(report) => Ok(report),
             Err(error) => {
                 self.replace_accelerator(error, reporter).await?;
-                Box::pin(self.start_once(reporter)).await
+                Box::pin(self.start_once(get_image, reporter)).await
             }
         }
     }
 
-    async fn start_once(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
+    async fn start_once(
+        &self,
+        get_image: &GetImage<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<StartReport, Error> {
         let held = self.hold("start", reporter).await?;
-        match policy::admit(held.life(), Request::Start) {
-            Admission::Already => {
-                return self
-                    .already_running(&held, &mut Stopwatch::new(reporter))
-                    .await;
-            }
-            Admission::Accept | Admission::RefuseRunning => {}
+        if let Some((record, vm)) = &held.running {
+            let mut watch = Stopwatch::new(reporter);
+            return self.already_running(record, vm, &mut watch).await;
         }
         if self.settings.no_rotation {
             let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
@@ -96,32 +113,30 @@ impl Emulator {
                 "Nothing is rotated, because of {by}. {NO_ROTATION_WARNING}"
             )));
         }
-        held.pull_if_none(reporter).await?;
+        get_image(&held, reporter).await?;
         // Only what follows counts as the start.
         let mut watch = Stopwatch::new(reporter);
         let prepare = held.prepare_with_session();
-        let (prepared, base) = watch.phase(Phase::Prepare, prepare).await?;
+        let (spec, base) = watch.phase(Phase::Prepare, prepare).await?;
         // Before a snapshot is taken, which takes a while and is of no use
         // without the ports.
-        Held::check_ports(&prepared.endpoints)?;
+        LockedInstance::check_ports(&spec.endpoints)?;
         if !self.settings.no_rotation {
             // A keychain takes its time to be opened, while QEMU loads.
             held.vault()?;
         }
-        let (ground, watch) = plan(&held, &prepared, base.as_ref(), watch).await?;
-        held.start_on(&prepared, ground, watch).await
+        let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
+        held.start_on(&spec, source, watch).await
     }
 
     async fn already_running(
         &self,
-        held: &Held<'_>,
+        record: &RunRecord,
+        vm: &RunningVm,
         watch: &mut Stopwatch<'_>,
     ) -> Result<StartReport, Error> {
-        let Some((record, vm)) = &held.running else {
-            return Err(Error::NoSnapshot);
-        };
         self.unpause(record, vm, watch).await?;
-        let services = crate::observe::status::probe(&vm.endpoints).await?;
+        let services = services::probe(&vm.endpoints).await?;
         Ok(report(self, vm, services, true, watch.reporter()))
     }
 }
@@ -170,7 +185,7 @@ impl Emulator {
             let ready = async {
                 tokio::select! {
                     biased;
-                    Ok(()) = died => Err(Error::QemuDied { log: self.paths.qemu_log() }),
+                    Ok(()) = died => Err(Error::QemuDied { log: self.paths.main().qemu_log() }),
                     Ok(_) = stopped_again => Err(Error::DiskFull { folder: self.paths.root().to_owned() }),
                     healthy = healthy => Ok(healthy?),
                 }
@@ -182,41 +197,41 @@ impl Emulator {
     }
 }
 
-impl Held<'_> {
-    /// Starts on `ground`; if saved state turns out not to work, boots cold.
+impl LockedInstance<'_> {
+    /// Starts on `source`; if saved state turns out not to work, boots cold.
     async fn start_on(
         self,
-        prepared: &Prepared,
-        ground: Ground,
+        spec: &MachineSpec,
+        source: StartSource,
         mut watch: Stopwatch<'_>,
     ) -> Result<StartReport, Error> {
-        let first = match self.attempt(prepared, &ground, &mut watch).await {
+        let first = match self.attempt(spec, &source, &mut watch).await {
             Ok(vm) => return Ok(self.report(&vm, watch.reporter())),
             Err(error) => error,
         };
-        self.clean_up(&ground).await?;
-        let reason = self.explain(&ground, &first, &mut watch).await;
-        if matches!(ground.origin, Origin::Boot(_)) {
+        self.clean_up(&source).await?;
+        let reason = self.explain(&source, &first, &mut watch).await;
+        if matches!(source.origin, Origin::Boot(_)) {
             return Err(first);
         }
         watch
             .reporter()
             .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
         // Noted just now, if the snapshot was found to be damaged.
-        let found = ground.snapshot.as_ref().and_then(|id| {
+        let found = source.snapshot.as_ref().and_then(|id| {
             let snapshot = self.emulator.paths.snapshot(id);
             KnownDamage::at(&snapshot.known_damage())
         });
-        let snapshot_damaged = ground.snapshot_damaged || found.is_some();
-        let mut ground = match ground.kind {
-            StartKind::Continued => cold_session(&self, prepared, reason.clone())?,
-            StartKind::Resumed | StartKind::Cold => cold_fresh(&self, prepared, reason.clone())?,
+        let snapshot_damaged = source.snapshot_damaged || found.is_some();
+        let mut source = match source.kind {
+            StartKind::Continued => cold_session(&self, spec, reason.clone())?,
+            StartKind::Resumed | StartKind::Cold => cold_fresh(&self, spec, reason.clone())?,
         };
-        ground.snapshot_damaged = snapshot_damaged;
-        match self.attempt(prepared, &ground, &mut watch).await {
+        source.snapshot_damaged = snapshot_damaged;
+        match self.attempt(spec, &source, &mut watch).await {
             Ok(vm) => Ok(self.report(&vm, watch.reporter())),
             Err(error) => {
-                self.clean_up(&ground).await?;
+                self.clean_up(&source).await?;
                 Err(Error::ColdFailed {
                     first: reason,
                     source: Box::new(error),
@@ -227,11 +242,16 @@ impl Held<'_> {
 
     /// Why saved state did not work: a full look at its files tells damage from
     /// bad luck.
-    async fn explain(&self, ground: &Ground, error: &Error, watch: &mut Stopwatch<'_>) -> String {
+    async fn explain(
+        &self,
+        source: &StartSource,
+        error: &Error,
+        watch: &mut Stopwatch<'_>,
+    ) -> String {
         let reporter = watch.reporter();
         let suspects = Suspects {
-            snapshot: ground.snapshot.clone(),
-            saved: ground.saved.clone(),
+            snapshot: source.snapshot.clone(),
+            saved: source.saved.clone(),
         };
         let damage = if suspects.are_none() {
             None
@@ -245,7 +265,7 @@ impl Held<'_> {
                 None
             })
         };
-        match (damage, ground.kind) {
+        match (damage, source.kind) {
             (Some(damage), StartKind::Continued | StartKind::Resumed) => damage,
             (Some(damage), StartKind::Cold) => {
                 // The error itself says no more than that a boot failed.
@@ -263,129 +283,127 @@ impl Held<'_> {
         }
     }
 
+    /// Brings the machine up and adopts it as the one that the user works with.
     async fn attempt(
         &self,
-        prepared: &Prepared,
-        ground: &Ground,
+        spec: &MachineSpec,
+        source: &StartSource,
         watch: &mut Stopwatch<'_>,
     ) -> Result<RunningVm, Error> {
-        let paths = &self.emulator.paths;
-        let session = paths.session();
-        let purpose = Purpose::Starting {
-            fresh_disk: ground.fresh_disk,
-        };
-        if ground.fresh_disk {
+        let session = self.slot.paths.session();
+        let record = self.slot.new_record(Purpose::Starting {
+            fresh_disk: source.fresh_disk,
+        })?;
+        if source.fresh_disk {
             // First, so that whoever finds the disk of a start that was killed
             // knows that there is nothing of the user's on it.
-            self.write_run(&RunRecord {
-                process: None,
-                runtime_folder: self.runtime_folder.clone(),
-                purpose: purpose.clone(),
-            })?;
-            watch
-                .phase(Phase::Prepare, async { self.make_disk(prepared, ground) })
-                .await?;
-        }
-        let machine = self.session_machine(
-            prepared,
-            ground.snapshot.as_deref(),
-            ground.config_iso.clone(),
-        );
-        if matches!(ground.origin, Origin::Boot(_)) && !ground.fresh_disk {
+            self.slot.write(&record)?;
+            let make = async { self.make_disk(spec, source) };
+            watch.phase(Phase::Prepare, make).await?;
+        } else if matches!(source.origin, Origin::Boot(_)) {
             // A guest that boots runs as soon as QEMU does, and its disk is
             // then another than the one that the saved memory fits.
             session::consume(&session)?;
         }
-        let (running, record) = self
-            .spawn(prepared, &machine, &ground.origin, purpose, watch)
-            .await?;
-        let work = async {
-            self.load(&running, &ground.origin, watch).await?;
-            if !ground.fresh_disk {
+        let snapshot = source.snapshot.as_deref();
+        let snapshot_disk = snapshot.map(|id| self.emulator.paths.snapshot(id).disk());
+        let machine = spec.session_machine(&self.slot, snapshot_disk, source.config_iso.clone());
+        let bring_up = BringUp {
+            slot: &self.slot,
+            settings: &self.emulator.settings,
+            spec,
+            origin: &source.origin,
+        };
+        let before_running = || {
+            if !source.fresh_disk {
                 // From here on the guest may change its disk, and the saved
                 // memory no longer fits it.
                 session::consume(&session)?;
             }
-            let woken = self.wake(prepared, &running, &ground.origin, watch);
-            let (mut guest, off_ms) = woken.await?;
-            self.rotate_and_prove(prepared, &ground.origin, &mut guest, watch)
-                .await?;
-            let clock_off_ms = Self::settle_clock(&mut guest, off_ms, watch).await?;
-            drop(guest);
-            if !ground.fresh_disk {
-                folders::attach_all(
-                    paths,
-                    &self.emulator.settings,
-                    &running.monitor,
-                    &running.sockets,
-                    watch.reporter(),
-                )
-                .await?;
-            }
-            Ok(clock_off_ms)
+            Ok(())
         };
-        let work = Self::without_reset(&running, &ground.origin, work);
-        // On the heap: every operation on the way here would be as large.
-        let work = self.while_alive(prepared, &running, Box::pin(work));
-        let clock_off_ms = work.await?;
-        session::drop_memory(&session)?;
+        let vault = self.vault_if_rotated()?;
+        let up = bring_up
+            .bring_up(&machine, record, vault, before_running, watch)
+            .await?;
+        self.adopt(&bring_up, source, up, watch).await
+    }
+
+    /// Gives a machine that is up the user's folders, and records that it runs.
+    async fn adopt(
+        &self,
+        bring_up: &BringUp<'_>,
+        source: &StartSource,
+        up: Up,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<RunningVm, Error> {
+        let (spec, settings) = (bring_up.spec, bring_up.settings);
+        let running = &up.running;
+        if !source.fresh_disk {
+            let attached = folders::attach_all(
+                &self.slot.paths,
+                settings,
+                &running.monitor,
+                &running.sockets,
+                watch.reporter(),
+            );
+            bring_up.while_alive(running, Box::pin(attached)).await?;
+        }
+        session::drop_memory(&self.slot.paths.session())?;
         let vm = RunningVm {
-            kind: ground.kind,
-            fallback_reason: ground.reason.clone(),
-            snapshot_damaged: ground.snapshot_damaged,
-            clock_off_ms,
-            started_at_ms: host::now_ms(),
+            kind: source.kind,
+            fallback_reason: source.reason.clone(),
+            snapshot_damaged: source.snapshot_damaged,
+            clock_off_ms: up.clock_off_ms,
+            started_at_ms: now_ms(),
             total_ms: watch.total_ms(),
             phases: watch.times(),
-            endpoints: prepared.endpoints.clone(),
-            accelerator: prepared.accelerator.to_string(),
-            snapshot: ground.snapshot.clone(),
-            rotated: !self.emulator.settings.no_rotation,
-            rotation_port: prepared.image.has_rotation_port(),
-            fingerprint: prepared.fingerprint.clone(),
+            endpoints: spec.endpoints.clone(),
+            accelerator: spec.accelerator.to_string(),
+            snapshot: source.snapshot.clone(),
+            rotated: !settings.no_rotation,
+            rotation_port: spec.image.has_rotation_port(),
+            fingerprint: spec.fingerprint.clone(),
         };
-        self.write_run(&RunRecord {
+        self.slot.write(&RunRecord {
             purpose: Purpose::Running(Box::new(vm.clone())),
-            ..record
+            ..up.record
         })?;
-        running.monitor.close().await;
+        up.running.monitor.close().await;
         Ok(vm)
     }
 
     /// An empty overlay, with the word of what it lies on before it.
-    fn make_disk(&self, prepared: &Prepared, ground: &Ground) -> Result<(), Error> {
+    fn make_disk(&self, spec: &MachineSpec, source: &StartSource) -> Result<(), Error> {
         let paths = &self.emulator.paths;
-        self.emulator.drop_session()?;
-        let session = paths.session();
+        drop_session(&self.slot.paths)?;
+        let session = self.slot.paths.session();
         make_private_folder(session.root())?;
         let base = SessionRecord {
-            snapshot: ground.snapshot.clone(),
-            image: prepared.image_content.clone(),
-            image_path: prepared.image.path.clone(),
-            created_at_ms: host::now_ms(),
+            snapshot: source.snapshot.clone(),
+            image: spec.image_content().clone(),
+            image_path: spec.image.path.clone(),
+            created_at_ms: now_ms(),
         };
         session::begin(&session, &base)?;
-        let under = match &ground.snapshot {
+        let under = match &source.snapshot {
             Some(id) => paths.snapshot(id).disk(),
-            None => prepared.image.path.clone(),
+            None => spec.image.path.clone(),
         };
         Ok(qcow2::create_overlay(
             &session.disk(),
             &under,
-            prepared.image.virtual_bytes,
+            spec.image.virtual_bytes,
         )?)
     }
 
     /// Leaves nothing of a start that failed.
-    async fn clean_up(&self, ground: &Ground) -> Result<(), Error> {
-        if let Some(record) = record::read_optional::<RunRecord>(&self.emulator.paths.run_record())?
-        {
-            kill(&record.live_processes(&self.token)?).await?;
+    async fn clean_up(&self, source: &StartSource) -> Result<(), Error> {
+        leave_nothing(&self.slot).await?;
+        if source.fresh_disk {
+            drop_session(&self.slot.paths)?;
         }
-        if ground.fresh_disk {
-            self.emulator.drop_session()?;
-        }
-        self.emulator.forget_run()
+        Ok(())
     }
 
     fn report(&self, vm: &RunningVm, reporter: &dyn Reporter) -> StartReport {

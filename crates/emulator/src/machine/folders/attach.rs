@@ -8,10 +8,9 @@ use qemu::{Exec, GuestAgent, Machine, Monitor, QmpError, Sockets};
 use tokio::time::{Instant, sleep};
 
 use super::{NamedFolder, ShareError, SharedFolder};
-use crate::config::paths::InstancePaths;
-use crate::instance::MONITOR_LIMIT;
+use crate::config::paths::SlotPaths;
+use crate::machine::MONITOR_LIMIT;
 use crate::machine::guest::{self, GuestError};
-use record;
 
 /// How long the guest may take to notice a device and mount it. Under software
 /// emulation the first one takes 0.7 s, most of it for loading modules.
@@ -50,13 +49,13 @@ pub(super) fn tag(slot: u8) -> String {
 
 /// A way to the machine and its guest.
 pub(crate) struct Attachment<'a> {
-    paths: &'a InstancePaths,
+    paths: &'a SlotPaths,
     sockets: &'a Sockets,
     agent: Option<GuestAgent>,
 }
 
 impl<'a> Attachment<'a> {
-    pub(super) fn new(paths: &'a InstancePaths, sockets: &'a Sockets) -> Self {
+    pub(super) fn new(paths: &'a SlotPaths, sockets: &'a Sockets) -> Self {
         Self {
             paths,
             sockets,
@@ -202,7 +201,7 @@ struct Link {
 }
 
 impl Link {
-    fn make(paths: &InstancePaths, folder: &SharedFolder) -> Result<Self, ShareError> {
+    fn make(paths: &SlotPaths, folder: &SharedFolder) -> Result<Self, ShareError> {
         let path = paths.share_link(folder.slot);
         let make = || {
             if let Some(parent) = path.parent() {

@@ -28,14 +28,14 @@ use std::path::{Path, PathBuf};
 use qemu::{Monitor, Share, Sockets};
 use serde::{Deserialize, Serialize};
 
-use crate::config::paths::InstancePaths;
+use crate::config::paths::SlotPaths;
 use crate::config::variables::Settings;
 use crate::error::Error;
-use crate::instance::{Emulator, Held, MONITOR_LIMIT, SHARED_SLOTS};
+use crate::machine::MONITOR_LIMIT;
 use crate::machine::guest::GuestError;
-use crate::machine::run_record::RunRecord;
+use crate::machine::spec::SHARED_SLOTS;
 use crate::progress::{Event, Reporter};
-use record::{self, Durability, Record};
+use record::{Durability, Record};
 
 use attach::Attachment;
 use name::Identity;
@@ -255,7 +255,7 @@ fn plan(shared: &[SharedFolder], path: &str) -> Result<Plan, ShareError> {
 }
 
 /// The share devices' other ends, for the command line of a session's machine.
-pub(crate) fn shares(paths: &InstancePaths) -> Vec<Share> {
+pub(crate) fn shares(paths: &SlotPaths) -> Vec<Share> {
     let share = |slot| Share {
         id: attach::tag(slot),
         path: paths.share_link(slot),
@@ -264,101 +264,91 @@ pub(crate) fn shares(paths: &InstancePaths) -> Vec<Share> {
     (0..SHARED_SLOTS).map(share).collect()
 }
 
-impl Emulator {
-    /// The folders that the guest sees, or will see once the session goes on.
-    pub fn folders(&self) -> Result<Vec<SharedFolder>, Error> {
-        Ok(read(&self.paths)?)
-    }
+/// Makes `folder` visible in the guest of the machine in the slot at `paths`.
+pub(crate) async fn share(
+    paths: &SlotPaths,
+    settings: &Settings,
+    sockets: &Sockets,
+    folder: &NamedFolder,
+) -> Result<(), Error> {
+    let monitor = monitor(sockets).await?;
+    let done = share_by(paths, settings, &monitor, sockets, folder).await;
+    monitor.close().await;
+    done
+}
 
-    /// Takes a folder back from the guest.
-    ///
-    /// # Errors
-    ///
-    /// [`ShareError::NotShared`]; [`ShareError::GuestRefused`] if something in
-    /// the guest is using it.
-    pub async fn remove_folder(&self, path: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
-        let held = self.hold("folders remove", reporter).await?;
-        let mut shared = read(&self.paths)?;
-        let Some(at) = position(&shared, path) else {
-            let path = path.to_owned();
-            return Err(ShareError::NotShared { path }.into());
-        };
-        if let Some((record, _)) = &held.running {
-            let sockets = Sockets::in_dir(&record.runtime_folder)?;
-            let monitor = monitor(&sockets).await?;
-            let mut attachment = Attachment::new(&self.paths, &sockets);
-            let detached = attachment.detach(&monitor, &shared[at]).await;
-            monitor.close().await;
-            detached?;
+async fn share_by(
+    paths: &SlotPaths,
+    settings: &Settings,
+    monitor: &Monitor,
+    sockets: &Sockets,
+    folder: &NamedFolder,
+) -> Result<(), Error> {
+    let attachment = &mut Attachment::new(paths, sockets);
+    let mut shared = read(paths)?;
+    match plan(&shared, &folder.path)? {
+        Plan::Covered(by) => {
+            let around = if by.path == folder.path {
+                folder.clone()
+            } else {
+                NamedFolder::again(&by.path, settings)?
+            };
+            attach(paths, monitor, attachment, &mut shared, &by, &around).await
         }
-        shared.remove(at);
-        write(&self.paths, shared)
+        Plan::Replace { inside, new } => {
+            for hidden in &inside {
+                attachment.detach(monitor, hidden).await?;
+                shared.retain(|folder| folder != hidden);
+                write(paths, shared.clone())?;
+            }
+            shared.push(new.clone());
+            write(paths, shared.clone())?;
+            let attached = attach(paths, monitor, attachment, &mut shared, &new, folder).await;
+            if let Err(error) = attached {
+                // One that cannot be taken apart stays in the record: nothing
+                // else gets its slot, and a stop tries again.
+                match attachment.detach(monitor, &new).await {
+                    Ok(()) => {
+                        shared.retain(|folder| folder.slot != new.slot);
+                        write(paths, shared)?;
+                    }
+                    Err(left) => tracing::debug!(%left, "a folder stays half-attached"),
+                }
+                return Err(error);
+            }
+            Ok(())
+        }
     }
 }
 
-impl Held<'_> {
-    /// Makes `folder` visible in the running guest.
-    pub(crate) async fn share(
-        &self,
-        record: &RunRecord,
-        folder: &NamedFolder,
-    ) -> Result<(), Error> {
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let monitor = monitor(&sockets).await?;
-        let mut attachment = Attachment::new(&self.emulator.paths, &sockets);
-        let done = self.share_by(&monitor, &mut attachment, folder).await;
+/// Takes the folder that a user calls `path` back from the guest of the machine that is reached by
+/// `sockets`, if there is one, and from the record.
+pub(crate) async fn unshare(
+    paths: &SlotPaths,
+    sockets: Option<&Sockets>,
+    path: &Path,
+) -> Result<(), Error> {
+    let mut shared = read(paths)?;
+    let Some(at) = position(&shared, path) else {
+        let path = path.to_owned();
+        return Err(ShareError::NotShared { path }.into());
+    };
+    if let Some(sockets) = sockets {
+        let monitor = monitor(sockets).await?;
+        let detached = Attachment::new(paths, sockets)
+            .detach(&monitor, &shared[at])
+            .await;
         monitor.close().await;
-        done
+        detached?;
     }
-
-    async fn share_by(
-        &self,
-        monitor: &Monitor,
-        attachment: &mut Attachment<'_>,
-        folder: &NamedFolder,
-    ) -> Result<(), Error> {
-        let paths = &self.emulator.paths;
-        let mut shared = read(paths)?;
-        match plan(&shared, &folder.path)? {
-            Plan::Covered(by) => {
-                let around = if by.path == folder.path {
-                    folder.clone()
-                } else {
-                    NamedFolder::again(&by.path, &self.emulator.settings)?
-                };
-                attach(paths, monitor, attachment, &mut shared, &by, &around).await
-            }
-            Plan::Replace { inside, new } => {
-                for hidden in &inside {
-                    attachment.detach(monitor, hidden).await?;
-                    shared.retain(|folder| folder != hidden);
-                    write(paths, shared.clone())?;
-                }
-                shared.push(new.clone());
-                write(paths, shared.clone())?;
-                let attached = attach(paths, monitor, attachment, &mut shared, &new, folder).await;
-                if let Err(error) = attached {
-                    // One that cannot be taken apart stays in the record: nothing
-                    // else gets its slot, and a stop tries again.
-                    match attachment.detach(monitor, &new).await {
-                        Ok(()) => {
-                            shared.retain(|folder| folder.slot != new.slot);
-                            write(paths, shared)?;
-                        }
-                        Err(left) => tracing::debug!(%left, "a folder stays half-attached"),
-                    }
-                    return Err(error);
-                }
-                Ok(())
-            }
-        }
-    }
+    shared.remove(at);
+    write(paths, shared)
 }
 
 /// Makes `folder`, one of `shared`, visible in the guest, if what is at its path is
 /// what was `named`.
 async fn attach(
-    paths: &InstancePaths,
+    paths: &SlotPaths,
     monitor: &Monitor,
     attachment: &mut Attachment<'_>,
     shared: &mut [SharedFolder],
@@ -380,7 +370,7 @@ async fn attach(
 }
 
 fn note_opened(
-    paths: &InstancePaths,
+    paths: &SlotPaths,
     shared: &mut [SharedFolder],
     slot: u8,
     opened: Option<Identity>,
@@ -419,7 +409,7 @@ async fn monitor(sockets: &Sockets) -> Result<Monitor, Error> {
 /// Attaches all folders of a session that goes on, if they still are what the user
 /// named. One that cannot be is no failure of the start: it is dropped, with a warning.
 pub(crate) async fn attach_all(
-    paths: &InstancePaths,
+    paths: &SlotPaths,
     settings: &Settings,
     monitor: &Monitor,
     sockets: &Sockets,
@@ -460,7 +450,7 @@ pub(crate) async fn attach_all(
 
 /// Detaches all folders of a machine that is about to be saved.
 pub(crate) async fn detach_all(
-    paths: &InstancePaths,
+    paths: &SlotPaths,
     monitor: &Monitor,
     sockets: &Sockets,
 ) -> Result<(), Error> {
@@ -472,12 +462,13 @@ pub(crate) async fn detach_all(
     Ok(())
 }
 
-fn read(paths: &InstancePaths) -> Result<Vec<SharedFolder>, record::RecordError> {
+/// The folders of the slot's session.
+pub(crate) fn read(paths: &SlotPaths) -> Result<Vec<SharedFolder>, record::RecordError> {
     let record: Option<SharedFolders> = record::read_optional(&paths.session().folders())?;
     Ok(record.unwrap_or_default().folders)
 }
 
-fn write(paths: &InstancePaths, folders: Vec<SharedFolder>) -> Result<(), Error> {
+fn write(paths: &SlotPaths, folders: Vec<SharedFolder>) -> Result<(), Error> {
     let path = paths.session().folders();
     Ok(record::write(
         &path,

@@ -11,11 +11,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use qemu::agent::Outcome;
-use qemu::{AgentError, Exec, GuestAgent};
+use qemu::{AgentError, Exec, GuestAgent, Sockets};
 use secrets::{SecretName, SecretSet};
 
 pub(crate) use self::resident::Resident;
-pub use self::resident::ResidentError;
+pub(crate) use self::resident::ResidentError;
 use crate::progress::{Event, Reporter};
 
 /// How far the guest's clock may be off, in either direction.
@@ -111,12 +111,27 @@ fn meanwhile(state: Option<&str>, used: Option<Duration>, waited: Duration) -> S
     format!("the machine is {state}{time}")
 }
 
+/// Reaches a guest that is running, by the process on its `rotation_port` if its image has one.
+pub(crate) async fn reach(
+    sockets: &Sockets,
+    rotation_port: bool,
+    limit: Duration,
+    reporter: &dyn Reporter,
+) -> Result<Guest, GuestError> {
+    let greeted = if rotation_port {
+        Some(Resident::greet(&sockets.rotate()).await)
+    } else {
+        None
+    };
+    answered(greeted, sockets, limit, reporter).await
+}
+
 /// Waits until a guest answers: the process that was greeted, if there is one,
 /// else or if that fails the guest agent, which is slower and does the same.
 /// The user is told why it then takes longer.
-pub(crate) async fn reach(
+pub(super) async fn answered(
     greeted: Option<Result<Resident, ResidentError>>,
-    agent: &Path,
+    sockets: &Sockets,
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
@@ -134,7 +149,7 @@ pub(crate) async fn reach(
             ))),
         }
     }
-    connect(agent, limit).await.map(Guest::Agent)
+    connect(&sockets.agent(), limit).await.map(Guest::Agent)
 }
 
 /// Connects to the agent and waits until it answers.

@@ -290,7 +290,6 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use crate::instance::Held;
     use crate::progress::{Silent, Stopwatch};
 
     /// A guest that answers each line with what `answer` makes of it.
@@ -360,10 +359,10 @@ mod tests {
         let first = guest.set_clock().await.unwrap();
         assert!(first.is_some_and(|off_ms| off_ms < -500), "{first:?}");
         let mut watch = Stopwatch::new(&Silent);
-        let settle = Held::settle_clock(&mut guest, first, &mut watch);
+        let settle = crate::machine::bring_up::settle_clock(&mut guest, first, &mut watch);
         assert_eq!(settle.await.unwrap(), None);
         // A clock that was good is not asked for again.
-        let settle = Held::settle_clock(&mut guest, None, &mut watch);
+        let settle = crate::machine::bring_up::settle_clock(&mut guest, None, &mut watch);
         assert_eq!(settle.await.unwrap(), None);
         assert_eq!(watch.times().len(), 1);
     }

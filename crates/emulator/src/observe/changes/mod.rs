@@ -246,6 +246,7 @@ struct Folders {
     incoming: PathBuf,
     instances: PathBuf,
     instance: PathBuf,
+    ahead: PathBuf,
     snapshots: PathBuf,
 }
 
@@ -260,6 +261,7 @@ impl Folders {
             references: images.join("references"),
             incoming: images.join("incoming"),
             snapshots: instance.join("snapshots"),
+            ahead: instance.join("ahead"),
             home,
             images,
             instances,
@@ -280,6 +282,7 @@ impl Folders {
             &self.incoming,
             &self.instances,
             &self.instance,
+            &self.ahead,
             &self.snapshots,
         ];
         if self.home.is_dir() {
@@ -315,6 +318,7 @@ impl Folders {
             &self.incoming,
             &self.instances,
             &self.instance,
+            &self.ahead,
             &self.snapshots,
         ];
         if came_or_went
@@ -351,7 +355,7 @@ impl Folders {
                 images: true,
                 ..Changed::NOTHING
             }
-        } else if parent == self.instance {
+        } else if parent == self.instance || parent == self.ahead {
             match name {
                 // Written into when it is taken, closed when it is released.
                 "lock" if written => Changed {

@@ -7,6 +7,8 @@ use crate::config::paths::InstanceName;
 use crate::config::preferences::Preferences;
 use crate::config::variables::{self, Settings};
 use crate::instance::lock::Lock;
+use crate::machine::run_record::Purpose;
+use crate::machine::slot::Slot;
 
 /// For what takes milliseconds unless the machine is swapping.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -56,7 +58,7 @@ async fn a_home_that_is_made_later_is_followed_down_to_its_files() {
     told(&mut changes, Changed::STATUS).await;
     // Whatever was made meanwhile, the files in it are told of from now on.
     settle(&mut changes).await;
-    let lock = Lock::try_acquire(&emulator.paths.lock(), "start").unwrap();
+    let lock = Lock::try_acquire(&emulator.paths.main().lock(), "start").unwrap();
     told(&mut changes, Changed::STATUS).await;
     assert!(emulator.glance().unwrap().busy.is_some());
     settle(&mut changes).await;
@@ -100,7 +102,7 @@ async fn each_part_is_told_of_by_its_files() {
     let path = emulator.paths.instance_record();
     record::write(
         &path,
-        &crate::machine::run_record::InstanceRecord::default(),
+        &crate::state::instance_record::InstanceRecord::default(),
         record::Durability::ThisBoot,
     )
     .unwrap();
@@ -114,11 +116,11 @@ async fn each_part_is_told_of_by_its_files() {
 async fn what_is_of_no_interest_is_not_told() {
     let dir = tempfile::tempdir().unwrap();
     let emulator = emulator(dir.path());
-    let session = emulator.paths.session();
+    let session = emulator.paths.main().session();
     for folder in [session.root(), &emulator.paths.root().join("logs")] {
         std::fs::create_dir_all(folder).unwrap();
     }
-    std::fs::write(emulator.paths.lock(), "").unwrap();
+    std::fs::write(emulator.paths.main().lock(), "").unwrap();
     let incoming = dir.path().join("images/incoming");
     std::fs::create_dir_all(&incoming).unwrap();
     let partial = incoming.join("x.partial");
@@ -127,7 +129,7 @@ async fn what_is_of_no_interest_is_not_told() {
     settle(&mut changes).await;
     for path in [
         session.disk(),
-        emulator.paths.serial_log(),
+        emulator.paths.main().serial_log(),
         partial,
         dir.path().join("notes.txt"),
     ] {
@@ -180,35 +182,24 @@ async fn a_call_that_was_dropped_loses_nothing() {
     }
 }
 
-/// A run record as a start leaves it, about a process that is not QEMU.
-fn record_of(emulator: &Emulator, pid: u32) -> serde_json::Value {
-    let process = ProcessIdentity::of(pid).unwrap().unwrap();
-    serde_json::json!({
-        "process": process,
-        "runtime_folder": emulator.paths.root(),
-        "purpose": "capturing",
-    })
-}
-
 #[tokio::test]
 async fn the_end_of_the_process_is_told_though_no_file_changes() {
     let dir = tempfile::tempdir().unwrap();
     let emulator = emulator(dir.path());
     std::fs::create_dir_all(emulator.paths.root()).unwrap();
     let mut changes = emulator.changes().unwrap();
-    let mut child = tokio::process::Command::new("sleep")
-        .arg("600")
+    // A run record as a start leaves it, about a process that is not QEMU.
+    let slot = Slot::open(emulator.paths.main()).unwrap();
+    let mut record = slot.new_record(Purpose::Capturing).unwrap();
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", "read nothing"])
+        .arg(format!("#{}", record.token.as_ref().unwrap()))
+        .stdin(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let record: crate::machine::run_record::RunRecord =
-        serde_json::from_value(record_of(&emulator, child.id().unwrap())).unwrap();
-    record::write(
-        &emulator.paths.run_record(),
-        &record,
-        record::Durability::ThisBoot,
-    )
-    .unwrap();
+    record.process = ProcessIdentity::of(child.id().unwrap()).unwrap();
+    slot.write(&record).unwrap();
     told(&mut changes, Changed::STATUS).await;
     settle(&mut changes).await;
     assert!(emulator.process().unwrap().is_some());

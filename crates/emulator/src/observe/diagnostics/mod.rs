@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::redact::Redactor;
+use crate::config::paths::SlotName;
 use crate::config::preferences::Preferences;
 use crate::error::{Error, chain};
 use crate::instance::Emulator;
@@ -131,18 +132,22 @@ impl Emulator {
     /// Our own records, as they are on disk. None of them holds a value.
     fn records(&self) -> Vec<(String, String)> {
         let paths = &self.paths;
-        let session = paths.session();
         let snapshot = paths.current_snapshot().join("snapshot.json");
-        let wanted = [
-            paths.run_record(),
+        let mut wanted = vec![
             paths.instance_record(),
             paths.secret_place(),
             paths.projects(),
-            paths.lock(),
-            session.record(),
-            session.folders(),
             snapshot,
         ];
+        for slot in SlotName::ALL.map(|slot| paths.slot(slot)) {
+            let session = slot.session();
+            wanted.extend([
+                slot.run_record(),
+                slot.lock(),
+                session.record(),
+                session.folders(),
+            ]);
+        }
         let mut found = Vec::new();
         for path in wanted {
             let name = path.strip_prefix(paths.root()).unwrap_or(&path);

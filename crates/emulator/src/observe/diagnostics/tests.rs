@@ -43,7 +43,10 @@ async fn a_bundle_tells_what_is_wrong_and_holds_no_secret() {
     let emulator = Emulator::new(settings, InstanceName::default(), None);
     let value = secrets::Secret::generate().unwrap();
     let key = "pck_abcdefghijklmnopqrstuvwxyz";
-    for log in [emulator.paths.serial_log(), emulator.paths.qemu_log()] {
+    for log in [
+        emulator.paths.main().serial_log(),
+        emulator.paths.main().qemu_log(),
+    ] {
         make_private_folder(log.parent().unwrap()).unwrap();
         let folder = user_home.display();
         let text = format!(

@@ -101,7 +101,7 @@ impl Emulator {
         let snapshot_bytes = known
             .and_then(|status| status.snapshot.as_ref())
             .map(|snapshot| snapshot.bytes_on_disk);
-        let free = free_bytes(&settings.home);
+        let free = self.home.free_bytes();
         found.push(checks::disk(
             &settings.home,
             &free,
@@ -153,24 +153,4 @@ fn open_image(path: &Path) -> Result<images::Image, Error> {
         });
     }
     Ok(images::Image::open(path)?)
-}
-
-/// The bytes that this user may still write where `folder` is, or will be.
-pub(crate) fn free_bytes(folder: &Path) -> std::io::Result<u64> {
-    let there = folder
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or(folder);
-    host::disk::free_bytes(there)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_space_is_found_for_a_folder_that_is_not_there_yet() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(free_bytes(&dir.path().join("not/yet")).unwrap() > 0);
-    }
 }

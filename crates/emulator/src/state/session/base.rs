@@ -17,9 +17,8 @@ use super::{SavedRecord, SessionRecord};
 use crate::config::paths::{Home, InstanceName, InstancePaths};
 use crate::error::Error;
 use crate::machine::fingerprint::Content;
-use crate::machine::run_record::InstanceRecord;
+use crate::state::instance_record::InstanceRecord;
 use crate::state::snapshot::{Snapshot, is_id};
-use record;
 
 /// What a session's disk lies on.
 #[derive(Clone, Debug)]
@@ -43,7 +42,7 @@ impl Base {
     /// is no session's disk.
     pub(crate) fn of(home: &Home, name: &InstanceName) -> Result<Option<Self>, Error> {
         let paths = home.instance(name);
-        let session = paths.session();
+        let session = paths.main().session();
         let disk = session.disk();
         // A disk that cannot be looked at is not a disk that is not there.
         if !disk.try_exists().map_err(Error::file("look at", &disk))? {
@@ -101,7 +100,7 @@ impl Base {
         paths: &InstancePaths,
         named: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        let session = paths.session();
+        let session = paths.main().session();
         let snapshot = named.as_deref().and_then(snapshot_with_disk);
         Self::new(paths, snapshot.clone(), |under| {
             let path = match &snapshot {
@@ -208,8 +207,6 @@ mod tests {
     use images::{FileStamp, qcow2};
 
     use super::*;
-    use crate::config::variables::Settings;
-    use crate::instance::Emulator;
     use record::Durability;
 
     const ID: &str = "0123456789abcdef";
@@ -233,7 +230,7 @@ mod tests {
             let image = dir.path().join("image.qcow2");
             std::fs::write(&image, "an image").unwrap();
             let content = Content::of(&image, None).unwrap();
-            std::fs::create_dir_all(paths.session().root()).unwrap();
+            std::fs::create_dir_all(paths.main().session().root()).unwrap();
             let snapshot = paths.snapshot(ID);
             std::fs::create_dir_all(snapshot.root()).unwrap();
             let mut under = image.clone();
@@ -242,7 +239,7 @@ mod tests {
                 // As it was before the home folder was moved.
                 under = format!("/old/instances/default/snapshots/{ID}/disk.qcow2").into();
             }
-            qcow2::create_overlay(&paths.session().disk(), &under, 1 << 20).unwrap();
+            qcow2::create_overlay(&paths.main().session().disk(), &under, 1 << 20).unwrap();
             Self {
                 _dir: dir,
                 home,
@@ -297,7 +294,7 @@ mod tests {
 
             // Written down again, it is known as before.
             let record = base.to_record(&kept.image, &kept.content);
-            super::super::begin(&kept.paths.session(), &record).unwrap();
+            super::super::begin(&kept.paths.main().session(), &record).unwrap();
             let base = kept.base();
             assert!(base.recorded && base.image == Some(kept.content.sha256));
             let error = kept.check(&base, &another()).unwrap_err();
@@ -315,30 +312,10 @@ mod tests {
             snapshot: Some("fedcba9876543210".to_owned()),
             ..kept.base().to_record(&kept.image, &kept.content)
         };
-        super::super::begin(&kept.paths.session(), &of_another).unwrap();
+        super::super::begin(&kept.paths.main().session(), &of_another).unwrap();
         let base = kept.base();
         assert_eq!(base.snapshot.as_deref(), Some(ID));
         assert!(base.doubt.unwrap().contains("of another session"));
-    }
-
-    #[test]
-    fn a_snapshot_is_kept_for_a_session_whose_records_are_lost() {
-        let kept = Kept::new(true);
-        let home = (
-            crate::config::variables::HOME.into(),
-            kept.home.path().into(),
-        );
-        let settings = Settings::from_variables([home]).unwrap();
-        let emulator = Emulator::new(settings, kept.name.clone(), None);
-        emulator.tidy_snapshots().unwrap();
-        assert!(kept.paths.snapshot(ID).disk().exists());
-        // Nor where not even the disk tells.
-        std::fs::write(kept.paths.session().disk(), "no overlay").unwrap();
-        emulator.tidy_snapshots().unwrap();
-        assert!(kept.paths.snapshot(ID).disk().exists());
-        emulator.drop_session().unwrap();
-        emulator.tidy_snapshots().unwrap();
-        assert!(!kept.paths.snapshot(ID).root().exists());
     }
 
     #[test]
@@ -353,7 +330,7 @@ mod tests {
     #[test]
     fn a_disk_that_is_not_there_is_no_session_and_one_that_is_hidden_is_an_error() {
         let kept = Kept::new(false);
-        let session = kept.paths.session();
+        let session = kept.paths.main().session();
         std::fs::remove_file(session.disk()).unwrap();
         assert!(Base::of(&kept.home, &kept.name).unwrap().is_none());
         // What `exists` would take for nothing, and a start for a clean slate.

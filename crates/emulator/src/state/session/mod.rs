@@ -20,8 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::base::{Base, backing};
 
 use crate::config::paths::SessionPaths;
-use crate::instance::policy::SessionOnDisk;
-use crate::machine::fingerprint::{Content, Fingerprint};
+use crate::machine::fingerprint::{Content, Fingerprint, Mismatch};
 use crate::state::snapshot::{KnownDamage, Sealed};
 use record::{self, Durability, Record, RecordError};
 
@@ -63,8 +62,27 @@ impl Record for SavedRecord {
     const VERSION: u32 = 1;
 }
 
+/// What lies in an instance's session folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SessionOnDisk {
+    /// Nothing.
+    None,
+    /// A disk alone: the VM ended without being saved.
+    Disk,
+    /// A disk with memory and devices of the same moment.
+    Saved {
+        /// What keeps the memory from being loaded here; empty if nothing.
+        mismatches: Vec<Mismatch>,
+    },
+    /// A disk, with saved memory that is damaged.
+    SavedDamaged {
+        /// What is wrong with it.
+        damage: String,
+    },
+}
+
 /// Looks at what lies in the session folder beside a disk on `base`, for
-/// [`crate::instance::policy::plan_start`].
+/// the plan of a start.
 pub(crate) fn look(
     paths: &SessionPaths,
     base: Option<&Base>,

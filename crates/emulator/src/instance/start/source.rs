@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use qemu::Ram;
 
 use crate::error::Error;
-use crate::instance::policy::{self, SessionOnDisk, SnapshotOnDisk, StartPlan, StartWishes};
-use crate::instance::{Held, Prepared};
+use crate::instance::LockedInstance;
+use crate::instance::policy::{self, StartPlan, StartWishes};
 use crate::machine::bring_up::Origin;
 use crate::machine::run_record::StartKind;
+use crate::machine::spec::MachineSpec;
 use crate::progress::{Event, Reporter, Stopwatch};
-use crate::state::session::{self, Base, SavedRecord};
-use crate::state::snapshot::{Found, Snapshot};
-use record;
+use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
+use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
 
 /// What a start makes its session from.
-pub(super) struct Ground {
+pub(super) struct StartSource {
     pub origin: Origin,
     pub snapshot: Option<String>,
     pub config_iso: PathBuf,
@@ -31,14 +31,14 @@ pub(super) struct Ground {
 
 /// Decides what to start from; takes a snapshot if one is needed.
 pub(super) async fn plan<'a>(
-    held: &Held<'_>,
-    prepared: &Prepared,
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
     base: Option<&Base>,
     mut watch: Stopwatch<'a>,
-) -> Result<(Ground, Stopwatch<'a>), Error> {
+) -> Result<(StartSource, Stopwatch<'a>), Error> {
     let emulator = held.emulator;
-    let session = emulator.paths.session();
-    let on_disk = session::look(&session, base, &prepared.fingerprint, &prepared.boot_id);
+    let session = held.slot.paths.session();
+    let on_disk = session::look(&session, base, &spec.fingerprint, &spec.boot_id);
     let lost = match base {
         Some(_) => None,
         None => session::lost_disk(&session),
@@ -47,7 +47,7 @@ pub(super) async fn plan<'a>(
         let text = format!("What was done in the last session is lost: {lost}.");
         watch.reporter().report(Event::Warning(&text));
     }
-    let image = prepared.image_content.sha256;
+    let image = spec.image_content().sha256;
     let mut found = Snapshot::choose(&emulator.paths, &image)?;
     let wishes = StartWishes {
         no_snapshot: emulator.settings.no_snapshot,
@@ -56,7 +56,7 @@ pub(super) async fn plan<'a>(
     let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
     if wanted
         && matches!(found, Found::None)
-        && let Some(snapshot) = held.unshelve(prepared, watch.reporter()).await?
+        && let Some(snapshot) = held.unshelve(spec, watch.reporter()).await?
     {
         found = Found::Whole(Box::new(snapshot));
     }
@@ -64,7 +64,7 @@ pub(super) async fn plan<'a>(
         Found::None => SnapshotOnDisk::None,
         Found::Damaged(damage) => SnapshotOnDisk::Damaged(damage.clone()),
         Found::Whole(snapshot) => {
-            let mismatches = snapshot.mismatches(&prepared.fingerprint);
+            let mismatches = snapshot.mismatches(&spec.fingerprint);
             if mismatches.is_empty() {
                 SnapshotOnDisk::Ready
             } else {
@@ -75,10 +75,10 @@ pub(super) async fn plan<'a>(
     let damaged = matches!(snapshot_on_disk, SnapshotOnDisk::Damaged(_));
     let plan = policy::plan_start(&on_disk, &snapshot_on_disk, wishes);
     tracing::debug!(?plan, "planned the start");
-    let mut ground = match (plan, found) {
-        (StartPlan::Continue, _) => continue_session(held, prepared)?,
-        (StartPlan::ColdSession { reason }, _) => cold_session(held, prepared, reason)?,
-        (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, prepared, reason)?,
+    let mut source = match (plan, found) {
+        (StartPlan::Continue, _) => continue_session(held, spec)?,
+        (StartPlan::ColdSession { reason }, _) => cold_session(held, spec, reason)?,
+        (StartPlan::ColdFresh { reason }, _) => cold_fresh(held, spec, reason)?,
         (StartPlan::Resume, Found::Whole(mut snapshot)) => {
             snapshot.restamp()?;
             snapshot.touch()?;
@@ -87,36 +87,36 @@ pub(super) async fn plan<'a>(
         // Planned from `found` just above, so it is whole; taking a new one is
         // right in any case.
         (StartPlan::Resume, Found::None | Found::Damaged(_)) => {
-            capture_first(held, prepared, None, watch.reporter()).await?
+            capture_first(held, spec, None, watch.reporter()).await?
         }
         (StartPlan::CaptureThenResume { reason }, _) => {
-            let ground = capture_first(held, prepared, reason, watch.reporter()).await?;
+            let source = capture_first(held, spec, reason, watch.reporter()).await?;
             // The start proper begins now.
             watch = Stopwatch::new(watch.reporter());
-            ground
+            source
         }
     };
-    ground.reason = ground.reason.or(lost);
-    ground.snapshot_damaged = damaged;
-    Ok((ground, watch))
+    source.reason = source.reason.or(lost);
+    source.snapshot_damaged = damaged;
+    Ok((source, watch))
 }
 
 async fn capture_first(
-    held: &Held<'_>,
-    prepared: &Prepared,
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
     reason: Option<String>,
     reporter: &dyn Reporter,
-) -> Result<Ground, Error> {
+) -> Result<StartSource, Error> {
     let why = reason
         .as_deref()
         .unwrap_or("this is the first start of this image");
     reporter.report(Event::Notice(&format!("Taking a snapshot first: {why}.")));
-    let (snapshot, _) = held.capture(prepared, reporter).await?;
+    let (snapshot, _) = held.capture(spec, reporter).await?;
     Ok(resume(&snapshot))
 }
 
-fn resume(snapshot: &Snapshot) -> Ground {
-    Ground {
+fn resume(snapshot: &Snapshot) -> StartSource {
+    StartSource {
         origin: Origin::Snapshot {
             ram: snapshot.paths.ram(),
             device_state: snapshot.paths.device_state(),
@@ -132,29 +132,29 @@ fn resume(snapshot: &Snapshot) -> Ground {
 }
 
 /// What the session's disk lies on, written down again if that record was lost.
-fn session_base(held: &Held<'_>, prepared: &Prepared) -> Result<Base, Error> {
+fn session_base(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Base, Error> {
     let emulator = held.emulator;
     let Some(base) = Base::of(&emulator.home, &emulator.name)? else {
-        let session = emulator.paths.session();
+        let session = held.slot.paths.session();
         return Err(Error::SessionBase {
             problem: format!("{} is gone", session.disk().display()),
         });
     };
     if !base.recorded {
         tracing::warn!(doubt = ?base.doubt, "the session's record is written anew");
-        let record = base.to_record(&prepared.image.path, &prepared.image_content);
-        session::begin(&emulator.paths.session(), &record)?;
+        let record = base.to_record(&spec.image.path, spec.image_content());
+        session::begin(&held.slot.paths.session(), &record)?;
     }
     Ok(base)
 }
 
-fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Error> {
-    let base = session_base(held, prepared)?;
-    let session = held.emulator.paths.session();
-    Ok(Ground {
+fn continue_session(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<StartSource, Error> {
+    let base = session_base(held, spec)?;
+    let session = held.slot.paths.session();
+    Ok(StartSource {
         origin: Origin::Session { ram: session.ram() },
         saved: Some(record::read(&session.saved())?),
-        config_iso: write_config(held, prepared)?,
+        config_iso: write_config(held, spec)?,
         snapshot: base.snapshot,
         fresh_disk: false,
         kind: StartKind::Continued,
@@ -164,15 +164,15 @@ fn continue_session(held: &Held<'_>, prepared: &Prepared) -> Result<Ground, Erro
 }
 
 pub(super) fn cold_session(
-    held: &Held<'_>,
-    prepared: &Prepared,
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
     reason: String,
-) -> Result<Ground, Error> {
-    let base = session_base(held, prepared)?;
-    Ok(Ground {
+) -> Result<StartSource, Error> {
+    let base = session_base(held, spec)?;
+    Ok(StartSource {
         origin: Origin::Boot(Ram::Private),
         snapshot: base.snapshot,
-        config_iso: write_config(held, prepared)?,
+        config_iso: write_config(held, spec)?,
         fresh_disk: false,
         kind: StartKind::Cold,
         reason: Some(reason),
@@ -182,14 +182,14 @@ pub(super) fn cold_session(
 }
 
 pub(super) fn cold_fresh(
-    held: &Held<'_>,
-    prepared: &Prepared,
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
     reason: String,
-) -> Result<Ground, Error> {
-    Ok(Ground {
+) -> Result<StartSource, Error> {
+    Ok(StartSource {
         origin: Origin::Boot(Ram::Private),
         snapshot: None,
-        config_iso: write_config(held, prepared)?,
+        config_iso: write_config(held, spec)?,
         fresh_disk: true,
         kind: StartKind::Cold,
         reason: Some(reason),
@@ -198,24 +198,24 @@ pub(super) fn cold_fresh(
     })
 }
 
-fn write_config(held: &Held<'_>, prepared: &Prepared) -> Result<PathBuf, Error> {
-    let path = held.emulator.paths.boot_config_iso();
-    prepared.config.write(&path)?;
+fn write_config(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<PathBuf, Error> {
+    let path = held.slot.paths.boot_config_iso();
+    spec.config.write(&path)?;
     Ok(path)
 }
 
-impl Held<'_> {
+impl LockedInstance<'_> {
     /// [`Self::prepare`], with what the session's disk lies on, which is checked
     /// to be there and unchanged before the image that was found is remembered.
-    pub(super) async fn prepare_with_session(&self) -> Result<(Prepared, Option<Base>), Error> {
+    pub(super) async fn prepare_with_session(&self) -> Result<(MachineSpec, Option<Base>), Error> {
         let emulator = self.emulator;
         let prepared = emulator.prepare().await?;
         let base = Base::of(&emulator.home, &emulator.name)?;
         if let Some(base) = &base {
-            let (path, content) = (&prepared.image.path, &prepared.image_content);
+            let (path, content) = (&prepared.spec.image.path, prepared.spec.image_content());
             base.check(&emulator.paths, path, content, emulator.image.is_some())?;
         }
         self.remember(&prepared)?;
-        Ok((prepared, base))
+        Ok((prepared.spec, base))
     }
 }

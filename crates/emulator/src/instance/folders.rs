@@ -1,0 +1,47 @@
+//! The folders of the host that an instance's guest sees.
+
+use std::path::Path;
+
+use qemu::Sockets;
+
+use super::{Emulator, LockedInstance};
+use crate::error::Error;
+use crate::machine::folders::{self, NamedFolder, SharedFolder};
+use crate::machine::run_record::RunRecord;
+use crate::progress::Reporter;
+
+impl Emulator {
+    /// The folders that the guest sees, or will see once the session goes on.
+    pub fn folders(&self) -> Result<Vec<SharedFolder>, Error> {
+        Ok(folders::read(&self.paths.main())?)
+    }
+
+    /// Takes a folder back from the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`ShareError::NotShared`](folders::ShareError::NotShared);
+    /// [`ShareError::GuestRefused`](folders::ShareError::GuestRefused) if something in the guest is
+    /// using it.
+    pub async fn remove_folder(&self, path: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
+        let held = self.hold("folders remove", reporter).await?;
+        let sockets = match &held.running {
+            Some((record, _)) => Some(Sockets::in_dir(&record.runtime_folder)?),
+            None => None,
+        };
+        folders::unshare(&held.slot.paths, sockets.as_ref(), path).await
+    }
+}
+
+impl LockedInstance<'_> {
+    /// Makes `folder` visible in the running guest.
+    pub(crate) async fn share(
+        &self,
+        record: &RunRecord,
+        folder: &NamedFolder,
+    ) -> Result<(), Error> {
+        let sockets = Sockets::in_dir(&record.runtime_folder)?;
+        let settings = &self.emulator.settings;
+        folders::share(&self.slot.paths, settings, &sockets, folder).await
+    }
+}

@@ -1,0 +1,183 @@
+//! What a machine will be made of: QEMU, accelerator, image, ports and settings, looked at before
+//! anything is changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use host::IdentityError;
+use images::Image;
+use qemu::{Accelerator, Disk, QemuBinary};
+use record::Durability;
+
+use super::{Emulator, LockedInstance};
+use crate::error::Error;
+use crate::machine::config_disk::ConfigDisk;
+use crate::machine::fingerprint::{Content, Fingerprint};
+use crate::machine::spec::MachineSpec;
+use crate::progress::{Event, Reporter};
+use crate::state::instance_record::InstanceRecord;
+
+/// What was looked at.
+pub(crate) struct Prepared {
+    pub spec: MachineSpec,
+    /// The instance record, if it changed.
+    pub to_remember: Option<InstanceRecord>,
+}
+
+impl Emulator {
+    /// The QEMU to use, and what makes it fast.
+    pub(crate) async fn find_qemu(&self) -> Result<(QemuBinary, Accelerator), Error> {
+        let (arch, cache) = (self.settings.arch, self.home.cache());
+        let binary = QemuBinary::find_cached(arch, self.settings.qemu.as_deref(), &cache).await?;
+        let accelerator = match self.settings.accelerator {
+            Some(accelerator) => accelerator,
+            None => {
+                qemu::accel::probe(&binary, &cache, false)
+                    .await?
+                    .accelerator
+            }
+        };
+        Ok((binary, accelerator))
+    }
+
+    /// After an operation that failed because the accelerator did: has the next
+    /// one use another. Gives `error` back if it was something else, or if the
+    /// user insists on that accelerator.
+    pub(crate) async fn replace_accelerator(
+        &self,
+        error: Error,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        let Some(failed) = error
+            .failed_accelerator()
+            .filter(|_| self.settings.accelerator.is_none())
+        else {
+            return Err(error);
+        };
+        let (binary, _) = self.find_qemu().await?;
+        let detail = "QEMU reported an internal error while it ran a guest";
+        let others = qemu::accel::distrust(&binary, &self.home.cache(), failed, detail).await?;
+        reporter.report(Event::Warning(&format!(
+            "{failed} failed while it ran the guest; trying again with {}. \
+             `stack-emulator doctor` says more.",
+            others.accelerator
+        )));
+        Ok(())
+    }
+
+    /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
+        let (binary, accelerator) = self.find_qemu().await?;
+        let remembered = self.remembered()?;
+        let path = self.image_to_use(&remembered);
+        if !path.exists() {
+            return Err(Error::NoImage { path });
+        }
+        let image = Image::open(&path)?;
+        self.check_size(&image)?;
+        let image_content = self.image_content(&image, remembered.image_content.as_ref())?;
+        let qemu = Content::of(&binary.path, remembered.qemu_content.as_ref())
+            .map_err(Error::file("read", &binary.path))?;
+        let (endpoints, guest_ports) = self.endpoints(&image, remembered.port_offset)?;
+        // The guest is told the ports that its services have on the host.
+        let told: BTreeMap<_, _> = endpoints.iter().map(|e| (e.id.clone(), e.port)).collect();
+        let config = ConfigDisk::new(&image.path, self.settings.port_prefix, &told)?;
+        let updated = InstanceRecord {
+            image: Some(self.home.relative(&image.path)),
+            image_content: Some(image_content.clone()),
+            qemu_content: Some(qemu.clone()),
+            port_offset: remembered.port_offset,
+        };
+        let to_remember = (updated != remembered).then_some(updated);
+        let mut spec = MachineSpec {
+            name: format!("stack-emulator-{}", self.name),
+            arch: self.settings.arch,
+            accelerator,
+            endpoints,
+            guest_ports,
+            fingerprint: Fingerprint {
+                qemu_version: binary.version_text.clone(),
+                qemu,
+                accelerator: accelerator.to_string(),
+                // Under emulation the guest sees QEMU's CPU, whatever the host's is.
+                host_cpu: match accelerator {
+                    Accelerator::Tcg => None,
+                    Accelerator::Kvm | Accelerator::Hvf => Some(host_cpu()),
+                },
+                image: image_content,
+                ram_mib: self.settings.ram_mib,
+                vcpus: self.settings.vcpus,
+                machine: Vec::new(),
+                ports: told,
+                config: config.digest(),
+            },
+            binary,
+            image,
+            config,
+            boot_id: host::boot_id().map_err(IdentityError::BootId)?,
+        };
+        let disk = Disk {
+            path: PathBuf::new(),
+            backing: Vec::new(),
+        };
+        let machine = spec.machine(disk, PathBuf::new(), &spec.endpoints);
+        spec.fingerprint.machine = machine.guest_visible(&spec.binary);
+        Ok(Prepared { spec, to_remember })
+    }
+
+    fn check_size(&self, image: &Image) -> Result<(), Error> {
+        let Some(manifest) = &image.manifest else {
+            return Ok(());
+        };
+        let (ram, vcpus) = (self.settings.ram_mib, self.settings.vcpus);
+        if ram < manifest.min_ram_mib {
+            return Err(Error::TooSmall {
+                needed: format!("{} MiB of memory", manifest.min_ram_mib),
+                variable: crate::config::variables::RAM,
+                given: format!("{ram} MiB"),
+            });
+        }
+        if vcpus < manifest.min_vcpus {
+            return Err(Error::TooSmall {
+                needed: format!("{} virtual CPUs", manifest.min_vcpus),
+                variable: crate::config::variables::CPUS,
+                given: vcpus.to_string(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl LockedInstance<'_> {
+    /// [`Emulator::prepare`], and keeps what is worth remembering.
+    pub(crate) async fn prepare(&self) -> Result<MachineSpec, Error> {
+        let prepared = self.emulator.prepare().await?;
+        self.remember(&prepared)?;
+        Ok(prepared.spec)
+    }
+
+    /// Keeps what is worth remembering of what was found.
+    pub(crate) fn remember(&self, prepared: &Prepared) -> Result<(), Error> {
+        let home = &self.emulator.home;
+        if let Some(digest) = home.image_store().digest_at(&prepared.spec.image.path)
+            && let Err(error) = home.image_store().touch(digest)
+        {
+            // It only says which image was not used for longest.
+            tracing::debug!(%error, "the use of the image could not be noted");
+        }
+        if let Some(record) = &prepared.to_remember {
+            record::write(
+                &self.emulator.paths.instance_record(),
+                record,
+                Durability::PowerCut,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Digest of the host CPU's model and features, which a guest with a
+/// passed-through CPU sees.
+fn host_cpu() -> String {
+    images::Sha256Digest::of(host::cpu::all_models().as_bytes()).short()
+}

@@ -1,0 +1,304 @@
+//! A slot: the place of one machine of an instance, with what tells that machine from every other
+//! process of this host.
+//!
+//! Three things are asked of a process before it is taken for the slot's machine:
+//!
+//! - The run record is this folder's. It names the folder by device, inode and time of birth, which
+//!   a copy of the folder does not share: the copy's record is about the original's machine.
+//! - The process is the recorded one: id, start time, boot, user, program and namespaces agree.
+//! - It carries the token of the record. A token is random, made for each spawn and written down
+//!   before QEMU is started with it, so nobody can have a process ready that carries it.
+//!
+//! Where the record is lost, a QEMU of ours whose token ends with this folder's mark is its machine.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use qemu::ProcessIdentity;
+use qemu::process::{IdentityError, carries_token, find_by_token, find_by_token_end};
+use qemu::stop::StopLimits;
+use record::{Durability, RecordError};
+use serde::{Deserialize, Serialize};
+
+use super::run_record::{Purpose, RunRecord};
+use crate::config::paths::{FolderError, SlotPaths};
+use crate::error::Error;
+
+/// Bytes of a token that are random.
+const RANDOM_BYTES: usize = 16;
+/// A disk with less room than this, in bytes, is full.
+const NO_ROOM: u64 = 1 << 20;
+/// How long a killed process may take to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(20);
+
+/// Which folder this is, in words that no copy of it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FolderIdentity {
+    device: u64,
+    inode: u64,
+    /// Nanoseconds since the Unix epoch, where the file system tells. An inode's number is used
+    /// again for another folder once the first is gone.
+    born_ns: Option<u64>,
+}
+
+impl FolderIdentity {
+    /// The identity of the folder at `path`.
+    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        let born = meta.created().ok();
+        let since = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        Ok(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            born_ns: since.and_then(|since| u64::try_from(since.as_nanos()).ok()),
+        })
+    }
+
+    /// The end of the tokens of this folder's machines: 12 hex characters.
+    fn mark(&self) -> String {
+        let text = format!("{}:{}:{:?}", self.device, self.inode, self.born_ns);
+        images::Sha256Digest::of(text.as_bytes()).short()
+    }
+}
+
+/// What the run record of a slot says.
+#[derive(Debug)]
+pub(crate) enum Recorded {
+    /// There is none: no machine.
+    Nothing,
+    /// It came here with a copy of another folder, and tells of that folder's machine.
+    Foreign(Box<RunRecord>),
+    /// It cannot be understood.
+    Damaged(RecordError),
+    /// It is about this slot's machine.
+    Ours(Box<RunRecord>),
+}
+
+/// The place of one machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub paths: SlotPaths,
+    /// Where its sockets are.
+    pub runtime_folder: PathBuf,
+}
+
+impl Slot {
+    /// The slot at `paths`, whose folders are made if they are not there.
+    pub(crate) fn open(paths: SlotPaths) -> Result<Self, FolderError> {
+        let runtime_folder = paths.runtime_folder()?;
+        Ok(Self {
+            paths,
+            runtime_folder,
+        })
+    }
+
+    /// A record of this slot for `purpose`, with a new token and no process yet.
+    pub(crate) fn new_record(&self, purpose: Purpose) -> Result<RunRecord, Error> {
+        let folder = FolderIdentity::of(self.paths.root())
+            .map_err(Error::file("look at", self.paths.root()))?;
+        let mut random = [0; RANDOM_BYTES];
+        getrandom::fill(&mut random).map_err(Error::Random)?;
+        Ok(RunRecord {
+            process: None,
+            runtime_folder: self.runtime_folder.clone(),
+            token: Some(format!(
+                "{:032x}-{}",
+                u128::from_be_bytes(random),
+                folder.mark()
+            )),
+            folder: Some(folder),
+            purpose,
+        })
+    }
+
+    /// Writes the run record. It has to be whole for the processes of this boot alone.
+    pub(crate) fn write(&self, record: &RunRecord) -> Result<(), RecordError> {
+        record::write(&self.paths.run_record(), record, Durability::ThisBoot)
+    }
+
+    /// Removes the run record: there is no machine any more.
+    pub(crate) fn forget(&self) -> Result<(), Error> {
+        let path = self.paths.run_record();
+        record::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+
+    /// QEMU's own writes fail in its words alone, so the disk is looked at.
+    pub(crate) fn or_disk_full(&self, error: Error) -> Error {
+        match error {
+            Error::Migration { .. } | Error::QemuDied { .. } if self.is_disk_full() => {
+                self.disk_full()
+            }
+            error => error,
+        }
+    }
+
+    fn is_disk_full(&self) -> bool {
+        host::disk::free_bytes(self.paths.root()).is_ok_and(|free| free < NO_ROOM)
+    }
+
+    pub(crate) fn disk_full(&self) -> Error {
+        Error::DiskFull {
+            folder: self.paths.root().to_owned(),
+        }
+    }
+
+    /// A write to a mapped memory file that finds no room kills QEMU without
+    /// a word.
+    pub(crate) fn why_qemu_died(&self) -> Error {
+        self.or_disk_full(Error::QemuDied {
+            log: self.paths.qemu_log(),
+        })
+    }
+}
+
+/// Ends processes of which nothing is wanted any more.
+pub(crate) async fn kill(processes: &[ProcessIdentity]) -> Result<(), Error> {
+    let limits = StopLimits {
+        powerdown: None,
+        quit: None,
+        kill: KILL_LIMIT,
+    };
+    for process in processes {
+        qemu::stop::stop(None, process, &limits).await?;
+    }
+    Ok(())
+}
+
+/// What the run record of the slot at `paths` says.
+pub(crate) fn recorded(paths: &SlotPaths) -> Result<Recorded, RecordError> {
+    let record: RunRecord = match record::read_optional(&paths.run_record()) {
+        Ok(Some(record)) => record,
+        Ok(None) => return Ok(Recorded::Nothing),
+        Err(error) if error.is_damaged() => return Ok(Recorded::Damaged(error)),
+        Err(error) => return Err(error),
+    };
+    let foreign = record.folder.is_some_and(|recorded| {
+        // A folder that cannot be looked at is the one that the record was read from.
+        FolderIdentity::of(paths.root()).is_ok_and(|now| now != recorded)
+    });
+    let record = Box::new(record);
+    Ok(if foreign {
+        Recorded::Foreign(record)
+    } else {
+        Recorded::Ours(record)
+    })
+}
+
+/// The run record of the slot at `paths`, if it is about a machine of that slot.
+pub(crate) fn record_of(paths: &SlotPaths) -> Result<Option<RunRecord>, RecordError> {
+    match recorded(paths)? {
+        Recorded::Nothing | Recorded::Foreign(_) => Ok(None),
+        Recorded::Damaged(error) => Err(error),
+        Recorded::Ours(record) => Ok(Some(*record)),
+    }
+}
+
+/// The processes that `record` is about, if they live. One whose id was not written down yet is
+/// looked for by its token.
+pub(crate) fn live_processes(
+    paths: &SlotPaths,
+    record: &RunRecord,
+) -> Result<Vec<ProcessIdentity>, Error> {
+    let token = match &record.token {
+        Some(token) => token.clone(),
+        // Of a version that marked all machines of a folder alike.
+        None => paths.digest()?,
+    };
+    Ok(match &record.process {
+        Some(process) if is_ours(process, &token)? => vec![process.clone()],
+        Some(_) => Vec::new(),
+        None => find_by_token(&token, None)?,
+    })
+}
+
+fn is_ours(process: &ProcessIdentity, token: &str) -> Result<bool, IdentityError> {
+    Ok(process.is_alive()? && carries_token(process, token))
+}
+
+/// QEMU processes of the slot at `paths`, whatever their tokens.
+pub(crate) fn orphans(paths: &SlotPaths) -> Result<Vec<ProcessIdentity>, Error> {
+    let root = paths.root();
+    let folder = FolderIdentity::of(root).map_err(Error::file("look at", root))?;
+    let mut found = find_by_token_end(&format!("-{}", folder.mark()))?;
+    found.extend(find_by_token(&paths.digest()?, None)?);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::paths::{Home, InstanceName, SlotName};
+
+    fn slot(home: &Path, name: SlotName) -> Slot {
+        let paths = Home::new(home.to_owned()).instance(&InstanceName::default());
+        Slot::open(paths.slot(name)).unwrap()
+    }
+
+    #[test]
+    fn a_copy_of_a_folder_does_not_take_the_original_s_machine_for_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, copy) = (dir.path().join("home"), dir.path().join("copy"));
+        let original = slot(&home, SlotName::Main);
+        let record = original.new_record(Purpose::Capturing).unwrap();
+        original.write(&record).unwrap();
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .args([&home, &copy])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        let copied = slot(&copy, SlotName::Main);
+        assert!(matches!(
+            recorded(&copied.paths).unwrap(),
+            Recorded::Foreign(_)
+        ));
+        assert!(record_of(&copied.paths).unwrap().is_none());
+        // Moved, it is the same folder.
+        let moved = dir.path().join("moved");
+        std::fs::rename(&home, &moved).unwrap();
+        let moved = slot(&moved, SlotName::Main);
+        assert_eq!(
+            record_of(&moved.paths).unwrap().unwrap().token,
+            record.token
+        );
+    }
+
+    #[test]
+    fn each_spawn_has_a_token_of_its_own_that_names_its_slot() {
+        let dir = tempfile::tempdir().unwrap();
+        let (main, ahead) = (
+            slot(dir.path(), SlotName::Main),
+            slot(dir.path(), SlotName::Ahead),
+        );
+        let token = |slot: &Slot| slot.new_record(Purpose::Capturing).unwrap().token.unwrap();
+        let (one, two, other) = (token(&main), token(&main), token(&ahead));
+        assert_ne!(one, two);
+        let end = |token: &str| token.split_once('-').unwrap().1.to_owned();
+        assert_eq!(end(&one), end(&two));
+        assert_ne!(end(&one), end(&other));
+        assert!(main.runtime_folder != ahead.runtime_folder);
+    }
+
+    #[test]
+    fn only_a_process_that_carries_the_token_is_the_slot_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = slot(dir.path(), SlotName::Main);
+        let mut record = main.new_record(Purpose::Capturing).unwrap();
+        // Alive, and with everything else that a record tells of a process.
+        record.process = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(record.process.is_some());
+        assert!(live_processes(&main.paths, &record).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_record_of_before_tokens_is_still_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = slot(dir.path(), SlotName::Main);
+        let text = r#"{"process":null,"runtime_folder":"/run/x","purpose":"capturing"}"#;
+        let old: RunRecord = serde_json::from_str(text).unwrap();
+        main.write(&old).unwrap();
+        assert!(record_of(&main.paths).unwrap().is_some());
+        assert!(live_processes(&main.paths, &old).unwrap().is_empty());
+    }
+}
