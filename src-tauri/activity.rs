@@ -13,6 +13,7 @@
 //! it nor loses sight of it. To cancel is to drop the operation's future, as the command line does on Ctrl-C;
 //! the engine then finishes or undoes what was begun, and only after that is the activity called cancelled.
 
+use emulator::Code;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -117,7 +118,7 @@ impl Activities {
         let mut cancels = lock(&self.cancels);
         if let Some(task) = self.running() {
             return Err(
-                Failure::new("busy", format!("the app is busy: {}", describe(task)))
+                Failure::new(Code::Busy, format!("the app is busy: {}", describe(task)))
                     .with_hint("Try again when it has finished, or cancel it."),
             );
         }
@@ -383,7 +384,7 @@ mod tests {
         let refused = activities
             .begin(Plan::of(Task::Stop, Stage::Stop))
             .unwrap_err();
-        assert_eq!(refused.code, "busy");
+        assert_eq!(refused.code, Code::Busy);
         assert_eq!(refused.message, "the app is busy: starting the emulator");
         reports.end(Outcome::Finished);
         assert_eq!(activities.running(), None);

@@ -5,6 +5,7 @@
 //! the desktop has a way to ask for that, and is taken back after [`KEPT_FOR`], and when the app ends, unless
 //! something else was copied meanwhile.
 
+use emulator::Code;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -66,7 +67,7 @@ impl Clipboard {
         match answered.await {
             Ok(result) => result.map_err(|error| failed(&error)),
             Err(_) => Err(Failure::new(
-                "clipboard",
+                Code::Clipboard,
                 "the clipboard's thread has ended",
             )),
         }
@@ -82,7 +83,7 @@ impl Clipboard {
         owner
             .wishes
             .send(wish)
-            .map_err(|_| Failure::new("clipboard", "the clipboard's thread has ended"))
+            .map_err(|_| Failure::new(Code::Clipboard, "the clipboard's thread has ended"))
     }
 
     /// Takes a secret back that is still there; for the end of the app.
@@ -110,13 +111,13 @@ impl Owner {
                 Ok(mut board) => own(&mut board, &receiver, KEPT_FOR),
                 Err(error) => refuse(&receiver, error),
             })
-            .map_err(|error| Failure::of("clipboard", "no thread for the clipboard", &error))?;
+            .map_err(|error| Failure::of(Code::Clipboard, "no thread for the clipboard", &error))?;
         Ok(Self { wishes, thread })
     }
 }
 
 fn failed(error: &Error) -> Failure {
-    Failure::of("clipboard", "the clipboard cannot be used", error)
+    Failure::of(Code::Clipboard, "the clipboard cannot be used", error)
         .with_hint("Show the values and copy them by hand.")
 }
 

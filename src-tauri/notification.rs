@@ -211,8 +211,11 @@ mod tests {
 
     #[test]
     fn a_failure_says_why_and_what_to_do() {
-        let failure = Failure::new("port_taken", "port 26701 (backend) is in use by node")
-            .with_hint("Stop that process.");
+        let failure = Failure::new(
+            emulator::Code::PortTaken,
+            "port 26701 (backend) is in use by node",
+        )
+        .with_hint("Stop that process.");
         let message = message(Task::Start, &Outcome::Failed { failure }).unwrap();
         assert_eq!(message.summary, "The emulator could not be started");
         assert_eq!(

@@ -2,6 +2,7 @@
 //!
 //! Each of those calls what is here, and nothing here knows any of them.
 
+use emulator::Code;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ where
             Ok(()) => Outcome::Finished,
             // The future was dropped in its middle.
             Err(failure) if *asked.borrow() => match emulator.recover_interrupted(&reports).await {
-                Ok(()) if failure.code == "cancelled" => Outcome::Cancelled,
+                Ok(()) if failure.code == Code::Cancelled => Outcome::Cancelled,
                 Ok(()) => Outcome::Failed {
                     failure: failure.clone(),
                 },
@@ -68,7 +69,11 @@ where
     });
     match running.await {
         Ok(result) => result,
-        Err(error) => Err(Failure::of("internal", "the operation broke off", &error)),
+        Err(error) => Err(Failure::of(
+            Code::Internal,
+            "the operation broke off",
+            &error,
+        )),
     }
 }
 

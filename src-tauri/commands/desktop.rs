@@ -1,5 +1,6 @@
 //! The desktop around the window: the clipboard, the browser, the file browser, dialogs, and the end.
 
+use emulator::Code;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> A
     let pages = Pages::of(&emulator)?;
     let Some(url) = allowed(&url, &services, &pages) else {
         return Err(Failure::new(
-            "link",
+            Code::Link,
             "the address does not belong to the emulator or its repository",
         ));
     };
@@ -50,18 +51,18 @@ pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> A
         .app()
         .opener()
         .open_url(url.as_str(), None::<&str>)
-        .map_err(|error| Failure::of("link", "no browser could be opened", &error))
+        .map_err(|error| Failure::of(Code::Link, "no browser could be opened", &error))
 }
 
 /// Shows a file in the desktop's file browser.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn show_in_folder(state: State<'_, Arc<AppState>>, path: String) -> Answer {
-    let refused = || Failure::new("link", "the file does not belong to the emulator");
+    let refused = || Failure::new(Code::Link, "the file does not belong to the emulator");
     let wanted = Path::new(&path);
     let real = wanted
         .canonicalize()
-        .map_err(|error| Failure::of("link", "the file cannot be shown", &error))?;
+        .map_err(|error| Failure::of(Code::Link, "the file cannot be shown", &error))?;
     let emulator = state.emulator();
     let home = emulator.home().path().canonicalize();
     let listed = || {
@@ -78,10 +79,11 @@ pub(crate) async fn show_in_folder(state: State<'_, Arc<AppState>>, path: String
     let shown =
         tauri::async_runtime::spawn_blocking(move || opener.opener().reveal_item_in_dir(&real));
     match shown.await {
-        Ok(shown) => shown
-            .map_err(|error| Failure::of("link", "the file browser could not be opened", &error)),
+        Ok(shown) => shown.map_err(|error| {
+            Failure::of(Code::Link, "the file browser could not be opened", &error)
+        }),
         Err(error) => Err(Failure::of(
-            "internal",
+            Code::Internal,
             "showing the file broke off",
             &error,
         )),
@@ -137,11 +139,11 @@ async fn path_of(answered: oneshot::Receiver<Option<FilePath>>) -> Answer<Option
     };
     let path = file
         .into_path()
-        .map_err(|error| Failure::of("file", "the chosen file cannot be used", &error))?;
+        .map_err(|error| Failure::of(Code::File, "the chosen file cannot be used", &error))?;
     match path.into_os_string().into_string() {
         Ok(path) => Ok(Some(path)),
         Err(path) => Err(Failure::new(
-            "file",
+            Code::File,
             format!("the name of {} is not UTF-8", path.display()),
         )),
     }

@@ -1,5 +1,6 @@
 //! Images: what there is elsewhere, getting it, and what is here.
 
+use emulator::Code;
 use std::sync::Arc;
 
 use emulator::Emulator;
@@ -100,7 +101,7 @@ pub(crate) async fn set_up(state: State<'_, Arc<AppState>>, source: ImageSource)
         let report = get(&emulator, source, &reports).await?;
         if let Some(reason) = report.not_chosen_because {
             let message = format!("the image is installed, but cannot be started: {reason}");
-            return Err(Failure::new("other_image", message));
+            return Err(Failure::new(Code::OtherImage, message));
         }
         reports.enter(Stage::Capture);
         emulator.capture_if_missing(&reports).await?;

@@ -3,6 +3,7 @@
 //! A secret's value leaves this module for the clipboard, for a `.env` file, or for the page that asked to see
 //! that very one.
 
+use emulator::Code;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ pub(crate) async fn write_env(
 ) -> Answer<FileChange> {
     let Some(kind) = format.kind() else {
         return Err(Failure::new(
-            "env_file",
+            Code::EnvFile,
             "JSON cannot be written to a `.env` file",
         ));
     };
@@ -124,7 +125,7 @@ pub(crate) async fn write_env(
         .projects()?
         .into_iter()
         .find(|project| project.config_file == config_file)
-        .ok_or_else(|| Failure::new("config_file", "the project was removed from the list"))?;
+        .ok_or_else(|| Failure::new(Code::ConfigFile, "the project was removed from the list"))?;
     let variables = credentials.variables(kind);
     let set: Vec<_> = variables
         .iter()
@@ -133,8 +134,9 @@ pub(crate) async fn write_env(
             value: variable.expose(),
         })
         .collect();
-    let change = dotenv::set_in_file(&project.env_file(format), &set)
-        .map_err(|error| Failure::of("env_file", "the variables could not be written", &error))?;
+    let change = dotenv::set_in_file(&project.env_file(format), &set).map_err(|error| {
+        Failure::of(Code::EnvFile, "the variables could not be written", &error)
+    })?;
     emulator.choose_format(&config_file, format)?;
     state.note_written(&change.path);
     // JSON has no other text than Unicode.
@@ -201,12 +203,12 @@ fn remember(state: &AppState, config_file: &str) -> Answer<Project> {
 
 fn named<'a>(credentials: &'a ProjectCredentials, name: &str) -> Answer<&'a str> {
     value_of(credentials, name)
-        .ok_or_else(|| Failure::new("internal", format!("there is no variable {name:?}")))
+        .ok_or_else(|| Failure::new(Code::Internal, format!("there is no variable {name:?}")))
 }
 
 async fn secret(state: &AppState, name: SecretName) -> Answer<Zeroizing<String>> {
     let Some(set) = state.emulator().secrets(&Silent).await? else {
-        return Err(Failure::new("secrets_missing", "no secrets are stored")
+        return Err(Failure::new(Code::SecretsMissing, "no secrets are stored")
             .with_hint("The next start creates new ones."));
     };
     let value = set.get(name).expose().to_owned();

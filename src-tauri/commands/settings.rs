@@ -1,5 +1,6 @@
 //! Settings: what is in force, who set it, and changing it.
 
+use emulator::Code;
 use std::sync::Arc;
 
 use emulator::ports::PortCheck;
@@ -60,7 +61,7 @@ pub(crate) async fn save_github_token(
     token: String,
 ) -> Answer<TokenSource> {
     let token = SecretText::from_text(token).ok_or_else(|| {
-        Failure::new("setting", "this is not a GitHub token")
+        Failure::new(Code::Setting, "this is not a GitHub token")
             .with_hint("Paste the token alone: letters, digits and underscores.")
     })?;
     vault::save_github_token(token)
@@ -105,7 +106,7 @@ fn set_open_at_login(state: &AppState, open: bool) -> Answer {
     if open && cfg!(target_os = "linux") {
         make_autostart_folder(state).map_err(|error| {
             Failure::of(
-                "autostart",
+                Code::Autostart,
                 "the folder of apps to open at login could not be created",
                 error.as_ref(),
             )
@@ -118,8 +119,13 @@ fn set_open_at_login(state: &AppState, open: bool) -> Answer {
         (false, true) => autolaunch.disable(),
         (true, true) | (false, false) => Ok(()),
     };
-    changed
-        .map_err(|error| Failure::of("autostart", "opening at login could not be changed", &error))
+    changed.map_err(|error| {
+        Failure::of(
+            Code::Autostart,
+            "opening at login could not be changed",
+            &error,
+        )
+    })
 }
 
 /// The library makes the folder alone, and fails where a new user has not even the one that it is in.

@@ -7,6 +7,7 @@ mod host;
 mod icons;
 mod menu;
 
+use emulator::Code;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,7 +175,7 @@ fn act(app: &AppHandle, id: &str) {
                 && let Err(error) = app.opener().open_url(address, None::<&str>)
             {
                 tracing::warn!(%error, "the dashboard could not be opened in the browser");
-                let failure = Failure::of("link", "no browser could be opened", &error);
+                let failure = Failure::of(Code::Link, "no browser could be opened", &error);
                 notification::tell_not_opened(&state, &failure);
                 window::show(app, Some(Page::Status));
             }

@@ -1,5 +1,6 @@
 //! Why something failed, as the page is told.
 
+use emulator::{Code, Remedy};
 use serde::Serialize;
 use specta::Type;
 
@@ -10,20 +11,23 @@ pub(crate) type Answer<T = ()> = Result<T, Failure>;
 #[derive(Clone, Debug, PartialEq, Serialize, Type)]
 pub(crate) struct Failure {
     /// Stable, the same as in the command line's JSON.
-    pub(crate) code: String,
+    pub(crate) code: Code,
     /// What happened and why.
     pub(crate) message: String,
-    /// What to do about it.
+    /// What to do about it, in the app's own words.
     pub(crate) hint: Option<String>,
+    /// What to do about it, which the page words.
+    pub(crate) remedy: Option<Remedy>,
 }
 
 impl Failure {
     /// One of the app itself.
-    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
-            code: code.to_owned(),
+            code,
             message: message.into(),
             hint: None,
+            remedy: None,
         }
     }
 
@@ -33,22 +37,23 @@ impl Failure {
     }
 
     /// What the app could not do, and what the error says of it.
-    pub(crate) fn of(code: &str, what: &str, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn of(code: Code, what: &str, error: &dyn std::error::Error) -> Self {
         Self::new(code, format!("{what}: {}", emulator::chain(error)))
     }
 
     /// An operation that the user ended.
     pub(crate) fn cancelled() -> Self {
-        Self::new("cancelled", "it was cancelled")
+        Self::new(Code::Cancelled, "it was canceled")
     }
 }
 
 impl From<emulator::Error> for Failure {
     fn from(error: emulator::Error) -> Self {
         Self {
-            code: error.code().to_owned(),
+            code: error.code(),
             message: emulator::chain(&error),
-            hint: error.hint(),
+            hint: None,
+            remedy: error.remedy(),
         }
     }
 }

@@ -49,7 +49,7 @@ fn a_full_disk_ends_a_capture_and_leaves_nothing() {
     fill(&world, "filler");
     let run = world.run(["start", "--json"]);
     assert_eq!(run.error_code(), "disk_full", "{}", run.stdout);
-    assert!(run.stdout.contains("Make room"), "{}", run.stdout);
+    assert!(run.stdout.contains("Free disk space"), "{}", run.stdout);
     world.discard();
     fs::remove_file(
         world
@@ -109,7 +109,7 @@ fn a_full_disk_pauses_a_session_which_goes_on_once_there_is_room() {
     world.disk().resize(2048);
     let run = world.run(["start", "--json"]).ok();
     assert_eq!(run.json()["already_running"], true);
-    assert!(run.stderr.contains("stood still"), "{}", run.stderr);
+    assert!(run.stderr.contains("was paused"), "{}", run.stderr);
     let wait = "until test -e /var/tmp/done; do sleep 0.1; done; stat -c %s /var/tmp/large";
     let (code, size) = world.in_guest("/bin/sh", &["-c", wait]);
     assert_eq!((code, size.trim()), (0, "209715200"));

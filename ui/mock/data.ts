@@ -335,7 +335,8 @@ export const checks: Check[] = [
 export const portTaken: Failure = {
   code: "port_taken",
   message: "port 26700 (dashboard) is in use by node (pid 4242)",
-  hint: "Stop that process, or use another port: `stack-emulator settings set port.dashboard PORT`.",
+  hint: null,
+  remedy: { kind: "free_ports", ports: [{ port: 26700, service: "dashboard" }] },
 };
 
 export const activity = (more: Partial<Activity>): Activity => ({

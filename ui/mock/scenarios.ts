@@ -28,7 +28,8 @@ const firstRun: Scenario["state"] = {
 const offline = refuse({
   code: "network",
   message: "cannot reach api.github.com: the name could not be resolved",
-  hint: "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then try again.",
+  hint: null,
+  remedy: { kind: "check_network" },
 });
 
 /** Every scenario by its name. */
@@ -43,6 +44,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         code: "log_missing",
         message: "there is no log at ~/.stack/emulator/instances/default/logs/serial.log yet",
         hint: null,
+        remedy: null,
       }),
     },
   ),
@@ -161,7 +163,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           failure: {
             code: "qemu_start",
             message: `cannot start /opt/${LONG}/qemu-system-x86_64: it ended with status 1 and said:\n${"qemu-system-x86_64: -device virtio-9p-pci,fsdev=x: cannot open shared folder: No such file or directory\n".repeat(12)}`,
-            hint: "See `stack-emulator logs` and `stack-emulator doctor`.",
+            hint: null,
+            remedy: { kind: "read_logs" },
           },
         },
       }),
@@ -219,7 +222,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       resolve_image: refuse({
         code: "token_needed",
         message: "the files of a workflow run can only be downloaded with a token",
-        hint: "Set GITHUB_TOKEN, or run `gh auth login`.",
+        hint: null,
+        remedy: { kind: "set_token" },
       }),
     },
   ),
@@ -230,6 +234,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         code: "stop",
         message: "QEMU (process 31337) is still running 10 s after it was killed",
         hint: null,
+        remedy: null,
       }),
     },
   ),
@@ -250,6 +255,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
             message:
               "cannot read the log ~/.stack/emulator/instances/default/logs/serial.log: input/output error",
             hint: null,
+            remedy: null,
           },
         };
         (onUpdate as { onmessage: (update: LogUpdate) => void }).onmessage(update);
@@ -266,6 +272,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         message:
           "the emulator cannot use the config file /home/ada/code/shop/stack.config.ts: its folder is not mounted",
         hint: null,
+        remedy: null,
       }),
     },
   ),
@@ -298,7 +305,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           title: "QEMU",
           verdict: "failed",
           detail: "qemu-system-x86_64 is not installed",
-          remedy: "Install it: sudo apt install -t bookworm-backports qemu-system-x86",
+          remedy: { kind: "install_qemu", how: "On Debian 12, install it from bookworm-backports." },
         },
         { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
         {
@@ -306,8 +313,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           title: "Free disk",
           verdict: "warning",
           detail: "3.10 GB in ~/.stack/emulator",
-          remedy:
-            "A snapshot and a saved session can take up to 8.59 GB more: free disk space, or lower EMULATOR_RAM.",
+          remedy: { kind: "free_disk_space_for_snapshot", most_mib: 8192, variable: "EMULATOR_RAM" },
         },
         {
           id: "secrets",
@@ -330,7 +336,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
               detail: "KVM does not work on this host; using software emulation (slower).",
               evidence:
                 "kvm fails (signal: 6 (SIGABRT): qemu-system-x86_64: error: failed to set MSR 0x38d to 0x0), tcg works (0.28 s)",
-              remedy: "Run `stack-emulator doctor --probe-again` to test KVM again.",
+              remedy: { kind: "probe_again", accelerator: "KVM" },
             }
           : check,
       ),

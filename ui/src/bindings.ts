@@ -151,7 +151,7 @@ export type Check = {
 	/**  How it was found, for whoever looks into it: for instance what QEMU said. */
 	evidence: string | null,
 	/**  What to do about it. */
-	remedy: string | null,
+	remedy: Remedy | null,
 };
 
 /**  Lines that were added to a log. */
@@ -169,6 +169,216 @@ export type Chunk = {
 	 */
 	restarted: boolean,
 };
+
+/**
+ *  A failure's stable name, for programs: scripts and the app's page choose by it.
+ * 
+ *  One list for the engine and the shells, so that no two failures have the same
+ *  name by accident. A code is never renamed and never given another meaning.
+ */
+export type Code = 
+/**  QEMU is not installed, too old, or cannot be run. */
+"qemu_missing" | 
+/**  QEMU did not start. */
+"qemu_start" | 
+/**  QEMU exited unexpectedly. */
+"qemu_died" | 
+/**  A command to QEMU failed. */
+"qemu" | 
+/**  QEMU could not save or load the virtual machine. */
+"migration" | 
+/**  No accelerator works on this host. */
+"accelerator" | 
+/**  The accelerator failed while it ran the virtual machine. */
+"accelerator_failed" | 
+/**  The operating system did not answer a question about a process. */
+"process" | 
+/**  The operating system's random source failed. */
+"random" | 
+/**  A folder cannot be created, or is not the user's alone. */
+"folder" | 
+/**  A file cannot be read or written. */
+"file" | 
+/**  One of the emulator's own records cannot be read or written. */
+"record" | 
+/**  There is not enough disk space. */
+"disk_full" | 
+/**  A port is in use. */
+"port_taken" | 
+/**  The port settings cannot be used. */
+"port_setting" | 
+/**  The image needs more memory or processors than it is given. */
+"too_small" | 
+/**  A setting has an invalid value. */
+"setting" | 
+/**  An environment variable has an invalid value. */
+"environment" | 
+/**  The operating system refused something that the program needs. */
+"system" | 
+/**  Another command is using the instance and did not finish in time. */
+"busy" | 
+/**  This needs a stopped emulator. */
+"running" | 
+/**  This needs a running emulator. */
+"not_running" | 
+/**  Changes made by other programs cannot be watched for. */
+"watch" | 
+/**  The services did not become ready in time. */
+"not_ready" | 
+/**  The virtual machine refused to rotate the secrets. */
+"rotation" | 
+/**  Something inside the virtual machine failed. */
+"guest" | 
+/**  The virtual machine could not be ended. */
+"stop" | 
+/**  The disk with the virtual machine's settings could not be written. */
+"config_disk" | 
+/**  The session's disk could not be created. */
+"overlay" | 
+/**  The saved session's memory is damaged; its disk is not. */
+"session_damaged" | 
+/**  The saved session's disk cannot be used. */
+"session_base" | 
+/**  The saved session belongs to another image than the selected one. */
+"session_kept" | 
+/**  The saved session belongs to another image than the one asked for. */
+"other_image" | 
+/**  There is no snapshot. */
+"no_snapshot" | 
+/**  The snapshot is damaged. */
+"snapshot_damaged" | 
+/**  The archive file cannot be written or restored. */
+"archive" | 
+/**  The image file is missing. */
+"image_missing" | 
+/**  The image cannot be used. */
+"image" | 
+/**  The image's content is not what it was when it was pulled. */
+"image_damaged" | 
+/**  The image is in use. */
+"image_in_use" | 
+/**  There is no image of that name. */
+"image_unknown" | 
+/**  More than one image has that name. */
+"image_ambiguous" | 
+/**  The folder of images cannot be read or changed. */
+"image_store" | 
+/**  The image's manifest cannot be used. */
+"manifest" | 
+/**  The image does not match its manifest. */
+"manifest_digest" | 
+/**  The build's archive holds no disk image. */
+"no_disk" | 
+/**  The build's archive is damaged. */
+"artifact_damaged" | 
+/**  The build's archive holds what no build of this project holds. */
+"artifact_refused" | 
+/**  GitHub has deleted the build's files. */
+"artifact_expired" | 
+/**  The release has no image for this architecture. */
+"no_asset" | 
+/**  The release's image is still being uploaded. */
+"asset_uploading" | 
+/**  There is no build of that pull request. */
+"no_build" | 
+/**  The workflow run has no image for this architecture. */
+"no_artifact" | 
+/**  The build is still running. */
+"build_running" | 
+/**  The build failed. */
+"build_failed" | 
+/**  The server's answer to a download is invalid. */
+"download_answer" | 
+/**  The download has another length than announced. */
+"download_length" | 
+/**  The download is larger than any image may be. */
+"download_too_large" | 
+/**  The download does not match its published digest. */
+"download_digest" | 
+/**  The file kept changing while it was downloaded. */
+"download_unstable" | 
+/**  The server cannot be reached. */
+"network" | 
+/**  The server redirected to an address that is not followed. */
+"redirect" | 
+/**  HTTPS cannot be set up on this host. */
+"tls_setup" | 
+/**  The server's certificate is not trusted. */
+"tls_certificate" | 
+/**  The GitHub token would be sent unencrypted. */
+"token_in_clear" | 
+/**  This download needs a GitHub token. */
+"token_needed" | 
+/**  GitHub allows no more requests for now. */
+"rate_limited" | 
+/**  GitHub does not accept the token. */
+"github_token_refused" | 
+/**  GitHub denied access. */
+"github_forbidden" | 
+/**  Not found on GitHub. */
+"github_not_found" | 
+/**  GitHub has deleted what was asked for. */
+"github_expired" | 
+/**  GitHub returned an error. */
+"github_status" | 
+/**  GitHub's answer cannot be understood. */
+"github_answer" | 
+/**  The configured address of the GitHub API is invalid. */
+"github_api_address" | 
+/**  The secrets cannot be read or stored. */
+"secret_store" | 
+/**  There are no secrets, or none that fit the running emulator. */
+"secrets_missing" | 
+/**  The backend does not accept the emulator's own key. */
+"key_refused" | 
+/**  The project's config file cannot be used. */
+"config_file" | 
+/**  The image has no backend service. */
+"no_backend" | 
+/**  The backend does not answer. */
+"backend_unreachable" | 
+/**  The backend failed, or its answer is invalid. */
+"backend_failed" | 
+/**  The `.env` file could not be written. */
+"env_file" | 
+/**  The folder could not be shared, or its sharing not ended. */
+"folder_share" | 
+/**  The folder may not be shared. */
+"folder_refused" | 
+/**  The folder is not shared. */
+"not_shared" | 
+/**  As many folders are shared as there can be. */
+"too_many_folders" | 
+/**  There is no log yet. */
+"log_missing" | 
+/**  The log cannot be read or written. */
+"log" | 
+/**  The question was answered with no. */
+"declined" | 
+/**  There is no terminal to ask on. */
+"confirmation" | 
+/**  A file would be overwritten. */
+"file_exists" | 
+/**  Standard input does not contain a GitHub token. */
+"token" | 
+/**  The program to run cannot be started. */
+"program" | 
+/**  A benchmark would end a running emulator or discard a session. */
+"occupied" | 
+/**  The result cannot be printed. */
+"output" | 
+/**  A signal ended the command. */
+"interrupted" | 
+/**  The operation was canceled. */
+"cancelled" | 
+/**  The link or file cannot be opened. */
+"link" | 
+/**  The clipboard cannot be used. */
+"clipboard" | 
+/**  Opening at login cannot be changed. */
+"autostart" | 
+/**  The app itself failed. */
+"internal";
 
 /**  A config file is being dragged over the window, or was dropped on it. */
 export type ConfigFileDrag = { kind: "over" } | { kind: "left" } | { kind: "dropped"; path: string };
@@ -218,11 +428,13 @@ export type Examination = {
 /**  Why something failed. */
 export type Failure = {
 	/**  Stable, the same as in the command line's JSON. */
-	code: string,
+	code: Code,
 	/**  What happened and why. */
 	message: string,
-	/**  What to do about it. */
+	/**  What to do about it, in the app's own words. */
 	hint: string | null,
+	/**  What to do about it, which the page words. */
+	remedy: Remedy | null,
 };
 
 /**  What setting variables did to a file. */
@@ -291,6 +503,17 @@ export type HostLimits = {
 	max_vcpus: number,
 };
 
+/**  An instance that uses an image. */
+export type ImageHold = {
+	/**  Its name; `None` for the default one. */
+	instance: string | null,
+	/**
+	 *  Whether it runs the image or has a session of it; otherwise the image is
+	 *  only selected.
+	 */
+	session: boolean,
+};
+
 /**  The image that the next start uses. */
 export type ImageInUse = {
 	/**  For people. */
@@ -355,6 +578,29 @@ export type LogSource =
 export type LogUpdate = { kind: "lines"; chunk: Chunk } | 
 /**  Nothing follows: the log cannot be read further. */
 { kind: "failed"; failure: Failure };
+
+/**  What is lost with one of the emulator's records. */
+export type Loss = 
+/**  Which image is selected; none of the emulator's data. */
+"selected_image" | 
+/**  A virtual machine that still runs is ended; its disk is kept. */
+"machine" | 
+/**  Nothing: it is made again from the session's disk. */
+"nothing" | 
+/**  The saved memory; the session's disk is booted. */
+"memory" | 
+/**  Which folders are shared; they can be shared again. */
+"shared_folders" | 
+/**  The list of projects. */
+"projects" | 
+/**  The secrets; the next start makes new ones. */
+"secrets" | 
+/**  The snapshot; a new one can be taken. */
+"snapshot" | 
+/**  The settings; the defaults apply. */
+"settings" | 
+/**  What the file says. */
+"content";
 
 /**  Memory of the QEMU process, in bytes. */
 export type Memory = {
@@ -541,6 +787,254 @@ export type ReleaseList = {
 	repository: string,
 	releases: Release[],
 };
+
+/**
+ *  The one thing to do about a failure.
+ * 
+ *  Data only: the command line names a command, the app a button or a page, so
+ *  each shell has its own words for every kind.
+ */
+export type Remedy = 
+/**  Start the emulator. */
+{ kind: "start" } | 
+/**  Stop the emulator. */
+{ kind: "stop" } | 
+/**  Stop the emulator, which ends the virtual machine and keeps its disk. */
+{ kind: "end_machine" } | 
+/**  Try the operation again. */
+{ kind: "retry" } | 
+/**  Try the operation again later. */
+{ kind: "retry_later" } | 
+/**  Wait for the command that is using the instance, or stop its process. */
+{ kind: "wait_for_command" } | 
+/**  Look at the logs; give a slow host more time by the variable. */
+{ kind: "wait_longer"; 
+/**  The variable for the limit. */
+variable: string } | 
+/**  Look at the logs and check the host. */
+{ kind: "read_logs" } | 
+/**  Look at the emulator's status and its logs. */
+{ kind: "read_status" } | 
+/**  Check the host, which says what is wrong. */
+{ kind: "check_host" } | 
+/**  Take a new snapshot. */
+{ kind: "take_snapshot" } | 
+/**  Continue the saved session or discard it. */
+{ kind: "continue_or_discard_session" } | 
+/**  Start without naming an image, or discard the saved session. */
+{ kind: "start_without_image" } | 
+/**  Start: the session's disk is booted, and nothing on it is lost. */
+{ kind: "boot_session_disk" } | 
+/**  Put the image back, or discard the session. */
+{ kind: "restore_image_or_discard" } | 
+/**  Put the missing file back from a copy, or discard the session. */
+{ kind: "restore_file_or_discard" } | 
+/**  Free disk space, or keep the emulator on another disk. */
+{ kind: "free_disk_space"; 
+/**  Where space is needed, if it is not the emulator's own folder. */
+folder: string | null; 
+/**  Whether a second try continues where the first one stopped. */
+continues: boolean } | 
+/**  Check that the folder is the user's and can be read and written. */
+{ kind: "check_owner"; 
+/**  The folder. */
+folder: string } | 
+/**  Remove a folder that is not private, or use another one. */
+{ kind: "use_private_folder"; 
+/**  The folder. */
+folder: string; 
+/**  The variable that names another one. */
+variable: string } | 
+/**  Move a damaged file away. */
+{ kind: "move_away"; 
+/**  The file. */
+file: string; 
+/**  What is lost with it. */
+loss: Loss } | 
+/**  Use the version of the program that wrote the file, or move it away. */
+{ kind: "use_its_version"; 
+/**  The file. */
+file: string; 
+/**  What is lost with it. */
+loss: Loss } | 
+/**  End programs that watch files, or raise the system's limit. */
+{ kind: "raise_watch_limit"; 
+/**  The kernel's parameter. */
+parameter: string } | 
+/**  End other programs, for memory and threads. */
+{ kind: "end_programs" } | 
+/**  Look at the settings and at what they can be. */
+{ kind: "read_settings" } | 
+/**  Stop the process that has the port, or choose another port. */
+{ kind: "free_ports"; 
+/**  The ports in use. */
+ports: UsedPort[] } | 
+/**  Choose another port for one of the services. */
+{ kind: "change_ports"; 
+/**  The services' identifiers. */
+services: string[] } | 
+/**  Lower the port prefix. */
+{ kind: "lower_port_prefix"; 
+/**  Its variable. */
+variable: string } | 
+/**  Give the virtual machine more. */
+{ kind: "give_more"; 
+/**  The variable that limits it. */
+variable: string; 
+/**  The setting, by the name that users give. */
+setting: string } | 
+/**  Use software emulation. */
+{ kind: "use_emulation"; 
+/**  The variable that chooses the accelerator. */
+variable: string } | 
+/**  Set the repository. */
+{ kind: "set_repository" } | 
+/**  Unlock the keychain, or restart the program that provides it. */
+{ kind: "unlock_keychain" } | 
+/**  Unlock the keychain, or provide a folder in memory. */
+{ kind: "unlock_keychain_or_use_memory"; 
+/**  The variable that names the folder. */
+variable: string } | 
+/**  Rotate the secrets. */
+{ kind: "rotate_secrets" } | 
+/**  Start the emulator again, which makes new secrets. */
+{ kind: "start_for_new_secrets" } | 
+/**  Pull an image, or name one. */
+{ kind: "pull_image" } | 
+/**  Pull the image again. */
+{ kind: "pull_again" } | 
+/**  Look at the images that there are. */
+{ kind: "list_images" } | 
+/**  Have nothing use the image. */
+{ kind: "release_image"; 
+/**  What uses it. */
+holds: ImageHold[] } | 
+/**  Choose an image for the guest's architecture, or another architecture. */
+{ kind: "choose_architecture" } | 
+/**  Choose another release, or another architecture. */
+{ kind: "other_release" } | 
+/**  Update the program, or choose another image. */
+{ kind: "update_or_other_image" } | 
+/**  Try again later: the image is being published. */
+{ kind: "wait_for_publication" } | 
+/**  Start the workflow by hand, and name its run. */
+{ kind: "start_build" } | 
+/**  Wait for the build to finish. */
+{ kind: "wait_for_build" } | 
+/**  Look at the workflow run's page; rerun it, or name another run. */
+{ kind: "see_build" } | 
+/**  Check that the run builds images, or choose another architecture. */
+{ kind: "check_run" } | 
+/**  Run the workflow again. */
+{ kind: "rerun_build" } | 
+/**  Do not use the build; tell its author. */
+{ kind: "distrust_build" } | 
+/**  Download it again; tell the publisher if it fails again. */
+{ kind: "download_again" } | 
+/**  Check the network and the proxy; a second try continues. */
+{ kind: "check_network" } | 
+/**  Something may stand between: check the proxy and the API's address. */
+{ kind: "check_proxy" } | 
+/**  Set a token: GitHub allows more requests with one. */
+{ kind: "set_token_for_more" } | 
+/**  Set a token: artifacts need one. */
+{ kind: "set_token" } | 
+/**  Replace the token. */
+{ kind: "replace_token" } | 
+/**  Use a token that may read the repository's contents and actions. */
+{ kind: "widen_token" } | 
+/**  Check the name; a private repository needs a token. */
+{ kind: "check_name"; 
+/**  Whether a token was sent. */
+authenticated: boolean } | 
+/**  Use an `https` address for the API, or no token. */
+{ kind: "secure_api_address" } | 
+/**  Correct the address of the API, or unset it. */
+{ kind: "correct_api_address" } | 
+/**  Install the system's certificates. */
+{ kind: "install_certificates" } | 
+/**  Trust the authority of a proxy or mirror. */
+{ kind: "trust_authority" } | 
+/**  Check the computer's clock. */
+{ kind: "check_clock" } | 
+/**  Name the config file. */
+{ kind: "name_config_file" } | 
+/**  Correct the config file. */
+{ kind: "correct_config_file" } | 
+/**  Name the file that the link leads to. */
+{ kind: "name_link_target" } | 
+/**  Rename the folder, or move the project. */
+{ kind: "rename_folder" } | 
+/**  Put the config file into a folder of its own project. */
+{ kind: "use_project_folder" } | 
+/**  Stop sharing a folder. */
+{ kind: "unshare_folder" } | 
+/**  Look at the folders that are shared. */
+{ kind: "list_folders" } | 
+/**  Close what uses the folder in the virtual machine, or stop the emulator. */
+{ kind: "close_folder" } | 
+/**  Install QEMU, or a newer one. */
+{ kind: "install_qemu"; 
+/**  How, on this operating system, as a sentence. */
+how: string } | 
+/**  Reinstall QEMU with its firmware. */
+{ kind: "reinstall_qemu" } | 
+/**  Correct the variable or unset it. */
+{ kind: "correct_variable"; 
+/**  The variable. */
+variable: string } | 
+/**  Unset the variable: another accelerator is faster. */
+{ kind: "use_fastest"; 
+/**  The variable. */
+variable: string; 
+/**  The fastest accelerator that works. */
+accelerator: string } | 
+/**  Unset the variable: images of the host's architecture are faster. */
+{ kind: "use_host_architecture"; 
+/**  The variable. */
+variable: string } | 
+/**  Enable nested virtualization where the host itself is a virtual machine. */
+{ kind: "enable_nesting" } | 
+/**  Make the accelerator available, and check again. */
+{ kind: "enable_accelerator"; 
+/**  The accelerator. */
+accelerator: string } | 
+/**  Check the accelerator again. */
+{ kind: "probe_again"; 
+/**  The accelerator. */
+accelerator: string } | 
+/**
+ *  Free disk space for a snapshot and a saved session, or give the virtual
+ *  machine less memory.
+ */
+{ kind: "free_disk_space_for_snapshot"; 
+/**  What they can take, in MiB. */
+most_mib: number; 
+/**  The variable for the memory. */
+variable: string } | 
+/**  Free disk space, and continue the paused virtual machine. */
+{ kind: "free_disk_space_and_continue" } | 
+/**
+ *  Start after an unexpected stop: the session's disk is booted; QEMU's log
+ *  may show why it stopped.
+ */
+{ kind: "start_after_crash" } | 
+/**  Rotate the secrets once they can be stored. */
+{ kind: "rotate_once_stored" } | 
+/**  None needed: the next command cleans up. */
+{ kind: "none_next_command_cleans_up" } | 
+/**  None needed: only the user can read the file, and it is gone after a restart. */
+{ kind: "none_file_is_private" } | 
+/**  None needed: the next start without a saved session takes a new snapshot. */
+{ kind: "none_next_start_takes_snapshot" } | 
+/**  Copy the archive file again, or take a snapshot here. */
+{ kind: "copy_archive_again" } | 
+/**  Take a snapshot here in place of the archive file. */
+{ kind: "take_snapshot_instead" } | 
+/**  Make the settings the same, or take a snapshot here. */
+{ kind: "match_archive" } | 
+/**  Wait for the other command, or write to another file. */
+{ kind: "other_archive_file" };
 
 /**  What a source stands for right now. */
 export type ResolvedImage = {
@@ -803,6 +1297,14 @@ export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: S
 export type UpdateCheck = {
 	/**  Null if the image in use is the newest of its branch. */
 	available: Release | null,
+};
+
+/**  A port that another process has. */
+export type UsedPort = {
+	/**  The port on 127.0.0.1. */
+	port: number,
+	/**  The identifier of the service that needs it. */
+	service: string,
 };
 
 /**  How something is. */

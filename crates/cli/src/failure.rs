@@ -5,11 +5,13 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
+use emulator::Code;
 use emulator::lock::LockError;
 use emulator::variables::SettingsError;
 
 use crate::exit::Exit;
 use crate::interrupt::Signal;
+use crate::remedy::words;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -107,21 +109,21 @@ impl Occupied {
 
 impl Failure {
     /// A stable code for programs; the engine's codes are passed through.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Settings(_) => "environment",
+            Self::Settings(_) => Code::Environment,
             Self::Engine(error) => error.code(),
-            Self::Declined => "declined",
-            Self::NobodyToAsk | Self::Ask(_) => "confirmation",
-            Self::FileExists { .. } => "file_exists",
-            Self::NoToken => "token",
-            Self::NoSecrets => "secrets_missing",
-            Self::Program { .. } => "program",
-            Self::BenchOccupied { .. } => "occupied",
-            Self::Print(_) | Self::Encode(_) => "output",
-            Self::WritePage { .. } | Self::Dotenv(_) => "file",
-            Self::Runtime(_) | Self::Signals(_) => "system",
-            Self::Interrupted(_) => "interrupted",
+            Self::Declined => Code::Declined,
+            Self::NobodyToAsk | Self::Ask(_) => Code::Confirmation,
+            Self::FileExists { .. } => Code::FileExists,
+            Self::NoToken => Code::Token,
+            Self::NoSecrets => Code::SecretsMissing,
+            Self::Program { .. } => Code::Program,
+            Self::BenchOccupied { .. } => Code::Occupied,
+            Self::Print(_) | Self::Encode(_) => Code::Output,
+            Self::WritePage { .. } | Self::Dotenv(_) => Code::File,
+            Self::Runtime(_) | Self::Signals(_) => Code::System,
+            Self::Interrupted(_) => Code::Interrupted,
         }
     }
 
@@ -129,10 +131,7 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Settings(_) => "`stack-emulator --help` lists the variables and their defaults.",
-            Self::Engine(emulator::Error::Qemu(_) | emulator::Error::Accelerator(_)) => {
-                "`stack-emulator doctor` checks this host and says what to do."
-            }
-            Self::Engine(error) => return error.hint(),
+            Self::Engine(error) => return error.remedy().as_ref().map(words),
             Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
             Self::FileExists { .. } => "Choose another file name.",
             Self::NoToken => {
@@ -248,7 +247,7 @@ mod tests {
         let plain = Failure::from(emulator::Error::Qemu(qemu()));
         assert_eq!(
             (plain.exit(), plain.code()),
-            (Exit::HostUnfit, "qemu_missing")
+            (Exit::HostUnfit, Code::QemuMissing)
         );
         let cold = emulator::Error::ColdFailed {
             first: "x".into(),

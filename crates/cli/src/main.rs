@@ -24,6 +24,7 @@ mod invocation;
 mod manual;
 mod output;
 mod progress;
+mod remedy;
 mod render;
 
 use std::process::ExitCode;

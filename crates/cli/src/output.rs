@@ -77,7 +77,11 @@ impl Output {
         let hint = failure.hint();
         match self.format {
             Format::Human => complain(&causes(failure), hint.as_deref()),
-            Format::Json => print_error(failure.code(), &emulator::chain(failure), hint.as_deref()),
+            Format::Json => print_error(
+                failure.code().as_str(),
+                &emulator::chain(failure),
+                hint.as_deref(),
+            ),
         }
         failure.exit()
     }

@@ -169,7 +169,7 @@ fn a_missing_qemu_makes_the_host_unfit() {
     let (code, message, hint) = ended.error();
     assert_eq!(code, "qemu_missing");
     assert!(message.contains("/nonexistent"), "{message}");
-    assert!(hint.unwrap().contains("doctor"));
+    assert!(hint.unwrap().contains("STACK_EMULATOR_QEMU"));
 }
 
 #[test]

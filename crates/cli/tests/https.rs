@@ -68,7 +68,7 @@ fn a_certificate_that_is_not_accepted_is_an_error_with_host_reason_and_remedy() 
     let refused = releases(&cli, &server, &other);
     assert_ne!(refused.code, 0);
     let (code, message, hint) = refused.error();
-    assert_eq!(code, "tls-certificate");
+    assert_eq!(code, "tls_certificate");
     assert!(
         message.contains("127.0.0.1") && message.contains("UnknownIssuer"),
         "{message}"

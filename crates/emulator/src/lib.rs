@@ -26,6 +26,7 @@
 mod apps;
 mod config;
 mod error;
+mod fault;
 mod instance;
 mod library;
 pub mod logs;
@@ -39,7 +40,8 @@ pub use secrets;
 
 pub use apps::{credentials, dotenv, projects};
 pub use config::{paths, preferences, quantities as quantity, variables};
-pub use error::{Error, chain};
+pub use error::Error;
+pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain};
 pub use instance::capture::CaptureReport;
 pub use instance::choice::UseReport;
 pub use instance::rotate::{RotateReport, SecretPlace};

@@ -13,6 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use failure::{Code, Remedy, is_no_room};
 use flate2::read::DeflateDecoder;
 use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipArchiveEntryWayfinder};
 use sha2::{Digest as _, Sha256};
@@ -64,7 +65,7 @@ pub enum ArtifactError {
         source: rawzip::Error,
     },
     /// An archive that no workflow of ours makes.
-    #[error("the archive {} is refused: {name:?} {problem}", path.display())]
+    #[error("the archive {} is not accepted: {name:?} {problem}", path.display())]
     Refused {
         /// The archive.
         path: PathBuf,
@@ -85,7 +86,7 @@ pub enum ArtifactError {
         source: io::Error,
     },
     /// The disk is too full.
-    #[error("unpacking {} needs {needed} bytes on a disk that has {available} free", path.display())]
+    #[error("not enough disk space to unpack {}: {needed} bytes needed, {available} free", path.display())]
     Space {
         /// The archive.
         path: PathBuf,
@@ -114,28 +115,26 @@ pub enum ArtifactError {
 }
 
 impl ArtifactError {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Zip { .. } | Self::Content { .. } => "artifact-damaged",
-            Self::Refused { .. } => "artifact-refused",
-            Self::Space { .. } => "disk_full",
-            Self::File { .. } => "file",
-            Self::Stopped { .. } => "cancelled",
+            Self::Zip { .. } | Self::Content { .. } => Code::ArtifactDamaged,
+            Self::Refused { .. } => Code::ArtifactRefused,
+            Self::Space { .. } => Code::DiskFull,
+            Self::File { .. } if is_no_room(self) => Code::DiskFull,
+            Self::File { .. } => Code::File,
+            Self::Stopped { .. } => Code::Cancelled,
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Zip { .. } | Self::Content { .. } => {
-                Some("Run the command again; if it stays, build the artifact again.")
-            }
-            Self::Refused { .. } => Some("Do not trust this build; tell whoever made it."),
-            Self::Space { .. } => Some(
-                "Free some space, for instance with `stack-emulator images prune`, then try again.",
-            ),
-            Self::File { .. } | Self::Stopped { .. } => None,
+            Self::Zip { .. } | Self::Content { .. } => Some(Remedy::DownloadAgain),
+            Self::Refused { .. } => Some(Remedy::DistrustBuild),
+            Self::Space { .. } => Some(Remedy::free_disk_space()),
+            Self::File { .. } => is_no_room(self).then(Remedy::free_disk_space),
+            Self::Stopped { .. } => None,
         }
     }
 }

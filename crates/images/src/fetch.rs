@@ -14,6 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
+use failure::{Code, Remedy, is_no_room};
 use progress::{Phase, Reporter, Running};
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +100,7 @@ pub enum FetchError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// The artifact has no image for this processor.
-    #[error("the archive {} holds no {name}", path.display())]
+    #[error("the archive {} does not contain {name}", path.display())]
     NoDisk {
         /// The archive.
         path: PathBuf,
@@ -110,9 +111,7 @@ pub enum FetchError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The manifest speaks of another image.
-    #[error(
-        "the manifest that came with {name} is of an image with SHA-256 {expected}; this one has {found}"
-    )]
+    #[error("{name} has SHA-256 {found}, but its manifest is for an image with SHA-256 {expected}")]
     ManifestDigest {
         /// The disk image.
         name: String,
@@ -144,31 +143,28 @@ impl FetchError {
         }
     }
 
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Claim(_) | Self::File { .. } => "file",
+            Self::Claim(_) | Self::File { .. } if is_no_room(self) => Code::DiskFull,
+            Self::Claim(_) | Self::File { .. } => Code::File,
             Self::Download(error) => error.code(),
             Self::Artifact(error) => error.code(),
-            Self::NoDisk { .. } => "no-disk",
-            Self::Manifest(_) => "manifest",
-            Self::ManifestDigest { .. } => "manifest-digest",
+            Self::NoDisk { .. } => Code::NoDisk,
+            Self::Manifest(_) => Code::Manifest,
+            Self::ManifestDigest { .. } => Code::ManifestDigest,
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Download(error) => error.hint(),
-            Self::Artifact(error) => error.hint(),
-            Self::NoDisk { .. } => {
-                Some("Take another --arch, or check that this is the right archive.")
-            }
-            Self::Manifest(_) => Some("Update Stack Emulator, or take another image."),
-            Self::ManifestDigest { .. } => Some(
-                "The release is inconsistent, or in the middle of being published; try again later.",
-            ),
-            Self::Claim(_) | Self::File { .. } => None,
+            Self::Claim(_) | Self::File { .. } => is_no_room(self).then(Remedy::free_disk_space),
+            Self::Download(error) => error.remedy(),
+            Self::Artifact(error) => error.remedy(),
+            Self::NoDisk { .. } => Some(Remedy::OtherRelease),
+            Self::Manifest(error) => error.remedy(),
+            Self::ManifestDigest { .. } => Some(Remedy::WaitForPublication),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use failure::Remedy;
+
 use crate::manifest::{Manifest, ManifestError, Service, published_services};
 use crate::qcow2::{Header, HeaderError};
 use crate::{FileStamp, Sha256Digest, sha256_file};
@@ -41,7 +43,7 @@ pub enum ImageError {
         source: HeaderError,
     },
     /// The image would make QEMU open another file, ask for a key or repair it.
-    #[error("the image {} cannot be used: {problem}; get the image again", path.display())]
+    #[error("the image {} cannot be used: {problem}", path.display())]
     Refused {
         /// The image.
         path: PathBuf,
@@ -62,7 +64,7 @@ pub enum ImageError {
     },
     /// The image is not the one its manifest speaks of.
     #[error(
-        "the image {} has SHA-256 {found}, its manifest says {expected}: it is damaged or was replaced; get the image again", path.display()
+        "the image {} is damaged or was replaced: its SHA-256 is {found}, its manifest says {expected}", path.display()
     )]
     Digest {
         /// The image.
@@ -72,6 +74,19 @@ pub enum ImageError {
         /// The digest of the content.
         found: Sha256Digest,
     },
+}
+
+impl ImageError {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Header { .. } | Self::Refused { .. } | Self::Digest { .. } => {
+                Some(Remedy::PullAgain)
+            }
+            Self::Manifest(error) => error.remedy(),
+            Self::Open { .. } | Self::Read { .. } => None,
+        }
+    }
 }
 
 impl Image {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use failure::Remedy;
 use serde::{Deserialize, Serialize};
 
 use crate::Sha256Digest;
@@ -141,7 +142,7 @@ pub enum ManifestError {
         source: std::io::Error,
     },
     /// The file is larger than any manifest is.
-    #[error("the image manifest {} has {bytes} bytes, more than the {MAX_BYTES} allowed; get the image again", path.display())]
+    #[error("the image manifest {} has {bytes} bytes, more than the {MAX_BYTES} allowed", path.display())]
     TooLarge {
         /// The manifest.
         path: PathBuf,
@@ -149,7 +150,7 @@ pub enum ManifestError {
         bytes: u64,
     },
     /// Not JSON, or not of the manifest's shape.
-    #[error("the image manifest {} cannot be understood; get the image again", path.display())]
+    #[error("the image manifest {} cannot be understood", path.display())]
     Parse {
         /// The manifest.
         path: PathBuf,
@@ -160,7 +161,7 @@ pub enum ManifestError {
     /// It declares itself as something else or as a later version.
     #[error(
         "the image manifest {} is {format:?} version {version} with contract {contract}; this program reads \
-         {FORMAT:?} version {VERSION} with contract {CONTRACT}: update Stack Emulator or take another image", path.display()
+         {FORMAT:?} version {VERSION} with contract {CONTRACT}", path.display()
     )]
     Unsupported {
         /// The manifest.
@@ -180,6 +181,19 @@ pub enum ManifestError {
         /// The value and what is wrong with it.
         problem: String,
     },
+}
+
+impl ManifestError {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Unsupported { .. } => Some(Remedy::UpdateOrOtherImage),
+            Self::TooLarge { .. } | Self::Parse { .. } | Self::Invalid { .. } => {
+                Some(Remedy::PullAgain)
+            }
+            Self::Read { .. } => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -84,7 +84,7 @@ async fn a_manifest_that_does_not_fit_spares_the_download() {
         .set_scenario(with_asset(&world, MANIFEST, file.clone()));
     assert_eq!(
         world.pull(&tag()).await.unwrap_err().code(),
-        "manifest-digest"
+        "manifest_digest"
     );
     std::fs::write(&file, "{}").unwrap();
     std::fs::remove_dir_all(world.staging()).unwrap();
@@ -176,6 +176,6 @@ async fn a_file_that_is_no_longer_what_its_manifest_says_is_refused() {
     std::fs::write(world.file(), b"something else").unwrap();
     assert_eq!(
         world.pull(&source).await.unwrap_err().code(),
-        "manifest-digest"
+        "manifest_digest"
     );
 }

@@ -120,7 +120,7 @@ async fn a_wrong_digest_is_an_error_and_nothing_is_kept() {
         FaultKind::Corrupt { at: 77_777 },
     )]);
     let error = world.pull(&tag()).await.unwrap_err();
-    assert_eq!(error.code(), "download-digest");
+    assert_eq!(error.code(), "download_digest");
     assert!(
         error.text().contains(&world.digest().to_string()),
         "{}",
@@ -165,7 +165,7 @@ async fn a_wrong_length_is_an_error() {
             .server
             .set_faults(vec![Fault::always(DISK_PATH, kind.clone())]);
         let error = world.pull(&tag()).await.unwrap_err();
-        assert_eq!(error.code(), "download-length", "{kind:?}");
+        assert_eq!(error.code(), "download_length", "{kind:?}");
         assert!(
             error.text().contains(&found.to_string()),
             "{}",
@@ -177,7 +177,7 @@ async fn a_wrong_length_is_an_error() {
             Fault::always(DISK_PATH, FaultKind::Chunked),
         ]);
         let error = world.pull(&tag()).await.unwrap_err();
-        assert_eq!(error.code(), "download-length", "{kind:?} {}", error.text());
+        assert_eq!(error.code(), "download_length", "{kind:?} {}", error.text());
     }
 }
 
@@ -324,9 +324,9 @@ async fn errors_of_the_server_are_waited_out_and_errors_of_ours_are_not() {
     assert!(notes.text().contains("(attempt 4)"), "{}", notes.text());
 
     for (code, status_code) in [
-        ("github-not-found", 404),
-        ("github-expired", 410),
-        ("github-forbidden", 403),
+        ("github_not_found", 404),
+        ("github_expired", 410),
+        ("github_forbidden", 403),
     ] {
         std::fs::remove_dir_all(world.staging()).unwrap();
         world.server.forget_requests();
@@ -357,7 +357,7 @@ async fn a_redirect_loop_ends_and_the_token_does_not_come_back() {
     )]);
     assert_eq!(
         world.pull(&tag()).await.unwrap_err().code(),
-        "github-not-found"
+        "github_not_found"
     );
     let requests = world.server.requests();
     let back = requests
@@ -553,7 +553,7 @@ async fn an_artifact_without_the_image_says_so() {
     world.server.set_scenario(scenario);
     assert_eq!(
         world.pull(&Source::Run(10)).await.unwrap_err().code(),
-        "no-disk"
+        "no_disk"
     );
 }
 

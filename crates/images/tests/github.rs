@@ -5,6 +5,7 @@
 mod common;
 
 use common::{COMMIT, Notes, TOKEN, World, repo, tag};
+use failure::{Code, Remedy};
 use images::Token;
 use images::github::{ApiError, GitHub, Options, Repo};
 use images::http::HttpError;
@@ -109,12 +110,14 @@ async fn a_used_up_rate_limit_is_told_with_its_end_and_not_tried_again() {
         let error = github.emulator_releases(&repo()).await.unwrap_err();
         let told = github.rate_limit().unwrap();
         assert_eq!((told.limit, told.remaining), (60, 0));
-        assert_eq!(error.code(), "rate-limited");
-        assert!(error.to_string().contains("again in 10 min"), "{error}");
-        assert_eq!(
-            error.hint().unwrap().contains("GITHUB_TOKEN"),
-            !authenticated
-        );
+        assert_eq!(error.code(), "rate_limited");
+        assert!(error.to_string().contains("more in 10 min"), "{error}");
+        let remedy = if authenticated {
+            Remedy::RetryLater
+        } else {
+            Remedy::SetTokenForMore
+        };
+        assert_eq!(error.remedy(), Some(remedy));
         let ApiError::Http(HttpError::RateLimited {
             limit,
             remaining,
@@ -138,8 +141,8 @@ async fn a_used_up_rate_limit_is_told_with_its_end_and_not_tried_again() {
         },
     )]);
     let error = world.github().emulator_releases(&repo()).await.unwrap_err();
-    assert_eq!(error.code(), "rate-limited");
-    assert!(error.to_string().contains("again in 30 s"), "{error}");
+    assert_eq!(error.code(), "rate_limited");
+    assert!(error.to_string().contains("more in 30 s"), "{error}");
 }
 
 #[tokio::test]
@@ -182,7 +185,7 @@ async fn a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not() {
         .unwrap_err();
     assert_eq!(
         (error.code(), world.server.requests().len()),
-        ("github-status", 4)
+        (Code::GithubStatus, 4)
     );
     for code in [400, 401, 403, 404, 410, 422] {
         world
@@ -213,15 +216,13 @@ async fn a_wrong_token_and_a_wrong_name_are_told_apart() {
         .release_by_tag(&repo(), "x")
         .await
         .unwrap_err();
-    assert_eq!(error.code(), "github-token-refused");
+    assert_eq!(error.code(), "github_token_refused");
     assert!(!format!("{error:?}").contains("ghp_old"));
     let other: Repo = "owner/other".parse().unwrap();
-    for (token, hint) in [(None, "GITHUB_TOKEN"), (Some(TOKEN), "may read")] {
+    for (token, authenticated) in [(None, false), (Some(TOKEN), true)] {
         let error = github(token).release_by_tag(&other, "x").await.unwrap_err();
-        assert!(
-            error.is_not_found() && error.hint().unwrap().contains(hint),
-            "{error:?}"
-        );
+        assert!(error.is_not_found(), "{error:?}");
+        assert_eq!(error.remedy(), Some(Remedy::CheckName { authenticated }));
     }
 }
 
@@ -236,7 +237,7 @@ async fn what_is_no_answer_is_an_error() {
         .server
         .set_faults(vec![Fault::always("/releases", status)]);
     let error = world.github().emulator_releases(&repo()).await.unwrap_err();
-    assert_eq!(error.code(), "github-answer");
+    assert_eq!(error.code(), "github_answer");
 }
 
 #[tokio::test]
@@ -246,7 +247,7 @@ async fn a_release_without_the_image_names_what_it_has() {
     scenario.releases[0].assets[0].name = "stack-emulator-arm64.qcow2".into();
     world.server.set_scenario(scenario.clone());
     let error = world.pull(&tag()).await.unwrap_err();
-    assert_eq!(error.code(), "no-asset");
+    assert_eq!(error.code(), "no_asset");
     assert!(
         error.text().contains("it has stack-emulator-arm64.qcow2"),
         "{}",
@@ -259,14 +260,14 @@ async fn a_release_without_the_image_names_what_it_has() {
     world.server.set_scenario(scenario);
     assert_eq!(
         world.pull(&tag()).await.unwrap_err().code(),
-        "asset-uploading"
+        "asset_uploading"
     );
     let missing = Source::Rolling {
         branch: "none".into(),
     };
     assert_eq!(
         world.pull(&missing).await.unwrap_err().code(),
-        "github-not-found"
+        "github_not_found"
     );
 }
 
@@ -406,12 +407,12 @@ async fn else_the_newest_good_run_of_its_branch_and_of_nobody_else_s() {
 async fn without_a_build_it_is_said_why() {
     let world = World::new();
     for (runs, code) in [
-        (vec![], "no-build"),
-        (vec![run(20, OLD, "stranger/name")], "no-build"),
-        (vec![running(run(20, NEW, "fork/name"))], "build-running"),
+        (vec![], "no_build"),
+        (vec![run(20, OLD, "stranger/name")], "no_build"),
+        (vec![running(run(20, NEW, "fork/name"))], "build_running"),
         (
             vec![ended("timed_out", run(20, NEW, "fork/name"))],
-            "build-failed",
+            "build_failed",
         ),
     ] {
         with_runs(&world, runs);
@@ -424,7 +425,7 @@ async fn without_a_build_it_is_said_why() {
             .await
             .unwrap_err()
             .code(),
-        "github-not-found"
+        "github_not_found"
     );
 }
 
@@ -435,7 +436,7 @@ async fn of_a_deleted_fork_only_the_very_commit_is_taken() {
     let with_deleted_fork = |runs| with_runs_of(&world, "", runs);
     with_deleted_fork(vec![run(29, OLD, "owner/name"), run(28, OLD, "fork/name")]);
     let error = world.pull(&Source::PullRequest(7)).await.unwrap_err();
-    assert_eq!(error.code(), "no-build", "{}", error.text());
+    assert_eq!(error.code(), "no_build", "{}", error.text());
     with_deleted_fork(vec![run(29, OLD, "owner/name"), run(28, NEW, "fork/name")]);
     assert_eq!(pulled_run(&world).await.0, 28);
 }
@@ -453,11 +454,11 @@ async fn a_run_says_whether_it_is_running_failed_expired_or_of_another_kind() {
         ..release_server::Artifact::default()
     }];
     with_runs(&world, vec![other.clone()]);
-    assert_eq!(code().await, "no-artifact");
+    assert_eq!(code().await, "no_artifact");
     with_runs(&world, vec![running(other.clone())]);
-    assert_eq!(code().await, "build-running");
+    assert_eq!(code().await, "build_running");
     with_runs(&world, vec![ended("failure", other)]);
-    assert_eq!(code().await, "build-failed");
+    assert_eq!(code().await, "build_failed");
 
     // It has left an image although another job of it has failed.
     with_runs(&world, vec![ended("failure", run(20, NEW, ""))]);
@@ -472,7 +473,7 @@ async fn a_run_says_whether_it_is_running_failed_expired_or_of_another_kind() {
     expired.artifacts = world.scenario().runs[0].artifacts.clone();
     expired.artifacts[0].expired = true;
     with_runs(&world, vec![expired]);
-    assert_eq!(code().await, "artifact-expired");
+    assert_eq!(code().await, "artifact_expired");
     // Or it expires between the question and the download.
     with_runs(&world, vec![run(20, NEW, "")]);
     std::fs::remove_dir_all(world.staging()).unwrap();
@@ -483,7 +484,7 @@ async fn a_run_says_whether_it_is_running_failed_expired_or_of_another_kind() {
             headers: vec![],
         },
     )]);
-    assert_eq!(code().await, "github-expired");
+    assert_eq!(code().await, "github_expired");
 }
 
 #[tokio::test]
@@ -499,8 +500,8 @@ async fn artifacts_need_a_token_which_is_said_before_anything_is_tried() {
         .pull_with(&github, &Source::Run(10), &notes)
         .await
         .unwrap_err();
-    assert_eq!(error.code(), "token-needed");
-    assert!(error.text().contains("GITHUB_TOKEN"));
+    assert_eq!(error.code(), "token_needed");
+    assert!(error.text().contains("SetToken"));
     assert!(
         world
             .server

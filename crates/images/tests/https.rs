@@ -127,7 +127,7 @@ fn an_authority_that_nobody_knows_is_an_error_with_a_remedy_at_the_first_try() {
     let (world, other, proxy) = (World::over_tls(H2), World::over_tls(H2), Proxy::start());
     for variables in [&[][..], &[("HTTPS_PROXY", proxy.address())]] {
         let said = pull(&world, &other, variables);
-        assert_eq!(said["code"], "tls-certificate", "{said}");
+        assert_eq!(said["code"], "tls_certificate", "{said}");
         let text = said["text"].as_str().unwrap();
         for part in ["127.0.0.1", "UnknownIssuer", "SSL_CERT_FILE"] {
             assert!(text.contains(part), "{part} in {text}");
@@ -141,7 +141,7 @@ fn an_authority_that_nobody_knows_is_an_error_with_a_remedy_at_the_first_try() {
 fn without_any_authority_it_is_said_where_they_are_looked_for() {
     let world = World::over_tls(H2);
     let said = pull(&world, &world, &[("SSL_CERT_FILE", "/nowhere.pem")]);
-    assert_eq!(said["code"], "tls-setup", "{said}");
+    assert_eq!(said["code"], "tls_setup", "{said}");
     let text = said["text"].as_str().unwrap();
     assert!(text.contains("SSL_CERT_FILE"), "{text}");
 }
@@ -185,7 +185,7 @@ fn a_token_in_clear_is_for_the_loopback_and_for_no_proxy() {
     // The storage's requests hold none, and do go to the proxy, which refuses them.
     let said = pull(&world, &tls, &[("HTTP_PROXY", proxy.address())]);
     assert!(!proxy.has_seen(TOKEN) && !proxy.has_seen("authorization"));
-    assert_eq!(said["code"], "github-status", "{said}");
+    assert_eq!(said["code"], "github_status", "{said}");
     assert!(proxy.has_seen(DISK_PATH));
     assert!(world.server.requests().iter().all(Recorded::has_token));
 }

@@ -173,10 +173,7 @@ pub struct Probe {
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// None worked, not even software emulation.
-    #[error(
-        "no accelerator of {program} works: {}; reinstall QEMU with its firmware files",
-        summary(tried)
-    )]
+    #[error("no accelerator of {program} works: {}", summary(tried))]
     NoneWorks {
         /// The QEMU used.
         program: PathBuf,

@@ -60,21 +60,21 @@ pub struct QemuBinary {
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
     /// Not installed.
-    #[error("{program} is not installed: {remedy}")]
+    #[error("{program} is not installed")]
     NotFound {
         /// The program's file name.
         program: &'static str,
-        /// How to get it on this system.
+        /// How to install it on this system, as a sentence.
         remedy: &'static str,
     },
     /// The path given explicitly holds no program.
-    #[error("{path} is not an executable file: correct the path, or leave it out to search PATH")]
+    #[error("{path} is not an executable file")]
     NotExecutable {
         /// The path given.
         path: PathBuf,
     },
     /// The file cannot be looked at.
-    #[error("cannot look at {path}")]
+    #[error("cannot read {path}")]
     Stat {
         /// The program.
         path: PathBuf,
@@ -83,7 +83,7 @@ pub enum BinaryError {
         source: io::Error,
     },
     /// Found, but too old.
-    #[error("{path} is QEMU {found}, but at least {needed} is needed: {remedy}")]
+    #[error("{path} is QEMU {found}; at least {needed} is needed")]
     TooOld {
         /// The program.
         path: PathBuf,
@@ -91,11 +91,11 @@ pub enum BinaryError {
         found: Version,
         /// [`MINIMUM`].
         needed: Version,
-        /// How to get a newer one on this system.
+        /// How to install a newer one on this system, as a sentence.
         remedy: &'static str,
     },
     /// It cannot be started.
-    #[error("cannot run {path}: reinstall QEMU")]
+    #[error("cannot run {path}")]
     NotRunnable {
         /// The program.
         path: PathBuf,
@@ -104,7 +104,7 @@ pub enum BinaryError {
         source: BareError,
     },
     /// It ended instead of answering.
-    #[error("{path} ended ({status}) instead of answering; it said: {stderr}")]
+    #[error("{path} exited ({status}) instead of answering: {stderr}")]
     Died {
         /// The program.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum BinaryError {
         stderr: String,
     },
     /// It runs but QMP failed.
-    #[error("{path} did not say what it is")]
+    #[error("{path} did not answer which QEMU it is")]
     Ask {
         /// The program.
         path: PathBuf,
@@ -129,7 +129,7 @@ impl QemuBinary {
     ///
     /// # Errors
     ///
-    /// See [`BinaryError`]; every variant says what to do.
+    /// See [`BinaryError`]; the first two name a remedy.
     pub async fn find(arch: Arch, explicit: Option<&Path>) -> Result<Self, BinaryError> {
         let path = Self::locate(arch, explicit)?;
         let stamp = stamp_of(&path)?;
@@ -299,22 +299,22 @@ fn is_executable(path: &Path) -> bool {
 
 fn install_remedy(arch: Arch) -> &'static str {
     match (cfg!(target_os = "macos"), arch) {
-        (true, _) => "run `brew install qemu`",
+        (true, _) => "Run `brew install qemu`.",
         (false, Arch::Amd64) => {
-            "on Debian and Ubuntu run `sudo apt install qemu-system-x86`, on Fedora \
-             `sudo dnf install qemu-system-x86`"
+            "On Debian and Ubuntu, run `sudo apt install qemu-system-x86`; on Fedora, \
+             `sudo dnf install qemu-system-x86`."
         }
         (false, Arch::Arm64) => {
-            "on Debian and Ubuntu run `sudo apt install qemu-system-arm qemu-efi-aarch64`, on \
-             Fedora `sudo dnf install qemu-system-aarch64`"
+            "On Debian and Ubuntu, run `sudo apt install qemu-system-arm qemu-efi-aarch64`; on \
+             Fedora, `sudo dnf install qemu-system-aarch64`."
         }
     }
 }
 
 fn upgrade_remedy() -> &'static str {
     if cfg!(target_os = "macos") {
-        "run `brew upgrade qemu`"
+        "Run `brew upgrade qemu`."
     } else {
-        "on Debian 12 take it from bookworm-backports; Debian 13, Ubuntu 24.10 and later have it"
+        "On Debian 12, install it from bookworm-backports. Debian 13, Ubuntu 24.10 and later have it."
     }
 }

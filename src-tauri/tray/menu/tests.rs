@@ -1,5 +1,6 @@
 //! Tests of what the tray shows.
 
+use emulator::Code;
 use emulator::lock::Holder;
 use emulator::{Health, ServiceStatus, StartKind, StartSummary};
 
@@ -119,7 +120,7 @@ fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
     let open = activity(Task::Start, Outcome::Running);
     let model = Model::of(Some(&status(State::Stopped)), Some(&open), &[]);
     assert_eq!(items(&model.entries)[0], ("Cancel", true));
-    let failure = Failure::new("port_taken", "port 26701 (backend) is in use by node");
+    let failure = Failure::new(Code::PortTaken, "port 26701 (backend) is in use by node");
     let failed = activity(Task::Start, Outcome::Failed { failure });
     let model = Model::of(Some(&status(State::Stopped)), Some(&failed), &[]);
     assert_eq!(model.icon, Icon::Failed);

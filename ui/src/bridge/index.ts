@@ -26,5 +26,5 @@ export async function ask<T>(answer: Promise<Answer<T>>): Promise<T> {
 export function asFailure(caught: unknown): Failure {
   if (caught instanceof Refused) return caught.failure;
   const message = caught instanceof Error ? caught.message : String(caught);
-  return { code: "internal", message, hint: null };
+  return { code: "internal", message, hint: null, remedy: null };
 }

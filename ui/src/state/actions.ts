@@ -4,7 +4,7 @@ import { commands } from "../bindings";
 import type { Activity, ImageSource } from "../bindings";
 import { ask, asFailure } from "../bridge";
 import type { Answer } from "../bridge";
-import type { Remedy } from "../text/failures";
+import type { Action } from "../text/remedies";
 import { observed } from "./emulator.svelte";
 import { questions } from "./questions.svelte";
 import { route } from "./route.svelte";
@@ -108,17 +108,21 @@ function again({ task, source }: Activity): void {
 }
 
 /** Does what a failure's button says. `retry`: what "Try again" does there. */
-export function applyRemedy(remedy: Remedy, retry: (() => void) | null): void {
-  switch (remedy.kind) {
+export function applyAction(action: Action, retry: (() => void) | null): void {
+  switch (action.kind) {
     case "retry":
       if (retry) retry();
       else if (observed.activity) again(observed.activity);
       return;
     case "page":
-      route.go(remedy.page);
+      route.go(action.page);
       return;
+    case "start":
+      return void start();
     case "capture":
       return void capture();
+    case "rotate":
+      return void rotateAfterAsking();
     case "reset":
       return void resetAfterAsking();
     case "stop":

@@ -42,7 +42,7 @@ describe("phases", () => {
     expect(current(activity)?.phase).toBe("boot");
     const failed = {
       ...activity,
-      outcome: { kind: "failed", failure: { code: "guest", message: "", hint: null } },
+      outcome: { kind: "failed", failure: { code: "guest", message: "", hint: null, remedy: null } },
     } as const;
     expect(stageStates(failed).map(({ state }) => state)).toEqual(["done", "failed", "waiting"]);
   });

@@ -16,7 +16,7 @@ describe("the wizard", () => {
     expect(step("checks", empty, work)).toBe("work");
     const failed = {
       ...work,
-      outcome: { kind: "failed", failure: { code: "x", message: "", hint: null } },
+      outcome: { kind: "failed", failure: { code: "file", message: "", hint: null, remedy: null } },
     } as const;
     expect(step("checks", empty, failed)).toBe("work");
     expect(step("checks", running, { ...work, outcome: { kind: "finished" } })).toBe("ready");

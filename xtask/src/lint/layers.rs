@@ -14,17 +14,21 @@ use crate::command::output_of;
 
 /// Each member and the members it may depend on.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("failure", &[]),
     ("host", &[]),
     ("iso9660", &[]),
     ("qemu", &["host"]),
     ("progress", &[]),
     ("record", &[]),
     ("secrets", &["record"]),
-    ("images", &["host", "progress", "record", "release-server"]),
+    (
+        "images",
+        &["failure", "host", "progress", "record", "release-server"],
+    ),
     (
         "emulator",
         &[
-            "host", "images", "iso9660", "progress", "qemu", "record", "secrets",
+            "failure", "host", "images", "iso9660", "progress", "qemu", "record", "secrets",
         ],
     ),
     (

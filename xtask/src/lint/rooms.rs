@@ -51,7 +51,7 @@ const PLAN: Plan<'_> = Plan {
         ("logs", &["config"]),
         ("config", &[]),
     ],
-    leaves: &["progress"],
+    leaves: &["fault", "progress"],
     exceptions: &[
         // Until each area has an error of its own, all use the one that names them all.
         ("library", "error", ONE_ERROR),

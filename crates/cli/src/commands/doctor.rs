@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use emulator::examine::{Examination, Verdict};
+use serde::{Serialize, Serializer};
 
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Detail, Render};
+use crate::remedy::words;
 use crate::render::style::{BAD, CAUTION, FAINT, GOOD};
 use crate::render::text::{pad, paint, printable, widest};
 
@@ -16,21 +18,57 @@ pub(super) async fn examine(context: &Context<'_>, probe_again: bool) -> Result<
     // is dropped so that no probe outlives it.
     let look = Box::pin(async { Ok(context.emulator.examine(probe_again).await) });
     let found = context.abandonable(look).await?;
-    context.output.report(&found)?;
-    Ok(if found.fit {
+    let findings = Findings(found);
+    context.output.report(&findings)?;
+    Ok(if findings.0.fit {
         Exit::Success
     } else {
         Exit::HostUnfit
     })
 }
 
-impl Render for Examination {
+/// What was found, with the remedies in words, for people and programs alike.
+struct Findings(Examination);
+
+impl Serialize for Findings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            fit: bool,
+            checks: Vec<ToldCheck<'a>>,
+        }
+        #[derive(Serialize)]
+        struct ToldCheck<'a> {
+            id: &'a str,
+            title: &'a str,
+            verdict: Verdict,
+            detail: &'a str,
+            evidence: Option<&'a str>,
+            remedy: Option<String>,
+        }
+        let checks = self.0.checks.iter().map(|check| ToldCheck {
+            id: check.id,
+            title: check.title,
+            verdict: check.verdict,
+            detail: &check.detail,
+            evidence: check.evidence.as_deref(),
+            remedy: check.remedy.as_ref().map(words),
+        });
+        let told = Told {
+            fit: self.0.fit,
+            checks: checks.collect(),
+        };
+        told.serialize(serializer)
+    }
+}
+
+impl Render for Findings {
     fn render(&self, detail: Detail) -> String {
-        let title_width = widest(self.checks.iter().map(|check| check.title));
+        let title_width = widest(self.0.checks.iter().map(|check| check.title));
         let word_width =
             widest([Verdict::Ok, Verdict::Warning, Verdict::Failed].map(Verdict::word));
         let mut text = String::new();
-        for check in &self.checks {
+        for check in &self.0.checks {
             let style = match check.verdict {
                 Verdict::Ok => GOOD,
                 Verdict::Warning => CAUTION,
@@ -51,12 +89,13 @@ impl Render for Examination {
             for line in lines {
                 let _ = writeln!(text, "{margin}{line}");
             }
-            if let Some(remedy) = &check.remedy {
-                let _ = writeln!(text, "{margin}{} {}", paint(FAINT, "→"), printable(remedy));
+            if let Some(remedy) = check.remedy.as_ref().map(words) {
+                let _ = writeln!(text, "{margin}{} {}", paint(FAINT, "→"), printable(&remedy));
             }
         }
         let count = |verdict| {
-            self.checks
+            self.0
+                .checks
                 .iter()
                 .filter(|check| check.verdict == verdict)
                 .count()
@@ -74,19 +113,20 @@ impl Render for Examination {
 
 #[cfg(test)]
 mod tests {
+    use emulator::Remedy;
     use emulator::examine::Check;
 
     use super::*;
     use crate::render::text::plain;
 
-    fn check(verdict: Verdict, remedy: Option<&str>) -> Check {
+    fn check(verdict: Verdict, remedy: Option<Remedy>) -> Check {
         Check {
             id: "x",
             title: "QEMU",
             verdict,
             detail: "something".into(),
             evidence: None,
-            remedy: remedy.map(Into::into),
+            remedy,
         }
     }
 
@@ -94,11 +134,11 @@ mod tests {
     fn remedies_stand_under_what_they_remedy() {
         let checks = vec![
             check(Verdict::Ok, None),
-            check(Verdict::Failed, Some("Do this.")),
+            check(Verdict::Failed, Some(Remedy::Retry)),
         ];
         assert_eq!(
-            plain(&Examination { fit: false, checks }.render(Detail::Brief)),
-            "  ok       QEMU  something\n  failed   QEMU  something\n                 → Do this.\n\n\
+            plain(&Findings(Examination { fit: false, checks }).render(Detail::Brief)),
+            "  ok       QEMU  something\n  failed   QEMU  something\n                 → Try again.\n\n\
              1 check failed.\n"
         );
     }
@@ -110,10 +150,10 @@ mod tests {
             evidence: Some("three".into()),
             ..check(Verdict::Ok, None)
         };
-        let examination = Examination {
+        let examination = Findings(Examination {
             fit: true,
             checks: vec![check],
-        };
+        });
         let text = |detail| plain(&examination.render(detail));
         let brief = "  ok       QEMU  one\n                 two\n";
         assert_eq!(

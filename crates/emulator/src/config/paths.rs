@@ -35,7 +35,10 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use failure::{Code, Remedy};
 use serde::{Deserialize, Serialize};
+
+use super::variables::RUNTIME_FOLDER;
 
 /// Ends the name of every snapshot archive.
 pub(crate) const ARCHIVE_SUFFIX: &str = ".savevm.zst";
@@ -104,11 +107,11 @@ impl fmt::Display for InstanceName {
     }
 }
 
-/// A folder that cannot be made or trusted.
+/// A folder cannot be created, or is not the user's alone.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// It could not be made.
-    #[error("cannot make the folder {}", path.display())]
+    #[error("cannot create the folder {}", path.display())]
     Make {
         /// The folder.
         path: PathBuf,
@@ -117,11 +120,34 @@ pub enum FolderError {
         source: std::io::Error,
     },
     /// Somebody else could put sockets or files into it.
-    #[error("the folder {} belongs to another user or is open to others; remove it, or set XDG_RUNTIME_DIR to a folder of yours", path.display())]
+    #[error("the folder {} belongs to another user or is open to others", path.display())]
     NotPrivate {
         /// The folder.
         path: PathBuf,
     },
+}
+
+impl FolderError {
+    /// A stable code for programs.
+    pub(crate) fn code(&self) -> Code {
+        if failure::is_no_room(self) {
+            Code::DiskFull
+        } else {
+            Code::Folder
+        }
+    }
+
+    /// What to do about it, if anything helps.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Make { .. } if failure::is_no_room(self) => Some(Remedy::free_disk_space()),
+            Self::Make { path, .. } => Some(Remedy::check_owner_of(path)),
+            Self::NotPrivate { path } => Some(Remedy::UsePrivateFolder {
+                folder: path.display().to_string(),
+                variable: RUNTIME_FOLDER,
+            }),
+        }
+    }
 }
 
 /// Makes `path` and its parents, for the user alone.
@@ -410,7 +436,7 @@ impl SlotPaths {
         let uid = rustix::process::getuid().as_raw();
         // Room for "/stack-emulator/<12 hex>/<longest socket name>".
         let short = |path: &Path| path.as_os_str().len() <= 60;
-        let base = std::env::var_os("XDG_RUNTIME_DIR")
+        let base = std::env::var_os(RUNTIME_FOLDER)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute() && path.is_dir() && short(path))
             .map_or_else(

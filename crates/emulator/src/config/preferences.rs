@@ -14,9 +14,9 @@ use crate::config::paths::{Home, make_private_folder};
 use crate::config::variables::{PORT_RANGE, RAM_RANGE, VCPU_RANGE};
 use crate::error::Error;
 
-/// What anybody who keeps the placeholder secrets has to know.
-pub const NO_ROTATION_WARNING: &str = "The placeholder keys of the image stay in force: everybody knows them, so \
-     whoever reaches the emulator's ports can use them.";
+/// The warning for everybody who keeps the placeholder secrets.
+pub const NO_ROTATION_WARNING: &str = "The image's placeholder secrets stay in use. They are public: anyone who \
+     can reach the emulator's ports can use them.";
 
 /// What the user has chosen for all instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub enum Preference {
 
 /// A value that a setting cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is not {expected}, which the setting {} wants", name.name())]
+#[error("invalid value {value:?} for setting `{}`: expected {expected}", name.name())]
 pub struct InvalidPreference {
     /// The setting.
     pub name: Preference,
@@ -186,7 +186,7 @@ impl Preferences {
             Preference::ArchiveAfter => {
                 let days = |text: &str| text.parse().ok().filter(|days| (1..=3650).contains(days));
                 let parse =
-                    |text| days(text).ok_or_else(|| invalid("a number of days between 1 and 3650"));
+                    |text| days(text).ok_or_else(|| invalid("a number of days from 1 to 3650"));
                 self.archive_after_days = value.map(parse).transpose()?;
             }
             Preference::Repository => {
@@ -213,7 +213,9 @@ impl Preferences {
                 let parse = |text| {
                     parse_mib(text)
                         .filter(|mib| RAM_RANGE.contains(&u64::from(*mib)))
-                        .ok_or_else(|| invalid("a size of whole MiB such as 4GiB or 4096MiB"))
+                        .ok_or_else(|| {
+                            invalid("a whole number of MiB from 256MiB to 1024GiB, such as 4GiB")
+                        })
                 };
                 self.ram_mib = value.map(parse).transpose()?;
             }
@@ -222,7 +224,7 @@ impl Preferences {
                     let count = text.parse().ok();
                     count
                         .filter(|count| VCPU_RANGE.contains(&u64::from(*count)))
-                        .ok_or_else(|| invalid("a number of CPUs between 1 and 64"))
+                        .ok_or_else(|| invalid("a number of CPUs from 1 to 64"))
                 };
                 self.vcpus = value.map(parse).transpose()?;
             }
@@ -238,7 +240,7 @@ impl Preferences {
                 Some(text) => {
                     let port = text.parse().ok();
                     let port = port.filter(|port| PORT_RANGE.contains(&u64::from(*port)));
-                    let port = port.ok_or_else(|| invalid("a port between 1024 and 65535"))?;
+                    let port = port.ok_or_else(|| invalid("a port from 1024 to 65535"))?;
                     self.ports.insert(service.clone(), port);
                 }
             },

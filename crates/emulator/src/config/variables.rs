@@ -37,6 +37,8 @@ pub const QEMU: &str = "STACK_EMULATOR_QEMU";
 pub const ACCELERATOR: &str = "STACK_EMULATOR_ACCELERATOR";
 /// Token for GitHub, which a workflow's artifacts need.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// Folder of the user's sockets, which systems set.
+pub(crate) const RUNTIME_FOLDER: &str = "XDG_RUNTIME_DIR";
 /// Base of GitHub's REST API, for mirrors.
 pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
 
@@ -99,7 +101,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// The value is not of the variable's kind.
-    #[error("{variable}={value:?} is not {expected}; set it right or unset it")]
+    #[error("invalid {variable}={value:?}: expected {expected}; correct or unset it")]
     Invalid {
         /// The variable.
         variable: String,
@@ -109,13 +111,13 @@ pub enum SettingsError {
         expected: &'static str,
     },
     /// A secret is none; its value is not repeated here.
-    #[error("{variable} is set to something that cannot be a token; set it right or unset it")]
+    #[error("the value of {variable} is not a GitHub token; correct or unset it")]
     InvalidSecret {
         /// The variable.
         variable: &'static str,
     },
     /// No home folder to put the emulator's folder in.
-    #[error("neither {HOME} nor HOME is set; set {HOME} to a folder of yours")]
+    #[error("neither {HOME} nor HOME is set; set {HOME} to a folder")]
     NoHome,
 }
 
@@ -151,7 +153,7 @@ impl Settings {
         let mut ports = BTreeMap::new();
         for name in variables.keys() {
             if name.starts_with("EMULATOR_") && name.ends_with("_PORT") {
-                let expected = "a port between 1024 and 65535";
+                let expected = "a port from 1024 to 65535";
                 if let Some(port) = source.number(name, PORT_RANGE, expected)? {
                     ports.insert(name.clone(), port);
                 }
@@ -170,16 +172,16 @@ impl Settings {
             home,
             user_home: source.raw("HOME").map(PathBuf::from),
             ram_mib: source
-                .number(RAM, RAM_RANGE, "a number of MiB between 256 and 1048576")?
+                .number(RAM, RAM_RANGE, "a number of MiB from 256 to 1048576")?
                 .unwrap_or(DEFAULT_RAM_MIB),
             vcpus: source
-                .number(CPUS, VCPU_RANGE, "a number of CPUs between 1 and 64")?
+                .number(CPUS, VCPU_RANGE, "a number of CPUs from 1 to 64")?
                 .unwrap_or_else(default_vcpus),
             ready_timeout: source
                 .number(
                     READY_TIMEOUT,
                     1..=86_400,
-                    "a number of seconds between 1 and 86400",
+                    "a number of seconds from 1 to 86400",
                 )?
                 .map_or(DEFAULT_READY_TIMEOUT, Duration::from_secs),
             no_snapshot: source.flag(NO_SNAPSHOT)?,
@@ -195,7 +197,7 @@ impl Settings {
                     .ok_or_else(|| source.invalid(ARCH, "amd64 or arm64"))?,
             },
             port_prefix: source
-                .number(prefix, 11..=654, "a port prefix between 11 and 654")?
+                .number(prefix, 11..=654, "a port prefix from 11 to 654")?
                 .unwrap_or(DEFAULT_PORT_PREFIX),
             ports,
             qemu: source.raw(QEMU).map(PathBuf::from),

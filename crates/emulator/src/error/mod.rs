@@ -1,16 +1,20 @@
 //! What can go wrong with an operation, with a stable code and a remedy.
 
-mod remedy;
-
 use std::path::PathBuf;
 
+use failure::{Code, Remedy, UsedPort};
+
+use crate::config::variables;
+use crate::fault;
 use crate::instance::lock::LockError;
+use crate::library::installed::ImageUse;
+use crate::machine::error::qemu_remedy;
 use crate::machine::ports::Taken;
 
 /// Why an operation on an instance failed.
 ///
 /// [`Error::code`] is stable and meant for programs; the message says what
-/// happened, [`Error::hint`] what to do about it.
+/// happened, [`Error::remedy`] what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,7 +40,7 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] images::ImageError),
     /// An image that was pulled is not what it was.
-    #[error("the image {} has SHA-256 {found}, and had {expected} when it was pulled: it is damaged", path.display())]
+    #[error("the image {} is damaged: its SHA-256 is {found}, expected {expected}", path.display())]
     ImageChanged {
         /// The image.
         path: PathBuf,
@@ -60,7 +64,7 @@ pub enum Error {
         uses: Vec<crate::library::installed::ImageUse>,
     },
     /// The session that is kept belongs to another image than the one chosen.
-    #[error("a session is kept that belongs to the image {}", image.display())]
+    #[error("the saved session belongs to another image, {}", image.display())]
     SessionKept {
         /// The session's image.
         image: PathBuf,
@@ -69,14 +73,14 @@ pub enum Error {
     #[error(transparent)]
     Pull(Box<crate::library::pull::PullError>),
     /// What the user has set cannot be read or written.
-    #[error("the settings cannot be used")]
+    #[error("the settings cannot be read or written")]
     Preferences {
         /// What is wrong with them.
         #[source]
         source: record::RecordError,
     },
     /// No service of the image is called that.
-    #[error("the image has no service {service:?}; it has {}", known.join(", "))]
+    #[error("the image has no service {service:?}, only {}", known.join(", "))]
     UnknownService {
         /// What was asked for.
         service: String,
@@ -84,7 +88,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// This host or the image cannot have that.
-    #[error("{asked} cannot be: {limit}")]
+    #[error("cannot give the virtual machine {asked}: {limit}")]
     Limit {
         /// What was asked for.
         asked: String,
@@ -112,7 +116,7 @@ pub enum Error {
     },
     /// A service of the image has no port that can be used.
     #[error(
-        "service {service} cannot have the guest port {template:?} with the port prefix {prefix}"
+        "service {service} has no valid guest port: {template:?} with the port prefix {prefix}"
     )]
     GuestPort {
         /// The service.
@@ -159,19 +163,19 @@ pub enum Error {
     #[error(transparent)]
     Overlay(#[from] images::qcow2::OverlayError),
     /// No random numbers.
-    #[error("the operating system gave no random numbers")]
+    #[error("the operating system's random source failed")]
     Random(#[source] getrandom::Error),
     /// QEMU did not start.
     #[error(transparent)]
     Spawn(#[from] qemu::SpawnError),
     /// QEMU ended by itself.
-    #[error("QEMU ended unexpectedly; its last words are in {}", log.display())]
+    #[error("QEMU exited unexpectedly; see its log: {}", log.display())]
     QemuDied {
         /// QEMU's log.
         log: PathBuf,
     },
     /// The accelerator could not go on running the guest.
-    #[error("{accelerator} failed while it ran the guest; QEMU's last words are in {}", log.display())]
+    #[error("{accelerator} failed while it ran the virtual machine; see QEMU's log: {}", log.display())]
     AcceleratorFailed {
         /// Which.
         accelerator: qemu::Accelerator,
@@ -194,7 +198,7 @@ pub enum Error {
         source: qemu::QmpError,
     },
     /// Saving or loading the machine failed.
-    #[error("QEMU could not {action} the machine")]
+    #[error("QEMU could not {action} the virtual machine")]
     Migration {
         /// `save`, `load` or `capture`.
         action: &'static str,
@@ -224,19 +228,19 @@ pub enum Error {
     #[error(transparent)]
     Credentials(#[from] crate::apps::credentials::CredentialsError),
     /// It cannot be done while the emulator runs.
-    #[error("{request} cannot be done while the emulator runs")]
+    #[error("cannot {request} while the emulator is running")]
     Running {
         /// What was asked for.
         request: &'static str,
     },
     /// It can only be done while the emulator runs.
-    #[error("{request} can only be done while the emulator runs")]
+    #[error("cannot {request}: the emulator is not running")]
     NotRunning {
         /// What was asked for.
         request: &'static str,
     },
     /// The session lies on another image than the one asked for.
-    #[error("the kept session belongs to the image {}, not to {}", session.display(), asked.display())]
+    #[error("the saved session belongs to the image {}, not to {}", session.display(), asked.display())]
     OtherImage {
         /// The session's image.
         session: PathBuf,
@@ -244,13 +248,13 @@ pub enum Error {
         asked: PathBuf,
     },
     /// The image under the session is gone or changed.
-    #[error("the kept session's disk cannot be used: the image {} under it was replaced by another one, or removed", path.display())]
+    #[error("the saved session's disk cannot be used: its image {} was replaced or removed", path.display())]
     SessionImage {
         /// Where it was.
         path: PathBuf,
     },
     /// What the session's disk lies on is damaged.
-    #[error("the kept session's disk cannot be used: {problem}")]
+    #[error("the saved session's disk cannot be used: {problem}")]
     SessionBase {
         /// What is missing.
         problem: String,
@@ -265,7 +269,7 @@ pub enum Error {
         damage: String,
     },
     /// The memory of the kept session is damaged.
-    #[error("the kept session's memory is damaged: {damage}")]
+    #[error("the saved session's memory is damaged: {damage}")]
     SessionDamaged {
         /// What is wrong.
         damage: String,
@@ -274,10 +278,10 @@ pub enum Error {
     #[error(transparent)]
     Archive(#[from] crate::instance::archive::ArchiveError),
     /// A resumed guest's processor ran into something senseless.
-    #[error("the resumed guest reset itself instead of going on")]
+    #[error("the virtual machine reset itself after it was resumed")]
     GuestReset,
     /// A start failed by memory and then by a cold boot.
-    #[error("the emulator could not be started: {first}; a cold boot failed as well")]
+    #[error("the emulator could not be started: {first}; a cold boot failed, too")]
     ColdFailed {
         /// Why the first way failed.
         first: String,
@@ -289,161 +293,143 @@ pub enum Error {
 
 impl Error {
     /// A stable code for programs.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         if self.found_no_room() {
-            return "disk_full";
+            return Code::DiskFull;
         }
         match self {
-            Self::Folder(_) => "folder",
-            Self::Lock(LockError::Busy { .. }) => "busy",
-            Self::Lock(LockError::File { .. }) | Self::File { .. } => "file",
-            Self::Qemu(_) => "qemu_missing",
-            Self::Accelerator(_) => "accelerator",
-            Self::NoImage { .. } => "image_missing",
-            Self::Image(_) => "image",
-            Self::ImageChanged { .. } => "image_damaged",
-            Self::ImageStore(_) => "image_store",
-            Self::ImageName(images::store::NameError::Unknown(_)) => "image_unknown",
-            Self::ImageName(images::store::NameError::Ambiguous { .. }) => "image_ambiguous",
-            Self::ImageInUse { .. } => "image_in_use",
-            Self::SessionKept { .. } => "session_kept",
+            Self::Folder(error) => error.code(),
+            Self::Lock(LockError::Busy { .. }) => Code::Busy,
+            Self::Lock(LockError::File { .. }) | Self::File { .. } => Code::File,
+            Self::Qemu(_) => Code::QemuMissing,
+            Self::Accelerator(_) => Code::Accelerator,
+            Self::NoImage { .. } => Code::ImageMissing,
+            Self::Image(_) => Code::Image,
+            Self::ImageChanged { .. } => Code::ImageDamaged,
+            Self::ImageStore(_) => Code::ImageStore,
+            Self::ImageName(error) => error.code(),
+            Self::ImageInUse { .. } => Code::ImageInUse,
+            Self::SessionKept { .. } => Code::SessionKept,
             Self::Pull(error) => error.code(),
-            Self::Preference(_) | Self::Limit { .. } => "setting",
-            Self::Watch(_) => "watch",
+            Self::Preference(_) | Self::Limit { .. } => Code::Setting,
+            Self::Watch(_) => Code::Watch,
             Self::Log(error) => error.code(),
-            Self::TooSmall { .. } => "too_small",
+            Self::TooSmall { .. } => Code::TooSmall,
             Self::GuestPort { .. } | Self::PortTwice { .. } | Self::UnknownService { .. } => {
-                "port_setting"
+                Code::PortSetting
             }
-            Self::PortsTaken { .. } => "port_taken",
-            Self::Record(_) | Self::Preferences { .. } => "record",
-            Self::ConfigDisk(_) => "config_disk",
-            Self::Overlay(_) => "overlay",
-            Self::Random(_) => "random",
-            Self::Spawn(_) => "qemu_start",
-            Self::QemuDied { .. } => "qemu_died",
-            Self::AcceleratorFailed { .. } => "accelerator_failed",
-            Self::DiskFull { .. } => "disk_full",
-            Self::Monitor { .. } => "qemu",
-            Self::Migration { .. } => "migration",
-            Self::Guest(crate::machine::guest::GuestError::Rotation { .. }) => "rotation",
-            Self::Guest(_) | Self::GuestReset => "guest",
-            Self::NotReady(_) => "not_ready",
-            Self::Vault(_) => "secret_store",
-            Self::Process(_) => "process",
-            Self::Stop(_) => "stop",
-            Self::Running { .. } => "running",
-            Self::NotRunning { .. } => "not_running",
+            Self::PortsTaken { .. } => Code::PortTaken,
+            Self::Record(error) | Self::Preferences { source: error } => fault::record_code(error),
+            Self::ConfigDisk(_) => Code::ConfigDisk,
+            Self::Overlay(_) => Code::Overlay,
+            Self::Random(_) => Code::Random,
+            Self::Spawn(_) => Code::QemuStart,
+            Self::QemuDied { .. } => Code::QemuDied,
+            Self::AcceleratorFailed { .. } => Code::AcceleratorFailed,
+            Self::DiskFull { .. } => Code::DiskFull,
+            Self::Monitor { .. } => Code::Qemu,
+            Self::Migration { .. } => Code::Migration,
+            Self::Guest(crate::machine::guest::GuestError::Rotation { .. }) => Code::Rotation,
+            Self::Guest(_) | Self::GuestReset => Code::Guest,
+            Self::NotReady(_) => Code::NotReady,
+            Self::Vault(_) => Code::SecretStore,
+            Self::Process(_) => Code::Process,
+            Self::Stop(_) => Code::Stop,
+            Self::Running { .. } => Code::Running,
+            Self::NotRunning { .. } => Code::NotRunning,
             Self::Share(error) => error.code(),
             Self::Credentials(error) => error.code(),
-            Self::OtherImage { .. } => "other_image",
-            Self::SessionImage { .. } | Self::SessionBase { .. } => "session_base",
-            Self::NoSnapshot => "no_snapshot",
-            Self::SnapshotDamaged { .. } => "snapshot_damaged",
-            Self::SessionDamaged { .. } => "session_damaged",
-            Self::Archive(_) => "archive",
+            Self::OtherImage { .. } => Code::OtherImage,
+            Self::SessionImage { .. } | Self::SessionBase { .. } => Code::SessionBase,
+            Self::NoSnapshot => Code::NoSnapshot,
+            Self::SnapshotDamaged { .. } => Code::SnapshotDamaged,
+            Self::SessionDamaged { .. } => Code::SessionDamaged,
+            Self::Archive(error) => error.code(),
             Self::ColdFailed { source, .. } => source.code(),
         }
     }
 
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         if self.found_no_room() {
-            return Some(make_room());
+            return Some(Remedy::free_disk_space());
         }
         Some(match self {
-            Self::Lock(LockError::Busy { .. }) => "Wait for it, or end that process.".to_owned(),
-            Self::NoImage { .. } => {
-                "Get one with `stack-emulator pull`, or name one with --image FILE.".to_owned()
-            }
-            Self::ImageChanged { .. } => {
-                "Get it again with `stack-emulator pull`, which replaces it.".to_owned()
-            }
-            Self::ImageName(_) => "See what there is with `stack-emulator images`.".to_owned(),
-            Self::ImageInUse { uses, .. } => release(uses),
-            Self::SessionKept { .. } => {
-                "Go on with it by `stack-emulator start`, or drop it with `stack-emulator reset`."
-                    .to_owned()
-            }
-            Self::TooSmall { variable, .. } => {
-                format!("Raise {variable} or unset it, or raise the setting of `stack-emulator settings`.")
-            }
-            Self::Preferences { .. } => {
-                "Remove that file: the defaults hold then, until `stack-emulator settings set` changes them."
-                    .to_owned()
-            }
-            Self::GuestPort { .. } => "Set PORT_PREFIX to a smaller number or unset it.".to_owned(),
-            Self::PortTwice { .. } => {
-                "Change one of the EMULATOR_…_PORT variables, or `stack-emulator settings set port.SERVICE PORT`.".to_owned()
-            }
+            Self::Lock(LockError::Busy { .. }) => Remedy::WaitForCommand,
+            Self::Lock(LockError::File { path, .. }) => Remedy::check_owner_of(path),
+            Self::Qemu(error) => qemu_remedy(error),
+            Self::Accelerator(_) => Remedy::CheckHost,
+            Self::NoImage { .. } => Remedy::PullImage,
+            Self::ImageChanged { .. } => Remedy::PullAgain,
+            Self::Image(error) => return error.remedy(),
+            Self::ImageStore(error) => return error.remedy(),
+            Self::ImageName(_) => Remedy::ListImages,
+            Self::ImageInUse { uses, .. } => Remedy::ReleaseImage {
+                holds: uses.iter().map(ImageUse::hold).collect(),
+            },
+            Self::SessionKept { .. } => Remedy::ContinueOrDiscardSession,
+            Self::TooSmall { variable, .. } => Remedy::GiveMore {
+                variable,
+                setting: if *variable == variables::RAM {
+                    "ram"
+                } else {
+                    "vcpus"
+                },
+            },
+            Self::GuestPort { .. } => Remedy::LowerPortPrefix {
+                variable: variables::PORT_PREFIX,
+            },
+            Self::PortTwice { first, second, .. } => Remedy::ChangePorts {
+                services: vec![first.clone(), second.clone()],
+            },
             Self::PortsTaken { taken } => {
-                let variables: Vec<_> = taken.iter().map(|taken| taken.service.as_str()).collect();
-                format!(
-                    "End the process that has it, or set another port for {} by `stack-emulator settings set port.SERVICE PORT` or its EMULATOR_…_PORT variable.",
-                    variables.join(" and ")
-                )
+                let used = |taken: &Taken| UsedPort {
+                    port: taken.port,
+                    service: taken.service.clone(),
+                };
+                Remedy::FreePorts {
+                    ports: taken.iter().map(used).collect(),
+                }
             }
-            Self::NotRunning { .. } => "Run `stack-emulator start` first.".to_owned(),
-            Self::Share(error) => return error.hint().map(str::to_owned),
-            Self::Credentials(error) => return error.hint().map(str::to_owned),
-            Self::Vault(error) => return error.hint().map(str::to_owned),
-            Self::Running { .. } => "Run `stack-emulator stop` first.".to_owned(),
-            Self::OtherImage { .. } => {
-                "Start without --image to continue the session, or drop it with `stack-emulator reset`.".to_owned()
+            Self::NotRunning { .. } => Remedy::Start,
+            Self::Running { .. } => Remedy::Stop,
+            Self::Share(error) => return error.remedy(),
+            Self::Credentials(error) => return error.remedy(),
+            Self::Vault(error) => return error.remedy(),
+            Self::OtherImage { .. } => Remedy::StartWithoutImage,
+            Self::SessionImage { .. } => Remedy::RestoreImageOrDiscard,
+            Self::SessionBase { .. } => Remedy::RestoreFileOrDiscard,
+            Self::NoSnapshot | Self::SnapshotDamaged { .. } => Remedy::TakeSnapshot,
+            Self::SessionDamaged { .. } => Remedy::BootSessionDisk,
+            Self::NotReady(_) => Remedy::WaitLonger {
+                variable: variables::READY_TIMEOUT,
+            },
+            Self::DiskFull { .. } => Remedy::free_disk_space(),
+            Self::Record(error) | Self::Preferences { source: error } => {
+                fault::record_remedy(error)
             }
-            Self::SessionImage { .. } => {
-                "Put the image back, or drop the session with `stack-emulator reset`.".to_owned()
-            }
-            Self::SessionBase { .. } => {
-                "Put that file back from a copy, or drop the session with `stack-emulator reset`: what was done in it cannot be read without the file."
-                    .to_owned()
-            }
-            Self::NoSnapshot | Self::SnapshotDamaged { .. } => {
-                "Take a new one with `stack-emulator capture`.".to_owned()
-            }
-            Self::SessionDamaged { .. } => {
-                "`stack-emulator start` boots the session's disk instead, with all that was done on it."
-                    .to_owned()
-            }
-            Self::NotReady(_) => format!(
-                "See `stack-emulator logs`; if the machine is slow, give it more time with {}.",
-                crate::config::variables::READY_TIMEOUT
-            ),
-            Self::DiskFull { .. } => make_room(),
-            Self::Record(error) => remedy::of(error),
             Self::QemuDied { .. }
             | Self::Spawn(_)
             | Self::Guest(_)
             | Self::GuestReset
             | Self::Monitor { .. }
-            | Self::Migration { .. } => {
-                "See `stack-emulator logs` and `stack-emulator doctor`.".to_owned()
-            }
-            Self::AcceleratorFailed { .. } => format!(
-                "Unset {0}, or set it to tcg: software emulation works everywhere.",
-                crate::config::variables::ACCELERATOR
-            ),
-            Self::ColdFailed { source, .. } => return source.hint(),
-            Self::Pull(error) => return error.hint(),
-            Self::Watch(error) => return error.hint().map(str::to_owned),
-            Self::Log(error) => return error.hint().map(str::to_owned),
-            Self::Preference(_) => {
-                "`stack-emulator settings` shows what is set, and `stack-emulator settings --help` what can be."
-                    .to_owned()
-            }
-            Self::Folder(_)
-            | Self::Lock(LockError::File { .. })
-            | Self::Qemu(_)
-            | Self::Accelerator(_)
-            | Self::Image(_)
-            | Self::ImageStore(_)
-            | Self::UnknownService { .. }
+            | Self::Migration { .. } => Remedy::ReadLogs,
+            Self::AcceleratorFailed { .. } => Remedy::UseEmulation {
+                variable: variables::ACCELERATOR,
+            },
+            Self::ColdFailed { source, .. } => return source.remedy(),
+            Self::Pull(error) => return error.remedy(),
+            Self::Watch(error) => return error.remedy(),
+            Self::Log(error) => return error.remedy(),
+            Self::Preference(_) => Remedy::ReadSettings,
+            Self::Folder(error) => return error.remedy(),
+            Self::Archive(error) => return error.remedy(),
+            Self::UnknownService { .. }
             | Self::Limit { .. }
             | Self::File { .. }
             | Self::ConfigDisk(_)
             | Self::Overlay(_)
             | Self::Random(_)
-            | Self::Archive(_)
             | Self::Process(_)
             | Self::Stop(_) => return None,
         })
@@ -451,8 +437,8 @@ impl Error {
 
     /// Whether a file of ours, whichever it was, found no room on the disk.
     fn found_no_room(&self) -> bool {
-        // What is downloaded has codes of its own.
-        !matches!(self, Self::Pull(_)) && is_no_room(self)
+        // What is downloaded has remedies of its own.
+        !matches!(self, Self::Pull(_)) && failure::is_no_room(self)
     }
 
     /// The accelerator that failed, if that was the reason.
@@ -488,66 +474,6 @@ impl From<crate::library::pull::PullError> for Error {
     fn from(error: crate::library::pull::PullError) -> Self {
         Self::Pull(Box::new(error))
     }
-}
-
-/// Whether the system's word in `error` or its causes is that a disk is full.
-fn is_no_room(error: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::{Error as IoError, ErrorKind};
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        let kind = cause.downcast_ref().map(IoError::kind);
-        if matches!(
-            kind,
-            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        ) {
-            return true;
-        }
-        next = cause.source();
-    }
-    false
-}
-
-fn make_room() -> String {
-    format!(
-        "Make room there, or keep the emulator elsewhere with {}; then try again.",
-        crate::config::variables::HOME
-    )
-}
-
-/// How to have an image in use no more.
-fn release(uses: &[crate::library::installed::ImageUse]) -> String {
-    use crate::library::installed::Tie;
-    let way = |used: &crate::library::installed::ImageUse| {
-        let option = if used.instance.is_default() {
-            String::new()
-        } else {
-            format!(" --instance {}", used.instance)
-        };
-        let reset = match used.tie {
-            Tie::Running | Tie::Session => {
-                format!("`stack-emulator stop --discard{option}`, then ")
-            }
-            Tie::Chosen => String::new(),
-        };
-        format!("{reset}`stack-emulator images use OTHER{option}` (or `--none`)")
-    };
-    let ways: Vec<_> = uses.iter().map(way).collect();
-    format!("To let go of it: {}.", ways.join("; "))
-}
-
-/// An error and its causes in one line: `a: b: c`.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -590,7 +516,7 @@ mod tests {
         ];
         for error in errors {
             assert_eq!(error.code(), "disk_full", "{error}");
-            assert!(error.hint().unwrap().contains("Make room"), "{error}");
+            assert_eq!(error.remedy(), Some(Remedy::free_disk_space()), "{error}");
         }
         let other = Error::from(write(IoError::from(ErrorKind::PermissionDenied)));
         assert_eq!(other.code(), "record");

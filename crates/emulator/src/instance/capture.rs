@@ -50,7 +50,7 @@ impl Emulator {
     /// A kept session is not touched: it keeps the snapshot that it lies on.
     pub async fn capture(&self, reporter: &dyn Reporter) -> Result<CaptureReport, Error> {
         let held = self.hold("capture", reporter).await?;
-        held.refuse_running("a capture")?;
+        held.refuse_running("take a snapshot")?;
         let spec = held.prepare().await?;
         held.capture_by_what_works(&spec, reporter).await
     }
@@ -172,8 +172,8 @@ impl LockedInstance<'_> {
             let settled = settle(&prober, &endpoints, &running.identity, SETTLE_LIMIT, flush);
             if watch.phase(Phase::Settle, settled).await == Settled::StillBusy {
                 reporter.report(Event::Warning(
-                    "The guest did not become quiet; the snapshot works, but its starts may be slower. \
-                     `stack-emulator capture` takes another one.",
+                    "The virtual machine stayed busy while its snapshot was taken. The snapshot works, but starts \
+                     from it may be slower.",
                 ));
             }
             // What the guest holds back, it would write again after each resume.

@@ -159,7 +159,7 @@ impl LockedInstance<'_> {
         if image.is_some_and(|image| Some(image.digest) == session.image) {
             return Ok(());
         }
-        self.refuse_running("a change of the image")?;
+        self.refuse_running("switch images")?;
         Err(Error::SessionKept {
             image: session.image_path,
         })

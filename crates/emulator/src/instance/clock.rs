@@ -26,7 +26,7 @@ impl Emulator {
         let off: Result<_, guest::GuestError> = watch.phase(Phase::Clock, guest.set_clock()).await;
         if let Some(off_ms) = off? {
             reporter.report(Event::Warning(&format!(
-                "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
+                "The virtual machine's clock is {off_ms} ms off: this host is too busy to set it more precisely."
             )));
         }
         Ok(true)

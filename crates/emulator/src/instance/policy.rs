@@ -100,7 +100,7 @@ pub(crate) fn plan_start(
         SnapshotOnDisk::Ready => StartPlan::Resume,
         SnapshotOnDisk::Mismatched(mismatches) => StartPlan::CaptureThenResume {
             reason: Some(format!(
-                "the snapshot is of another machine: {}",
+                "the snapshot no longer fits: {}",
                 list(mismatches)
             )),
         },

@@ -58,8 +58,7 @@ impl Emulator {
         let detail = "QEMU reported an internal error while it ran a guest";
         let others = qemu::accel::distrust(&binary, &self.home.cache(), failed, detail).await?;
         reporter.report(Event::Warning(&format!(
-            "{failed} failed while it ran the guest; trying again with {}. \
-             `stack-emulator doctor` says more.",
+            "{failed} failed while it ran the virtual machine; trying again with {}.",
             others.accelerator
         )));
         Ok(())

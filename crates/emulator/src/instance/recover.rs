@@ -44,7 +44,7 @@ impl Emulator {
                 let alive = live_processes(&slot.paths, &record)?;
                 if record.running().is_some() && alive.is_empty() {
                     reporter.report(Event::Notice(
-                        "The virtual machine ended without being stopped; its disk is kept.",
+                        "The virtual machine stopped unexpectedly; its disk is kept.",
                     ));
                 }
                 (record, alive)
@@ -65,7 +65,7 @@ impl Emulator {
             }
             Recorded::Damaged(error) => {
                 reporter.report(Event::Warning(&format!(
-                    "The record of the virtual machine is damaged, so it is ended; its disk is kept. ({error})"
+                    "The record of the virtual machine is damaged, so the virtual machine is ended; its disk is kept. ({error})"
                 )));
                 kill(&orphans(&slot.paths)?).await?;
                 self.remove_unfinished_capture()?;
@@ -91,7 +91,7 @@ impl Emulator {
             }
             Purpose::Saving(vm) if !alive.is_empty() => {
                 reporter.report(Event::Notice(
-                    "A stop was interrupted; the virtual machine runs on.",
+                    "A stop was interrupted; the virtual machine keeps running.",
                 ));
                 self.undo_saving(slot, &record, reporter).await?;
                 let record = RunRecord {

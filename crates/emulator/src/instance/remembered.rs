@@ -1,12 +1,13 @@
 //! What an instance remembers between runs, also where that record is damaged:
 //! nearly all of it can be found out again.
 
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::Emulator;
 use crate::progress::{Event, Reporter};
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::{Base, backing};
 use crate::state::snapshot::Snapshot;
+use failure::chain;
 use record::{self, Durability, RecordError};
 
 /// Distance between the ports of one instance and the next.
@@ -69,14 +70,13 @@ impl Emulator {
         record::write(&path, &found, Durability::PowerCut)?;
         let image = match &found.image {
             Some(image) => format!(
-                "the image in use is {}",
+                "the selected image is {}",
                 self.home.path().join(image).display()
             ),
-            None => "which image was chosen is not known any more".to_owned(),
+            None => "no image is selected".to_owned(),
         };
         reporter.report(Event::Warning(&format!(
-            "What this instance remembers is damaged ({}), and was put aside as {}. As far as can \
-             be told, {image}; `stack-emulator images use` chooses another.",
+            "The instance's record is damaged ({}) and was moved to {}. As far as is known, {image}.",
             chain(&error),
             aside.display()
         )));
@@ -164,9 +164,10 @@ mod tests {
         emulator.mend_instance_record(&Silent).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), later);
         let error = emulator.remembered().unwrap_err();
-        assert!(
-            error.hint().unwrap().contains("instance.json away"),
-            "{error}"
-        );
+        let expected = failure::Remedy::UseItsVersion {
+            file: path.display().to_string(),
+            loss: failure::Loss::SelectedImage,
+        };
+        assert_eq!(error.remedy(), Some(expected), "{error}");
     }
 }

@@ -64,7 +64,7 @@ impl Emulator {
         let held = self.hold("secrets rotate", reporter).await?;
         let Some((record, vm)) = &held.running else {
             return Err(Error::NotRunning {
-                request: "a rotation",
+                request: "rotate the secrets",
             });
         };
         let mut watch = Stopwatch::new(reporter);
@@ -109,7 +109,7 @@ impl Emulator {
     /// The next start makes new ones in any case.
     pub async fn forget_secrets(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let held = self.hold("secrets forget", reporter).await?;
-        held.refuse_running("forgetting the secrets")?;
+        held.refuse_running("remove the secrets")?;
         self.remove_secrets(&held.slot.runtime_folder, reporter)
             .await
     }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::recover::drop_session;
 use super::{Emulator, LockedInstance};
 use crate::config::paths::SessionPaths;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::slot::{kill, live_processes};
@@ -23,6 +23,7 @@ use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SavedRecord};
 use crate::state::snapshot::{KnownDamage, Sealed};
+use failure::chain;
 
 /// How long the agent may take to be reached at a stop: it runs already.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::Emulator;
 use super::archive::shelf;
 use crate::config::paths::InstancePaths;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::retention::{Kept, obsolete_snapshots};
 use crate::state::session::Base;
 use crate::state::snapshot::Snapshot;
+use failure::chain;
 
 impl Emulator {
     /// Removes snapshots of this instance that are of no use any more. Its lock

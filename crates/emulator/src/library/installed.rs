@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use failure::ImageHold;
 use images::Sha256Digest;
 use images::fetch::leftovers;
 use images::store::{Damaged, Installed, bytes_on_disk, find};
@@ -49,12 +50,22 @@ pub struct ImageUse {
     pub tie: Tie,
 }
 
+impl ImageUse {
+    /// The same, as data for a remedy.
+    pub(crate) fn hold(&self) -> ImageHold {
+        ImageHold {
+            instance: (!self.instance.is_default()).then(|| self.instance.to_string()),
+            session: matches!(self.tie, Tie::Running | Tie::Session),
+        }
+    }
+}
+
 impl std::fmt::Display for ImageUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let how = match self.tie {
-            Tie::Chosen => "has chosen it",
-            Tie::Session => "keeps a session on it",
-            Tie::Running => "runs it",
+            Tie::Chosen => "selected it",
+            Tie::Session => "has a saved session of it",
+            Tie::Running => "is running it",
         };
         write!(f, "instance {} {how}", self.instance)
     }

@@ -258,9 +258,9 @@ impl Scene<'_> {
                     // Room is made as far as it can be; a snapshot that cannot
                     // be read will not be resumed either, and its start says so.
                     Err(error) => reporter.report(Event::Warning(&format!(
-                        "A snapshot of instance {} was not compressed: {}.",
+                        "A snapshot of instance {} could not be compressed: {}.",
                         emulator.name,
-                        crate::error::chain(&error)
+                        failure::chain(&error)
                     ))),
                 }
             }

@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use failure::{Code, Remedy};
 use images::fetch::{
     ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
 };
@@ -16,13 +17,14 @@ use images::store::{Incoming, Installed, Store};
 use serde::Serialize;
 
 use crate::config::preferences::Preferences;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::capture::CaptureReport;
 use crate::instance::start::StartReport;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::prune::PruneReport;
 use crate::library::token::{from_keychain, github_token};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
+use failure::chain;
 
 /// Why an image cannot be got.
 #[derive(Debug, thiserror::Error)]
@@ -37,38 +39,35 @@ pub enum PullError {
     /// It cannot be received or verified.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// What interrupted pulls have left cannot be looked at or removed.
+    /// Unfinished downloads cannot be looked at or removed.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// What the settings name as the repository is none.
-    #[error("the setting `repository` is {0:?}, which is no repository as owner/name")]
+    /// The settings name no valid repository.
+    #[error("invalid value {0:?} for setting `repository`: expected owner/name")]
     Repository(String),
 }
 
 impl PullError {
     /// A stable code for programs.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
             Self::Api(error) => error.code(),
             Self::Resolve(error) => error.code(),
             Self::Fetch(error) => error.code(),
-            Self::Claim(_) => "file",
-            Self::Repository(_) => "setting",
+            Self::Claim(_) => Code::File,
+            Self::Repository(_) => Code::Setting,
         }
     }
 
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Api(error) => error.hint(),
-            Self::Resolve(error) => error.hint(),
-            Self::Fetch(error) => error.hint(),
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Api(error) => error.remedy(),
+            Self::Resolve(error) => error.remedy(),
+            Self::Fetch(error) => error.remedy(),
             Self::Claim(_) => None,
-            Self::Repository(_) => {
-                Some("Set it with `stack-emulator settings set repository OWNER/NAME`.")
-            }
-        };
-        hint.map(ToOwned::to_owned)
+            Self::Repository(_) => Some(Remedy::SetRepository),
+        }
     }
 }
 
@@ -318,7 +317,7 @@ impl Emulator {
                 // Releases can be had without one.
                 Err(error) => {
                     reporter.report(Event::Warning(&format!(
-                        "The keychain does not give a token for GitHub, so it is asked without: {}.",
+                        "The GitHub token could not be read from the keychain; continuing without it: {}.",
                         chain(&error)
                     )));
                     None
@@ -362,7 +361,7 @@ impl LockedInstance<'_> {
         let repository = repository_of(&preferences, None)?;
         let branch = preferences.branch.as_deref().unwrap_or(DEFAULT_BRANCH);
         reporter.report(Event::Notice(&format!(
-            "There is no image yet: pulling the newest of branch {branch} of {repository}, \
+            "There is no image yet: pulling the latest of branch {branch} of {repository}, \
              then booting it once to take a snapshot. Later starts need neither."
         )));
         let got = emulator.install(&PullRequest::default(), reporter).await?;

@@ -11,6 +11,7 @@ pub(crate) mod watches;
 
 use std::path::{Path, PathBuf};
 
+use failure::{Code, Remedy};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -36,7 +37,7 @@ pub enum LogSource {
     App,
 }
 
-/// A log cannot be shown.
+/// A log cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// There is none.
@@ -76,18 +77,18 @@ pub enum LogError {
 
 impl LogError {
     /// A stable code for programs.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::Missing { .. } => "log_missing",
-            Self::Read { .. } | Self::Write { .. } | Self::Follow { .. } => "log",
+            Self::Missing { .. } => Code::LogMissing,
+            Self::Read { .. } | Self::Write { .. } | Self::Follow { .. } => Code::Log,
         }
     }
 
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Missing { .. } => Some("Start the emulator first: `stack-emulator start`."),
-            Self::Follow { source, .. } => source.hint(),
+            Self::Missing { .. } => Some(Remedy::Start),
+            Self::Follow { source, .. } => source.remedy(),
             Self::Read { .. } | Self::Write { .. } => None,
         }
     }

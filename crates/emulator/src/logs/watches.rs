@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use failure::Remedy;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-/// The folders whose files were changed cannot be watched.
+/// Folders cannot be watched for changes.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
-    /// The system watches no files for us.
-    #[error("the system watches no files for this program")]
+    /// The system refused to watch any file.
+    #[error("cannot watch files for changes")]
     Begin(#[source] notify::Error),
     /// It does not watch this folder.
     #[error("cannot watch {} for changes", folder.display())]
@@ -24,22 +25,19 @@ pub enum WatchError {
 }
 
 impl WatchError {
-    /// What to do about it, where there is something.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
         let (Self::Begin(source) | Self::Folder { source, .. }) = self;
-        match &source.kind {
-            notify::ErrorKind::MaxFilesWatch => Some(
-                "Close programs that watch many files, or raise the limit: sysctl fs.inotify.max_user_watches.",
-            ),
+        let parameter = match &source.kind {
+            notify::ErrorKind::MaxFilesWatch => "fs.inotify.max_user_watches",
             notify::ErrorKind::Io(error)
                 if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) =>
             {
-                Some(
-                    "Close programs that watch files, or raise the limit: sysctl fs.inotify.max_user_instances.",
-                )
+                "fs.inotify.max_user_instances"
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Remedy::RaiseWatchLimit { parameter })
     }
 }
 

@@ -48,8 +48,8 @@ pub(super) async fn answered(
         () = stands_still(&running.identity, console) => {}
     }
     reporter.report(Event::Warning(
-        "The guest's kernel lost its timer, which happens to emulated machines on a busy host; \
-         it boots once more.",
+        "The guest's kernel lost its timer (software emulation on a busy host can cause this). \
+         Booting again.",
     ));
     running
         .monitor

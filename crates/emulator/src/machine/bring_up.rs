@@ -357,7 +357,7 @@ pub(super) async fn settle_clock(
     let off_ms = watch.phase(Phase::Clock, guest.set_clock()).await?;
     if let Some(off_ms) = off_ms {
         watch.reporter().report(Event::Warning(&format!(
-            "The guest's clock is {off_ms} ms off; this machine is too busy to set it better."
+            "The virtual machine's clock is {off_ms} ms off: this host is too busy to set it more precisely."
         )));
     }
     Ok(off_ms)

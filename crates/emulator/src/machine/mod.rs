@@ -14,6 +14,7 @@
 mod boot;
 pub(crate) mod bring_up;
 pub(crate) mod config_disk;
+pub(crate) mod error;
 pub(crate) mod fingerprint;
 pub mod folders;
 pub(crate) mod guest;

@@ -17,7 +17,7 @@ pub struct Taken {
 
 impl std::fmt::Display for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "port {} (for {}) is taken", self.port, self.service)?;
+        write!(f, "port {} ({}) is in use", self.port, self.service)?;
         match &self.owner {
             Some(owner) => write!(f, " by {owner}"),
             None => Ok(()),

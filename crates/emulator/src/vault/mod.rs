@@ -1,4 +1,4 @@
-//! Where the four values of an instance are kept on the host.
+//! Where the four secrets of an instance are kept on the host.
 //!
 //! | place | when | how long |
 //! |---|---|---|
@@ -27,20 +27,23 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use failure::Remedy;
 use secrets::{Owner, StoreError, StoreKind};
 
 use crate::config::paths::InstanceName;
+use crate::config::variables;
+use crate::fault;
 
 pub use github_token::{forget_github_token, github_token, save_github_token};
 
-/// The values can be neither kept nor found. No message and no source holds one.
+/// The secrets cannot be read or stored. No message and no source contains one.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// A place refused or failed.
     #[error(transparent)]
     Place(#[from] StoreError),
     /// It did not answer in time.
-    #[error("{} did not answer within {} s when asked to {action} the secrets", kind.describe(), limit.as_secs())]
+    #[error("{} did not {action} the secrets within {} s", kind.describe(), limit.as_secs())]
     NoAnswer {
         /// Which place.
         kind: StoreKind,
@@ -49,8 +52,8 @@ pub enum VaultError {
         /// How long it was given.
         limit: Duration,
     },
-    /// Whatever is written there may be read from a disk later.
-    #[error("the folder {} is not in memory, and secrets are not written to disks", path.display())]
+    /// What is written there could be read from a disk later.
+    #[error("the folder {} is on a disk, and secrets are only kept in memory", path.display())]
     OnDisk {
         /// The runtime folder.
         path: PathBuf,
@@ -70,7 +73,7 @@ pub enum VaultError {
     /// There is no safe folder for a file.
     #[error(transparent)]
     Folder(#[from] crate::config::paths::FolderError),
-    /// The system gives no thread.
+    /// The system refused another thread.
     #[error("cannot start a thread for {}", kind.describe())]
     Thread {
         /// Which place.
@@ -82,27 +85,22 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Place(StoreError::Locked { .. }) | Self::NoAnswer { .. } => Some(
-                "Unlock your keychain, or end the program that provides it, and try again; \
-                 `stack-emulator doctor` tells whether it answers.",
-            ),
-            Self::Place(StoreError::NotASecret { .. }) => {
-                Some("`stack-emulator secrets rotate` makes new values, or `stop` and `start` do.")
+            Self::Place(StoreError::Locked { .. }) | Self::NoAnswer { .. } => {
+                Some(Remedy::UnlockKeychain)
             }
-            Self::Place(StoreError::Absent { .. }) => {
-                Some("Start the emulator again: new values go where there is a place for them now.")
-            }
-            Self::OnDisk { .. } => Some(
-                "Unlock your keychain, or have XDG_RUNTIME_DIR name a folder in memory (tmpfs).",
-            ),
+            Self::Place(StoreError::NotASecret { .. }) => Some(Remedy::RotateSecrets),
+            Self::Place(StoreError::Absent { .. }) => Some(Remedy::StartForNewSecrets),
+            Self::OnDisk { .. } => Some(Remedy::UnlockKeychainOrUseMemory {
+                variable: variables::RUNTIME_FOLDER,
+            }),
+            Self::Record(error) => Some(fault::record_remedy(error)),
+            Self::Folder(error) => error.remedy(),
+            Self::Thread { .. } => Some(Remedy::EndPrograms),
             Self::Place(StoreError::Entry { .. } | StoreError::File { .. })
-            | Self::Record(_)
-            | Self::Forget { .. }
-            | Self::Folder(_)
-            | Self::Thread { .. } => None,
+            | Self::Forget { .. } => None,
         }
     }
 

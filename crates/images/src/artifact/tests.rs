@@ -140,7 +140,7 @@ fn a_name_that_leads_elsewhere_refuses_the_archive() {
     ] {
         let text = refusal(&zip(&[plain("disk.json", b"{}"), plain(name, b"x")]));
         assert!(
-            text.contains("leads elsewhere") && text.ends_with("artifact-refused"),
+            text.contains("leads elsewhere") && text.ends_with("artifact_refused"),
             "{text}"
         );
     }
@@ -174,7 +174,7 @@ fn content_that_is_not_as_announced_is_refused() {
     let good = zip(&[store]);
     let mut damaged = good.clone();
     damaged[500] ^= 1;
-    assert!(refusal(&damaged).ends_with("artifact-damaged"));
+    assert!(refusal(&damaged).ends_with("artifact_damaged"));
     // The length in the central directory: 24 bytes into the entry `PK\1\2`.
     let central = good
         .windows(4)
@@ -184,10 +184,10 @@ fn content_that_is_not_as_announced_is_refused() {
         let mut lying = good.clone();
         let length = i32::try_from(content.len()).unwrap() + by;
         lying[central + 24..central + 28].copy_from_slice(&length.to_le_bytes());
-        assert!(refusal(&lying).ends_with("artifact-damaged"), "{by}");
+        assert!(refusal(&lying).ends_with("artifact_damaged"), "{by}");
     }
-    assert!(refusal(&good[..good.len() / 2]).ends_with("artifact-damaged"));
-    assert!(refusal(b"not a zip").ends_with("artifact-damaged"));
+    assert!(refusal(&good[..good.len() / 2]).ends_with("artifact_damaged"));
+    assert!(refusal(b"not a zip").ends_with("artifact_damaged"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use failure::{Code, Remedy, is_no_room};
+
 use crate::Sha256Digest;
 use crate::http::HttpError;
 
@@ -14,7 +16,7 @@ pub enum DownloadError {
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The answer contradicts itself or the request.
-    #[error("{host} gave an answer about {what} that makes no sense: {problem}")]
+    #[error("{host} sent an invalid response for {what}: {problem}")]
     Answer {
         /// The host.
         host: String,
@@ -24,7 +26,7 @@ pub enum DownloadError {
         problem: &'static str,
     },
     /// Not of the length that was announced.
-    #[error("{what} has {found} bytes, not the {expected} announced")]
+    #[error("{what} has {found} bytes, expected {expected}")]
     Length {
         /// The file.
         what: String,
@@ -34,7 +36,7 @@ pub enum DownloadError {
         found: u64,
     },
     /// More than is ever taken.
-    #[error("{what} has more than the {limit} bytes that are allowed")]
+    #[error("{what} is larger than the {limit} bytes that an image may have")]
     TooLarge {
         /// The file.
         what: String,
@@ -43,7 +45,7 @@ pub enum DownloadError {
     },
     /// Not of the digest that was announced.
     #[error(
-        "{what} has SHA-256 {found}, not the {expected} announced: it was damaged on the way, or is not what it claims to be"
+        "{what} has SHA-256 {found}, expected {expected}: it was damaged on the way or replaced"
     )]
     Digest {
         /// The file.
@@ -54,13 +56,13 @@ pub enum DownloadError {
         found: Sha256Digest,
     },
     /// Too often another file at the same address.
-    #[error("{what} changed again and again while it was downloaded")]
+    #[error("{what} kept changing while it was being downloaded")]
     Unstable {
         /// The file.
         what: String,
     },
     /// The disk is too full.
-    #[error("{} needs {needed} more bytes on a disk that has {available} free", path.display())]
+    #[error("not enough disk space for {}: {needed} bytes needed, {available} free", path.display())]
     Space {
         /// The file.
         path: PathBuf,
@@ -91,41 +93,35 @@ impl DownloadError {
         }
     }
 
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
             Self::Http(error) => error.code(),
-            Self::Answer { .. } => "download-answer",
-            Self::Length { .. } => "download-length",
-            Self::TooLarge { .. } => "download-too-large",
-            Self::Digest { .. } => "download-digest",
-            Self::Unstable { .. } => "download-unstable",
-            Self::Space { .. } => "disk_full",
-            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => "disk_full",
-            Self::File { .. } => "file",
+            Self::Answer { .. } => Code::DownloadAnswer,
+            Self::Length { .. } => Code::DownloadLength,
+            Self::TooLarge { .. } => Code::DownloadTooLarge,
+            Self::Digest { .. } => Code::DownloadDigest,
+            Self::Unstable { .. } => Code::DownloadUnstable,
+            Self::Space { .. } => Code::DiskFull,
+            Self::File { .. } if is_no_room(self) => Code::DiskFull,
+            Self::File { .. } => Code::File,
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        let continues = || Remedy::FreeDiskSpace {
+            folder: None,
+            continues: true,
+        };
         match self {
-            Self::Http(error) => error.hint(),
-            Self::Answer { .. } => Some(
-                "A proxy or mirror may be in the way; check HTTPS_PROXY and STACK_EMULATOR_GITHUB_API.",
-            ),
-            Self::Length { .. } | Self::Digest { .. } => Some(
-                "Nothing of it was kept. Run the command again; if it stays, tell whoever published the image.",
-            ),
-            Self::Unstable { .. } => {
-                Some("It may be in the middle of being published; try again later.")
-            }
-            Self::Space { .. } => Some(
-                "Free some space, for instance with `stack-emulator images prune`, then try again: it continues where it stopped.",
-            ),
-            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("Free some space, then try again: it continues where it stopped.")
-            }
-            Self::TooLarge { .. } | Self::File { .. } => None,
+            Self::Http(error) => error.remedy(),
+            Self::Answer { .. } => Some(Remedy::CheckProxy),
+            Self::Length { .. } | Self::Digest { .. } => Some(Remedy::DownloadAgain),
+            Self::Unstable { .. } => Some(Remedy::WaitForPublication),
+            Self::Space { .. } => Some(continues()),
+            Self::File { .. } => is_no_room(self).then(continues),
+            Self::TooLarge { .. } => None,
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Why a question to GitHub has no answer.
+//! Why a request to the GitHub API failed.
+
+use failure::{Code, Remedy};
 
 use crate::http::HttpError;
 
-/// A question to GitHub failed.
+/// A request to the GitHub API failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiError {
@@ -47,23 +49,25 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
             Self::Http(error) => error.code(),
-            Self::Base { .. } => "github-api-address",
-            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => "github-answer",
+            Self::Base { .. } => Code::GithubApiAddress,
+            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => {
+                Code::GithubAnswer
+            }
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Http(error) => error.hint(),
-            Self::Base { .. } => Some("Correct STACK_EMULATOR_GITHUB_API, or unset it."),
-            Self::TooLarge { .. } | Self::Parse { .. } | Self::NotACommit { .. } => Some(
-                "Check that STACK_EMULATOR_GITHUB_API, if it is set, is a GitHub REST API and not a web page.",
-            ),
+            Self::Http(error) => error.remedy(),
+            Self::Base { .. }
+            | Self::TooLarge { .. }
+            | Self::Parse { .. }
+            | Self::NotACommit { .. } => Some(Remedy::CorrectApiAddress),
         }
     }
 

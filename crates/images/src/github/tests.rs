@@ -57,7 +57,7 @@ fn an_address_that_is_no_api_is_refused_without_its_password() {
             ..Options::default()
         })
         .unwrap_err();
-        assert_eq!(error.code(), "github-api-address");
+        assert_eq!(error.code(), "github_api_address");
         assert!(!error.to_string().contains("hunter2"));
     }
 }
@@ -73,7 +73,7 @@ fn a_token_does_not_travel_unencrypted() {
     };
     assert_eq!(
         github("http://mirror.example/").unwrap_err().code(),
-        "token-in-clear"
+        "token_in_clear"
     );
     github("http://127.0.0.1:1/").unwrap();
     github("https://mirror.example/").unwrap();

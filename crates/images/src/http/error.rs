@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failure::{Code, Remedy};
 use rustls::CertificateError;
 
 use super::MAX_REDIRECTS;
@@ -16,10 +17,8 @@ pub enum HttpError {
     /// TLS could not be set up, for instance without any trusted certificate.
     #[error("cannot set up TLS")]
     Tls(#[source] rustls::Error),
-    /// A token would travel unencrypted.
-    #[error(
-        "the GitHub token would travel unencrypted to {host}; use an https address for the API, or no token"
-    )]
+    /// The token would be sent unencrypted.
+    #[error("the GitHub token would be sent unencrypted to {host}")]
     TokenInClear {
         /// The API's host.
         host: String,
@@ -33,8 +32,8 @@ pub enum HttpError {
         #[source]
         source: reqwest::Error,
     },
-    /// The host shows a certificate that is not to be trusted.
-    #[error("the certificate that {host} shows is not accepted")]
+    /// The host's certificate is not trusted.
+    #[error("the certificate of {host} is not trusted")]
     Certificate {
         /// The host.
         host: String,
@@ -42,27 +41,27 @@ pub enum HttpError {
         #[source]
         source: rustls::Error,
     },
-    /// Redirects that lead nowhere.
+    /// Too many redirects.
     #[error("{host} redirected more than {MAX_REDIRECTS} times")]
     RedirectLoop {
         /// The last host.
         host: String,
     },
     /// A redirect without a usable address.
-    #[error("{host} redirected to an address that cannot be used")]
+    #[error("{host} redirected to an invalid address")]
     RedirectAddress {
         /// The host.
         host: String,
     },
     /// A redirect from HTTPS to HTTP.
-    #[error("{from} redirected from https to http, at {to}: refused")]
+    #[error("{from} redirected from https to http at {to}, which is not followed")]
     RedirectDowngrade {
         /// The host that redirected.
         from: String,
         /// Where to.
         to: String,
     },
-    /// The host answers no more requests for a while.
+    /// The host allows no more requests for now.
     #[error("{host} allows no more requests for now{}", describe_limit(*limit, *wait))]
     RateLimited {
         /// The host.
@@ -85,7 +84,7 @@ pub enum HttpError {
         host: String,
     },
     /// 403 that is no rate limit.
-    #[error("{host} refuses {what}: {message}")]
+    #[error("{host} denied access to {what}: {message}")]
     Forbidden {
         /// The host.
         host: String,
@@ -95,7 +94,7 @@ pub enum HttpError {
         message: String,
     },
     /// 404.
-    #[error("there is no {what} at {host}")]
+    #[error("{what} was not found at {host}")]
     NotFound {
         /// The host.
         host: String,
@@ -105,7 +104,7 @@ pub enum HttpError {
         authenticated: bool,
     },
     /// 410: it was there and has expired.
-    #[error("{what} has expired and is gone from {host}")]
+    #[error("{what} has expired and was deleted from {host}")]
     Gone {
         /// The host.
         host: String,
@@ -130,14 +129,14 @@ fn describe_limit(limit: Option<u64>, wait: Option<Duration>) -> String {
     let limit = limit.map_or(String::new(), |limit| format!(" ({limit} an hour)"));
     let wait = match wait.map(|wait| wait.as_secs()) {
         None => String::new(),
-        Some(seconds @ 0..=90) => format!("; again in {seconds} s"),
-        Some(seconds) => format!("; again in {} min", seconds.div_ceil(60)),
+        Some(seconds @ 0..=90) => format!("; more in {seconds} s"),
+        Some(seconds) => format!("; more in {} min", seconds.div_ceil(60)),
     };
     limit + &wait
 }
 
 /// What to do about a certificate that is not accepted for this reason.
-fn certificate_hint(reason: &rustls::Error) -> &'static str {
+fn certificate_remedy(reason: &rustls::Error) -> Remedy {
     use rustls::Error::InvalidCertificate;
     match reason {
         InvalidCertificate(
@@ -145,83 +144,56 @@ fn certificate_hint(reason: &rustls::Error) -> &'static str {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => "Check the clock of this computer. If it is right, tell whoever runs that host.",
+        ) => Remedy::CheckClock,
         InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => {
-            "Something else answers in its place; check the network, HTTPS_PROXY and STACK_EMULATOR_GITHUB_API."
-        }
-        // macOS asks its keychain and no variable.
-        _ if cfg!(target_vendor = "apple") => {
-            "If a proxy or mirror has certificates of your company's own authority, add that authority to the keychain and trust it there."
-        }
-        _ => {
-            "If a proxy or mirror has certificates of your company's own authority, add that authority to the system's (update-ca-certificates), or set SSL_CERT_FILE to a PEM file of all authorities to trust."
-        }
+        ) => Remedy::CheckProxy,
+        _ => Remedy::TrustAuthority,
     }
 }
 
 impl HttpError {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Client(_) | Self::Tls(_) => "tls-setup",
-            Self::TokenInClear { .. } => "token-in-clear",
-            Self::Connection { .. } => "network",
-            Self::Certificate { .. } => "tls-certificate",
+            Self::Client(_) | Self::Tls(_) => Code::TlsSetup,
+            Self::TokenInClear { .. } => Code::TokenInClear,
+            Self::Connection { .. } => Code::Network,
+            Self::Certificate { .. } => Code::TlsCertificate,
             Self::RedirectLoop { .. }
             | Self::RedirectAddress { .. }
-            | Self::RedirectDowngrade { .. } => "redirect",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::Unauthorized { .. } => "github-token-refused",
-            Self::Forbidden { .. } => "github-forbidden",
-            Self::NotFound { .. } => "github-not-found",
-            Self::Gone { .. } => "github-expired",
-            Self::Status { .. } => "github-status",
+            | Self::RedirectDowngrade { .. } => Code::Redirect,
+            Self::RateLimited { .. } => Code::RateLimited,
+            Self::Unauthorized { .. } => Code::GithubTokenRefused,
+            Self::Forbidden { .. } => Code::GithubForbidden,
+            Self::NotFound { .. } => Code::GithubNotFound,
+            Self::Gone { .. } => Code::GithubExpired,
+            Self::Status { .. } => Code::GithubStatus,
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Client(_) | Self::Tls(_) => Some(
-                "Check that the system's certificates are installed (package ca-certificates), and that SSL_CERT_FILE and SSL_CERT_DIR, where they are set, name some.",
-            ),
-            Self::Certificate { source, .. } => Some(certificate_hint(source)),
-            Self::TokenInClear { .. } => {
-                Some("Give STACK_EMULATOR_GITHUB_API an https address, or unset the token.")
-            }
-            Self::Connection { .. } => Some(
-                "Check the network and the proxy (HTTPS_PROXY, NO_PROXY), then try again: it continues where it stopped.",
-            ),
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        Some(match self {
+            Self::Client(_) | Self::Tls(_) => Remedy::InstallCertificates,
+            Self::Certificate { source, .. } => certificate_remedy(source),
+            Self::TokenInClear { .. } => Remedy::SecureApiAddress,
+            Self::Connection { .. } => Remedy::CheckNetwork,
             Self::RedirectLoop { .. }
             | Self::RedirectAddress { .. }
-            | Self::RedirectDowngrade { .. } => Some(
-                "A proxy or mirror may be in the way; check HTTPS_PROXY and STACK_EMULATOR_GITHUB_API.",
-            ),
+            | Self::RedirectDowngrade { .. } => Remedy::CheckProxy,
             Self::RateLimited {
                 authenticated: false,
                 ..
-            } => Some(
-                "Set GITHUB_TOKEN, or log in with `gh auth login`: with a token the limit is 5000 an hour.",
-            ),
-            Self::RateLimited { .. } => Some("Wait, then try again."),
-            Self::Unauthorized { .. } => Some(
-                "Replace the token: it may have expired. Without any, public releases can still be had.",
-            ),
-            Self::Forbidden { .. } => {
-                Some("The token needs to read this repository's contents and actions.")
-            }
-            Self::NotFound {
-                authenticated: false,
-                ..
-            } => Some("Check the name. If the repository is private, set GITHUB_TOKEN."),
-            Self::NotFound { .. } => {
-                Some("Check the name, and that the token may read this repository.")
-            }
-            Self::Gone { .. } => Some("Build it again, or take another release."),
-            Self::Status { .. } => Some("Run the command again later."),
-        }
+            } => Remedy::SetTokenForMore,
+            Self::RateLimited { .. } | Self::Status { .. } => Remedy::RetryLater,
+            Self::Unauthorized { .. } => Remedy::ReplaceToken,
+            Self::Forbidden { .. } => Remedy::WidenToken,
+            Self::NotFound { authenticated, .. } => Remedy::CheckName {
+                authenticated: *authenticated,
+            },
+            Self::Gone { .. } => Remedy::OtherRelease,
+        })
     }
 
     /// Whether the same request may well succeed in a moment.
@@ -240,18 +212,24 @@ mod tests {
 
     #[test]
     fn what_to_do_about_a_certificate_depends_on_what_is_wrong() {
-        let hint = |reason| {
+        let remedy = |reason| {
             let error = HttpError::Certificate {
                 host: "a".into(),
                 source: rustls::Error::InvalidCertificate(reason),
             };
             assert!(!error.is_transient());
-            error.hint().unwrap()
+            error.remedy().unwrap()
         };
-        assert!(hint(CertificateError::Expired).contains("clock"));
-        assert!(hint(CertificateError::NotValidForName).contains("HTTPS_PROXY"));
-        let unknown = hint(CertificateError::UnknownIssuer);
-        assert!(unknown.contains("authority"));
-        assert_eq!(hint(CertificateError::BadSignature), unknown);
+        assert_eq!(remedy(CertificateError::Expired), Remedy::CheckClock);
+        assert_eq!(
+            remedy(CertificateError::NotValidForName),
+            Remedy::CheckProxy
+        );
+        for reason in [
+            CertificateError::UnknownIssuer,
+            CertificateError::BadSignature,
+        ] {
+            assert_eq!(remedy(reason), Remedy::TrustAuthority);
+        }
     }
 }

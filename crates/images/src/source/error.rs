@@ -1,15 +1,17 @@
-//! Why it cannot be told which file is meant.
+//! Why a source does not lead to a file.
 
 use std::path::PathBuf;
+
+use failure::{Code, Remedy};
 
 use super::WORKFLOW;
 use crate::github::{ApiError, Repo};
 
-/// It cannot be told which file is meant, or there is none.
+/// A source that does not lead to a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// GitHub did not tell.
+    /// GitHub could not be asked.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The release has no image for this processor.
@@ -37,7 +39,7 @@ pub enum ResolveError {
     },
     /// There is no run of the workflow for the pull request.
     #[error(
-        "no build of pull request {number} was found: {WORKFLOW} has not run for {commit} or its branch {branch}"
+        "found no build of pull request {number}: {WORKFLOW} has not run for {commit} or its branch {branch}"
     )]
     NoBuild {
         /// The pull request.
@@ -58,7 +60,7 @@ pub enum ResolveError {
         url: String,
     },
     /// The build has failed.
-    #[error("the build of {of} ended with {conclusion}: {url}")]
+    #[error("the build of {of} did not succeed ({conclusion}): {url}")]
     BuildFailed {
         /// The pull request or run.
         of: String,
@@ -88,8 +90,10 @@ pub enum ResolveError {
         /// The artifact.
         name: String,
     },
-    /// GitHub gives artifacts to nobody it does not know.
-    #[error("artifacts of workflow runs need a GitHub token, also those of public repositories")]
+    /// GitHub gives artifacts to signed-in users only.
+    #[error(
+        "downloading a workflow run's artifact needs a GitHub token, even for a public repository"
+    )]
     TokenNeeded,
     /// The file is not there.
     #[error("cannot open {}", path.display())]
@@ -111,40 +115,34 @@ fn list(names: &[String]) -> String {
 }
 
 impl ResolveError {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
         match self {
             Self::Api(error) => error.code(),
-            Self::NoAsset { .. } => "no-asset",
-            Self::Uploading { .. } => "asset-uploading",
-            Self::NoBuild { .. } => "no-build",
-            Self::BuildRunning { .. } => "build-running",
-            Self::BuildFailed { .. } => "build-failed",
-            Self::NoArtifact { .. } => "no-artifact",
-            Self::Expired { .. } => "artifact-expired",
-            Self::TokenNeeded => "token-needed",
-            Self::File { .. } => "file",
+            Self::NoAsset { .. } => Code::NoAsset,
+            Self::Uploading { .. } => Code::AssetUploading,
+            Self::NoBuild { .. } => Code::NoBuild,
+            Self::BuildRunning { .. } => Code::BuildRunning,
+            Self::BuildFailed { .. } => Code::BuildFailed,
+            Self::NoArtifact { .. } => Code::NoArtifact,
+            Self::Expired { .. } => Code::ArtifactExpired,
+            Self::TokenNeeded => Code::TokenNeeded,
+            Self::File { .. } => Code::File,
         }
     }
 
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Api(error) => error.hint(),
-            Self::NoAsset { .. } => Some("Take another release, or another --arch."),
-            Self::Uploading { .. } => Some("Run the command again in a few minutes."),
-            Self::NoBuild { .. } => Some(
-                "The workflow may not run for this pull request; start it by hand and use --run.",
-            ),
-            Self::BuildRunning { .. } => Some("Wait until it has finished, then try again."),
-            Self::BuildFailed { .. } => {
-                Some("Look at the run's page; then re-run it or take another run.")
-            }
-            Self::NoArtifact { .. } => Some(
-                "Check that this is a run of the workflow that builds images, or take another --arch.",
-            ),
-            Self::Expired { .. } => Some("Re-run the workflow to build it again."),
-            Self::TokenNeeded => Some("Set GITHUB_TOKEN, or log in with `gh auth login`."),
+            Self::Api(error) => error.remedy(),
+            Self::NoAsset { .. } => Some(Remedy::OtherRelease),
+            Self::Uploading { .. } => Some(Remedy::WaitForPublication),
+            Self::NoBuild { .. } => Some(Remedy::StartBuild),
+            Self::BuildRunning { .. } => Some(Remedy::WaitForBuild),
+            Self::BuildFailed { .. } => Some(Remedy::SeeBuild),
+            Self::NoArtifact { .. } => Some(Remedy::CheckRun),
+            Self::Expired { .. } => Some(Remedy::RerunBuild),
+            Self::TokenNeeded => Some(Remedy::SetToken),
             Self::File { .. } => None,
         }
     }

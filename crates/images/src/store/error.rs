@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use failure::Remedy;
+
 use crate::source::Arch;
 use crate::{ImageError, Sha256Digest};
 
@@ -27,9 +29,7 @@ pub enum StoreError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// The image is for other machines.
-    #[error(
-        "the image is for {found}, not for {expected}; choose another one, or set the architecture by --arch"
-    )]
+    #[error("the image is for {found}, not for {expected}")]
     Architecture {
         /// What was asked for.
         expected: Arch,
@@ -38,7 +38,7 @@ pub enum StoreError {
     },
     /// The manifest speaks of another image.
     #[error(
-        "the image has SHA-256 {found}, its manifest says {expected}: they do not belong together; get the image again"
+        "the image has SHA-256 {found}, but its manifest is for an image with SHA-256 {expected}"
     )]
     OtherManifest {
         /// The digest in the manifest.
@@ -49,6 +49,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Image(error) => error.remedy(),
+            Self::Architecture { .. } => Some(Remedy::ChooseArchitecture),
+            Self::OtherManifest { .. } => Some(Remedy::PullAgain),
+            Self::File { .. } | Self::Record(_) => None,
+        }
+    }
+
     pub(super) fn file(
         action: &'static str,
         path: &Path,

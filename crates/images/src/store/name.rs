@@ -1,4 +1,6 @@
-//! Which image a user means.
+//! Images by the names that users give.
+
+use failure::Code;
 
 use super::Installed;
 use crate::Sha256Digest;
@@ -7,20 +9,30 @@ use crate::source::Arch;
 /// A digest may be cut down to this many hex characters.
 const LEAST_DIGITS: usize = 4;
 
-/// No image, or more than one, is meant.
+/// A name that stands for no image, or for more than one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing here is called so.
     #[error("there is no image called {0:?}")]
     Unknown(String),
     /// Several are.
-    #[error("{name:?} may be any of {}", list(candidates))]
+    #[error("more than one image is called {name:?}: {}", list(candidates))]
     Ambiguous {
         /// What was asked for.
         name: String,
         /// The images that it may be.
         candidates: Vec<Sha256Digest>,
     },
+}
+
+impl NameError {
+    /// A stable code for programs.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Unknown(_) => Code::ImageUnknown,
+            Self::Ambiguous { .. } => Code::ImageAmbiguous,
+        }
+    }
 }
 
 fn list(candidates: &[Sha256Digest]) -> String {

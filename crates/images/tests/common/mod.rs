@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use failure::Code;
 use images::fetch::{FetchError, FetchOptions, Fetched, claim, fetch};
 use images::github::{GitHub, Options, Repo};
 use images::http::Retry;
@@ -252,18 +253,18 @@ impl From<FetchError> for Failure {
 }
 
 impl Failure {
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         match self {
             Self::Resolve(error) => error.code(),
             Self::Fetch(error) => error.code(),
         }
     }
 
-    /// Message, all its causes, hint: everything that a user may see.
+    /// Message, all its causes, remedy: everything that a user may see.
     pub fn text(&self) -> String {
-        let (error, hint): (&dyn std::error::Error, _) = match self {
-            Self::Resolve(error) => (error, error.hint()),
-            Self::Fetch(error) => (error, error.hint()),
+        let (error, remedy): (&dyn std::error::Error, _) = match self {
+            Self::Resolve(error) => (error, error.remedy()),
+            Self::Fetch(error) => (error, error.remedy()),
         };
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -271,7 +272,7 @@ impl Failure {
             text = format!("{text}: {error}");
             cause = error.source();
         }
-        text + " " + hint.unwrap_or_default()
+        format!("{text} {remedy:?}")
     }
 }
 

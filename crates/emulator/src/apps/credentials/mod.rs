@@ -11,6 +11,7 @@ mod variables;
 use std::path::Path;
 use std::time::Duration;
 
+use failure::{Code, Remedy};
 use reqwest::StatusCode;
 use secrets::{Secret, SecretName, SecretText, Slot};
 use serde::Deserialize;
@@ -57,20 +58,20 @@ pub enum CredentialsError {
     /// The image has no backend.
     #[error("the image has no service called `backend`")]
     NoBackend,
-    /// Nobody knows the key to ask with.
-    #[error("the emulator's own keys are not where they were put")]
+    /// The key for the request is missing.
+    #[error("the emulator's own key is missing from the secret store")]
     NoKey,
     /// The request could not be made.
     #[error("cannot make an HTTP request")]
     Client(#[source] reqwest::Error),
-    /// Not even a client without TLS can be made.
+    /// The HTTP client cannot be set up.
     #[error("cannot make an HTTP client")]
     Tls(#[source] images::http::TlsError),
     /// The backend cannot be reached.
     #[error("the backend does not answer")]
     Unreachable(#[source] reqwest::Error),
     /// The backend refuses the emulator's key.
-    #[error("the backend refuses the emulator's own key (HTTP {status})")]
+    #[error("the backend does not accept the emulator's own key (HTTP {status})")]
     KeyRefused {
         /// 401 or 403.
         status: u16,
@@ -91,7 +92,7 @@ pub enum CredentialsError {
         /// Its words.
         said: String,
     },
-    /// What came back cannot be it.
+    /// The answer has another form than it should.
     #[error("the backend's answer is not valid: {problem}")]
     Invalid {
         /// What is wrong, without any value.
@@ -101,29 +102,23 @@ pub enum CredentialsError {
 
 impl CredentialsError {
     /// A stable code for programs.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::NoBackend => "no_backend",
-            Self::NoKey => "secrets_missing",
-            Self::Client(_) | Self::Tls(_) | Self::Unreachable(_) => "backend_unreachable",
-            Self::KeyRefused { .. } => "key_refused",
-            Self::ConfigFile { .. } => "config_file",
-            Self::Failed { .. } | Self::Invalid { .. } => "backend_failed",
+            Self::NoBackend => Code::NoBackend,
+            Self::NoKey => Code::SecretsMissing,
+            Self::Client(_) | Self::Tls(_) | Self::Unreachable(_) => Code::BackendUnreachable,
+            Self::KeyRefused { .. } => Code::KeyRefused,
+            Self::ConfigFile { .. } => Code::ConfigFile,
+            Self::Failed { .. } | Self::Invalid { .. } => Code::BackendFailed,
         }
     }
 
-    /// What to do about it, where there is something.
-    pub const fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, if anything helps.
+    pub const fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::NoKey | Self::KeyRefused { .. } => {
-                Some("`stack-emulator secrets rotate` makes new keys.")
-            }
-            Self::Unreachable(_) | Self::Failed { .. } => {
-                Some("See `stack-emulator status` and `stack-emulator logs`.")
-            }
-            Self::ConfigFile { .. } => {
-                Some("The file must export a plain object as `config`, and be readable by you.")
-            }
+            Self::NoKey | Self::KeyRefused { .. } => Some(Remedy::RotateSecrets),
+            Self::Unreachable(_) | Self::Failed { .. } => Some(Remedy::ReadStatus),
+            Self::ConfigFile { .. } => Some(Remedy::CorrectConfigFile),
             Self::NoBackend | Self::Client(_) | Self::Tls(_) | Self::Invalid { .. } => None,
         }
     }
@@ -142,8 +137,8 @@ struct Answer {
 
 fn validate(body: &[u8], api_url: String) -> Result<ProjectCredentials, CredentialsError> {
     let invalid = |problem| CredentialsError::Invalid { problem };
-    let answer: Answer = serde_json::from_slice(body)
-        .map_err(|_| invalid("it is no JSON object with text in it"))?;
+    let answer: Answer =
+        serde_json::from_slice(body).map_err(|_| invalid("it is not a JSON object of texts"))?;
     let secret = |field: Option<String>, problem| {
         field
             .and_then(SecretText::from_text)
@@ -192,7 +187,7 @@ impl Emulator {
         let held = self.hold("credentials", reporter).await?;
         let Some((record, vm)) = &held.running else {
             return Err(Error::NotRunning {
-                request: "asking for credentials",
+                request: "get credentials",
             });
         };
         let rotating = matches!(record.purpose, Purpose::Rotating(_));

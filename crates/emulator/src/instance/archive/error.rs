@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use failure::{Code, Remedy};
+
 pub use super::format::Damage;
 use crate::machine::fingerprint::Mismatch;
 use record::RecordError;
@@ -32,13 +34,13 @@ pub enum ArchiveError {
         source: std::io::Error,
     },
     /// Two commands write to the same place.
-    #[error("another command is writing {}; wait for it, or write to another place", path.display())]
+    #[error("another command is writing {}", path.display())]
     Busy {
         /// The archive.
         path: PathBuf,
     },
     /// There is not enough room.
-    #[error("{} has {free} bytes free, and {needed} are needed; make room, or choose another place", folder.display())]
+    #[error("not enough disk space in {}: {needed} bytes needed, {free} free", folder.display())]
     NoSpace {
         /// Where it was to be written.
         folder: PathBuf,
@@ -54,19 +56,19 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// A frame cannot be compressed, which only a lack of memory can cause.
-    #[error("cannot compress")]
+    #[error("cannot compress the snapshot")]
     Compress(#[source] std::io::Error),
     /// The system gives no threads.
-    #[error("cannot start a thread; end other programs and try again")]
+    #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
     /// The file is something else.
-    #[error("{} is no snapshot archive", path.display())]
+    #[error("{} is not an archive file of a snapshot", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// It was written by another version of the program.
-    #[error("{} has archive version {found}, and this program reads version {expected}; capture a snapshot here instead", path.display())]
+    #[error("{} has archive version {found}; this program reads version {expected}", path.display())]
     Version {
         /// The archive.
         path: PathBuf,
@@ -76,7 +78,7 @@ pub enum ArchiveError {
         expected: u32,
     },
     /// It ends too early.
-    #[error("{} is cut off at byte {offset}; copy it again, or capture a snapshot here instead", path.display())]
+    #[error("{} is cut off at byte {offset}", path.display())]
     Truncated {
         /// The archive.
         path: PathBuf,
@@ -84,7 +86,7 @@ pub enum ArchiveError {
         offset: u64,
     },
     /// It is not what was written.
-    #[error("{} is damaged at byte {offset}: {damage}; copy it again, or capture a snapshot here instead", path.display())]
+    #[error("{} is damaged at byte {offset}: {damage}", path.display())]
     Damaged {
         /// The archive.
         path: PathBuf,
@@ -95,7 +97,7 @@ pub enum ArchiveError {
         damage: Damage,
     },
     /// The snapshot's manifest in it cannot be used.
-    #[error("the manifest in {} cannot be used; capture a snapshot here instead", path.display())]
+    #[error("the manifest in {} cannot be used", path.display())]
     Manifest {
         /// The archive.
         path: PathBuf,
@@ -104,7 +106,7 @@ pub enum ArchiveError {
         source: RecordError,
     },
     /// The manifest is of other files.
-    #[error("{} holds {file} with another length than its manifest says; copy it again, or capture a snapshot here instead", path.display())]
+    #[error("{file} in {} has another length than its manifest says", path.display())]
     OtherLength {
         /// The archive.
         path: PathBuf,
@@ -112,7 +114,7 @@ pub enum ArchiveError {
         file: &'static str,
     },
     /// What came out is not what was captured.
-    #[error("the content of {file} in {} is not what was captured; copy the archive again, or capture a snapshot here instead", path.display())]
+    #[error("{file} in {} is damaged: its digest is not the snapshot's", path.display())]
     Content {
         /// The archive.
         path: PathBuf,
@@ -120,7 +122,7 @@ pub enum ArchiveError {
         file: &'static str,
     },
     /// The disk in it is no disk that QEMU may be given.
-    #[error("the disk in {} cannot be used: {problem}; capture a snapshot here instead", path.display())]
+    #[error("the disk in {} cannot be used: {problem}", path.display())]
     Disk {
         /// The archive.
         path: PathBuf,
@@ -128,7 +130,7 @@ pub enum ArchiveError {
         problem: String,
     },
     /// It cannot be resumed on this machine.
-    #[error("the snapshot in {} does not fit this machine: {}; make these the same, or capture a snapshot here instead", path.display(), list(mismatches))]
+    #[error("the snapshot in {} does not fit here: {}", path.display(), list(mismatches))]
     Misfit {
         /// The archive.
         path: PathBuf,
@@ -138,6 +140,42 @@ pub enum ArchiveError {
     /// The operation was dropped. Only its threads see this.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl ArchiveError {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NoSpace { .. } => Code::DiskFull,
+            _ if failure::is_no_room(self) => Code::DiskFull,
+            _ => Code::Archive,
+        }
+    }
+
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        Some(match self {
+            Self::Busy { .. } => Remedy::OtherArchiveFile,
+            Self::NoSpace { folder, .. } => Remedy::FreeDiskSpace {
+                folder: Some(folder.display().to_string()),
+                continues: false,
+            },
+            Self::Compress(_) | Self::Thread(_) => Remedy::EndPrograms,
+            Self::Truncated { .. }
+            | Self::Damaged { .. }
+            | Self::OtherLength { .. }
+            | Self::Content { .. } => Remedy::CopyArchiveAgain,
+            Self::Version { .. } | Self::Manifest { .. } | Self::Disk { .. } => {
+                Remedy::TakeSnapshotInstead
+            }
+            Self::Misfit { .. } => Remedy::MatchArchive,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::TooLarge { .. }
+            | Self::Foreign { .. }
+            | Self::Cancelled => return None,
+        })
+    }
 }
 
 fn list(mismatches: &[Mismatch]) -> String {

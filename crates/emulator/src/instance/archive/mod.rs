@@ -35,7 +35,7 @@ use self::partial::Partial;
 use self::read::{Archive, Target};
 use self::write::{Source, pack};
 use crate::config::paths::{InstancePaths, SnapshotPaths, make_private_folder};
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::Emulator;
 use crate::machine::fingerprint::Fingerprint;
 use crate::progress::{Phase, Reporter, Stopwatch};
@@ -124,7 +124,7 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<RestoreReport, Error> {
         let held = self.hold("restore", reporter).await?;
-        held.refuse_running("a restore")?;
+        held.refuse_running("restore a snapshot")?;
         let mut watch = Stopwatch::new(reporter);
         let (archive, manifest) = read_manifest(from, &self.paths)?;
         let spec = watch.phase(Phase::Prepare, self.prepare()).await?.spec;
@@ -277,7 +277,7 @@ fn restore_snapshot(
 /// QEMU is told that by name.
 fn check_disk(disk: &Path, virtual_bytes: u64, archive: &Path) -> Result<(), ArchiveError> {
     let problem = match qcow2::Header::read(disk) {
-        Err(error) => chain(&error),
+        Err(error) => failure::chain(&error),
         Ok(header) => match header.problem() {
             Some(problem) => problem.to_owned(),
             None if header.virtual_bytes != virtual_bytes => {

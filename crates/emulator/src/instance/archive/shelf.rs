@@ -9,11 +9,12 @@ use images::Sha256Digest;
 
 use super::{archive_snapshot, job, read_manifest, restore_snapshot};
 use crate::config::paths::InstancePaths;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::LockedInstance;
 use crate::machine::spec::MachineSpec;
 use crate::progress::{Event, Phase, Reporter, Running};
 use crate::state::snapshot::{Snapshot, SnapshotManifest};
+use failure::chain;
 
 /// Which image the archive called `id` is of, and when it was put there, in
 /// milliseconds since the Unix epoch; `None` if it is no archive of a snapshot.
@@ -79,7 +80,7 @@ impl LockedInstance<'_> {
                 continue;
             }
             reporter.report(Event::Notice(
-                "The snapshot was compressed because it was not used for long; unpacking it first.",
+                "The snapshot was compressed because it had not been used for long. Unpacking it first.",
             ));
             let unpacking = Running::begin(reporter, Phase::Archive);
             let (places, fingerprint) = (paths.clone(), spec.fingerprint.clone());

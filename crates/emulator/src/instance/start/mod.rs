@@ -15,7 +15,7 @@ use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
 use crate::config::preferences::NO_ROTATION_WARNING;
 use crate::config::variables;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::machine::bring_up::{BringUp, Origin, Up};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
@@ -25,6 +25,7 @@ use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
+use failure::chain;
 
 /// What to do about a snapshot that no start can use any more.
 const NEW_SNAPSHOT: &str =
@@ -110,7 +111,7 @@ impl Emulator {
                 "the setting no-rotation"
             };
             reporter.report(Event::Warning(&format!(
-                "Nothing is rotated, because of {by}. {NO_ROTATION_WARNING}"
+                "The secrets are not rotated, because of {by}. {NO_ROTATION_WARNING}"
             )));
         }
         get_image(&held, reporter).await?;
@@ -160,7 +161,7 @@ impl Emulator {
             .map_err(failed("say how it is"))?;
         if !status.running {
             watch.reporter().report(Event::Notice(
-                "The guest stood still, because its disk could not be written. Letting it go on.",
+                "The virtual machine was paused because it could not write to its disk. Continuing it.",
             ));
             let mut events = monitor.subscribe();
             monitor
@@ -270,7 +271,7 @@ impl LockedInstance<'_> {
             (Some(damage), StartKind::Cold) => {
                 // The error itself says no more than that a boot failed.
                 reporter.report(Event::Warning(&format!(
-                    "What the session's disk lies on is not what it was: {damage}."
+                    "The base of the session's disk has changed: {damage}."
                 )));
                 damage
             }
@@ -429,7 +430,7 @@ fn report(
         Err(error) => {
             let why = chain(&error);
             reporter.report(Event::Warning(&format!(
-                "What is known of the snapshot cannot be read: {why}."
+                "The snapshot's record cannot be read: {why}."
             )));
             None
         }

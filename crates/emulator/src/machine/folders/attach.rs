@@ -76,7 +76,7 @@ impl<'a> Attachment<'a> {
         monitor
             .unplug(&Machine::share_device_id(folder.slot), UNPLUG_LIMIT)
             .await
-            .map_err(|source| device("take back", folder, source))
+            .map_err(|source| device("stop sharing", folder, source))
     }
 
     /// Whether there is a device in the folder's slot.
@@ -118,7 +118,7 @@ impl<'a> Attachment<'a> {
         monitor
             .unplug(&Machine::share_device_id(folder.slot), UNPLUG_LIMIT)
             .await
-            .map_err(|source| device("take back", folder, source))?;
+            .map_err(|source| device("stop sharing", folder, source))?;
         Err(replaced())
     }
 

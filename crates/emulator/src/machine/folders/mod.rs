@@ -25,6 +25,7 @@ mod name;
 
 use std::path::{Path, PathBuf};
 
+use failure::{Code, Remedy};
 use qemu::{Monitor, Share, Sockets};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,7 @@ use attach::Attachment;
 use name::Identity;
 pub use name::{ConfigFile, NamedFolder};
 
-/// Why a folder cannot be shared, or not be taken back.
+/// Why a folder cannot be shared, or its sharing not be ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
     /// The config file or the folder is not there.
@@ -56,7 +57,7 @@ pub enum ShareError {
         source: std::io::Error,
     },
     /// It is something else.
-    #[error("{} is no {what}", path.display())]
+    #[error("{} is not a {what}", path.display())]
     WrongKind {
         /// `regular file` or `folder`.
         what: &'static str,
@@ -77,8 +78,8 @@ pub enum ShareError {
         /// Where it leads.
         target: PathBuf,
     },
-    /// Sharing it would share what is nobody else's business.
-    #[error("the folder {} is not shared with the guest: {reason}", path.display())]
+    /// It contains more than a project's files.
+    #[error("the folder {} may not be shared with the emulator: {reason}", path.display())]
     Refused {
         /// The folder.
         path: PathBuf,
@@ -86,13 +87,13 @@ pub enum ShareError {
         reason: String,
     },
     /// It is another folder than the one that was named.
-    #[error("the folder {} was replaced by something else since it was named", path.display())]
+    #[error("the folder {} was replaced by another one since it was named", path.display())]
     Replaced {
         /// The folder.
         path: PathBuf,
     },
     /// All root ports are taken.
-    #[error("{SHARED_SLOTS} folders are shared already, which is as many as there can be")]
+    #[error("{SHARED_SLOTS} folders are shared already, and no more can be")]
     NoSlot,
     /// It is not shared.
     #[error("the folder {} is not shared", path.display())]
@@ -109,10 +110,10 @@ pub enum ShareError {
         #[source]
         source: std::io::Error,
     },
-    /// QEMU does not open it, or does not let go of it.
+    /// QEMU does not open or close it.
     #[error("QEMU cannot {action} the folder {}", path.display())]
     Device {
-        /// `share`, `look for` or `take back`.
+        /// `share`, `look for` or `stop sharing`.
         action: &'static str,
         /// The folder.
         path: PathBuf,
@@ -145,42 +146,40 @@ pub enum ShareError {
 
 impl ShareError {
     /// A stable code for programs.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::NotThere { .. } | Self::WrongKind { .. } | Self::LeadsOut { .. } => "config_file",
-            Self::Refused { .. } | Self::NotUtf8 { .. } => "folder_refused",
-            Self::NotShared { .. } => "not_shared",
-            Self::NoSlot => "too_many_folders",
+            Self::NotThere { .. } | Self::WrongKind { .. } | Self::LeadsOut { .. } => {
+                Code::ConfigFile
+            }
+            Self::Refused { .. } | Self::NotUtf8 { .. } => Code::FolderRefused,
+            Self::NotShared { .. } => Code::NotShared,
+            Self::NoSlot => Code::TooManyFolders,
             Self::Replaced { .. }
             | Self::Link { .. }
             | Self::Device { .. }
             | Self::Guest { .. }
-            | Self::GuestRefused { .. } => "folder_share",
+            | Self::GuestRefused { .. } => Code::FolderShare,
         }
     }
 
-    /// What to do about it, where there is something.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NotThere { .. } | Self::WrongKind { .. } => {
-                Some("Name the config file with --config-file FILE.")
-            }
-            Self::NotUtf8 { .. } => Some("Rename it, or move the project to another folder."),
-            Self::LeadsOut { .. } => Some("Name the file that the link leads to."),
-            Self::Refused { .. } => Some("Put the config file into a folder of its own project."),
-            Self::Replaced { .. } => Some("Try again."),
-            Self::NoSlot => Some(
-                "See `stack-emulator folders list`, and take one back with `stack-emulator folders remove`.",
-            ),
-            Self::NotShared { .. } => Some("`stack-emulator folders list` shows those that are."),
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        Some(match self {
+            Self::NotThere { .. } | Self::WrongKind { .. } => Remedy::NameConfigFile,
+            Self::NotUtf8 { .. } => Remedy::RenameFolder,
+            Self::LeadsOut { .. } => Remedy::NameLinkTarget,
+            Self::Refused { .. } => Remedy::UseProjectFolder,
+            Self::Replaced { .. } => Remedy::Retry,
+            Self::NoSlot => Remedy::UnshareFolder,
+            Self::NotShared { .. } => Remedy::ListFolders,
             Self::GuestRefused {
                 action: "unmount", ..
-            } => Some("Something in the guest is using it; try again, or stop the emulator."),
+            } => Remedy::CloseFolder,
             Self::Link { .. }
             | Self::Device { .. }
             | Self::Guest { .. }
-            | Self::GuestRefused { .. } => None,
-        }
+            | Self::GuestRefused { .. } => return None,
+        })
     }
 }
 
@@ -427,7 +426,7 @@ pub(crate) async fn attach_all(
             Err(error) => Err(error.into()),
         };
         let Err(error) = attached else { continue };
-        let why = crate::error::chain(&error);
+        let why = failure::chain(&error);
         let text = format!("A folder is not shared any more: {why}.");
         reporter.report(Event::Warning(&text));
         match attachment.detach(monitor, folder).await {
@@ -439,7 +438,7 @@ pub(crate) async fn attach_all(
             Err(left) => {
                 let text = format!(
                     "A folder could not be taken back: {}.",
-                    crate::error::chain(&left)
+                    failure::chain(&left)
                 );
                 reporter.report(Event::Warning(&text));
             }

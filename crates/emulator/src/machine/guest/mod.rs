@@ -144,7 +144,7 @@ pub(super) async fn answered(
         match answered.await {
             Ok(resident) => return Ok(Guest::Resident(resident)),
             Err(error) => reporter.report(Event::Warning(&format!(
-                "The guest is reached by its agent, which takes longer: {}.",
+                "Using the guest agent instead, which is slower: {}.",
                 crate::chain(&error)
             ))),
         }

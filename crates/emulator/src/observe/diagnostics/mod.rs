@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use self::redact::Redactor;
 use crate::config::paths::SlotName;
 use crate::config::preferences::Preferences;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::Emulator;
 use crate::logs::{LogError, LogReader, LogSource};
+use failure::chain;
 use record::Durability;
 
 /// Lines taken of each log, from its end: a boot has some hundreds.

@@ -5,18 +5,21 @@ use std::path::Path;
 
 use ::qemu::accel::{Attempt, Verdict as Tried};
 use ::qemu::{Accelerator, BinaryError, Probe, ProbeError, QemuBinary};
+use failure::Remedy;
 use images::Image;
 use secrets::StoreKind;
 
 use super::{Check, Verdict};
 use crate::config::quantities::{bytes, seconds};
 use crate::config::variables::{self, Settings};
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::instance::rotate::SecretPlace;
+use crate::machine::error::qemu_remedy;
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::Taken;
 use crate::machine::readiness::Endpoint;
 use crate::observe::status::{State, Status};
+use failure::chain;
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
 /// small guest has some 400 MB of memory in use, and needs room to run.
@@ -45,15 +48,15 @@ impl Subject {
         }
     }
 
-    fn warning(self, detail: impl Into<String>, remedy: impl Into<String>) -> Check {
+    fn warning(self, detail: impl Into<String>, remedy: Remedy) -> Check {
         Check {
             verdict: Verdict::Warning,
-            remedy: Some(remedy.into()),
+            remedy: Some(remedy),
             ..self.ok(detail)
         }
     }
 
-    fn failed(self, detail: impl Into<String>, remedy: Option<String>) -> Check {
+    fn failed(self, detail: impl Into<String>, remedy: Option<Remedy>) -> Check {
         Check {
             verdict: Verdict::Failed,
             remedy,
@@ -62,7 +65,7 @@ impl Subject {
     }
 
     fn error(self, error: &Error) -> Check {
-        self.failed(chain(error), error.hint())
+        self.failed(chain(error), error.remedy())
     }
 }
 
@@ -75,32 +78,7 @@ pub(super) fn qemu(found: &Result<QemuBinary, BinaryError>) -> Check {
             binary.version_text,
             binary.path.display()
         )),
-        Err(BinaryError::NotFound { program, remedy }) => subject.failed(
-            format!("{program} is not installed"),
-            Some((*remedy).to_owned()),
-        ),
-        Err(BinaryError::TooOld {
-            path,
-            found,
-            needed,
-            remedy,
-        }) => subject.failed(
-            format!(
-                "{} is QEMU {found}; at least {needed} is needed",
-                path.display()
-            ),
-            Some((*remedy).to_owned()),
-        ),
-        Err(BinaryError::NotExecutable { path }) => subject.failed(
-            format!("{} is not an executable file", path.display()),
-            Some(format!("Correct {} or unset it.", variables::QEMU)),
-        ),
-        Err(
-            error @ (BinaryError::Stat { .. }
-            | BinaryError::NotRunnable { .. }
-            | BinaryError::Died { .. }
-            | BinaryError::Ask { .. }),
-        ) => subject.failed(chain(error), Some("Reinstall QEMU.".to_owned())),
+        Err(error) => subject.failed(chain(error), Some(qemu_remedy(error))),
     }
 }
 
@@ -115,7 +93,7 @@ pub(super) fn accelerator(
         Err(ProbeError::NoneWorks { tried, .. }) => {
             return subject.failed(
                 format!("none works: {}", attempts(tried)),
-                Some("Reinstall QEMU with its firmware files.".to_owned()),
+                Some(Remedy::ReinstallQemu),
             );
         }
         Err(error @ (ProbeError::Payload(_) | ProbeError::Start { .. })) => {
@@ -134,11 +112,10 @@ pub(super) fn accelerator(
                 variables::ACCELERATOR,
                 probe.accelerator
             ),
-            format!(
-                "Unset {} to use {}.",
-                variables::ACCELERATOR,
-                probe.accelerator
-            ),
+            Remedy::UseFastest {
+                variable: variables::ACCELERATOR,
+                accelerator: probe.accelerator.to_string(),
+            },
         ));
     }
     let hardware = probe
@@ -149,10 +126,9 @@ pub(super) fn accelerator(
         (Accelerator::Kvm | Accelerator::Hvf, _) => subject.ok(tried),
         (Accelerator::Tcg, None) => with_evidence(subject.warning(
             "This host has no accelerator for this architecture; using software emulation (slower).",
-            format!(
-                "Unset {} to use an image of this host's architecture.",
-                variables::ARCH
-            ),
+            Remedy::UseHostArchitecture {
+                variable: variables::ARCH,
+            },
         )),
         (Accelerator::Tcg, Some(attempt)) => {
             let name = attempt.accelerator.to_string().to_uppercase();
@@ -160,19 +136,15 @@ pub(super) fn accelerator(
             let (detail, remedy) = match &attempt.verdict {
                 Tried::Hangs { .. } => (
                     format!("{name} hangs on this host; {slower}"),
-                    "If this host is a virtual machine, enable nested virtualization on its own host, then run \
-                     `stack-emulator doctor --probe-again`."
-                        .to_owned(),
+                    Remedy::EnableNesting,
                 ),
                 Tried::Unavailable { reason } => (
                     format!("{name} is not available ({reason}); {slower}"),
-                    format!(
-                        "Make {name} available if this host has it, then run `stack-emulator doctor --probe-again`."
-                    ),
+                    Remedy::EnableAccelerator { accelerator: name },
                 ),
                 Tried::Misbehaves { .. } | Tried::Works { .. } => (
                     format!("{name} does not work on this host; {slower}"),
-                    format!("Run `stack-emulator doctor --probe-again` to test {name} again."),
+                    Remedy::ProbeAgain { accelerator: name },
                 ),
             };
             with_evidence(subject.warning(detail, remedy))
@@ -223,14 +195,13 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
         State::Capturing => subject.ok(said("taking a snapshot")),
         State::Paused => subject.failed(
             said("paused: the virtual machine cannot write to its disk"),
-            Some("Free disk space, then run `stack-emulator start` to continue.".to_owned()),
+            Some(Remedy::FreeDiskSpaceAndContinue),
         ),
-        State::Interrupted => subject
-            .warning(said("a command was killed before it finished"), "No action needed: the next command cleans up."),
-        State::Died => subject.warning(
-            said("stopped unexpectedly"),
-            "Run `stack-emulator start` to boot from the session's disk; `stack-emulator logs --qemu` may show why.",
+        State::Interrupted => subject.warning(
+            said("a command was killed before it finished"),
+            Remedy::NoneNextCommandCleansUp,
         ),
+        State::Died => subject.warning(said("stopped unexpectedly"), Remedy::StartAfterCrash),
     }
 }
 
@@ -256,19 +227,14 @@ pub(super) fn disk(
     // What is there already need not be written again.
     let most = (2 * memory).saturating_sub(snapshot.unwrap_or(0));
     if free < LEAST_FREE {
-        let remedy = format!(
-            "Free disk space, or set {} to a folder on another disk.",
-            variables::HOME
-        );
-        subject.failed(said, Some(remedy))
+        subject.failed(said, Some(Remedy::free_disk_space()))
     } else if free < most {
         subject.warning(
             said,
-            format!(
-                "A snapshot and a saved session can take up to {} more: free disk space, or lower {}.",
-                bytes(most),
-                variables::RAM
-            ),
+            Remedy::FreeDiskSpaceForSnapshot {
+                most_mib: u32::try_from(most >> 20).unwrap_or(u32::MAX),
+                variable: variables::RAM,
+            },
         )
     } else {
         subject.ok(said)
@@ -312,11 +278,7 @@ pub(super) fn image(image: &Result<Image, Error>, settings: &Settings) -> Check 
     if manifest.arch != settings.arch.to_string() {
         return subject.failed(
             format!("{path} is for {}, not for {}", manifest.arch, settings.arch),
-            Some(format!(
-                "Use an image for {}, or set {}.",
-                settings.arch,
-                variables::ARCH
-            )),
+            Some(Remedy::ChooseArchitecture),
         );
     }
     subject.ok(format!(
@@ -363,13 +325,8 @@ pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
         }) => subject.warning(
             warning.clone(),
             match store {
-                StoreKind::RuntimeFile => {
-                    "No action needed: only you can read the file, and it is gone after a restart. \
-                     Containers often forbid keyrings."
-                }
-                StoreKind::Keychain | StoreKind::KernelKeyring => {
-                    "Unlock your keychain, or restart the keychain service."
-                }
+                StoreKind::RuntimeFile => Remedy::NoneFileIsPrivate,
+                StoreKind::Keychain | StoreKind::KernelKeyring => Remedy::UnlockKeychain,
             },
         ),
     }
@@ -379,10 +336,7 @@ pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
 pub(super) fn secrets_in_force(place: &SecretPlace) -> Option<Check> {
     let subject = Subject::new("secrets_in_force", "Secrets in use");
     let warning = place.warning.clone()?;
-    Some(subject.warning(
-        warning,
-        "Once the check above is ok, run `stack-emulator secrets rotate` to store new secrets there.",
-    ))
+    Some(subject.warning(warning, Remedy::RotateOnceStored))
 }
 
 /// The snapshot: there, whole as far as a quick look tells, and fit for the next start.
@@ -394,7 +348,7 @@ pub(super) fn snapshot(
     if let Some(damage) = &status.snapshot_damage {
         return subject.warning(
             format!("damaged: {damage}; starts boot cold"),
-            "Take a new snapshot with `stack-emulator capture`.",
+            Remedy::TakeSnapshot,
         );
     }
     match (mismatches, &status.snapshot) {
@@ -407,7 +361,7 @@ pub(super) fn snapshot(
             let told: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
             subject.warning(
                 format!("no longer fits: {}", told.join("; ")),
-                "No action needed: the next start without a saved session takes a new snapshot.",
+                Remedy::NoneNextStartTakesSnapshot,
             )
         }
     }
@@ -446,7 +400,8 @@ mod tests {
         };
         let check = qemu(&Err(missing));
         assert_eq!(check.verdict, Verdict::Failed);
-        assert_eq!(check.remedy.as_deref(), Some("apt install it"));
+        let how = "apt install it";
+        assert_eq!(check.remedy, Some(Remedy::InstallQemu { how }));
         let old = BinaryError::TooOld {
             path: "/q".into(),
             found: Version::new(7, 2, 0),
@@ -458,7 +413,8 @@ mod tests {
             check.detail.contains("7.2.0") && check.detail.contains("9.0.0"),
             "{check:?}"
         );
-        assert_eq!(check.remedy.as_deref(), Some("use backports"));
+        let how = "use backports";
+        assert_eq!(check.remedy, Some(Remedy::InstallQemu { how }));
     }
 
     #[test]
@@ -475,7 +431,7 @@ mod tests {
             check.evidence.unwrap(),
             "kvm hangs (given up after 3.00 s), tcg works (0.23 s)"
         );
-        assert!(check.remedy.unwrap().contains("nested"));
+        assert_eq!(check.remedy, Some(Remedy::EnableNesting));
         let missing = attempt(
             Accelerator::Kvm,
             Tried::Unavailable {
@@ -483,8 +439,11 @@ mod tests {
             },
         );
         let check = accelerator(&probe(vec![missing, tcg()]), None);
-        assert!(
-            check.detail.contains("no /dev/kvm") && check.remedy.unwrap().contains("--probe-again")
+        let accelerator = "KVM".to_owned();
+        assert!(check.detail.contains("no /dev/kvm"), "{check:?}");
+        assert_eq!(
+            check.remedy,
+            Some(Remedy::EnableAccelerator { accelerator })
         );
     }
 
@@ -501,7 +460,11 @@ mod tests {
         );
         let check = accelerator(&probe(vec![works()]), Some(Accelerator::Tcg));
         assert_eq!(check.verdict, Verdict::Warning);
-        assert!(check.remedy.unwrap().contains(variables::ACCELERATOR));
+        let expected = Remedy::UseFastest {
+            variable: variables::ACCELERATOR,
+            accelerator: "kvm".to_owned(),
+        };
+        assert_eq!(check.remedy, Some(expected));
     }
 
     #[test]
@@ -539,11 +502,11 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_image_fails_with_the_engine_s_hint() {
+    fn a_missing_image_fails_with_its_remedy() {
         let settings = Settings::from_variables([("HOME".into(), "/home/x".into())]).unwrap();
         let check = image(&Err(Error::NoImage { path: "/no".into() }), &settings);
         assert_eq!(check.verdict, Verdict::Failed);
-        assert!(check.remedy.unwrap().contains("--image"));
+        assert_eq!(check.remedy, Some(Remedy::PullImage));
     }
 
     #[test]
@@ -567,7 +530,7 @@ mod tests {
         let fallen = place(StoreKind::KernelKeyring, Some("your keychain is locked"));
         let check = secrets(&fallen);
         assert_eq!(check.verdict, Verdict::Warning);
-        assert!(check.remedy.unwrap().contains("Unlock"));
+        assert_eq!(check.remedy, Some(Remedy::UnlockKeychain));
         assert!(secrets_in_force(&fallen.unwrap()).is_some());
     }
 }

@@ -8,6 +8,7 @@ mod checks;
 
 use std::path::Path;
 
+use failure::Remedy;
 use qemu::QemuBinary;
 use serde::Serialize;
 
@@ -42,7 +43,7 @@ pub struct Check {
     /// How it was found, for whoever looks into it: for instance what QEMU said.
     pub evidence: Option<String>,
     /// What to do about it.
-    pub remedy: Option<String>,
+    pub remedy: Option<Remedy>,
 }
 
 /// How something is.

@@ -57,7 +57,7 @@ impl Base {
                 return base.map(Some);
             }
             Ok(_) => format!("{} is of another session", session.record().display()),
-            Err(lost) => crate::error::chain(&lost),
+            Err(lost) => failure::chain(&lost),
         };
         let base = Self::by_the_disk(home, &paths, named)?;
         Ok(Some(Self {
@@ -76,7 +76,7 @@ impl Base {
         if let Some(id) = &snapshot {
             match Snapshot::open(paths, id) {
                 Ok(snapshot) => under = Some(snapshot),
-                Err(lost) => doubt = Some(crate::error::chain(&lost)),
+                Err(lost) => doubt = Some(failure::chain(&lost)),
             }
         }
         let Some((image_path, image)) = image(under.as_ref()) else {
@@ -158,7 +158,7 @@ impl Base {
             Some(snapshot) => snapshot.manifest.disk.damage(&disk, false),
             None => Header::read(&disk)
                 .err()
-                .map(|error| crate::error::chain(&error)),
+                .map(|error| failure::chain(&error)),
         };
         match damage {
             None => Ok(()),
@@ -204,6 +204,7 @@ fn snapshot_with_disk(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use failure::Remedy;
     use images::{FileStamp, qcow2};
 
     use super::*;
@@ -324,7 +325,7 @@ mod tests {
         kept.remember_image();
         let error = kept.check(&kept.base(), &another()).unwrap_err();
         assert!(matches!(error, Error::SessionImage { .. }), "{error}");
-        assert!(error.hint().unwrap().contains("Put the image back"));
+        assert_eq!(error.remedy(), Some(Remedy::RestoreImageOrDiscard));
     }
 
     #[test]
@@ -346,6 +347,6 @@ mod tests {
         std::fs::remove_file(kept.paths.snapshot(ID).disk()).unwrap();
         let error = kept.check(&base, &kept.content).unwrap_err();
         assert!(matches!(error, Error::SessionBase { .. }), "{error}");
-        assert!(!error.hint().unwrap().contains("Put the image back"));
+        assert_eq!(error.remedy(), Some(Remedy::RestoreFileOrDiscard));
     }
 }

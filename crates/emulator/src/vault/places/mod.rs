@@ -22,7 +22,8 @@ use tokio::sync::Mutex;
 use super::VaultError;
 use super::worker::{Answer, Worker};
 use crate::config::paths::InstanceName;
-use crate::error::chain;
+use failure::chain;
+
 use crate::progress::{Event, Reporter};
 use record::{self, Durability, Record};
 
@@ -60,14 +61,14 @@ impl Place {
         let place = self.store.describe();
         match (&self.instead_of_keychain, self.store) {
             (Some(reason), _) => Some(format!(
-                "{reason}; the secrets of this start are held in {place} until the next one"
+                "{reason}. Until the next start, the secrets are in {place}"
             )),
             (None, StoreKind::RuntimeFile) if cfg!(target_os = "linux") => Some(format!(
-                "this host offers neither a keychain nor a kernel keyring; the secrets are in {place}, \
-                 readable by you alone and gone when the host is shut down"
+                "this host has neither a keychain nor a kernel keyring. The secrets are in {place}, \
+                 which only you can read and which is gone after a restart"
             )),
             (None, StoreKind::RuntimeFile) => Some(format!(
-                "this host offers no keychain; the secrets are in {place}"
+                "this host has no keychain. The secrets are in {place}"
             )),
             (None, StoreKind::Keychain | StoreKind::KernelKeyring) => None,
         }
@@ -472,10 +473,9 @@ impl State {
         // That a host has no keychain is as it is; that one fails is news.
         if self.opened.kind == StoreKind::Keychain && !error.is_absent() {
             reporter.report(Event::Warning(&format!(
-                "{}; the secrets of this start are held in {}. {}",
+                "{}. Until the next start, the secrets are in {}.",
                 capitalized(&reason),
-                next.kind.describe(),
-                error.hint().unwrap_or_default()
+                next.kind.describe()
             )));
             self.instead_of_keychain = Some(reason);
             self.file_told = next.kind == StoreKind::RuntimeFile;

@@ -147,7 +147,9 @@ fn no_secret_goes_to_a_folder_on_a_disk() {
     assert!(other.starts_with(&shared) && other.ends_with("a1b2") && other.is_dir());
     let error = chosen(&[]).unwrap_err();
     assert!(matches!(error, VaultError::OnDisk { .. }), "{error:?}");
-    assert!(error.hint().unwrap().contains("XDG_RUNTIME_DIR"));
+    let variable = crate::config::variables::RUNTIME_FOLDER;
+    let remedy = failure::Remedy::UnlockKeychainOrUseMemory { variable };
+    assert_eq!(error.remedy(), Some(remedy));
     assert!(!folder.exists(), "nothing is made there either");
 }
 

@@ -113,10 +113,10 @@ fn an_error_names_the_place_and_the_remedy() {
     let mut whole = std::fs::read(path).unwrap();
     let place = boundaries(&whole)[2];
     whole[place + 5000] ^= 1;
-    let text = outcome(&whole).unwrap_err().to_string();
-    let expected =
-        format!("damaged at byte {place}: a frame cannot be decompressed; copy it again");
-    assert!(text.contains(&expected), "{text}");
+    let error = outcome(&whole).unwrap_err();
+    let expected = format!("damaged at byte {place}: a frame cannot be decompressed");
+    assert!(error.to_string().contains(&expected), "{error}");
+    assert_eq!(error.remedy(), Some(failure::Remedy::CopyArchiveAgain));
 }
 
 proptest! {

@@ -125,7 +125,7 @@ fn a_disk_that_leads_elsewhere_is_not_restored() {
         record::write(&manifest, &snapshot.manifest, Durability::ThisBoot).unwrap();
         let to = dir.path().join("archive");
         archive_snapshot(&snapshot, &to, &Job::unwatched()).unwrap();
-        let error = crate::error::chain(&restore(&to, &paths).unwrap_err());
+        let error = failure::chain(&restore(&to, &paths).unwrap_err());
         assert!(error.contains(problem), "{error}");
         assert!(!paths.capture_in_progress().root().exists());
         assert_eq!(current(&paths).manifest.id, snapshot.manifest.id);
