@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_product_alone_is_judged() {
         for (file, judged) in [
-            ("crates/qemu/src/accel.rs", true),
+            ("crates/qemu/src/accel/mod.rs", true),
             ("src-tauri/launch.rs", true),
             ("crates/host/src/linux.rs", false),
             ("crates/emulator/src/machine/folders/name.rs", false),
