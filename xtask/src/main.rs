@@ -10,6 +10,7 @@ mod fuzz;
 mod image;
 mod lint;
 mod package;
+mod pictures;
 mod progress;
 mod setup;
 mod stages;
@@ -49,6 +50,8 @@ enum Command {
     Package(package::Args),
     /// Install what this machine lacks: QEMU 9 or later, image and test tools
     Setup(setup::Args),
+    /// Take the documents' pictures from a real run
+    Pictures(pictures::Args),
     /// Build the guest image, or say where the cached one is
     Image(image::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Package(args) => package::run(&args),
         Command::Setup(args) => setup::run(&args),
+        Command::Pictures(args) => pictures::run(&args),
         Command::Image(args) => image::run(&args),
     };
     match outcome {

@@ -31,7 +31,7 @@ impl Desktop {
     }
 
     /// The identifier of a window that is shown with this title.
-    fn window(&self, title: &str) -> Option<String> {
+    pub(super) fn window(&self, title: &str) -> Option<String> {
         let output = self
             .here("xdotool")
             .args(["search", "--onlyvisible", "--name"])

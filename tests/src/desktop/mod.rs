@@ -208,6 +208,25 @@ impl Desktop {
             })
     }
 
+    /// Writes a picture of the app's window, and of nothing around it, to `file`.
+    ///
+    /// # Panics
+    /// If the window is not on the screen.
+    #[track_caller]
+    pub fn photograph(&self, file: &Path) {
+        let window = self.window("Stack Emulator");
+        let taken = self
+            .here("import")
+            .arg("-window")
+            .arg(window.expect("the window is on the screen"))
+            // Or each run would give another file.
+            .args(["-strip", "-define", "png:exclude-chunks=date,time"])
+            .arg(file)
+            .status();
+        let taken = taken.expect("import is there");
+        assert!(taken.success(), "no picture at {}", file.display());
+    }
+
     /// A program in this session.
     fn here(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);

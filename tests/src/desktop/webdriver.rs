@@ -239,6 +239,16 @@ impl Page {
         });
     }
 
+    /// Waits until nothing on the page moves or fades.
+    #[track_caller]
+    pub fn wait_for_stillness(&self, limit: Duration) {
+        let script = "return document.getAnimations().length === 0";
+        let body = json!({ "script": script, "args": [] });
+        self.told("a page that stands still", limit, || {
+            (self.session.must("/execute/sync", Some(&body)) == true).then_some(())
+        });
+    }
+
     /// Gives the window another size, and waits until the page has it.
     #[track_caller]
     pub fn resize(&self, (width, height): (u32, u32)) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::PORTS;
 use super::programs::Program;
 use crate::command::{OnOurDeath, tied};
 
@@ -31,8 +32,6 @@ const LONG: [&[&str]; 5] = [
 ];
 /// Folder of the homes that the programs of a lane copy.
 const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
-/// Host ports of dashboard and backend in all of them.
-const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 
 /// What lanes take, in this order: the rows of [`LONG`], then every other program by itself.
 fn ordered(mut programs: Vec<Program>) -> VecDeque<Vec<Program>> {
