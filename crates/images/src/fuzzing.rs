@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets in `crates/images/fuzz`, which reach what
+//! Entry points for the fuzz targets in `fuzz/images`, which reach what
 //! is not public. Not for use by anybody else.
 
 use std::path::Path;

@@ -8,7 +8,7 @@
 //! overlay itself: spawning `qemu-img` costs more than the rest of preparing a
 //! start.
 //!
-//! Layout after the format's specification, `docs/interop/qcow2.txt` in QEMU.
+//! Layout after the format's specification, QEMU's `interop/qcow2.txt`.
 
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};

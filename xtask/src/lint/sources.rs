@@ -132,7 +132,7 @@ fn faults_in(file: &Path, text: &str, own: &[OwnPath]) -> Vec<String> {
     faults
 }
 
-/// Whether `line` has `path` as a whole: `/rooted` and `guest/root` are not `/root`.
+/// Whether `line` has `path` as a whole: `/rooted` and `x/root` are not `/root`.
 fn has_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets in `crates/emulator/fuzz`, which reach
+//! Entry points for the fuzz targets in `fuzz/emulator`, which reach
 //! what is not public. Not for use by anybody else.
 
 use std::fs::File;
