@@ -99,10 +99,7 @@ pub(crate) fn plan_start(
         SnapshotOnDisk::None => StartPlan::CaptureThenResume { reason: None },
         SnapshotOnDisk::Ready => StartPlan::Resume,
         SnapshotOnDisk::Mismatched(mismatches) => StartPlan::CaptureThenResume {
-            reason: Some(format!(
-                "the snapshot no longer fits: {}",
-                list(mismatches)
-            )),
+            reason: Some(format!("the snapshot no longer fits: {}", list(mismatches))),
         },
         SnapshotOnDisk::Damaged(damage) => StartPlan::ColdFresh {
             reason: format!("the snapshot cannot be used: {damage}"),
