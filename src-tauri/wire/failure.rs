@@ -57,3 +57,25 @@ impl From<emulator::Error> for Failure {
         }
     }
 }
+
+/// The engine's rooms have errors of their own; here they are one.
+macro_rules! engine_errors {
+    ($($room:ident),+ $(,)?) => {
+        $(
+            impl From<emulator::$room> for Failure {
+                fn from(error: emulator::$room) -> Self {
+                    emulator::Error::from(error).into()
+                }
+            }
+        )+
+    };
+}
+engine_errors!(
+    ConfigError,
+    MachineError,
+    StateError,
+    InstanceError,
+    LibraryError,
+    AppsError,
+    ObserveError,
+);

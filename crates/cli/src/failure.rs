@@ -5,9 +5,9 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
-use emulator::Code;
 use emulator::lock::LockError;
 use emulator::variables::SettingsError;
+use emulator::{Code, InstanceError, MachineError};
 
 use crate::exit::Exit;
 use crate::interrupt::Signal;
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Settings(#[from] SettingsError),
     /// The engine failed.
     #[error(transparent)]
-    Engine(#[from] emulator::Error),
+    Engine(Box<emulator::Error>),
     /// The user said no.
     #[error("the reset was not confirmed; nothing was changed")]
     Declined,
@@ -88,6 +88,35 @@ pub(crate) enum Failure {
     #[error("{}", .0.describe())]
     Interrupted(Signal),
 }
+
+impl From<emulator::Error> for Failure {
+    /// Boxed: it would make every result large.
+    fn from(error: emulator::Error) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+/// The engine's rooms have errors of their own; here they are one.
+macro_rules! engine_errors {
+    ($($room:ident),+ $(,)?) => {
+        $(
+            impl From<emulator::$room> for Failure {
+                fn from(error: emulator::$room) -> Self {
+                    emulator::Error::from(error).into()
+                }
+            }
+        )+
+    };
+}
+engine_errors!(
+    ConfigError,
+    MachineError,
+    StateError,
+    InstanceError,
+    LibraryError,
+    AppsError,
+    ObserveError,
+);
 
 /// What a benchmark finds in its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,13 +212,28 @@ impl Failure {
 
 fn engine_exit(error: &emulator::Error) -> Exit {
     match error {
-        emulator::Error::Lock(LockError::Busy { .. }) => Exit::Busy,
-        emulator::Error::Qemu(_)
-        | emulator::Error::Accelerator(_)
-        | emulator::Error::AcceleratorFailed { .. } => Exit::HostUnfit,
-        emulator::Error::NotRunning { .. } => Exit::NotRunning,
-        emulator::Error::ColdFailed { source, .. } => engine_exit(source),
+        emulator::Error::Machine(error) => machine_exit(error),
+        emulator::Error::Instance(error) => instance_exit(error),
         // The engine's errors grow; what needs no code of its own has failed.
+        _ => Exit::Failed,
+    }
+}
+
+fn instance_exit(error: &InstanceError) -> Exit {
+    match error {
+        InstanceError::Lock(LockError::Busy { .. }) => Exit::Busy,
+        InstanceError::NotRunning { .. } => Exit::NotRunning,
+        InstanceError::ColdFailed { source, .. } => instance_exit(source),
+        InstanceError::Machine(error) => machine_exit(error),
+        _ => Exit::Failed,
+    }
+}
+
+fn machine_exit(error: &MachineError) -> Exit {
+    match error {
+        MachineError::Qemu(_)
+        | MachineError::Accelerator(_)
+        | MachineError::AcceleratorFailed { .. } => Exit::HostUnfit,
         _ => Exit::Failed,
     }
 }
@@ -215,19 +259,18 @@ mod tests {
 
     #[test]
     fn engine_errors_keep_code_hint_and_causes() {
-        let missing = Failure::from(emulator::Error::NoImage {
+        let missing = Failure::from(InstanceError::NoImage {
             path: "/no/such.qcow2".into(),
         });
         assert_eq!(missing.code(), "image_missing");
         assert!(missing.hint().unwrap().contains("--image"));
         assert_eq!(missing.exit(), Exit::Failed);
 
-        let file = Failure::from(emulator::Error::File {
-            action: "sync",
-            path: "/x".into(),
-            source: io::Error::from(io::ErrorKind::StorageFull),
-        });
-        assert_eq!(causes(&file), ["cannot sync /x", "no storage space"]);
+        let file = Failure::Print(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(
+            causes(&file),
+            ["cannot write to standard output", "no storage space"]
+        );
     }
 
     #[test]
@@ -236,22 +279,19 @@ mod tests {
             holder: None,
             waited: std::time::Duration::from_secs(1),
         };
-        assert_eq!(
-            Failure::from(emulator::Error::Lock(busy)).exit(),
-            Exit::Busy
-        );
+        assert_eq!(Failure::from(InstanceError::Lock(busy)).exit(), Exit::Busy);
 
         let qemu = || qemu::BinaryError::NotExecutable {
             path: "/nonexistent".into(),
         };
-        let plain = Failure::from(emulator::Error::Qemu(qemu()));
+        let plain = Failure::from(MachineError::Qemu(qemu()));
         assert_eq!(
             (plain.exit(), plain.code()),
             (Exit::HostUnfit, Code::QemuMissing)
         );
-        let cold = emulator::Error::ColdFailed {
+        let cold = InstanceError::ColdFailed {
             first: "x".into(),
-            source: Box::new(emulator::Error::Qemu(qemu())),
+            source: Box::new(MachineError::Qemu(qemu()).into()),
         };
         assert_eq!(Failure::from(cold).exit(), Exit::HostUnfit);
     }

@@ -105,7 +105,7 @@ fn settings_of_the_machine_are_checked_against_host_and_image() {
         0
     );
     let set = cli.run(&["settings", "set", "no-rotation", "on"]);
-    assert!(set.stderr.contains("everybody knows"), "{}", set.stderr);
+    assert!(set.stderr.contains("They are public"), "{}", set.stderr);
     let status = cli.run(&["status", "--json"]).json();
     assert_eq!(status["services"][1]["url"], "http://127.0.0.1:30001");
     let list = cli.run(&["settings", "--json"]).json();

@@ -51,6 +51,20 @@ fn loss(path: &Path) -> Loss {
     }
 }
 
+/// `From` for causes that a room's error holds by way of a lower room's.
+macro_rules! by_way_of {
+    ($error:ident, $room:ident => $($cause:ty),+ $(,)?) => {
+        $(
+            impl From<$cause> for $error {
+                fn from(cause: $cause) -> Self {
+                    Self::$room(cause.into())
+                }
+            }
+        )+
+    };
+}
+pub(crate) use by_way_of;
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;

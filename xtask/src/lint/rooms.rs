@@ -52,18 +52,7 @@ const PLAN: Plan<'_> = Plan {
         ("config", &[]),
     ],
     leaves: &["fault", "progress"],
-    exceptions: &[
-        // Until each area has an error of its own, all use the one that names them all.
-        ("library", "error", ONE_ERROR),
-        ("apps", "error", ONE_ERROR),
-        ("observe", "error", ONE_ERROR),
-        ("instance", "error", ONE_ERROR),
-        ("state", "error", ONE_ERROR),
-        ("machine", "error", ONE_ERROR),
-        ("vault", "error", ONE_ERROR),
-        ("logs", "error", ONE_ERROR),
-        ("config", "error", ONE_ERROR),
-    ],
+    exceptions: &[],
 };
 
 const DESKTOP: Plan<'_> = Plan {
@@ -123,8 +112,6 @@ const DESKTOP: Plan<'_> = Plan {
     leaves: &["wire"],
     exceptions: &[],
 };
-
-const ONE_ERROR: &str = "the errors of all areas are one enum";
 
 /// One module's naming another.
 #[derive(Debug)]

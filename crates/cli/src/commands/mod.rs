@@ -193,34 +193,34 @@ const fn holds_nothing(operation: &Operation) -> bool {
 impl Context<'_> {
     /// Does `work`; if a signal comes, drops it and has the engine finish or
     /// undo what it had begun.
-    async fn guarded<T>(
+    async fn guarded<T, E: Into<emulator::Error>>(
         &self,
-        work: impl Future<Output = Result<T, emulator::Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
-        let work = async { Ok(work.await?) };
+        let work = async { Ok(work.await.map_err(Into::into)?) };
         let recover = async || self.emulator.recover_interrupted(&self.progress).await;
         self.guarded_with(work, recover).await
     }
 
     /// The same for what a signal that has come already asks for, and does not
     /// interrupt: only a second one would, and that ends the program.
-    async fn guarded_anew<T>(
+    async fn guarded_anew<T, E: Into<emulator::Error>>(
         &self,
-        work: impl Future<Output = Result<T, emulator::Error>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
         if self.interrupts.as_ref().is_none_or(|i| !i.has_come()) {
             return self.guarded(work).await;
         }
         let result = work.await;
         self.progress.clear();
-        Ok(result?)
+        Ok(result.map_err(Into::into)?)
     }
 
     /// The same, with another way to clean up.
     async fn guarded_with<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
-        clean_up: impl AsyncFnOnce() -> Result<(), emulator::Error>,
+        clean_up: impl AsyncFnOnce() -> Result<(), emulator::InstanceError>,
     ) -> Result<T, Failure> {
         self.until_signal(work, async |signal| {
             let heading = paint(CAUTION, heading(signal));

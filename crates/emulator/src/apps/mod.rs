@@ -3,4 +3,5 @@
 
 pub mod credentials;
 pub mod dotenv;
+pub(crate) mod error;
 pub mod projects;

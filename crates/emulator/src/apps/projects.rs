@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::apps::credentials::Format;
+use crate::apps::error::AppsError as Error;
 use crate::config::paths::make_private_folder;
-use crate::error::Error;
 use crate::instance::Emulator;
 use crate::machine::folders::ConfigFile;
 use record::{self, Durability, Record};
@@ -278,7 +278,7 @@ mod tests {
         emulator.forget_project(&first.config_file).unwrap();
         assert!(!names(&emulator).contains(&first.config_file));
         let error = emulator.add_project(&app.join("three.ts")).unwrap_err();
-        assert!(matches!(error, Error::Share(_)), "{error}");
+        assert_eq!(error.code(), failure::Code::ConfigFile, "{error}");
     }
 
     proptest! {

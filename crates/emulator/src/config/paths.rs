@@ -137,15 +137,15 @@ impl FolderError {
         }
     }
 
-    /// What to do about it, if anything helps.
-    pub(crate) fn remedy(&self) -> Option<Remedy> {
+    /// What to do about it.
+    pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            Self::Make { .. } if failure::is_no_room(self) => Some(Remedy::free_disk_space()),
-            Self::Make { path, .. } => Some(Remedy::check_owner_of(path)),
-            Self::NotPrivate { path } => Some(Remedy::UsePrivateFolder {
+            Self::Make { .. } if failure::is_no_room(self) => Remedy::free_disk_space(),
+            Self::Make { path, .. } => Remedy::check_owner_of(path),
+            Self::NotPrivate { path } => Remedy::UsePrivateFolder {
                 folder: path.display().to_string(),
                 variable: RUNTIME_FOLDER,
-            }),
+            },
         }
     }
 }

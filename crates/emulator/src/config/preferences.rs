@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use record::{Durability, Record};
 use serde::{Deserialize, Serialize};
 
+use crate::config::error::ConfigError as Error;
 use crate::config::paths::{Home, make_private_folder};
 use crate::config::variables::{PORT_RANGE, RAM_RANGE, VCPU_RANGE};
-use crate::error::Error;
 
 /// The warning for everybody who keeps the placeholder secrets.
 pub const NO_ROTATION_WARNING: &str = "The image's placeholder secrets stay in use. They are public: anyone who \
@@ -277,7 +277,8 @@ impl Preferences {
     /// Writes the settings of `home`, whatever was there.
     pub fn write(&self, home: &Home) -> Result<(), Error> {
         make_private_folder(home.path())?;
-        Ok(record::write(&path(home), self, Durability::PowerCut)?)
+        record::write(&path(home), self, Durability::PowerCut)
+            .map_err(|source| Error::Preferences { source })
     }
 }
 

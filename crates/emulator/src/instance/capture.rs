@@ -16,8 +16,9 @@ use super::recover::leave_nothing;
 use super::stop::QUIT;
 use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin};
+use crate::machine::error::MachineError;
 use crate::machine::guest;
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::Purpose;
@@ -192,7 +193,7 @@ impl LockedInstance<'_> {
         let (cold_boot_ms, resident) = bring_up.while_alive(&running, work).await?;
 
         let stopped_at = std::time::Instant::now();
-        let failed = |action| move |source| Error::Monitor { action, source };
+        let failed = |action| move |source| MachineError::Monitor { action, source };
         let monitor = &running.monitor;
         let save = async {
             monitor
@@ -203,7 +204,7 @@ impl LockedInstance<'_> {
             qemu::migration::capture_ignore_shared(monitor, &state, MIGRATION_LIMIT, |_| {})
                 .await
                 .map_err(|source| {
-                    self.slot.or_disk_full(Error::Migration {
+                    self.slot.or_disk_full(MachineError::Migration {
                         action: "capture",
                         source,
                     })
@@ -247,7 +248,7 @@ fn seal(
 ) -> Result<SnapshotManifest, Error> {
     let sealed = |path: &Path| Sealed::of(path).map_err(Error::file("read", path));
     Ok(SnapshotManifest {
-        id: new_id().map_err(Error::Random)?,
+        id: new_id().map_err(MachineError::Random)?,
         captured_at_ms: now_ms(),
         fingerprint: spec.fingerprint.clone(),
         virtual_bytes: spec.image.virtual_bytes,

@@ -7,7 +7,7 @@ use images::Image;
 use images::store::{Installed, find};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::{Emulator, LockedInstance};
 use crate::machine::fingerprint::Content;
 use crate::progress::Reporter;

@@ -3,8 +3,8 @@
 //! Each start sets it. A guest that runs while the host sleeps stands still with it, and is behind by the
 //! whole sleep when both go on.
 
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::rotate::reach_running;
 use crate::machine::guest;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
@@ -14,7 +14,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::Guest`] if the guest does not answer, or its clock stays more than five seconds off.
+    /// `MachineError::Guest` if the guest does not answer, or its clock stays more than five seconds off.
     pub async fn set_clock(&self, reporter: &dyn Reporter) -> Result<bool, Error> {
         let held = self.hold("clock", reporter).await?;
         let Some((record, vm)) = &held.running else {

@@ -6,7 +6,7 @@ use images::Image;
 use images::manifest::Service;
 
 use super::Emulator;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::readiness::Endpoint;
 
 impl Emulator {

@@ -5,7 +5,7 @@ use std::path::Path;
 use qemu::Sockets;
 
 use super::{Emulator, LockedInstance};
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::folders::{self, NamedFolder, SharedFolder};
 use crate::machine::run_record::RunRecord;
 use crate::progress::Reporter;
@@ -29,7 +29,8 @@ impl Emulator {
             Some((record, _)) => Some(Sockets::in_dir(&record.runtime_folder)?),
             None => None,
         };
-        folders::unshare(&held.slot.paths, sockets.as_ref(), path).await
+        folders::unshare(&held.slot.paths, sockets.as_ref(), path).await?;
+        Ok(())
     }
 }
 
@@ -42,6 +43,7 @@ impl LockedInstance<'_> {
     ) -> Result<(), Error> {
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let settings = &self.emulator.settings;
-        folders::share(&self.slot.paths, settings, &sockets, folder).await
+        folders::share(&self.slot.paths, settings, &sockets, folder).await?;
+        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use qemu::{Accelerator, Disk, QemuBinary};
 use record::Durability;
 
 use super::{Emulator, LockedInstance};
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::config_disk::ConfigDisk;
 use crate::machine::fingerprint::{Content, Fingerprint};
 use crate::machine::spec::MachineSpec;

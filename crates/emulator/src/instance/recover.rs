@@ -6,7 +6,8 @@ use qemu::{Monitor, ProcessIdentity, Sockets};
 use super::Emulator;
 use super::lock::Lock;
 use crate::config::paths::{SlotName, SlotPaths};
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
+use crate::machine::error::MachineError;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded};
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT, folders};
@@ -126,7 +127,7 @@ impl Emulator {
         record: &RunRecord,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let failed = |action| move |source| Error::Monitor { action, source };
+        let failed = |action| move |source| MachineError::Monitor { action, source };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
             .await
@@ -158,7 +159,8 @@ pub(super) async fn leave_nothing(slot: &Slot) -> Result<(), Error> {
     if let Some(record) = crate::machine::slot::record_of(&slot.paths)? {
         kill(&live_processes(&slot.paths, &record)?).await?;
     }
-    slot.forget()
+    slot.forget()?;
+    Ok(())
 }
 
 /// Removes the session of a slot.

@@ -1,8 +1,8 @@
 //! What an instance remembers between runs, also where that record is damaged:
 //! nearly all of it can be found out again.
 
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::progress::{Event, Reporter};
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::{Base, backing};

@@ -14,7 +14,7 @@ use secrets::{SecretName, SecretSet, Slot, StoreKind};
 use serde::Serialize;
 
 use super::{Emulator, LockedInstance};
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::guest::{self, Guest};
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};

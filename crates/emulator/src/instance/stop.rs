@@ -15,7 +15,8 @@ use serde::Serialize;
 use super::recover::drop_session;
 use super::{Emulator, LockedInstance};
 use crate::config::paths::SessionPaths;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
+use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::slot::{kill, live_processes};
@@ -138,14 +139,15 @@ impl LockedInstance<'_> {
         watch: &mut Stopwatch<'_>,
     ) -> Result<StopReport, Error> {
         let Some(process) = record.process.clone() else {
-            return Err(Error::QemuDied {
+            return Err(MachineError::QemuDied {
                 log: self.slot.paths.qemu_log(),
-            });
+            }
+            .into());
         };
         let sockets = Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
             .await
-            .map_err(|source| Error::Monitor {
+            .map_err(|source| MachineError::Monitor {
                 action: "answer",
                 source,
             })?;
@@ -271,24 +273,25 @@ impl LockedInstance<'_> {
             });
         };
         let save = async {
-            private_file(&file).map_err(Error::file("make", &file))?;
+            private_file(&file).map_err(MachineError::file("create", &file))?;
             monitor
                 .stop(MONITOR_LIMIT)
                 .await
-                .map_err(|source| Error::Monitor {
+                .map_err(|source| MachineError::Monitor {
                     action: "stop the guest",
                     source,
                 })?;
             qemu::migration::save_mapped_ram(monitor, &file, CHANNELS, MIGRATION_LIMIT, progress)
                 .await
                 .map_err(|source| {
-                    self.slot.or_disk_full(Error::Migration {
+                    self.slot.or_disk_full(MachineError::Migration {
                         action: "save",
                         source,
                     })
                 })
         };
-        watch.phase(Phase::Save, save).await.map(drop)
+        watch.phase(Phase::Save, save).await?;
+        Ok(())
     }
 }
 
@@ -322,7 +325,7 @@ async fn shut_down(
         // A guest that stands still cannot power down, and one whose save
         // is still under way cannot go on.
         let goes_on = async {
-            let failed = |action| move |source| Error::Monitor { action, source };
+            let failed = |action| move |source| MachineError::Monitor { action, source };
             qemu::migration::wait_ended(monitor, MONITOR_LIMIT)
                 .await
                 .map_err(failed("say whether it still saves"))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Emulator;
 use super::archive::shelf;
 use crate::config::paths::InstancePaths;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::retention::{Kept, obsolete_snapshots};
 use crate::state::session::Base;

@@ -9,9 +9,10 @@
 use serde::Serialize;
 
 use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::progress::{Phase, Reporter, Stopwatch};
+use crate::state::error::StateError;
 use crate::state::session::SavedRecord;
 use crate::state::snapshot::{Found, KnownDamage, Snapshot};
 
@@ -34,7 +35,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::SnapshotDamaged`] and [`Error::SessionDamaged`].
+    /// [`StateError::SnapshotDamaged`] and [`StateError::SessionDamaged`].
     pub async fn verify(&self, reporter: &dyn Reporter) -> Result<VerifyReport, Error> {
         let _held = self.hold("verify", reporter).await?;
         let mut watch = Stopwatch::new(reporter);
@@ -51,12 +52,12 @@ impl Emulator {
 
 fn check(paths: &InstancePaths) -> Result<(String, bool), Error> {
     let snapshot = match Snapshot::named(paths) {
-        Found::None => return Err(Error::NoSnapshot),
-        Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+        Found::None => return Err(StateError::NoSnapshot.into()),
+        Found::Damaged(damage) => return Err(StateError::SnapshotDamaged { damage }.into()),
         Found::Whole(snapshot) => snapshot,
     };
     if let Some(damage) = snapshot.examine()? {
-        return Err(Error::SnapshotDamaged { damage });
+        return Err(StateError::SnapshotDamaged { damage }.into());
     }
     let mut session_saved = false;
     for slot in SlotName::ALL {
@@ -66,7 +67,7 @@ fn check(paths: &InstancePaths) -> Result<(String, bool), Error> {
         let damage = saved.ram.damage(&session.ram(), true);
         KnownDamage::note(&session.known_damage(), damage.as_deref())?;
         if let Some(damage) = damage {
-            return Err(Error::SessionDamaged { damage });
+            return Err(StateError::SessionDamaged { damage }.into());
         }
         session_saved |= slot == SlotName::Main;
     }

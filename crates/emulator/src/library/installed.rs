@@ -16,11 +16,11 @@ use serde::Serialize;
 
 use crate::config::paths::{Home, InstanceName, SlotName};
 use crate::config::preferences::Preferences;
-use crate::error::Error;
 use crate::instance::Emulator;
 use crate::instance::archive::shelf;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
-use crate::library::pull::PullError;
+use crate::library::error::LibraryError;
 use crate::machine::run_record::Purpose;
 use crate::machine::slot;
 use crate::progress::Reporter;
@@ -28,6 +28,7 @@ use crate::state::instance_record::InstanceRecord;
 use crate::state::session::Base;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot_info::SnapshotInfo;
+use images::PullError;
 
 /// What an instance has to do with an image; of several, the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -357,7 +358,7 @@ impl Emulator {
         &self,
         name: &str,
         reporter: &dyn Reporter,
-    ) -> Result<RemoveReport, Error> {
+    ) -> Result<RemoveReport, LibraryError> {
         let others = self.every_instance()?;
         let mut held = Vec::new();
         for emulator in &others {
@@ -381,7 +382,7 @@ impl Emulator {
             uses.extend(Ties::of(&self.home, &emulator.name)?.with(digest));
         }
         if !uses.is_empty() {
-            return Err(Error::ImageInUse { digest, uses });
+            return Err(LibraryError::ImageInUse { digest, uses });
         }
         let (mut snapshots, mut freed_bytes) = (0, 0);
         for emulator in &others {

@@ -3,15 +3,16 @@
 //!
 //! Nothing here downloads an image or changes anything.
 
+use images::PullError;
 use images::fetch::{bytes_here, leftovers};
 use images::github::{Asset, Release, is_commit};
 use images::source::{Arch, Origin, Resolved, Source, names, resolve, rolling_tag};
 use images::store::Installed;
 
 use crate::config::preferences::Preferences;
-use crate::error::Error;
 use crate::instance::Emulator;
-use crate::library::pull::{PullError, PullRequest, repository_of, source_of};
+use crate::instance::error::InstanceError as Error;
+use crate::library::pull::{PullRequest, repository_of, source_of};
 use crate::library::set_up::SetUp;
 use crate::progress::Reporter;
 

@@ -19,15 +19,15 @@ use serde::Serialize;
 
 use crate::config::paths::InstanceName;
 use crate::config::preferences::Preferences;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::installed::{ImageSnapshot, ImageUse, Ties, remove_snapshots, snapshots_of};
-use crate::library::pull::PullError;
 use crate::progress::{Event, Phase, Reporter, Stopwatch, milliseconds};
 use crate::state::retention::{Holding, Item, is_stale, plan_removals};
 use crate::state::snapshot::Snapshot;
 use host::now_ms;
+use images::PullError;
 
 /// What to prune.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

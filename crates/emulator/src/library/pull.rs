@@ -7,69 +7,25 @@
 
 use std::time::Instant;
 
-use failure::{Code, Remedy};
+use images::PullError;
 use images::fetch::{
-    ClaimError, FetchError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
+    ClaimError, FetchOptions, Verification, claim, fetch, leftovers, make_settings,
 };
-use images::github::{ApiError, GitHub, Options, RateLimit, Release, Repo};
-use images::source::{Arch, DEFAULT_BRANCH, ResolveError, Resolved, Source, resolve};
+use images::github::{GitHub, Options, RateLimit, Release, Repo};
+use images::source::{Arch, DEFAULT_BRANCH, Resolved, Source, resolve};
 use images::store::{Incoming, Installed, Store};
 use serde::Serialize;
 
+use crate::config::error::ConfigError;
 use crate::config::preferences::Preferences;
-use crate::error::Error;
 use crate::instance::capture::CaptureReport;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::start::StartReport;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::prune::PruneReport;
 use crate::library::token::{from_keychain, github_token};
 use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
 use failure::chain;
-
-/// Why an image cannot be got.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PullError {
-    /// GitHub cannot be asked.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// There is no such image.
-    #[error(transparent)]
-    Resolve(#[from] ResolveError),
-    /// It cannot be received or verified.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    /// Unfinished downloads cannot be looked at or removed.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// The settings name no valid repository.
-    #[error("invalid value {0:?} for setting `repository`: expected owner/name")]
-    Repository(String),
-}
-
-impl PullError {
-    /// A stable code for programs.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Api(error) => error.code(),
-            Self::Resolve(error) => error.code(),
-            Self::Fetch(error) => error.code(),
-            Self::Claim(_) => Code::File,
-            Self::Repository(_) => Code::Setting,
-        }
-    }
-
-    /// What to do about it, if anything helps.
-    pub fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Api(error) => error.remedy(),
-            Self::Resolve(error) => error.remedy(),
-            Self::Fetch(error) => error.remedy(),
-            Self::Claim(_) => None,
-            Self::Repository(_) => Some(Remedy::SetRepository),
-        }
-    }
-}
 
 /// What to pull; what is `None` is as the settings have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -372,12 +328,12 @@ impl LockedInstance<'_> {
 pub(crate) fn repository_of(
     preferences: &Preferences,
     asked: Option<&Repo>,
-) -> Result<Repo, PullError> {
+) -> Result<Repo, ConfigError> {
     match (asked, &preferences.repository) {
         (Some(asked), _) => Ok(asked.clone()),
         (None, Some(text)) => text
             .parse()
-            .map_err(|_| PullError::Repository(text.clone())),
+            .map_err(|_| ConfigError::Repository(text.clone())),
         (None, None) => Ok(Repo::default()),
     }
 }

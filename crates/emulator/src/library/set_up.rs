@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::paths::{Home, make_private_folder};
 use crate::config::preferences::Preferences;
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::library::pull::source_of;
 use record::{self, Durability, Record};
 

@@ -11,8 +11,8 @@ use images::Token;
 use serde::Serialize;
 
 use crate::config::variables::Settings;
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::vault::VaultError;
 
 /// `gh` reads a file or a keychain; one that waits for a user to unlock that is

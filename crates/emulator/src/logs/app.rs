@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::LogError;
 use crate::config::paths::{Home, make_private_folder};
-use crate::error::Error;
 
 /// A file of this many bytes is put aside; some ten thousand lines.
 const MOST_BYTES: u64 = 2 << 20;
@@ -27,10 +26,10 @@ pub struct AppLog {
 
 impl AppLog {
     /// Opens the log of the app that uses `home`; its folder is made if need be.
-    pub fn open(home: &Home) -> Result<Self, Error> {
+    pub fn open(home: &Home) -> Result<Self, LogError> {
         let path = home.app_log();
         make_private_folder(path.parent().unwrap_or(home.path()))?;
-        Self::at(path, MOST_BYTES).map_err(Error::Log)
+        Self::at(path, MOST_BYTES)
     }
 
     fn at(path: PathBuf, most_bytes: u64) -> Result<Self, LogError> {

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 pub use app::AppLog;
 pub use reader::{Block, LogReader};
 
+use crate::config::paths::FolderError;
 use watches::{WatchError, Watches};
 
 /// The longest line that is handed over in one piece, in bytes: nobody reads a
@@ -64,6 +65,9 @@ pub enum LogError {
         #[source]
         source: std::io::Error,
     },
+    /// Its folder cannot be created, or is not the user's alone.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// What is added to it cannot be noticed.
     #[error("cannot follow the log {}", path.display())]
     Follow {
@@ -77,10 +81,11 @@ pub enum LogError {
 
 impl LogError {
     /// A stable code for programs.
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Missing { .. } => Code::LogMissing,
             Self::Read { .. } | Self::Write { .. } | Self::Follow { .. } => Code::Log,
+            Self::Folder(error) => error.code(),
         }
     }
 
@@ -89,6 +94,7 @@ impl LogError {
         match self {
             Self::Missing { .. } => Some(Remedy::Start),
             Self::Follow { source, .. } => source.remedy(),
+            Self::Folder(error) => Some(error.remedy()),
             Self::Read { .. } | Self::Write { .. } => None,
         }
     }

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use host::ProcessIdentity;
 use qemu::{GuestAgent, Running};
 
-use crate::error::Error;
 use crate::logs::{Follower, LogError};
 use crate::machine::MONITOR_LIMIT;
+use crate::machine::error::MachineError as Error;
 use crate::machine::guest;
 use crate::progress::{Event, Reporter};
 

@@ -22,8 +22,8 @@ use super::slot::Slot;
 use super::spec::MachineSpec;
 use super::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::config::variables::Settings;
-use crate::error::Error;
 use crate::logs::Follower;
+use crate::machine::error::MachineError as Error;
 use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::vault::places::Vault;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::readiness::{Endpoint, Prober};
-use crate::error::Error;
+use crate::machine::error::MachineError as Error;
 
 /// How long a service may take to answer before it counts as not healthy here.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run_record::{Purpose, RunRecord};
 use crate::config::paths::{FolderError, SlotPaths};
-use crate::error::Error;
+use crate::machine::error::MachineError as Error;
 
 /// Bytes of a token that are random.
 const RANDOM_BYTES: usize = 16;

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::config::preferences::Preferences;
 use crate::config::variables::{RAM_RANGE, VCPU_RANGE};
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::observe::error::ObserveError as Error;
 
 /// What this host has, and what may be asked of it. Variables may ask for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,7 +77,8 @@ impl Emulator {
             ..self.clone()
         };
         let offset = so_set.remembered()?.port_offset;
-        so_set.endpoints_of(services, offset).map(drop)
+        so_set.endpoints_of(services, offset)?;
+        Ok(())
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use images::Image;
 use images::manifest::{Service, published_services};
 
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::{self, Taken};
 use crate::machine::readiness::Endpoint;
 use crate::machine::slot;
+use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Snapshot};
 
 impl Emulator {
@@ -67,7 +68,7 @@ impl Emulator {
     pub async fn snapshot_mismatches(&self) -> Result<Option<Vec<Mismatch>>, Error> {
         let snapshot = match Snapshot::current(&self.paths) {
             Found::None => return Ok(None),
-            Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+            Found::Damaged(damage) => return Err(StateError::SnapshotDamaged { damage }.into()),
             Found::Whole(snapshot) => snapshot,
         };
         let prepared = self.prepare().await?;

@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod diagnostics;
 pub mod doctor;
+pub(crate) mod error;
 pub(crate) mod host_limits;
 mod inspect;
 pub(crate) mod logs;

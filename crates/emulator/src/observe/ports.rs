@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::config::variables::PORT_RANGE;
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::ports::is_free;
 
 /// The host port of a service, and what sets it.

@@ -4,8 +4,8 @@ use host::ProcessIdentity;
 use secrets::StoreKind;
 use serde::Serialize;
 
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::{Holder, Lock};
 use crate::machine::MONITOR_LIMIT;
 use crate::machine::readiness::Endpoint;

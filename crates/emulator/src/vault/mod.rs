@@ -27,7 +27,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use failure::Remedy;
+use failure::{Code, Remedy};
 use secrets::{Owner, StoreError, StoreKind};
 
 use crate::config::paths::InstanceName;
@@ -85,6 +85,15 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
+        if failure::is_no_room(self) {
+            Code::DiskFull
+        } else {
+            Code::SecretStore
+        }
+    }
+
     /// What to do about it, if anything helps.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
@@ -97,7 +106,7 @@ impl VaultError {
                 variable: variables::RUNTIME_FOLDER,
             }),
             Self::Record(error) => Some(fault::record_remedy(error)),
-            Self::Folder(error) => error.remedy(),
+            Self::Folder(error) => Some(error.remedy()),
             Self::Thread { .. } => Some(Remedy::EndPrograms),
             Self::Place(StoreError::Entry { .. } | StoreError::File { .. })
             | Self::Forget { .. } => None,

@@ -17,7 +17,8 @@ use secrets::{Secret, SecretName, SecretText, Slot};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::apps::error::AppsError as Error;
+use crate::instance::error::InstanceError;
 use crate::instance::{Emulator, LockedInstance};
 use crate::machine::folders::ConfigFile;
 use crate::machine::guest::presentable;
@@ -175,7 +176,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`]; [`Error::Share`] if the file is not there or its
+    /// [`InstanceError::NotRunning`]; [`Error::Share`] if the file is not there or its
     /// folder is not for sharing; [`CredentialsError`] for what the backend says.
     pub async fn credentials(
         &self,
@@ -186,9 +187,10 @@ impl Emulator {
         let file = ConfigFile::name(config_file, &self.settings)?;
         let held = self.hold("credentials", reporter).await?;
         let Some((record, vm)) = &held.running else {
-            return Err(Error::NotRunning {
+            return Err(InstanceError::NotRunning {
                 request: "get credentials",
-            });
+            }
+            .into());
         };
         let rotating = matches!(record.purpose, Purpose::Rotating(_));
         held.settle_rotation(reporter).await?;

@@ -35,10 +35,12 @@ use self::partial::Partial;
 use self::read::{Archive, Target};
 use self::write::{Source, pack};
 use crate::config::paths::{InstancePaths, SnapshotPaths, make_private_folder};
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
+use crate::machine::error::MachineError;
 use crate::machine::fingerprint::Fingerprint;
 use crate::progress::{Phase, Reporter, Stopwatch};
+use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::state::snapshot_info::SnapshotInfo;
 use record::{self, sync_folder};
@@ -87,8 +89,8 @@ impl Emulator {
     ) -> Result<ArchiveReport, Error> {
         let _held = self.hold("archive", reporter).await?;
         let snapshot = match Snapshot::current(&self.paths) {
-            Found::None => return Err(Error::NoSnapshot),
-            Found::Damaged(damage) => return Err(Error::SnapshotDamaged { damage }),
+            Found::None => return Err(StateError::NoSnapshot.into()),
+            Found::Damaged(damage) => return Err(StateError::SnapshotDamaged { damage }.into()),
             Found::Whole(snapshot) => snapshot,
         };
         let target = if to.is_dir() {
@@ -197,7 +199,7 @@ fn archive_snapshot(snapshot: &Snapshot, target: &Path, job: &Job) -> Result<wri
     for ((sealed, digest), name) in sealed(&mut saved).iter().zip(&packed.digests).zip(FILES) {
         if sealed.digest != *digest {
             let damage = format!("the content of {name} is not what was saved");
-            return Err(Error::SnapshotDamaged { damage });
+            return Err(StateError::SnapshotDamaged { damage }.into());
         }
     }
     job.check()?;
@@ -241,7 +243,7 @@ fn restore_snapshot(
 ) -> Result<Snapshot, Error> {
     // Under a name of its own: the snapshot it was made of may still be here,
     // and a session may lie on that.
-    manifest.id = new_id().map_err(Error::Random)?;
+    manifest.id = new_id().map_err(MachineError::Random)?;
     manifest.fingerprint = fingerprint;
     let folder = paths.capture_in_progress();
     let unfinished = Unfinished(folder.root());

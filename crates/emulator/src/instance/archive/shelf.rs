@@ -9,8 +9,8 @@ use images::Sha256Digest;
 
 use super::{archive_snapshot, job, read_manifest, restore_snapshot};
 use crate::config::paths::InstancePaths;
-use crate::error::Error;
 use crate::instance::LockedInstance;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::spec::MachineSpec;
 use crate::progress::{Event, Phase, Reporter, Running};
 use crate::state::snapshot::{Snapshot, SnapshotManifest};

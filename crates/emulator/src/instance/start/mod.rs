@@ -15,8 +15,9 @@ use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
 use crate::config::preferences::NO_ROTATION_WARNING;
 use crate::config::variables;
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin, Up};
+use crate::machine::error::MachineError;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
@@ -150,7 +151,7 @@ impl Emulator {
         vm: &RunningVm,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
-        let failed = |action| move |source| Error::Monitor { action, source };
+        let failed = |action| move |source| MachineError::Monitor { action, source };
         let sockets = qemu::Sockets::in_dir(&record.runtime_folder)?;
         let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT)
             .await
@@ -186,8 +187,8 @@ impl Emulator {
             let ready = async {
                 tokio::select! {
                     biased;
-                    Ok(()) = died => Err(Error::QemuDied { log: self.paths.main().qemu_log() }),
-                    Ok(_) = stopped_again => Err(Error::DiskFull { folder: self.paths.root().to_owned() }),
+                    Ok(()) = died => Err(MachineError::QemuDied { log: self.paths.main().qemu_log() }),
+                    Ok(_) = stopped_again => Err(MachineError::DiskFull { folder: self.paths.root().to_owned() }),
                     healthy = healthy => Ok(healthy?),
                 }
             };

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use qemu::Ram;
 
-use crate::error::Error;
 use crate::instance::LockedInstance;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::policy::{self, StartPlan, StartWishes};
 use crate::machine::bring_up::Origin;
 use crate::machine::run_record::StartKind;
 use crate::machine::spec::MachineSpec;
 use crate::progress::{Event, Reporter, Stopwatch};
+use crate::state::error::StateError;
 use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
 use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
 
@@ -136,9 +137,10 @@ fn session_base(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Base, E
     let emulator = held.emulator;
     let Some(base) = Base::of(&emulator.home, &emulator.name)? else {
         let session = held.slot.paths.session();
-        return Err(Error::SessionBase {
+        return Err(StateError::SessionBase {
             problem: format!("{} is gone", session.disk().display()),
-        });
+        }
+        .into());
     };
     if !base.recorded {
         tracing::warn!(doubt = ?base.doubt, "the session's record is written anew");

@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::paths::SlotPaths;
 use crate::config::variables::Settings;
-use crate::error::Error;
 use crate::machine::MONITOR_LIMIT;
+use crate::machine::error::MachineError as Error;
 use crate::machine::guest::GuestError;
 use crate::machine::spec::SHARED_SLOTS;
 use crate::progress::{Event, Reporter};

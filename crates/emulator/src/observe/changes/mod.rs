@@ -20,9 +20,9 @@ use tokio::task::JoinHandle;
 
 pub use crate::logs::watches::WatchError;
 
-use crate::error::Error;
 use crate::instance::Emulator;
 use crate::logs::watches::Watches;
+use crate::observe::error::ObserveError as Error;
 
 /// A record is written in several steps, and one command writes several; what
 /// comes within this time is told once. Too short to be seen.

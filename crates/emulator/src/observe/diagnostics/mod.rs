@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use self::redact::Redactor;
 use crate::config::paths::SlotName;
 use crate::config::preferences::Preferences;
-use crate::error::Error;
 use crate::instance::Emulator;
 use crate::logs::{LogError, LogReader, LogSource};
+use crate::observe::error::ObserveError as Error;
 use failure::chain;
 use record::Durability;
 
@@ -173,10 +173,13 @@ const README: &str = "What Stack Emulator knows of itself on one machine, for wh
     are in it, and what the guest wrote to its console: have a look before you publish it.\n";
 
 /// A result, or what kept us from having it.
-fn said<T: Serialize>(result: Result<T, Error>) -> Value {
+fn said<T: Serialize, E: Into<Error>>(result: Result<T, E>) -> Value {
     match result {
         Ok(value) => serde_json::to_value(value).unwrap_or_else(|error| json!(error.to_string())),
-        Err(error) => json!({ "error": error.code(), "message": chain(&error) }),
+        Err(error) => {
+            let error = error.into();
+            json!({ "error": error.code(), "message": chain(&error) })
+        }
     }
 }
 

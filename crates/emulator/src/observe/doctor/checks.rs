@@ -12,7 +12,7 @@ use secrets::StoreKind;
 use super::{Check, Verdict};
 use crate::config::quantities::{bytes, seconds};
 use crate::config::variables::{self, Settings};
-use crate::error::Error;
+use crate::instance::error::InstanceError as Error;
 use crate::instance::rotate::SecretPlace;
 use crate::machine::error::qemu_remedy;
 use crate::machine::fingerprint::Mismatch;

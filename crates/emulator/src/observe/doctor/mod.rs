@@ -12,8 +12,8 @@ use failure::Remedy;
 use qemu::QemuBinary;
 use serde::Serialize;
 
-use crate::error::Error;
 use crate::instance::Emulator;
+use crate::instance::error::InstanceError as Error;
 use crate::observe::status::{State, Status};
 
 /// What an examination found.

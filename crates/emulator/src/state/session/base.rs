@@ -15,8 +15,8 @@ use images::qcow2::Header;
 
 use super::{SavedRecord, SessionRecord};
 use crate::config::paths::{Home, InstanceName, InstancePaths};
-use crate::error::Error;
 use crate::machine::fingerprint::Content;
+use crate::state::error::StateError as Error;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::snapshot::{Snapshot, is_id};
 

@@ -7,10 +7,11 @@ use images::{FileStamp, Sha256Digest};
 
 use super::*;
 use crate::config::paths::{Home, InstanceName, InstancePaths};
-use crate::error::Error;
 use crate::instance::archive::{archive_snapshot, read_manifest, restore_snapshot};
+use crate::instance::error::InstanceError as Error;
 use crate::machine::fingerprint::{Content, Fingerprint};
 use crate::progress::{Event, Phase, Reporter, Silent};
+use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest};
 use record::{self, Durability};
 
@@ -158,7 +159,7 @@ fn damaged_memory_is_not_archived() {
         .map(drop)
         .unwrap_err();
     assert!(
-        matches!(&error, Error::SnapshotDamaged { damage } if damage.contains("ram.raw")),
+        matches!(&error, Error::State(StateError::SnapshotDamaged { damage }) if damage.contains("ram.raw")),
         "{error:?}"
     );
     assert_eq!(std::fs::read(&to).unwrap(), b"the one before");

@@ -1,0 +1,59 @@
+//! Why an app does not get its credentials.
+
+use std::path::Path;
+
+use failure::{Code, FileError, Remedy};
+use record::RecordError;
+
+use super::credentials::CredentialsError;
+use crate::config::paths::FolderError;
+use crate::fault::by_way_of;
+use crate::instance::error::InstanceError;
+use crate::machine::error::MachineError;
+use crate::machine::folders::ShareError;
+use crate::vault::VaultError;
+
+/// Why an app does not get its credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppsError {
+    /// The backend gave no credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The instance refused or failed.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+}
+
+by_way_of!(
+    AppsError,
+    Instance => ShareError,
+    FolderError,
+    MachineError,
+    VaultError,
+    RecordError,
+    FileError,
+);
+
+impl AppsError {
+    /// A stable code for programs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Credentials(error) => error.code(),
+            Self::Instance(error) => error.code(),
+        }
+    }
+
+    /// What to do about it, if anything helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Credentials(error) => error.remedy(),
+            Self::Instance(error) => error.remedy(),
+        }
+    }
+
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let failed = FileError::of(action, path);
+        move |source| failed(source).into()
+    }
+}
