@@ -145,7 +145,7 @@ pub(super) async fn answered(
             Ok(resident) => return Ok(Guest::Resident(resident)),
             Err(error) => reporter.report(Event::Warning(&format!(
                 "Using the guest agent instead, which is slower: {}.",
-                crate::chain(&error)
+                failure::chain(&error)
             ))),
         }
     }
