@@ -4,7 +4,7 @@
 //! An [`Emulator`] is a name and a folder. The folder is the truth: QEMU runs
 //! detached, no daemon of ours watches it, and every operation observes,
 //! takes the instance's lock, finishes or undoes what a killed command left
-//! ([`policy`] shows the states), acts, and records.
+//! ([`instance::policy`] shows the states), acts, and records.
 //!
 //! The rooms, top floor first. Each may use what is below it and nothing above
 //! it; `cargo xtask lint` holds that.

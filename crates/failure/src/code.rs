@@ -270,6 +270,8 @@ impl PartialEq<&str> for Code {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -312,7 +314,7 @@ mod tests {
              | Code | Meaning |\n|---|---|\n",
         );
         for code in Code::ALL {
-            text += &format!("| `{code}` | {} |\n", code.meaning());
+            writeln!(text, "| `{code}` | {} |", code.meaning()).unwrap();
         }
         text
     }

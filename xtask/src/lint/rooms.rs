@@ -51,7 +51,7 @@ const PLAN: Plan<'_> = Plan {
         ("logs", &["config"]),
         ("config", &[]),
     ],
-    leaves: &["fault", "progress"],
+    leaves: &["fault"],
     exceptions: &[],
 };
 

@@ -124,7 +124,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`Error::Share`] if the file is not there or its folder is not for sharing.
+    /// [`ShareError`](crate::folders::ShareError) if the file is not there or its folder is not for sharing.
     pub fn add_project(&self, config_file: &Path) -> Result<Project, Error> {
         let file = ConfigFile::name(config_file, &self.settings)?;
         self.remember_project(&file)

@@ -25,9 +25,9 @@ use crate::machine::run_record::Purpose;
 use crate::machine::settle::{Settled, settle};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT};
-use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::state::snapshot_info::SnapshotInfo;
+use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
 /// How long a guest may take to become quiet once it is healthy.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
@@ -228,7 +228,7 @@ impl LockedInstance<'_> {
             Ok::<_, Error>(Snapshot::commit(paths, &manifest)?)
         };
         let snapshot = watch.phase(Phase::Commit, commit).await?;
-        let stop_to_committed_ms = crate::progress::milliseconds(stopped_at.elapsed());
+        let stop_to_committed_ms = progress::milliseconds(stopped_at.elapsed());
         self.slot.forget()?;
         self.emulator.tidy_snapshots()?;
         let report = CaptureReport {

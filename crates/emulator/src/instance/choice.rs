@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::{Emulator, LockedInstance};
 use crate::machine::fingerprint::Content;
-use crate::progress::Reporter;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::Base;
 use crate::state::snapshot::{Found, Snapshot};
+use progress::Reporter;
 use record::{self, Durability};
 
 /// What a choice of an image reports.

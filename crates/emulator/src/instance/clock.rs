@@ -7,7 +7,7 @@ use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::rotate::reach_running;
 use crate::machine::guest;
-use crate::progress::{Event, Phase, Reporter, Stopwatch};
+use progress::{Event, Phase, Reporter, Stopwatch};
 
 impl Emulator {
     /// Sets the running guest's clock to the host's. False if no guest runs.

@@ -8,7 +8,7 @@ use super::{Emulator, LockedInstance};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::folders::{self, NamedFolder, SharedFolder};
 use crate::machine::run_record::RunRecord;
-use crate::progress::Reporter;
+use progress::Reporter;
 
 impl Emulator {
     /// The folders that the guest sees, or will see once the session goes on.

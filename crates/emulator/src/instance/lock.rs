@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::progress::{Event, Phase, Reporter, Running};
+use progress::{Event, Phase, Reporter, Running};
 
 /// Who holds an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,7 +194,7 @@ fn read_holder(path: &Path) -> Option<Holder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Silent;
+    use progress::Silent;
 
     #[test]
     #[cfg(target_os = "linux")]

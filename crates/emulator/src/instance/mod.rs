@@ -38,8 +38,8 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{RunRecord, RunningVm};
 use crate::machine::slot::Slot;
-use crate::progress::Reporter;
 use crate::vault::places::{self, Vault};
+use progress::Reporter;
 
 /// One emulator: a name, its settings, and the folder that is the truth about it.
 ///

@@ -14,8 +14,8 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::config_disk::ConfigDisk;
 use crate::machine::fingerprint::{Content, Fingerprint};
 use crate::machine::spec::MachineSpec;
-use crate::progress::{Event, Reporter};
 use crate::state::instance_record::InstanceRecord;
+use progress::{Event, Reporter};
 
 /// What was looked at.
 pub(crate) struct Prepared {

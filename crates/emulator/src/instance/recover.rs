@@ -11,8 +11,8 @@ use crate::machine::error::MachineError;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded};
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT, folders};
-use crate::progress::{Event, Reporter};
 use crate::state::session;
+use progress::{Event, Reporter};
 
 impl Emulator {
     /// Cleans up after an operation whose future was dropped, as the next

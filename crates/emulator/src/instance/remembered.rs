@@ -3,11 +3,11 @@
 
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
-use crate::progress::{Event, Reporter};
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::{Base, backing};
 use crate::state::snapshot::Snapshot;
 use failure::chain;
+use progress::{Event, Reporter};
 use record::{self, Durability, RecordError};
 
 /// Distance between the ports of one instance and the next.
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
     use crate::config::variables::Settings;
-    use crate::progress::Silent;
+    use progress::Silent;
 
     fn emulator(home: &std::path::Path) -> Emulator {
         let home = (crate::config::variables::HOME.into(), home.into());

@@ -19,8 +19,8 @@ use crate::machine::guest::{self, Guest};
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::{bring_up, slot};
-use crate::progress::{PhaseTime, Reporter, Stopwatch};
 use crate::vault::places::{self, Vault};
+use progress::{PhaseTime, Reporter, Stopwatch};
 
 /// How long the agent of a running guest may take to be reached.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);

@@ -21,10 +21,10 @@ use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::slot::{kill, live_processes};
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
-use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SavedRecord};
 use crate::state::snapshot::{KnownDamage, Sealed};
 use failure::chain;
+use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
 /// How long the agent may take to be reached at a stop: it runs already.
 const AGENT_LIMIT: Duration = Duration::from_secs(10);

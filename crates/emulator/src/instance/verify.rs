@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
-use crate::progress::{Phase, Reporter, Stopwatch};
 use crate::state::error::StateError;
 use crate::state::session::SavedRecord;
 use crate::state::snapshot::{Found, KnownDamage, Snapshot};
+use progress::{Phase, Reporter, Stopwatch};
 
 /// What a verification reports.
 #[derive(Clone, Debug, Serialize)]

@@ -23,12 +23,12 @@ use crate::instance::tidy::remove_snapshot;
 use crate::library::error::LibraryError;
 use crate::machine::run_record::Purpose;
 use crate::machine::slot;
-use crate::progress::Reporter;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::Base;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot_info::SnapshotInfo;
 use images::PullError;
+use progress::Reporter;
 
 /// What an instance has to do with an image; of several, the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -14,7 +14,7 @@ use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::library::pull::{PullRequest, repository_of, source_of};
 use crate::library::set_up::SetUp;
-use crate::progress::Reporter;
+use progress::Reporter;
 
 /// What memory and disk of a snapshot take in bytes, where no snapshot tells:
 /// what the published image's have come to.
@@ -253,9 +253,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_download_is_unfinished_once_nobody_is_at_it() {
-        use crate::progress::Silent;
         use images::fetch::claim;
         use images::github::{GitHub, Options, Repo};
+        use progress::Silent;
 
         let dir = tempfile::tempdir().unwrap();
         let home = [(

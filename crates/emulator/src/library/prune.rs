@@ -23,11 +23,11 @@ use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::installed::{ImageSnapshot, ImageUse, Ties, remove_snapshots, snapshots_of};
-use crate::progress::{Event, Phase, Reporter, Stopwatch, milliseconds};
 use crate::state::retention::{Holding, Item, is_stale, plan_removals};
 use crate::state::snapshot::Snapshot;
 use host::now_ms;
 use images::PullError;
+use progress::{Event, Phase, Reporter, Stopwatch, milliseconds};
 
 /// What to prune.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -368,7 +368,7 @@ mod tests {
     use super::*;
     use crate::config::variables::Settings;
     use crate::instance::archive::tests::snapshot::instance;
-    use crate::progress::Silent;
+    use progress::Silent;
 
     #[tokio::test]
     async fn by_a_setting_snapshots_not_used_for_long_are_compressed_on_the_side() {

@@ -24,8 +24,8 @@ use crate::instance::start::StartReport;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::prune::PruneReport;
 use crate::library::token::{from_keychain, github_token};
-use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
 use failure::chain;
+use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch, milliseconds};
 
 /// What to pull; what is `None` is as the settings have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::logs::{Follower, LogError};
 use crate::machine::MONITOR_LIMIT;
 use crate::machine::error::MachineError as Error;
 use crate::machine::guest;
-use crate::progress::{Event, Reporter};
+use progress::{Event, Reporter};
 
 /// What `rcu_check_gp_kthread_expired_fqs_timer` says, in Linux since 5.12.
 const TIMER_LOST: &str = "kthread timer wakeup didn't happen for";

@@ -24,8 +24,8 @@ use super::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::config::variables::Settings;
 use crate::logs::Follower;
 use crate::machine::error::MachineError as Error;
-use crate::progress::{Event, Phase, Reporter, Stopwatch};
 use crate::vault::places::Vault;
+use progress::{Event, Phase, Reporter, Stopwatch};
 
 /// How long QEMU may take to answer once started, cold page cache included.
 const SPAWN_LIMIT: Duration = Duration::from_secs(30);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::slot::FolderIdentity;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::readiness::Endpoint;
-use crate::progress::PhaseTime;
+use progress::PhaseTime;
 use record::Record;
 
 /// How a VM came to run.

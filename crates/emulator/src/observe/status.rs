@@ -12,10 +12,10 @@ use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
 use crate::machine::services::{Health, ServiceStatus, probe};
 use crate::machine::slot::{self, Recorded};
-use crate::progress::PhaseTime;
 use crate::state::snapshot::{Found, Snapshot};
 use crate::state::snapshot_info::SnapshotInfo;
 use crate::vault::places;
+use progress::PhaseTime;
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -23,7 +23,7 @@ use crate::instance::{Emulator, LockedInstance};
 use crate::machine::folders::ConfigFile;
 use crate::machine::guest::presentable;
 use crate::machine::run_record::{Purpose, RunningVm};
-use crate::progress::Reporter;
+use progress::Reporter;
 
 pub use format::{Format, JSON_FIELDS};
 pub use variables::{AppKind, AppVariable};
@@ -176,7 +176,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`InstanceError::NotRunning`]; [`Error::Share`] if the file is not there or its
+    /// [`InstanceError::NotRunning`]; [`ShareError`](crate::folders::ShareError) if the file is not there or its
     /// folder is not for sharing; [`CredentialsError`] for what the backend says.
     pub async fn credentials(
         &self,

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 use super::error::ArchiveError;
-use crate::progress::{Event, Phase, Reporter};
+use progress::{Event, Phase, Reporter};
 
 /// The most threads. Reading feeds no more than that many compressors, and
 /// each takes some 20 MiB.

@@ -39,10 +39,10 @@ use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::fingerprint::Fingerprint;
-use crate::progress::{Phase, Reporter, Stopwatch};
 use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::state::snapshot_info::SnapshotInfo;
+use progress::{Phase, Reporter, Stopwatch};
 use record::{self, sync_folder};
 
 /// An archive is refused at once when there is not room for this part of what

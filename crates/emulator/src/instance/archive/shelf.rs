@@ -12,9 +12,9 @@ use crate::config::paths::InstancePaths;
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::spec::MachineSpec;
-use crate::progress::{Event, Phase, Reporter, Running};
 use crate::state::snapshot::{Snapshot, SnapshotManifest};
 use failure::chain;
+use progress::{Event, Phase, Reporter, Running};
 
 /// Which image the archive called `id` is of, and when it was put there, in
 /// milliseconds since the Unix epoch; `None` if it is no archive of a snapshot.

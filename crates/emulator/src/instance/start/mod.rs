@@ -22,11 +22,11 @@ use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{MONITOR_LIMIT, folders};
-use crate::progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
 use failure::chain;
+use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
 /// What to do about a snapshot that no start can use any more.
 const NEW_SNAPSHOT: &str =

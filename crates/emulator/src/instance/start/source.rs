@@ -10,10 +10,10 @@ use crate::instance::policy::{self, StartPlan, StartWishes};
 use crate::machine::bring_up::Origin;
 use crate::machine::run_record::StartKind;
 use crate::machine::spec::MachineSpec;
-use crate::progress::{Event, Reporter, Stopwatch};
 use crate::state::error::StateError;
 use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
 use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
+use progress::{Event, Reporter, Stopwatch};
 
 /// What a start makes its session from.
 pub(super) struct StartSource {

@@ -35,7 +35,7 @@ use crate::machine::MONITOR_LIMIT;
 use crate::machine::error::MachineError as Error;
 use crate::machine::guest::GuestError;
 use crate::machine::spec::SHARED_SLOTS;
-use crate::progress::{Event, Reporter};
+use progress::{Event, Reporter};
 use record::{Durability, Record};
 
 use attach::Attachment;

@@ -16,7 +16,7 @@ use secrets::{SecretName, SecretSet};
 
 pub(crate) use self::resident::Resident;
 pub(crate) use self::resident::ResidentError;
-use crate::progress::{Event, Reporter};
+use progress::{Event, Reporter};
 
 /// How far the guest's clock may be off, in either direction.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);

@@ -290,7 +290,7 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use crate::progress::{Silent, Stopwatch};
+    use progress::{Silent, Stopwatch};
 
     /// A guest that answers each line with what `answer` makes of it.
     async fn guest(

@@ -24,7 +24,7 @@ use super::worker::{Answer, Worker};
 use crate::config::paths::InstanceName;
 use failure::chain;
 
-use crate::progress::{Event, Reporter};
+use progress::{Event, Reporter};
 use record::{self, Durability, Record};
 
 /// How long a place may take.
@@ -504,7 +504,7 @@ pub(crate) async fn examine(
     candidates: Vec<Candidate>,
 ) -> Result<Place, VaultError> {
     let vault = Vault::best(record, candidates)?;
-    vault.known(&crate::progress::Silent).await?;
+    vault.known(&progress::Silent).await?;
     Ok(vault.place().await)
 }
 

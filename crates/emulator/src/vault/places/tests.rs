@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::progress::Silent;
+use progress::Silent;
 
 /// Keeps the warnings.
 #[derive(Default)]

@@ -10,9 +10,9 @@ use crate::config::paths::{Home, InstanceName, InstancePaths};
 use crate::instance::archive::{archive_snapshot, read_manifest, restore_snapshot};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::fingerprint::{Content, Fingerprint};
-use crate::progress::{Event, Phase, Reporter, Silent};
 use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest};
+use progress::{Event, Phase, Reporter, Silent};
 use record::{self, Durability};
 
 fn fingerprint() -> Fingerprint {
