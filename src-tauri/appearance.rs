@@ -1,4 +1,4 @@
-//! Whether the desktop is dark, by what the page itself goes by, so that page, window and tray agree.
+//! Whether the desktop is dark, by what the page itself uses, so that page, window and tray agree.
 //!
 //! On Linux that is GTK's settings. The window's own word for it is not used there: it is the portal's at the
 //! launch, stays what it was then, and knows nothing of a dark theme.

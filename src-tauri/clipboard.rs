@@ -1,6 +1,6 @@
 //! The clipboard: what goes there, and that no secret stays.
 //!
-//! On X11 and Wayland the clipboard holds nothing itself: whoever copied is asked each time that something is
+//! On X11 and Wayland the clipboard holds nothing itself: the program that copied is asked each time that something is
 //! pasted. So a thread owns it for as long as the app runs. A secret is kept out of clipboard histories where
 //! the desktop has a way to ask for that, and is taken back after [`KEPT_FOR`], and when the app ends, unless
 //! something else was copied meanwhile.

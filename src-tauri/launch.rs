@@ -119,7 +119,7 @@ fn has_display() -> bool {
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Starts this program anew with the variables that `WebKit` goes by, unless they are set.
+/// Starts this program anew with the variables that `WebKit` reads, unless they are set.
 ///
 /// - Its DMABUF renderer is known to show nothing without a render node and with NVIDIA's own driver.
 /// - Its monitor of the host's memory reads files of `/proc` every five seconds, a byte at a time, for as long as

@@ -122,7 +122,7 @@ pub(crate) async fn copy_all(
     Ok(copied)
 }
 
-/// Puts a secret, or a text that holds some, on the clipboard for a while.
+/// Puts a secret, or a text that holds some, on the clipboard, which is cleared later.
 pub(crate) async fn copy_secret(
     state: &AppState,
     text: Zeroizing<String>,

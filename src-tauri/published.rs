@@ -181,7 +181,7 @@ mod tests {
             if !hears(&update) {
                 return Err(std::io::Error::other("the page is gone").into());
             }
-            // Whoever has heard enough listens no longer.
+            // A listener that has heard enough listens no longer.
             drop(heard.send(update));
             Ok(())
         });

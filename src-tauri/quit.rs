@@ -27,7 +27,7 @@ enum Course {
 
 /// Ends the app, or asks first if there is something to ask.
 ///
-/// Whoever wants to quit a second time, before the question was answered, ends the app and leaves a running
+/// A user who wants to quit a second time, before the question was answered, ends the app and leaves a running
 /// emulator as it is.
 pub(crate) fn request(state: &Arc<AppState>) {
     let asked = *state.published.quitting.borrow();

@@ -148,7 +148,7 @@ export type Check = {
 	verdict: Verdict,
 	/**  What was found, for people; may have several lines. */
 	detail: string,
-	/**  How it was found, for whoever looks into it: for instance what QEMU said. */
+	/**  How it was found, for a bug report: for instance what QEMU said. */
 	evidence: string | null,
 	/**  What to do about it. */
 	remedy: Remedy | null,

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: every fuzz target, for a while.
+//! `cargo xtask fuzz`: every fuzz target, for some time.
 //!
 //! A target is a program of the `fuzz/` workspace, in a folder named after the
 //! crate that it is about; `cargo fuzz` can run it too. That tool wants a nightly

@@ -44,7 +44,7 @@ enum Command {
     Lint(lint::Args),
     /// Measure starts, stops and a capture, and draw the phases
     Bench(bench::Args),
-    /// Run the fuzz targets for a while
+    /// Run the fuzz targets for some time
     Fuzz(fuzz::Args),
     /// Build the desktop app's Debian package
     Package(package::Args),

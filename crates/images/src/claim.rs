@@ -6,7 +6,7 @@
 //! continued by the next one.
 //!
 //! The folder and the lock file go when the thing has been brought home
-//! ([`Claim::finish`]), so whoever waited for the lock makes sure that the file
+//! ([`Claim::finish`]), so a process that waited for the lock makes sure that the file
 //! it got is still the one with the name.
 
 use std::fs::{File, OpenOptions};
@@ -23,11 +23,11 @@ use crate::source::{Arch, Origin, Resolved};
 
 const LOCK_SUFFIX: &str = "lock";
 const LABEL_FILE: &str = "label";
-const ERRAND_FILE: &str = "errand.json";
+const INFO_FILE: &str = "errand.json";
 
-/// What is fetched in a claim's folder, for whoever would have it continued.
+/// What is fetched in a claim's folder, so that it can be continued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Errand {
+pub struct DownloadInfo {
     /// Where it comes from.
     pub origin: Origin,
     /// Architecture of the guest.
@@ -38,12 +38,12 @@ pub struct Errand {
     pub bytes: Option<u64>,
 }
 
-impl Record for Errand {
+impl Record for DownloadInfo {
     const FORMAT: &'static str = "stack-emulator-download-errand";
     const VERSION: u32 = 1;
 }
 
-impl From<&Resolved> for Errand {
+impl From<&Resolved> for DownloadInfo {
     fn from(resolved: &Resolved) -> Self {
         Self {
             origin: resolved.origin.clone(),
@@ -88,7 +88,7 @@ pub(crate) struct Lease {
 }
 
 impl Claim {
-    /// Takes the right to fetch what has `key`, waiting for whoever has it.
+    /// Takes the right to fetch what has `key`, waiting for the one that has it.
     pub(crate) async fn acquire(
         staging: &Path,
         key: &str,
@@ -122,9 +122,9 @@ impl Claim {
     }
 
     /// Notes what the claim is for, so that another program can offer to go on.
-    pub(crate) fn note(&self, errand: &Errand) {
+    pub(crate) fn note(&self, info: &DownloadInfo) {
         // Not to be able to note it costs the offer, no more.
-        record::write(&self.folder.join(ERRAND_FILE), errand, Durability::ThisBoot).ok();
+        record::write(&self.folder.join(INFO_FILE), info, Durability::ThisBoot).ok();
     }
 
     /// Where files lie until they are brought home.
@@ -201,7 +201,7 @@ pub struct Leftover {
     /// Somebody is at it right now.
     pub busy: bool,
     /// What it was about, if that was noted.
-    pub errand: Option<Errand>,
+    pub info: Option<DownloadInfo>,
 }
 
 /// What interrupted fetches have left in `staging`.
@@ -229,7 +229,7 @@ pub fn leftovers(staging: &Path) -> Result<Vec<Leftover>, ClaimError> {
             bytes: blocks(&folder).map_err(error("read", &folder))?,
             label: std::fs::read_to_string(folder.join(LABEL_FILE)).unwrap_or_default(),
             // An older program left none, and a damaged one is as good as none.
-            errand: record::read_optional(&folder.join(ERRAND_FILE)).unwrap_or_default(),
+            info: record::read_optional(&folder.join(INFO_FILE)).unwrap_or_default(),
             folder,
             busy,
         });
@@ -245,7 +245,7 @@ fn blocks(folder: &Path) -> io::Result<u64> {
         match entry?.metadata() {
             // `st_blocks` counts 512 bytes, whatever the file system's blocks.
             Ok(meta) => bytes += meta.blocks() * 512,
-            // Whoever is at it has just renamed it.
+            // Another process has just renamed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -271,9 +271,9 @@ fn received(folder: &Path, file: &str) -> u64 {
 impl Leftover {
     /// What of the file has arrived, in bytes; 0 if it is not known which file.
     pub fn received(&self) -> u64 {
-        self.errand
+        self.info
             .as_ref()
-            .map_or(0, |errand| received(&self.folder, &errand.file))
+            .map_or(0, |info| received(&self.folder, &info.file))
     }
 
     /// Removes it, unless somebody is at it: then `false`.
@@ -317,8 +317,8 @@ mod tests {
             .await
             .unwrap();
         std::fs::write(claim.folder().join("disk.part"), "12345").unwrap();
-        assert_eq!(leftovers(dir.path()).unwrap()[0].errand, None);
-        let errand = Errand {
+        assert_eq!(leftovers(dir.path()).unwrap()[0].info, None);
+        let info = DownloadInfo {
             origin: Origin::File {
                 path: "/disk".into(),
             },
@@ -326,14 +326,14 @@ mod tests {
             file: "disk".into(),
             bytes: Some(9),
         };
-        claim.note(&errand);
+        claim.note(&info);
         drop(claim);
         let left = leftovers(dir.path()).unwrap();
-        assert_eq!(left[0].errand, Some(errand));
+        assert_eq!(left[0].info, Some(info));
         assert_eq!(left[0].received(), 5);
         assert!(!left[0].busy);
-        std::fs::write(left[0].folder.join(ERRAND_FILE), "damaged").unwrap();
-        assert_eq!(leftovers(dir.path()).unwrap()[0].errand, None);
+        std::fs::write(left[0].folder.join(INFO_FILE), "damaged").unwrap();
+        assert_eq!(leftovers(dir.path()).unwrap()[0].info, None);
     }
 
     #[tokio::test]

@@ -129,7 +129,7 @@ fn an_authority_that_nobody_knows_is_an_error_with_a_remedy_at_the_first_try() {
         let said = pull(&world, &other, variables);
         assert_eq!(said["code"], "tls_certificate", "{said}");
         let text = said["text"].as_str().unwrap();
-        for part in ["127.0.0.1", "UnknownIssuer", "SSL_CERT_FILE"] {
+        for part in ["127.0.0.1", "UnknownIssuer", "TrustAuthority"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
@@ -143,7 +143,7 @@ fn without_any_authority_it_is_said_where_they_are_looked_for() {
     let said = pull(&world, &world, &[("SSL_CERT_FILE", "/nowhere.pem")]);
     assert_eq!(said["code"], "tls_setup", "{said}");
     let text = said["text"].as_str().unwrap();
-    assert!(text.contains("SSL_CERT_FILE"), "{text}");
+    assert!(text.contains("InstallCertificates"), "{text}");
 }
 
 #[test]

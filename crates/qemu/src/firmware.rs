@@ -19,7 +19,7 @@ const PACKAGED: [&str; 4] = [
 ];
 
 /// What QEMU itself installs, below the folder that its `bin` is in: Homebrew,
-/// and whoever builds it.
+/// and the distribution that builds it.
 const OWN: &str = "share/qemu/edk2-aarch64-code.fd";
 
 /// The firmware for a machine that `binary` runs; `None` if it needs none, or

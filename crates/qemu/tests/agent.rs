@@ -320,7 +320,7 @@ async fn signals_and_silence_of_programs_are_told() {
     );
 }
 
-/// Whether the program goes on or the agent is dead makes a difference to whoever reads the error.
+/// Whether the program goes on or the agent is dead makes a difference to the reader of the error.
 #[tokio::test]
 async fn a_limit_that_passes_between_question_and_answer_is_the_program_s() {
     for (talking_for, is_still_running) in [(Duration::from_secs(2), true), (Duration::ZERO, false)]

@@ -201,7 +201,7 @@ async fn events_of_all_kinds_reach_those_who_subscribed() {
         "{error}"
     );
 
-    // Whoever does not read is told so, and then goes on with what is left.
+    // A reader that falls behind is told so, and then continues with what is left.
     for number in 0..1000 {
         peer.json(&json!({"event": "FLOOD", "data": number})).await;
     }
@@ -244,7 +244,7 @@ async fn the_end_of_a_connection_reaches_everyone_with_its_reason() {
         "{answer:?}"
     );
     assert!(matches!(reason, Disconnect::Closed), "{reason:?}");
-    // Also whoever comes later.
+    // Also one that comes later.
     assert!(matches!(ended(&qmp).await, Disconnect::Closed));
     assert!(qmp.subscribe().next().await.unwrap_err().is_disconnect());
 

@@ -27,7 +27,7 @@ impl KernelKeyring {
     pub fn open(owner: Owner) -> Result<Self, StoreError> {
         let open = || {
             let user = KeyRing::from_special_id(KeyRingIdentifier::User, true)?;
-            // A key may be read by whoever gets to it from a keyring of its own,
+            // A key may be read by any process that gets to it from a keyring of its own,
             // and not every login's leads to that of the user.
             KeyRing::from_special_id(KeyRingIdentifier::Thread, true)?.link_keyring(user)?;
             Ok(user)

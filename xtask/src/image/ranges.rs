@@ -12,7 +12,7 @@ use crate::command::output_of;
 
 const FILES: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
 
-/// Makes sure that whoever runs us, if not root, has both.
+/// Makes sure that the user who runs us, if not root, has both.
 pub(crate) fn check() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());

@@ -22,7 +22,7 @@ const UBUNTU_CLOUD_ARCHIVE: &str = "cloud-archive:epoxy";
 pub(crate) struct Root {
     superuser: bool,
     agreed: bool,
-    /// The command that installs the same, for whoever cannot be asked.
+    /// The command that installs the same, for a user who cannot be asked.
     remedy: String,
 }
 

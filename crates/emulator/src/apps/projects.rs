@@ -1,6 +1,6 @@
 //! The apps' config files that were used, and what is known of the apps around them.
 //!
-//! The list is a convenience: whoever uses a config file puts it on top. It has a
+//! The list is a convenience: using a config file puts it on top. It has a
 //! lock of its own, held for the moment of a change, so that a file can be added
 //! while a command is at work on the instance.
 

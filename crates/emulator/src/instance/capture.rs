@@ -181,7 +181,7 @@ impl LockedInstance<'_> {
             watch
                 .phase(Phase::Sync, guest.sync_disk(MIGRATION_LIMIT))
                 .await?;
-            // Whoever waits on the rotation port is frozen in the middle of a
+            // The process on the rotation port is frozen in the middle of a
             // conversation: a resumed one then has nothing to catch up with.
             let resident = if spec.image.has_rotation_port() {
                 Some(guest::reach(&running.sockets, true, MONITOR_LIMIT, reporter).await?)

@@ -2,7 +2,7 @@
 //! stops it, whichever that is.
 //!
 //! Each user holds a shared lock on one file. The one who started the emulator
-//! writes into it, when leaving, that it is to be stopped; whoever then is alone
+//! writes into it, when leaving, that it is to be stopped; the one that is then alone
 //! does that. A user that is killed lets go of its lock and leaves no mark.
 
 use std::fs::{File, TryLockError};

@@ -106,7 +106,7 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<LockedInstance<'_>, Error> {
         self.make_folders()?;
-        // Whoever holds it may be booting a guest, so allow for that.
+        // The holder may be booting a guest, so allow for that.
         let limit = self.settings.ready_timeout + Duration::from_secs(60);
         let path = self.paths.main().lock();
         let lock = Lock::acquire(&path, command, limit, reporter).await?;

@@ -85,7 +85,7 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
         match record.purpose.clone() {
-            // What an interrupted rotation left is settled by whoever asks for
+            // What an interrupted rotation left is settled by the command that asks for
             // the secrets: the machine runs with one set or the other.
             Purpose::Running(vm) | Purpose::Rotating(vm) if !alive.is_empty() => {
                 return Ok(Some((record, *vm)));

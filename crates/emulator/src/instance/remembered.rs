@@ -58,7 +58,7 @@ impl Emulator {
         let path = self.paths.instance_record();
         let error = match record::read_optional::<InstanceRecord>(&path) {
             Err(error) if error.is_damaged() => error,
-            // What else is wrong is said by whoever needs the record.
+            // What else is wrong is said by the operation that needs the record.
             Ok(_) | Err(_) => return Ok(()),
         };
         let found = self.found_out_again()?;
@@ -140,7 +140,7 @@ mod tests {
         std::fs::write(&image, "an image").unwrap();
         qcow2::create_overlay(&emulator.paths.main().session().disk(), &image, 1 << 20).unwrap();
         std::fs::write(&path, "{").unwrap();
-        // Whoever only looks changes nothing.
+        // A look changes nothing.
         let seen = emulator.remembered().unwrap();
         assert_eq!(emulator.image_to_use(&seen), image);
         assert_eq!(std::fs::read(&path).unwrap(), b"{");

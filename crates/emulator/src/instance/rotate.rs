@@ -2,7 +2,7 @@
 //! forgotten.
 //!
 //! A rotation of a running guest may be cut short anywhere. The run record says
-//! that one is under way, and whoever asks for the secrets next settles it: the
+//! that one is under way, and the next command that asks for the secrets settles it: the
 //! pending values are in force if the backend accepts them, and otherwise the
 //! rotation is done again, since one that was begun may yet end in the guest.
 

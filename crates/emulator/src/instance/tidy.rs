@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Emulator;
-use super::archive::shelf;
+use super::archive::compressed;
 use crate::config::paths::InstancePaths;
 use crate::instance::error::InstanceError as Error;
 use crate::state::instance_record::InstanceRecord;
@@ -50,7 +50,7 @@ impl Emulator {
         }
         for id in list(Snapshot::archived_ids(paths))? {
             // There is a snapshot of the same image again, or no such image.
-            let wanted = shelf::look(paths, &id).is_some_and(|(image, _)| {
+            let wanted = compressed::look(paths, &id).is_some_and(|(image, _)| {
                 installed.contains(&image) && kept.iter().all(|kept| kept.image != Some(image))
             });
             if !wanted {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::config::paths::{Home, InstanceName, SlotName};
 use crate::config::preferences::Preferences;
 use crate::instance::Emulator;
-use crate::instance::archive::shelf;
+use crate::instance::archive::compressed;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
 use crate::library::error::LibraryError;
@@ -231,7 +231,7 @@ pub(crate) fn snapshots_of(
         found.push((snapshot.manifest.fingerprint.image.sha256, entry));
     }
     for id in list(Snapshot::archived_ids(&paths))? {
-        let Some((image, last_used_at_ms)) = shelf::look(&paths, &id) else {
+        let Some((image, last_used_at_ms)) = compressed::look(&paths, &id) else {
             continue;
         };
         let entry = ImageSnapshot {
@@ -331,7 +331,7 @@ impl Emulator {
     pub fn snapshot_info(&self, listed: &ImageSnapshot) -> Option<SnapshotInfo> {
         let paths = self.home.instance(&listed.instance);
         let manifest = if listed.archived {
-            shelf::manifest(&paths, &listed.id)?
+            compressed::manifest(&paths, &listed.id)?
         } else {
             Snapshot::open(&paths, &listed.id).ok()?.manifest
         };

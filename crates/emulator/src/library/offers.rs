@@ -191,10 +191,10 @@ impl Emulator {
         let mut under_way = false;
         for leftover in leftovers(&staging).map_err(PullError::from)? {
             let received = leftover.received();
-            let Some(errand) = leftover.errand else {
+            let Some(info) = leftover.info else {
                 continue;
             };
-            let source = errand.origin.source();
+            let source = info.origin.source();
             if leftover.busy {
                 under_way |= wanted(&source);
                 continue;
@@ -204,7 +204,7 @@ impl Emulator {
                 source,
                 label: leftover.label,
                 done: received,
-                total: errand.bytes.unwrap_or(received),
+                total: info.bytes.unwrap_or(received),
             });
         }
         // The download is over, or had not begun; what comes after it is not.

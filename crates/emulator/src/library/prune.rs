@@ -89,7 +89,7 @@ enum Patience {
 }
 
 /// What is known while pruning: the instances, and which of them are ours.
-struct Scene<'a> {
+struct PruneContext<'a> {
     store: Store,
     emulators: &'a [Emulator],
     ties: Vec<Ties>,
@@ -106,23 +106,23 @@ impl Emulator {
     ) -> Result<PruneReport, Error> {
         let begun = std::time::Instant::now();
         let emulators = self.every_instance()?;
-        let mut scene = self.scene(&emulators, Patience::Wait, reporter).await?;
+        let mut context = self.context(&emulators, Patience::Wait, reporter).await?;
         let mut report = PruneReport {
-            interrupted_bytes: remove_interrupted(&scene.store)?,
+            interrupted_bytes: remove_interrupted(&context.store)?,
             ..PruneReport::default()
         };
         report.freed_bytes += report.interrupted_bytes;
-        scene.remove_unused_images(request.all, &mut report)?;
-        for held in &scene.held {
+        context.remove_unused_images(request.all, &mut report)?;
+        for held in &context.held {
             held.emulator.tidy_snapshots()?;
         }
         let preferences = Preferences::read(&self.home)?;
         let days = request
             .archive_after_days
             .or(preferences.archive_after_days);
-        scene.archive_stale(days, reporter, &mut report).await?;
+        context.archive_stale(days, reporter, &mut report).await?;
         let limit = request.limit_bytes.or(preferences.cache_limit_bytes);
-        scene.keep_below(limit, &mut report)?;
+        context.keep_below(limit, &mut report)?;
         report.total_ms = milliseconds(begun.elapsed());
         Ok(report)
     }
@@ -138,21 +138,21 @@ impl Emulator {
         }
         let begun = std::time::Instant::now();
         let emulators = self.every_instance()?;
-        let scene = self.scene(&emulators, Patience::Skip, reporter).await?;
+        let context = self.context(&emulators, Patience::Skip, reporter).await?;
         let mut report = PruneReport::default();
         let days = preferences.archive_after_days;
-        scene.archive_stale(days, reporter, &mut report).await?;
-        scene.keep_below(preferences.cache_limit_bytes, &mut report)?;
+        context.archive_stale(days, reporter, &mut report).await?;
+        context.keep_below(preferences.cache_limit_bytes, &mut report)?;
         report.total_ms = milliseconds(begun.elapsed());
         Ok(Some(report))
     }
 
-    async fn scene<'a>(
+    async fn context<'a>(
         &self,
         emulators: &'a [Self],
         patience: Patience,
         reporter: &dyn Reporter,
-    ) -> Result<Scene<'a>, Error> {
+    ) -> Result<PruneContext<'a>, Error> {
         let mut held = Vec::new();
         for emulator in emulators {
             match patience {
@@ -164,7 +164,7 @@ impl Emulator {
             .iter()
             .map(|emulator| Ties::of(&self.home, &emulator.name))
             .collect::<Result<_, _>>()?;
-        Ok(Scene {
+        Ok(PruneContext {
             store: self.home.image_store(),
             emulators,
             ties,
@@ -173,7 +173,7 @@ impl Emulator {
     }
 }
 
-impl Scene<'_> {
+impl PruneContext<'_> {
     fn uses(&self, image: Sha256Digest) -> Vec<ImageUse> {
         self.ties
             .iter()
@@ -244,7 +244,7 @@ impl Scene<'_> {
                 }
                 let opened = Snapshot::open(&emulator.paths, &snapshot.id)?;
                 let mut watch = Stopwatch::new(reporter);
-                let work = held.shelve(opened, reporter);
+                let work = held.compress(opened, reporter);
                 match watch.phase(Phase::Archive, work).await {
                     Ok(after_bytes) => {
                         report.freed_bytes += snapshot.bytes_on_disk.saturating_sub(after_bytes);

@@ -226,7 +226,7 @@ impl Emulator {
         let right = claim(&resolved, &store.incoming(), &watch)
             .await
             .map_err(PullError::from)?;
-        // Whoever had it before may have put the image into the store.
+        // The one that had it before may have put the image into the store.
         if let Some(image) = known(&store, &resolved).await? {
             drop(right.finish());
             return Ok(got(image, PullOutcome::AlreadyInstalled, 0, warnings));
@@ -396,8 +396,8 @@ async fn complete(
 /// can go on with that any more.
 fn remove_superseded(store: &Store, source: &Source) -> Result<(), ClaimError> {
     for leftover in leftovers(&store.incoming())? {
-        let errand = leftover.errand.as_ref();
-        if errand.is_some_and(|errand| errand.origin.source() == *source) {
+        let info = leftover.info.as_ref();
+        if info.is_some_and(|info| info.origin.source() == *source) {
             leftover.remove()?;
         }
     }

@@ -1,4 +1,4 @@
-//! Logs, for whoever shows them: their last lines, and what is added.
+//! Logs, to be shown: their last lines, and what is added.
 //!
 //! A serial console carries whatever the firmware and the guest send, clearing
 //! of the screen included, so everything that a terminal would act on is taken

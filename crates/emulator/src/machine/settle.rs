@@ -4,7 +4,7 @@
 //! guest was in the middle of. Taken at the first healthy moment, a guest with
 //! the real backend needed 25–27 s for each later start; taken after its
 //! warm-up, 5–7 s. So each service is asked until its answers are fast and
-//! steady, and then the guest's CPUs must be idle for a while.
+//! steady, and then the guest's CPUs must be idle for some seconds.
 
 use std::time::Duration;
 

@@ -173,10 +173,16 @@ pub(crate) fn recorded(paths: &SlotPaths) -> Result<Recorded, RecordError> {
         Err(error) if error.is_damaged() => return Ok(Recorded::Damaged(error)),
         Err(error) => return Err(error),
     };
-    let foreign = record.folder.is_some_and(|recorded| {
-        // A folder that cannot be looked at is the one that the record was read from.
-        FolderIdentity::of(paths.root()).is_ok_and(|now| now != recorded)
-    });
+    // After another boot a file system can have another device number, and nothing runs.
+    let of_this_boot = record
+        .process
+        .as_ref()
+        .is_none_or(|process| host::boot_id().is_ok_and(|boot_id| boot_id == process.boot_id));
+    let foreign = of_this_boot
+        && record.folder.is_some_and(|recorded| {
+            // A folder that cannot be looked at is the one that the record was read from.
+            FolderIdentity::of(paths.root()).is_ok_and(|now| now != recorded)
+        });
     let record = Box::new(record);
     Ok(if foreign {
         Recorded::Foreign(record)
@@ -262,6 +268,24 @@ mod tests {
             record_of(&moved.paths).unwrap().unwrap().token,
             record.token
         );
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_boot_is_not_taken_for_a_copy_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = slot(dir.path(), SlotName::Main);
+        let mut record = main.new_record(Purpose::Capturing).unwrap();
+        let mut process = ProcessIdentity::of(std::process::id()).unwrap().unwrap();
+        process.boot_id = "another".to_owned();
+        record.process = Some(process);
+        record.folder = Some(FolderIdentity {
+            device: 0,
+            inode: 0,
+            born_ns: None,
+        });
+        main.write(&record).unwrap();
+        assert!(matches!(recorded(&main.paths).unwrap(), Recorded::Ours(_)));
+        assert!(live_processes(&main.paths, &record).unwrap().is_empty());
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl ProcessIdentity {
         Ok(look(self.pid)?.and_then(this))
     }
 
-    /// Waits until the process has ended and has let go of its files and ports, whoever its parent
+    /// Waits until the process has ended and has let go of its files and ports, whatever its parent
     /// is.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::Sha256Digest;
 use crate::artifact::{ArtifactError, Expected, Unpacked, unpack};
 use crate::base_env::{BACKEND_PATH, BaseEnvError, DASHBOARD_PATH, compose};
-pub use crate::claim::{Claim, ClaimError, Errand, Leftover, bytes_here, leftovers};
+pub use crate::claim::{Claim, ClaimError, DownloadInfo, Leftover, bytes_here, leftovers};
 pub use crate::download::DownloadError;
 use crate::download::{Downloaded, StopOnDrop, Wanted, download};
 use crate::github::{ApiError, Artifact, Asset, GitHub, Repo};
@@ -181,7 +181,7 @@ pub async fn claim(
 ) -> Result<Claim, FetchError> {
     let label = resolved.origin.label();
     let claim = Claim::acquire(staging, &resolved.key, &label, reporter).await?;
-    claim.note(&Errand::from(resolved));
+    claim.note(&DownloadInfo::from(resolved));
     Ok(claim)
 }
 

@@ -1,4 +1,4 @@
-//! Questions that are asked again, told to whoever waits for their answers: the
+//! Questions that are asked again, told to those that wait for their answers: the
 //! waits between them add up to half a minute.
 
 use std::pin::pin;

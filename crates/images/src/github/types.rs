@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Repo {
     }
 }
 
-/// How much more may be asked for a while.
+/// How many more requests are allowed for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RateLimit {
     /// Requests that are left.

@@ -214,7 +214,7 @@ pub struct Resolved {
     pub published_at: Option<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
-    /// Tells this file from every other one; a claim goes by it.
+    /// Tells this file from every other one; a claim is named by it.
     pub(crate) key: String,
     pub(crate) files: Files,
 }

@@ -20,7 +20,7 @@
 //!
 //! A folder appears and disappears by one rename, so an image is here in full
 //! or not at all. Which instance uses which image is not the store's business:
-//! whoever calls [`Store::remove`] knows that nobody does.
+//! the caller of [`Store::remove`] knows that nobody does.
 
 mod add;
 mod error;

@@ -301,7 +301,7 @@ impl<'a> Migration<'a> {
             .capabilities()
             .map(|(capability, _)| (capability, false));
         if let Err(error) = self.set_capabilities(&off).await {
-            // Harmless: whoever migrates next sets all of them. After a failure QEMU may be gone.
+            // Harmless: the next migration sets all of them. After a failure QEMU may be gone.
             tracing::debug!(%error, "capabilities stay set");
         }
         outcome

@@ -108,7 +108,7 @@ fn remove_socket(path: &Path) -> Result<(), SpawnError> {
     }
 }
 
-/// Makes sure that only this user can reach what is in `folder`: whoever can connect to the
+/// Makes sure that only this user can reach what is in `folder`: anyone who can connect to the
 /// monitor controls the machine.
 fn private_folder(folder: &Path) -> Result<(), SpawnError> {
     let failed = |source| SpawnError::RunFolder {

@@ -28,7 +28,7 @@ pub struct Event {
     pub timestamp: Option<SystemTime>,
 }
 
-/// A command's answer, still undecoded: its type is known only to whoever asked.
+/// A command's answer, still undecoded: its type is known only to the one that asked.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Return(Box<RawValue>),

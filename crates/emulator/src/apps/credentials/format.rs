@@ -74,7 +74,7 @@ struct Fields<'a> {
 }
 
 impl ProjectCredentials {
-    /// The keys as text, with a newline at its end; for whoever asked for them and nobody else.
+    /// The keys as text, with a newline at its end; for the user who asked and nobody else.
     pub fn text(&self, format: Format) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::new());
         let Some(kind) = format.kind() else {

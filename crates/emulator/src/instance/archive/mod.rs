@@ -9,6 +9,7 @@
 //! runs in the guest. Damage and nonsense in it are found, and a disk that would
 //! have QEMU open another file of the host is refused; other malice is not found.
 
+pub(crate) mod compressed;
 mod error;
 mod format;
 #[doc(hidden)]
@@ -16,7 +17,6 @@ pub mod fuzzing;
 mod job;
 mod partial;
 mod read;
-pub(crate) mod shelf;
 #[cfg(test)]
 pub(crate) mod tests;
 mod write;

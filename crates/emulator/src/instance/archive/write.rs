@@ -1,7 +1,7 @@
 //! Writing an archive: one thread reads and hashes, the others compress.
 //!
 //! The reader fills frames with the blocks that hold something and hands them
-//! out in order; whoever has compressed one waits for its turn to write it. So
+//! out in order; a thread that has compressed one waits for its turn to write it. So
 //! archives of the same files are the same byte for byte, and what is in memory
 //! is a few frames a thread, whatever the files' size.
 

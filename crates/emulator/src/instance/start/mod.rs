@@ -120,7 +120,7 @@ impl Emulator {
         let mut watch = Stopwatch::new(reporter);
         let prepare = held.prepare_with_session();
         let (spec, base) = watch.phase(Phase::Prepare, prepare).await?;
-        // Before a snapshot is taken, which takes a while and is of no use
+        // Before a snapshot is taken, which takes half a minute and is useless
         // without the ports.
         LockedInstance::check_ports(&spec.endpoints)?;
         if !self.settings.no_rotation {
@@ -297,7 +297,7 @@ impl LockedInstance<'_> {
             fresh_disk: source.fresh_disk,
         })?;
         if source.fresh_disk {
-            // First, so that whoever finds the disk of a start that was killed
+            // First, so that a command that finds the disk of a killed start
             // knows that there is nothing of the user's on it.
             self.slot.write(&record)?;
             let make = async { self.make_disk(spec, source) };

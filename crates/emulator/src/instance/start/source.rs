@@ -57,7 +57,7 @@ pub(super) async fn plan<'a>(
     let wanted = on_disk == SessionOnDisk::None && !wishes.no_snapshot && !wishes.force_capture;
     if wanted
         && matches!(found, Found::None)
-        && let Some(snapshot) = held.unshelve(spec, watch.reporter()).await?
+        && let Some(snapshot) = held.unpack_compressed(spec, watch.reporter()).await?
     {
         found = Found::Whole(Box::new(snapshot));
     }

@@ -4,7 +4,7 @@
 //! ```text
 //! name        the folder exists, is the user's to share, and is neither the home
 //!             folder nor anything around it
-//! record      session/folders.json, so that whoever comes after a kill goes on
+//! record      session/folders.json, so that the command after a kill continues
 //! plug        a symbolic link in the instance folder leads to it for as long as
 //!             QEMU takes to open it; then `device_add` on a reserved root port
 //! look        what QEMU has opened is what was named, and is recorded as that

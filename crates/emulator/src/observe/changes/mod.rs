@@ -1,11 +1,11 @@
-//! Tells when something that a shell shows may have changed, whoever changed it.
+//! Tells when something that a shell shows may have changed, by any process.
 //!
 //! The folder is the truth and several processes act on it, so a shell that
 //! stays open has to be told when it changed. The kernel tells: of files as
 //! they are written, and of QEMU's end, after which no file changes. Nothing
 //! is asked at intervals where the kernel can be waited for.
 //!
-//! What is told is that a part *may* have changed, never how: whoever is told
+//! What is told is that a part *may* have changed, never how: the shell
 //! looks for himself, and may be told of nothing new.
 
 use std::path::{Path, PathBuf};

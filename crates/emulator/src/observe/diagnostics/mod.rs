@@ -1,4 +1,4 @@
-//! A file for whoever is to find out what is wrong: reports, records and the
+//! A zip file for a bug report: reports, records and the
 //! ends of the logs in one zip archive, without secrets.
 //!
 //! What goes in is chosen, not "everything": no file that holds a value of
@@ -163,7 +163,7 @@ impl Emulator {
     }
 }
 
-const README: &str = "What Stack Emulator knows of itself on one machine, for whoever looks into a problem.\n\n\
+const README: &str = "What Stack Emulator knows of itself on one machine, for a bug report.\n\n\
     report.json   versions, the host, the state, the checks of `doctor`, the settings\n\
     records/      the instance's own records\n\
     logs/         the last lines of the guest's console, of QEMU and of the desktop app\n\n\

@@ -40,7 +40,7 @@ pub struct Check {
     pub verdict: Verdict,
     /// What was found, for people; may have several lines.
     pub detail: String,
-    /// How it was found, for whoever looks into it: for instance what QEMU said.
+    /// How it was found, for a bug report: for instance what QEMU said.
     pub evidence: Option<String>,
     /// What to do about it.
     pub remedy: Option<Remedy>,

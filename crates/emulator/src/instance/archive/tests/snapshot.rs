@@ -120,7 +120,7 @@ fn a_disk_that_leads_elsewhere_is_not_restored() {
         let (paths, mut snapshot) = instance(dir.path());
         let disk = File::options().write(true).open(snapshot.paths.disk());
         disk.unwrap().write_all_at(&[byte], at).unwrap();
-        // As whoever means it would make the archive: all digests fit.
+        // As an attacker would make the archive: all digests fit.
         snapshot.manifest.disk = Sealed::of(&snapshot.paths.disk()).unwrap();
         let manifest = snapshot.paths.manifest();
         record::write(&manifest, &snapshot.manifest, Durability::ThisBoot).unwrap();

@@ -40,7 +40,7 @@ impl LockedInstance<'_> {
     /// in bytes.
     ///
     /// Nothing may lie on the snapshot, and nothing may run on it.
-    pub(crate) async fn shelve(
+    pub(crate) async fn compress(
         &self,
         snapshot: Snapshot,
         reporter: &dyn Reporter,
@@ -59,7 +59,7 @@ impl LockedInstance<'_> {
     /// Brings back the snapshot of `spec`'s image from its archive, if there
     /// is one that fits. One that does not fit is left for the tidying up that
     /// follows the capture that now has to come.
-    pub(crate) async fn unshelve(
+    pub(crate) async fn unpack_compressed(
         &self,
         spec: &MachineSpec,
         reporter: &dyn Reporter,
