@@ -10,6 +10,7 @@ use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::tell;
+use crate::remedy::words;
 use crate::render::style::{CAUTION, STRONG};
 use crate::render::text::paint;
 
@@ -17,6 +18,7 @@ pub(super) async fn start(context: &Context<'_>) -> Result<Exit, Failure> {
     let report = context
         .guarded(Box::pin(context.emulator.start(&context.progress)))
         .await?;
+    let report = report.with_remedy(|remedy| words(&remedy));
     context.output.report(&report)?;
     Ok(Exit::Success)
 }

@@ -116,6 +116,14 @@ impl Render for PullReport {
             (_, Some(reason)) => {
                 let label = paint(CAUTION, "Not selected:");
                 let _ = writeln!(text, "{label} {}.", printable(reason));
+                if self.session_in_the_way {
+                    let _ = writeln!(
+                        text,
+                        "To discard that session and select the image, run `stack-emulator stop --discard`, \
+                         then `stack-emulator images use {}`.",
+                        self.image.digest.short()
+                    );
+                }
             }
             (Some(snapshot), None) => {
                 let _ = writeln!(

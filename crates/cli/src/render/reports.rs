@@ -68,7 +68,7 @@ fn with_phases(text: &mut String, phases: &[PhaseTime], detail: Detail) {
 }
 
 // Writing to a string cannot fail, so the results of `writeln!` are dropped.
-impl Render for StartReport {
+impl Render for StartReport<String> {
     fn render(&self, detail: Detail) -> String {
         let mut text = String::new();
         let state = if self.already_running {
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    fn started(kind: StartKind, reason: Option<&str>) -> StartReport {
+    fn started(kind: StartKind, reason: Option<&str>) -> StartReport<String> {
         StartReport {
             state: "running",
             already_running: false,

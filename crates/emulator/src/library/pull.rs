@@ -65,6 +65,9 @@ pub struct PullReport {
     pub chosen: bool,
     /// Why it does not.
     pub not_chosen_because: Option<String>,
+    /// Whether it would once the session that is in the way is discarded.
+    #[serde(skip)]
+    pub session_in_the_way: bool,
     /// The snapshot that was taken, if one was.
     pub snapshot: Option<CaptureReport>,
     /// What made room for it, by the limit that is set.
@@ -133,6 +136,7 @@ impl Emulator {
             Ok(snapshot) => (None, snapshot),
             Err(reason) => (Some(reason), None),
         };
+        let session_in_the_way = chosen.is_some() && got.image.arch == self.image_arch();
         let tidied = self.tidy_by_preferences(reporter).await?;
         let downloading = got
             .phases
@@ -151,6 +155,7 @@ impl Emulator {
             bytes_per_second: rate,
             chosen: chosen.is_none(),
             not_chosen_because: chosen,
+            session_in_the_way,
             snapshot,
             tidied,
             warnings: got.warnings,
@@ -177,14 +182,10 @@ impl Emulator {
         match held.choose_image(image) {
             Err(error @ (Error::Running { .. } | Error::SessionKept { .. })) => {
                 let why = match error {
-                    Error::Running { .. } => "the emulator runs another image",
-                    _ => "a session is kept that belongs to another image",
+                    Error::Running { .. } => "the emulator is running another image",
+                    _ => "the saved session belongs to another image",
                 };
-                return Ok(Err(format!(
-                    "{why}; to drop that session and change over, `stack-emulator stop --discard`, \
-                     then `stack-emulator images use {}`",
-                    image.digest.short()
-                )));
+                return Ok(Err(why.to_owned()));
             }
             chosen => chosen?,
         }

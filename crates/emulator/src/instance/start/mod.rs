@@ -25,22 +25,18 @@ use crate::machine::{MONITOR_LIMIT, folders};
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
-use failure::chain;
+use failure::{Remedy, chain};
 use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
-/// What to do about a snapshot that no start can use any more.
-const NEW_SNAPSHOT: &str =
-    "Once it is stopped, `stack-emulator capture` takes a new snapshot, and starts are fast again.";
-
-/// What a start reports.
+/// What a start reports; a shell that serializes it words the remedy first.
 #[derive(Clone, Debug, Serialize)]
-pub struct StartReport {
+pub struct StartReport<R = Remedy> {
     /// Always `running`: anything else is an error.
     pub state: &'static str,
     /// True if it ran already and nothing was done.
     pub already_running: bool,
     /// How this start went.
-    pub start: StartDetails,
+    pub start: StartDetails<R>,
     /// The services, all healthy.
     pub services: Vec<ServiceStatus>,
     /// `kvm`, `hvf` or `tcg`.
@@ -59,13 +55,13 @@ pub(crate) type GetImage<'g> = dyn for<'a> Fn(
 
 /// How a start went.
 #[derive(Clone, Debug, Serialize)]
-pub struct StartDetails {
+pub struct StartDetails<R = Remedy> {
     /// `resumed`, `continued` or `cold`.
     pub kind: StartKind,
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
     /// What makes later starts fast again; `null` if nothing has to be done.
-    pub remedy: Option<String>,
+    pub remedy: Option<R>,
     /// By how many milliseconds the guest's clock is ahead of this host's, if
     /// it could not be set to within 100 of it; else `null`.
     pub clock_off_ms: Option<i64>,
@@ -76,6 +72,28 @@ pub struct StartDetails {
     pub phases: Vec<PhaseTime>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+}
+
+impl<R> StartReport<R> {
+    /// The same with its remedy in the words of a shell.
+    pub fn with_remedy<T>(self, word: impl FnOnce(R) -> T) -> StartReport<T> {
+        StartReport {
+            state: self.state,
+            already_running: self.already_running,
+            start: StartDetails {
+                kind: self.start.kind,
+                fallback_reason: self.start.fallback_reason,
+                remedy: self.start.remedy.map(word),
+                clock_off_ms: self.start.clock_off_ms,
+                total_ms: self.start.total_ms,
+                phases: self.start.phases,
+                rotated: self.start.rotated,
+            },
+            services: self.services,
+            accelerator: self.accelerator,
+            snapshot: self.snapshot,
+        }
+    }
 }
 
 impl Emulator {
@@ -443,7 +461,7 @@ fn report(
             kind: vm.kind,
             fallback_reason: vm.fallback_reason.clone(),
             remedy: (vm.kind == StartKind::Cold && vm.snapshot_damaged)
-                .then(|| NEW_SNAPSHOT.to_owned()),
+                .then_some(Remedy::TakeSnapshot),
             clock_off_ms: vm.clock_off_ms,
             total_ms: vm.total_ms,
             phases: vm.phases.clone(),

@@ -243,8 +243,7 @@ pub(super) fn disk(
 
 /// No image, and none selected or named: no failure, since a start pulls one.
 pub(super) fn no_image_yet() -> Check {
-    Subject::new("image", "Image")
-        .ok("None yet. `stack-emulator start` pulls one, or choose one with `stack-emulator pull`.")
+    Subject::new("image", "Image").ok("None yet. The first start pulls one.")
 }
 
 /// The image: there, sound, and content with what it is given.
