@@ -69,7 +69,7 @@ fn a_guest_whose_resident_is_silent_is_reached_by_its_agent() {
     for command in ["stop", "start"] {
         let run = world.run([command, "--json"]).ok();
         assert!(
-            run.stderr.contains("reached by its agent")
+            run.stderr.contains("Using the guest agent instead")
                 && run.stderr.contains("nothing answered on the rotation port"),
             "{command}: {}",
             run.stderr
@@ -86,7 +86,7 @@ fn a_guest_whose_resident_is_silent_is_reached_by_its_agent() {
     assert_eq!(world.in_guest("/bin/systemctl", &wake).0, 0);
     let run = world.run(["secrets", "rotate", "--json"]).ok();
     assert!(
-        !run.stderr.contains("reached by its agent"),
+        !run.stderr.contains("Using the guest agent instead"),
         "{}",
         run.stderr
     );
