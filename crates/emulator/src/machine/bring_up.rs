@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What the caller makes of the machine that is up, such as the record that it runs, the ports and
-//! the folders of the user, is none of this file's business.
+//! the folders of the user, is decided elsewhere.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
