@@ -21,8 +21,13 @@ class Toasts {
   /** Shows the failure of a short action until it is dismissed. */
   fail(failure: Failure): void {
     // The same failure is not shown twice.
-    this.list = this.list.filter((toast) => toast.failure?.message !== failure.message);
+    this.withdraw(failure);
     this.#add("", failure);
+  }
+
+  /** Removes the toast of a failure that is shown elsewhere. */
+  withdraw(failure: Failure): void {
+    this.list = this.list.filter((toast) => toast.failure?.message !== failure.message);
   }
 
   /** Removes a toast. */
