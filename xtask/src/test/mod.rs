@@ -3,10 +3,11 @@
 //! The end-to-end tests come last, because they need all the rest to be sound
 //! and because their runner's own verdict should be the last thing to be read.
 
+mod images;
 mod lanes;
 mod programs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 
@@ -14,13 +15,11 @@ use self::programs::Program;
 use crate::cargo::cargo;
 use crate::command::{OnOurDeath, tied};
 use crate::stages::{Stages, run as run_command};
-use crate::{desktop, fuzz, image, package, setup, ui, workspace};
+use crate::{desktop, fuzz, package, setup, ui, workspace};
 
-/// The payload whose rotation is a restart of some seconds.
-const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
 /// Path of the image of the starter stack, for the end-to-end tests.
 pub(crate) const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
-/// Path of the image of [`SLOW_PAYLOAD`].
+/// Path of the image whose rotation is a restart of some seconds.
 const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
 /// Path of the command line under test.
 pub(crate) const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
@@ -64,6 +63,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted = |stage| args.stages.is_empty() || args.stages.contains(&stage);
     let mut stages = Stages::new("test");
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
+    // They are long in the making, and use one processor for most of that.
+    let images = wanted(Stage::E2e)
+        .then(|| images::begin(&root))
+        .transpose()?;
     if wanted(Stage::Crates) {
         // The desktop app is one of them, and embeds it.
         stages.run("page for the app", || ui::build(&root))?;
@@ -75,14 +78,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if wanted(Stage::Fuzz) {
         stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;
     }
-    if !wanted(Stage::E2e) {
+    let Some(images) = images else {
         eprint!("{}", stages.table());
         return Ok(());
-    }
-    let image = stages.run("image", || build_image(None))?;
-    let slow = stages.run("image of the slow payload", || {
-        build_image(Some(root.join(SLOW_PAYLOAD)))
-    })?;
+    };
     let tests = stages.run("end-to-end tests", || programs::end_to_end(&root))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     // The command line comes with it: both are built as for the crates' own tests, so not a second time.
@@ -91,6 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let package = stages.run("package", || {
         package::bundle(&root, desktop::Profile::Dev, &program)
     })?;
+    let [image, slow] = stages.run("rest of the images", || images.wait())?;
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
     let variables = [
@@ -132,8 +132,4 @@ fn crates(root: &Path, rest: &[String]) -> Result<()> {
     );
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     examples
-}
-
-fn build_image(payload: Option<PathBuf>) -> Result<PathBuf> {
-    Ok(image::ensure_built(&image::Args::of(payload))?.qcow2)
 }
