@@ -111,6 +111,13 @@ pub(crate) enum Operation {
     #[command(long_about = "Show the emulator's state, addresses and snapshot.\n\n\
             Read-only; does not wait for other commands. Exits with 0 if the emulator is running, 3 if not.")]
     Status,
+    /// List all instances with their state, ports and size on disk
+    #[command(
+        long_about = "List all instances with their state, ports and size on disk.\n\n\
+            Read-only; does not wait for other commands. The instance that `--instance` names is marked with \
+            an asterisk. Files that several instances share are counted in each, and once in the total."
+    )]
+    Instances,
     /// Discard the session: the next start is from the clean snapshot
     #[command(
         long_about = "Discard the session: the next start is from the clean snapshot.\n\n\

@@ -8,6 +8,7 @@ mod documents;
 mod folders;
 mod github_token;
 mod images;
+mod instances;
 mod lifecycle;
 mod logs;
 mod run;
@@ -111,6 +112,7 @@ async fn operate(
         Operation::Stop { discard: false } => lifecycle::stop(&context).await,
         Operation::Stop { discard: true } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
+        Operation::Instances => instances::list(&context).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
@@ -167,7 +169,10 @@ async fn operate(
 /// Whether a signal may end it as it ends any program.
 const fn holds_nothing(operation: &Operation) -> bool {
     match operation {
-        Operation::Logs { .. } | Operation::Status | Operation::Releases { .. } => true,
+        Operation::Logs { .. }
+        | Operation::Status
+        | Operation::Instances
+        | Operation::Releases { .. } => true,
         Operation::Images { command } => matches!(command, None | Some(ImagesArguments::List)),
         Operation::Settings { command } => {
             !matches!(command, Some(SettingsArguments::GithubToken { .. }))

@@ -1,6 +1,7 @@
 //! Reports as text: calm, aligned, and the same units everywhere.
 
 pub(crate) mod images;
+pub(crate) mod instances;
 pub(crate) mod phases;
 pub(crate) mod reports;
 pub(crate) mod status;

@@ -230,7 +230,8 @@ impl Home {
         self.0.join("logs/app.log")
     }
 
-    /// Names of the instances that there are, in order.
+    /// Names of the instances that there are, in order: folders alone, and none whose name begins
+    /// with a dot, which is on its way in or out.
     pub fn instance_names(&self) -> std::io::Result<Vec<InstanceName>> {
         let entries = match std::fs::read_dir(self.instances()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -238,8 +239,10 @@ impl Home {
         };
         let mut names = Vec::new();
         for entry in entries {
-            let name = entry?.file_name();
-            names.extend(name.to_str().and_then(|name| name.parse().ok()));
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.parse().ok());
+            names.extend(name.filter(|_| entry.path().is_dir()));
         }
         names.sort_unstable();
         Ok(names)

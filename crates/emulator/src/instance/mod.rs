@@ -94,6 +94,25 @@ impl Emulator {
         &self.paths
     }
 
+    /// The instances of this home, in the order of their names, which is the order in which
+    /// several locks are taken.
+    pub fn instance_names(&self) -> Result<Vec<InstanceName>, Error> {
+        let listed = self.home.instance_names();
+        listed.map_err(Error::file("list", &self.home.instances()))
+    }
+
+    /// Another instance of this home, by the same settings. Need not exist.
+    #[must_use]
+    pub fn sibling(&self, name: InstanceName) -> Self {
+        Self::new(self.settings.clone(), name, None)
+    }
+
+    /// Each instance of this home, in the order of their names.
+    pub(crate) fn every_instance(&self) -> Result<Vec<Self>, Error> {
+        let names = self.instance_names()?.into_iter();
+        Ok(names.map(|name| self.sibling(name)).collect())
+    }
+
     /// The settings that operations go by.
     pub fn settings(&self) -> &Settings {
         &self.settings

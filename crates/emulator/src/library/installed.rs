@@ -397,20 +397,6 @@ impl Emulator {
             freed_bytes,
         })
     }
-
-    pub(crate) fn instance_names(&self) -> Result<Vec<InstanceName>, Error> {
-        let listed = self.home.instance_names();
-        listed.map_err(Error::file("list", &self.home.instances()))
-    }
-
-    /// Each instance of this home, in the order of their names, which is the
-    /// order in which several locks are taken.
-    pub(crate) fn every_instance(&self) -> Result<Vec<Self>, Error> {
-        let names = self.instance_names()?.into_iter();
-        Ok(names
-            .map(|name| Self::new(self.settings.clone(), name, None))
-            .collect())
-    }
 }
 
 fn same_file(one: &Path, two: &Path) -> bool {

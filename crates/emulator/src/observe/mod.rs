@@ -6,6 +6,7 @@ pub mod doctor;
 pub(crate) mod error;
 pub(crate) mod host_limits;
 mod inspect;
+pub mod instances;
 pub(crate) mod logs;
 pub mod ports;
 pub(crate) mod status;

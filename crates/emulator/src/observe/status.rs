@@ -123,12 +123,12 @@ pub struct Glance {
 }
 
 /// A glance, and what it was made from.
-struct Seen {
-    glance: Glance,
+pub(super) struct Seen {
+    pub(super) glance: Glance,
     /// There unless the instance is stopped.
-    record: Option<RunRecord>,
+    pub(super) record: Option<RunRecord>,
     /// The QEMU process, if it lives.
-    process: Option<ProcessIdentity>,
+    pub(super) process: Option<ProcessIdentity>,
 }
 
 impl Emulator {
@@ -140,7 +140,7 @@ impl Emulator {
     }
 
     /// Looks at the machine that the user works with.
-    fn see(&self) -> Result<Seen, Error> {
+    pub(super) fn see(&self) -> Result<Seen, Error> {
         let paths = self.paths.main();
         // A look takes no lock, so a holder is somebody at work.
         let busy = Lock::holder(&paths.lock()).map_err(Error::file("look at", &paths.lock()))?;
@@ -266,7 +266,7 @@ impl Emulator {
             given: u64::from(vm.fingerprint.ram_mib) << 20,
         });
         if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
-            status.state = self.why_unhealthy(record).await;
+            status.state = why_unhealthy(record).await;
         }
         Ok(status)
     }
@@ -274,7 +274,7 @@ impl Emulator {
     /// Where the services would be after a start: those of the chosen image, or
     /// the contract's if there is no image that can be read. None if the
     /// settings contradict each other, which a start reports.
-    fn planned_endpoints(&self) -> Result<Vec<Endpoint>, Error> {
+    pub(super) fn planned_endpoints(&self) -> Result<Vec<Endpoint>, Error> {
         let offset = self.remembered()?.port_offset;
         match self.endpoints_of(self.services()?, offset) {
             Ok((endpoints, _)) => Ok(endpoints),
@@ -282,21 +282,21 @@ impl Emulator {
             Err(other) => Err(other),
         }
     }
+}
 
-    /// A guest whose disk cannot be written is stopped by QEMU.
-    async fn why_unhealthy(&self, record: &RunRecord) -> State {
-        let ask = async {
-            let sockets = qemu::Sockets::in_dir(&record.runtime_folder).ok()?;
-            let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT).await.ok()?;
-            let status = monitor.status(MONITOR_LIMIT).await.ok()?;
-            monitor.close().await;
-            Some(status.running)
-        };
-        if ask.await == Some(false) {
-            State::Paused
-        } else {
-            State::Running
-        }
+/// A guest whose disk cannot be written is stopped by QEMU.
+pub(super) async fn why_unhealthy(record: &RunRecord) -> State {
+    let ask = async {
+        let sockets = qemu::Sockets::in_dir(&record.runtime_folder).ok()?;
+        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT).await.ok()?;
+        let status = monitor.status(MONITOR_LIMIT).await.ok()?;
+        monitor.close().await;
+        Some(status.running)
+    };
+    if ask.await == Some(false) {
+        State::Paused
+    } else {
+        State::Running
     }
 }
 
