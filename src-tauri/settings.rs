@@ -19,7 +19,7 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
     let preferences = Preferences::read(emulator.home())?;
     Ok(Settings {
         ports: emulator.port_settings()?,
-        ram_mib: settings.ram_mib,
+        ram_mib: emulator.ram_mib()?,
         vcpus: settings.vcpus,
         limits: emulator.host_limits()?,
         open_at_login: opens_at_login(state),

@@ -358,7 +358,7 @@ fn a_kept_session_keeps_its_data_whatever_is_damaged_beside_it() {
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
     let said = reason(&started);
-    assert!(said.contains("4096 MiB and is now 3072 MiB"), "{said}");
+    assert!(said.contains("1024 MiB and is now 3072 MiB"), "{said}");
     assert_eq!(read_the_note(&world), "kept\n");
     world.stop();
     world.unset("EMULATOR_RAM");
@@ -381,7 +381,7 @@ fn another_shape_of_machine_is_named_and_captured_anew() {
     let run = world.run(["start", "--json"]).ok();
     assert!(
         run.stderr
-            .contains("guest memory was 4096 MiB and is now 2048 MiB"),
+            .contains("guest memory was 1024 MiB and is now 2048 MiB"),
         "{}",
         run.stderr
     );

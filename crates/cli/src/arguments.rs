@@ -179,7 +179,7 @@ pub(crate) enum Operation {
             archive-after   days after which an unused snapshot is compressed\n\
             repository      GitHub repository of the images, as OWNER/NAME\n\
             branch          default branch: `pull` takes its latest image\n\
-            ram             memory of the virtual machine, such as 4GiB\n\
+            ram             memory of the virtual machine, such as 4GiB; unset, the image decides\n\
             vcpus           number of virtual CPUs\n\
             no-rotation     `on` keeps the image's placeholder secrets, which are public\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\

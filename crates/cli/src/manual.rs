@@ -34,7 +34,11 @@ const fn variable(name: &'static str, default: &'static str, meaning: &'static s
 /// Every variable that has an effect.
 pub(crate) const VARIABLES: &[Variable] = &[
     variable(env::HOME, "~/.stack/emulator", "data folder"),
-    variable(env::RAM, "4096", "memory of the virtual machine in MiB"),
+    variable(
+        env::RAM,
+        "the image's, else 4096",
+        "memory of the virtual machine in MiB",
+    ),
     variable(env::CPUS, "host cores, at most 4", "number of virtual CPUs"),
     variable(
         env::READY_TIMEOUT,

@@ -22,7 +22,7 @@ fn the_help_tells_of_commands_variables_and_exit_codes() {
         "completions",
         "EMULATOR_RAM",
         "STACK_EMULATOR_HOME",
-        "[default: 4096]",
+        "[default: the image's, else 4096]",
         "Exit codes:",
         "130",
     ] {

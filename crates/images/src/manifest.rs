@@ -5,6 +5,7 @@
 //! published image of the contract's first version: [`published_services`].
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use failure::Remedy;
@@ -18,6 +19,8 @@ pub const FORMAT: &str = "stack-emulator-image";
 pub const VERSION: u32 = 1;
 /// The version of the host–guest contract that this code speaks.
 pub const CONTRACT: u32 = 1;
+/// The guest memory that a machine can have, in MiB.
+pub const RAM_MIB_RANGE: RangeInclusive<u32> = 256..=1_048_576;
 /// Manifests above this many bytes are refused unread.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -40,6 +43,10 @@ pub struct Manifest {
     pub image: ImageFile,
     /// Least guest memory in MiB.
     pub min_ram_mib: u32,
+    /// Guest memory in MiB that the image works best with, unless the user chooses otherwise.
+    /// `None`: the image does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ram_mib: Option<u32>,
     /// Least number of virtual CPUs.
     pub min_vcpus: u16,
     /// The services inside, in the order in which they are shown.
@@ -255,6 +262,20 @@ impl Manifest {
         if self.services.is_empty() {
             return Some("it lists no services".into());
         }
+        if let Some(wanted) = self.ram_mib {
+            let (least, most) = (RAM_MIB_RANGE.start(), RAM_MIB_RANGE.end());
+            if !RAM_MIB_RANGE.contains(&wanted) {
+                return Some(format!(
+                    "`ram_mib` is {wanted}, which is not from {least} to {most}"
+                ));
+            }
+            if wanted < self.min_ram_mib {
+                return Some(format!(
+                    "`ram_mib` is {wanted}, which is less than the {} of `min_ram_mib`",
+                    self.min_ram_mib
+                ));
+            }
+        }
         for service in &self.services {
             let id = &service.id;
             let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -377,6 +398,7 @@ mod tests {
                 virtual_bytes: 1,
             },
             min_ram_mib: 1024,
+            ram_mib: None,
             min_vcpus: 1,
             services: published_services(81),
             rotation_port: false,
@@ -396,6 +418,17 @@ mod tests {
             parse(&serde_json::to_value(&manifest).unwrap()).unwrap(),
             manifest
         );
+    }
+
+    #[test]
+    fn memory_is_the_image_s_choice_if_it_makes_one() {
+        let mut value = serde_json::to_value(sample()).unwrap();
+        assert!(value.get("ram_mib").is_none(), "as before there was one");
+        assert_eq!(parse(&value).unwrap().ram_mib, None);
+        for wanted in [1024, 4096] {
+            value["ram_mib"] = wanted.into();
+            assert_eq!(parse(&value).unwrap().ram_mib, Some(wanted));
+        }
     }
 
     #[test]
@@ -432,7 +465,7 @@ mod tests {
     #[test]
     fn every_invalid_value_is_named() {
         type Change = fn(&mut Manifest);
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 9] = [
             (|m| m.services.clear(), "no services"),
             (|m| m.services[1].id = "dashboard".into(), "twice"),
             (|m| m.services[0].id = "Dash board".into(), "Dash board"),
@@ -443,6 +476,8 @@ mod tests {
                 |m| m.services[0].path = Some("/a b\r\n".into()),
                 "health path",
             ),
+            (|m| m.ram_mib = Some(1023), "less than the 1024"),
+            (|m| m.ram_mib = Some(2_000_000), "2000000"),
         ];
         for (change, named) in cases {
             let mut manifest = sample();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use images::manifest::{self as image_manifest, CONTRACT, Service};
+use images::manifest::{self as image_manifest, CONTRACT, RAM_MIB_RANGE, Service};
 use serde::Deserialize;
 
 use super::tree::{self, Entry, Kind};
@@ -20,6 +20,7 @@ pub(crate) struct Manifest {
     pub(crate) version: String,
     contract: u32,
     pub(crate) min_ram_mib: u32,
+    ram_mib: Option<u32>,
     pub(crate) min_vcpus: u16,
     #[serde(default)]
     pub(crate) packages: Vec<String>,
@@ -89,10 +90,17 @@ impl Manifest {
             self.contract
         );
         ensure!(
-            (256..=1 << 20).contains(&self.min_ram_mib),
-            "`min_ram_mib` is {}; write the guest's memory in MiB, at least 256",
-            self.min_ram_mib
+            RAM_MIB_RANGE.contains(&self.min_ram_mib),
+            "`min_ram_mib` is {}; write the guest's memory in MiB, at least {}",
+            self.min_ram_mib,
+            RAM_MIB_RANGE.start()
         );
+        if let Some(wanted) = self.ram_mib {
+            ensure!(
+                (self.min_ram_mib..=*RAM_MIB_RANGE.end()).contains(&wanted),
+                "`ram_mib` is {wanted}; write the guest's memory in MiB, at least `min_ram_mib`, or leave it out"
+            );
+        }
         ensure!(
             (1..=256).contains(&self.min_vcpus),
             "`min_vcpus` is {}; write 1 or more",
@@ -169,6 +177,7 @@ impl Manifest {
             arch: arch.into(),
             image,
             min_ram_mib: self.min_ram_mib,
+            ram_mib: self.ram_mib,
             min_vcpus: self.min_vcpus,
             services: services.collect(),
             rotation_port: self.rotation_port,
@@ -278,6 +287,7 @@ name = "sample"
 version = "0.1.0"
 contract = 1
 min_ram_mib = 512
+ram_mib = 1024
 min_vcpus = 1
 packages = ["postgresql-15", "libstdc++6"]
 executables = ["opt/app/run"]
@@ -295,6 +305,9 @@ path = "/health"
         let manifest = Manifest::parse(GOOD).unwrap();
         assert_eq!(manifest.services.len(), 1);
         assert_eq!(manifest.packages, ["postgresql-15", "libstdc++6"]);
+        assert_eq!(manifest.ram_mib, Some(1024));
+        let without = GOOD.replace("ram_mib = 1024\n", "");
+        assert_eq!(Manifest::parse(&without).unwrap().ram_mib, None);
     }
 
     #[test]
@@ -304,6 +317,7 @@ path = "/health"
             ("\"0.1.0\"", "\"\"", "`version`"),
             ("contract = 1", "contract = 2", "write `contract = 1`"),
             ("= 512", "= 64", "at least 256"),
+            ("= 1024", "= 511", "`ram_mib` is 511"),
             ("min_vcpus = 1", "min_vcpus = 0", "`min_vcpus` is 0"),
             ("postgresql-15", "postgresql-15=15.1", "without version"),
             ("opt/app/run", "/opt/app/run", "without a leading"),

@@ -1,8 +1,8 @@
 //! `settings`: the values in `settings.json`.
 
-use emulator::Error;
-use emulator::preferences::{NO_ROTATION_WARNING, Preference, Preferences};
+use emulator::preferences::{NO_ROTATION_WARNING, Preference, Preferences, size_text};
 use emulator::variables;
+use emulator::{Error, UsualRam};
 use serde::Serialize;
 
 use super::{Context, github_token};
@@ -67,13 +67,14 @@ fn set(context: &Context<'_>, name: &Preference, value: Option<&str>) -> Result<
 
 fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Failure> {
     let overrides = &context.emulator.settings().overrides;
+    let ram = usual_ram(context.emulator.usual_ram()?);
     let fixed = Preference::FIXED.into_iter().map(|name| {
         let (default, variable) = match name {
             Preference::CacheLimit => ("no limit", None),
             Preference::ArchiveAfter => ("never", None),
             Preference::Repository => ("stack-auth/stack-auth", None),
             Preference::Branch => ("dev", None),
-            Preference::Ram => ("4GiB", Some(variables::RAM)),
+            Preference::Ram => (ram.as_str(), Some(variables::RAM)),
             Preference::Vcpus => ("host cores, at most 4", Some(variables::CPUS)),
             Preference::NoRotation => ("off", Some(variables::NO_ROTATION)),
             Preference::Port(_) => ("the image's", None),
@@ -99,6 +100,15 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
     let settings = fixed.chain(ports).collect();
     context.output.report(&SettingList { settings })?;
     Ok(Exit::Success)
+}
+
+fn usual_ram(usual: UsualRam) -> String {
+    let size = size_text(u64::from(usual.mib) << 20);
+    if usual.by_image {
+        format!("{size}, set by the image")
+    } else {
+        size
+    }
 }
 
 impl Render for SettingList {

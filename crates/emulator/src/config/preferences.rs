@@ -31,7 +31,7 @@ pub struct Preferences {
     pub repository: Option<String>,
     /// The branch whose newest image is pulled unless a pull says otherwise.
     pub branch: Option<String>,
-    /// Guest memory in MiB.
+    /// Guest memory in MiB. `None`: what the image wants.
     pub ram_mib: Option<u32>,
     /// Number of virtual CPUs.
     pub vcpus: Option<u16>,
@@ -325,8 +325,8 @@ pub fn parse_size(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// A size in the largest unit that shows it exactly.
-fn size_text(bytes: u64) -> String {
+/// A size as users write it: in the largest unit that shows it exactly.
+pub fn size_text(bytes: u64) -> String {
     let exact = |(_, factor): &&(&str, u64)| bytes >= *factor && bytes.is_multiple_of(*factor);
     let unit = UNITS.iter().filter(exact).max_by_key(|(_, factor)| *factor);
     match unit {

@@ -9,6 +9,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use images::Image;
+use images::manifest::RAM_MIB_RANGE;
+
 use crate::config::preferences::Preferences;
 
 /// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
@@ -43,13 +46,15 @@ pub(crate) const RUNTIME_FOLDER: &str = "XDG_RUNTIME_DIR";
 pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
 
 /// What guest memory can be set to, in MiB.
-pub(crate) const RAM_RANGE: RangeInclusive<u64> = 256..=1_048_576;
+pub(crate) const RAM_RANGE: RangeInclusive<u64> =
+    *RAM_MIB_RANGE.start() as u64..=*RAM_MIB_RANGE.end() as u64;
 /// What the number of virtual CPUs can be set to.
 pub(crate) const VCPU_RANGE: RangeInclusive<u64> = 1..=64;
 /// What a host port can be set to: those below need privileges.
 pub(crate) const PORT_RANGE: RangeInclusive<u64> = 1024..=65535;
 
-const DEFAULT_RAM_MIB: u32 = 4096;
+/// Guest memory in MiB for images that do not say what they want.
+pub(crate) const DEFAULT_RAM_MIB: u32 = 4096;
 const DEFAULT_PORT_PREFIX: u16 = 81;
 /// Cold boots of the real backend take up to two minutes under software
 /// emulation; this leaves room for a busy machine.
@@ -65,8 +70,8 @@ pub struct Settings {
     pub home: PathBuf,
     /// The user's home folder, if there is one: never shared with the guest.
     pub user_home: Option<PathBuf>,
-    /// Guest memory in MiB.
-    pub ram_mib: u32,
+    /// Guest memory in MiB; `None`: what the image wants, see [`Self::ram_for`].
+    pub ram_mib: Option<u32>,
     /// Number of virtual CPUs.
     pub vcpus: u16,
     /// Limit for a guest to become ready.
@@ -171,9 +176,7 @@ impl Settings {
             preferred_ports: BTreeMap::new(),
             home,
             user_home: source.raw("HOME").map(PathBuf::from),
-            ram_mib: source
-                .number(RAM, RAM_RANGE, "a number of MiB from 256 to 1048576")?
-                .unwrap_or(DEFAULT_RAM_MIB),
+            ram_mib: source.number(RAM, RAM_RANGE, "a number of MiB from 256 to 1048576")?,
             vcpus: source
                 .number(CPUS, VCPU_RANGE, "a number of CPUs from 1 to 64")?
                 .unwrap_or_else(default_vcpus),
@@ -238,7 +241,7 @@ impl Settings {
         let free = |variable: &str| !self.overrides.contains(variable);
         let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
         if ram {
-            self.ram_mib = preferences.ram_mib.unwrap_or(DEFAULT_RAM_MIB);
+            self.ram_mib = preferences.ram_mib;
         }
         if cpus {
             self.vcpus = preferences.vcpus.unwrap_or_else(default_vcpus);
@@ -249,6 +252,22 @@ impl Settings {
         // A variable goes before these where a service's port is chosen.
         self.preferred_ports.clone_from(&preferences.ports);
         self
+    }
+
+    /// Guest memory in MiB for a machine with `image`: what the user has set, else what the image
+    /// wants.
+    pub fn ram_for(&self, image: &Image) -> u32 {
+        self.ram_mib.unwrap_or_else(|| usual_ram(image))
+    }
+}
+
+/// Guest memory in MiB for `image` while the user sets none.
+pub(crate) fn usual_ram(image: &Image) -> u32 {
+    match &image.manifest {
+        Some(manifest) => manifest
+            .ram_mib
+            .unwrap_or_else(|| manifest.min_ram_mib.max(DEFAULT_RAM_MIB)),
+        None => DEFAULT_RAM_MIB,
     }
 }
 
@@ -308,6 +327,25 @@ impl Variables<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    /// An image whose manifest has `memory`, if it has one.
+    fn image(memory: Option<&str>) -> Image {
+        let manifest = memory.map(|memory| {
+            let text = format!(
+                r#"{{"format": "stack-emulator-image", "version": 1, "contract": 1, "name": "x",
+                    "payload_version": "1", "arch": "amd64", {memory}, "min_vcpus": 1, "services": [],
+                    "image": {{"file": "x.qcow2", "sha256": "{}", "bytes": 1, "virtual_bytes": 1}}}}"#,
+                images::Sha256Digest::of(b"")
+            );
+            serde_json::from_str(&text).unwrap()
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        Image {
+            path: file.path().to_owned(),
+            stamp: host::FileStamp::of(file.path()).unwrap(),
+            virtual_bytes: 1,
+            manifest,
+        }
+    }
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
         let home = [("HOME", "/home/ada")];
@@ -322,7 +360,7 @@ mod tests {
     fn defaults_are_the_contract_s() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.home, PathBuf::from("/home/ada/.stack/emulator"));
-        assert_eq!((settings.ram_mib, settings.port_prefix), (4096, 81));
+        assert_eq!((settings.ram_mib, settings.port_prefix), (None, 81));
         assert!((1..=4).contains(&settings.vcpus));
         assert!(settings.ports.is_empty() && !settings.no_rotation);
     }
@@ -378,7 +416,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             (settings.ram_mib, settings.vcpus, settings.port_prefix),
-            (2048, 3, 92)
+            (Some(2048), 3, 92)
         );
         assert_eq!(settings.ports["EMULATOR_BACKEND_PORT"], 30001);
         assert_eq!(settings.ready_timeout, Duration::from_secs(7));
@@ -394,10 +432,10 @@ mod tests {
             ..Preferences::default()
         };
         let preferred = read(&[]).unwrap().with_preferences(&preferences);
-        assert_eq!((preferred.ram_mib, preferred.vcpus), (2048, 2));
+        assert_eq!((preferred.ram_mib, preferred.vcpus), (Some(2048), 2));
         assert!(preferred.no_rotation && preferred.overrides.is_empty());
         let back = preferred.with_preferences(&Preferences::default());
-        assert_eq!((back.ram_mib, back.no_rotation), (4096, false));
+        assert_eq!((back.ram_mib, back.no_rotation), (None, false));
 
         let named = [
             (RAM, "1024"),
@@ -405,10 +443,27 @@ mod tests {
             ("EMULATOR_X_PORT", "3000"),
         ];
         let settings = read(&named).unwrap().with_preferences(&preferences);
-        assert_eq!((settings.ram_mib, settings.vcpus), (1024, 2));
+        assert_eq!((settings.ram_mib, settings.vcpus), (Some(1024), 2));
         assert!(!settings.no_rotation);
         let told: Vec<_> = settings.overrides.iter().map(String::as_str).collect();
         assert_eq!(told, [NO_ROTATION, RAM, "EMULATOR_X_PORT"]);
+    }
+
+    #[test]
+    fn the_image_chooses_memory_where_the_user_does_not() {
+        for (manifest, unset) in [
+            // A published image, and one from before images could say it: sessions that were kept
+            // with either have so much.
+            (None, 4096),
+            (Some(r#""min_ram_mib": 512"#), 4096),
+            (Some(r#""min_ram_mib": 512, "ram_mib": 1024"#), 1024),
+            (Some(r#""min_ram_mib": 6144"#), 6144),
+        ] {
+            let image = image(manifest);
+            assert_eq!(read(&[]).unwrap().ram_for(&image), unset, "{manifest:?}");
+            let set = read(&[(RAM, "2048")]).unwrap();
+            assert_eq!(set.ram_for(&image), 2048, "{manifest:?}");
+        }
     }
 
     #[test]

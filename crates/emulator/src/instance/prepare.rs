@@ -104,7 +104,7 @@ impl Emulator {
                     Accelerator::Kvm | Accelerator::Hvf => Some(host_cpu()),
                 },
                 image: image_content,
-                ram_mib: self.settings.ram_mib,
+                ram_mib: self.settings.ram_for(&image),
                 vcpus: self.settings.vcpus,
                 machine: Vec::new(),
                 ports: told,
@@ -128,7 +128,7 @@ impl Emulator {
         let Some(manifest) = &image.manifest else {
             return Ok(());
         };
-        let (ram, vcpus) = (self.settings.ram_mib, self.settings.vcpus);
+        let (ram, vcpus) = (self.settings.ram_for(image), self.settings.vcpus);
         if ram < manifest.min_ram_mib {
             return Err(Error::TooSmall {
                 needed: format!("{} MiB of memory", manifest.min_ram_mib),

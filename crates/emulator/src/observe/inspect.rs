@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use images::Image;
 use images::manifest::{Service, published_services};
 
+use crate::config::variables::{DEFAULT_RAM_MIB, usual_ram};
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::fingerprint::Mismatch;
@@ -14,6 +15,15 @@ use crate::machine::readiness::Endpoint;
 use crate::machine::slot;
 use crate::state::error::StateError;
 use crate::state::snapshot::{Found, Snapshot};
+
+/// The guest's memory while the user sets none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsualRam {
+    /// In MiB.
+    pub mib: u32,
+    /// Whether the image asks for so much.
+    pub by_image: bool,
+}
 
 impl Emulator {
     /// The image that the next start would use: the one named, else the one
@@ -30,6 +40,28 @@ impl Emulator {
             Ok(image) => image.services(prefix),
             Err(_) => published_services(prefix),
         })
+    }
+
+    /// What the guest's memory is while the user sets none, for the chosen image.
+    pub fn usual_ram(&self) -> Result<UsualRam, Error> {
+        Ok(match Image::open(&self.image_path()?) {
+            Ok(image) => UsualRam {
+                mib: usual_ram(&image),
+                by_image: image.manifest.is_some_and(|m| m.ram_mib.is_some()),
+            },
+            Err(_) => UsualRam {
+                mib: DEFAULT_RAM_MIB,
+                by_image: false,
+            },
+        })
+    }
+
+    /// The guest's memory in MiB at the next start.
+    pub fn ram_mib(&self) -> Result<u32, Error> {
+        match self.settings.ram_mib {
+            Some(set) => Ok(set),
+            None => Ok(self.usual_ram()?.mib),
+        }
     }
 
     /// The services' addresses, and the ports that somebody has. Ports that a
@@ -57,8 +89,14 @@ impl Emulator {
             setting.is_some_and(|setting| setting.port != endpoint.port)
         });
         let made = &vm.fingerprint;
+        // Where the image cannot be read, nobody knows what it asks for.
+        let ram = match (self.settings.ram_mib, Image::open(&self.image_path()?)) {
+            (Some(set), _) => set,
+            (None, Ok(image)) => usual_ram(&image),
+            (None, Err(_)) => made.ram_mib,
+        };
         Ok(moved
-            || made.ram_mib != self.settings.ram_mib
+            || made.ram_mib != ram
             || made.vcpus != self.settings.vcpus
             || vm.rotated == self.settings.no_rotation)
     }

@@ -5,7 +5,7 @@ pub mod diagnostics;
 pub mod doctor;
 pub(crate) mod error;
 pub(crate) mod host_limits;
-mod inspect;
+pub(crate) mod inspect;
 pub mod instances;
 pub(crate) mod logs;
 pub mod ports;

@@ -92,6 +92,7 @@ fn manifest(disk: &Disk, arch: &str) -> Manifest {
             virtual_bytes: 1 << 20,
         },
         min_ram_mib: 512,
+        ram_mib: None,
         min_vcpus: 1,
         services: published_services(81),
         rotation_port: false,

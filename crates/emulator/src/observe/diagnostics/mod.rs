@@ -114,7 +114,7 @@ impl Emulator {
             "examination": self.examine(false).await,
             "settings": {
                 "arch": settings.arch.to_string(),
-                "ram_mib": settings.ram_mib,
+                "ram_mib": said(self.ram_mib()),
                 "vcpus": settings.vcpus,
                 "ready_timeout_s": settings.ready_timeout.as_secs(),
                 "no_snapshot": settings.no_snapshot,

@@ -266,9 +266,10 @@ pub(super) fn image(image: &Result<Image, Error>, settings: &Settings) -> Check 
             given,
         })
     };
-    if settings.ram_mib < manifest.min_ram_mib {
+    let ram = settings.ram_for(image);
+    if ram < manifest.min_ram_mib {
         let needed = format!("{} MiB of memory", manifest.min_ram_mib);
-        return lacks(needed, variables::RAM, format!("{} MiB", settings.ram_mib));
+        return lacks(needed, variables::RAM, format!("{ram} MiB"));
     }
     if settings.vcpus < manifest.min_vcpus {
         let needed = format!("{} virtual CPUs", manifest.min_vcpus);

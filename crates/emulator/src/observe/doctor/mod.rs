@@ -12,6 +12,7 @@ use failure::Remedy;
 use qemu::QemuBinary;
 use serde::Serialize;
 
+use crate::config::variables::DEFAULT_RAM_MIB;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::observe::status::{State, Status};
@@ -103,14 +104,13 @@ impl Emulator {
             .and_then(|status| status.snapshot.as_ref())
             .map(|snapshot| snapshot.bytes_on_disk);
         let free = self.home.free_bytes();
-        found.push(checks::disk(
-            &settings.home,
-            &free,
-            settings.ram_mib,
-            snapshot_bytes,
-        ));
-
         let image = self.image_path().and_then(|path| open_image(&path));
+        let ram_mib = match &image {
+            Ok(image) => settings.ram_for(image),
+            Err(_) => settings.ram_mib.unwrap_or(DEFAULT_RAM_MIB),
+        };
+        found.push(checks::disk(&settings.home, &free, ram_mib, snapshot_bytes));
+
         let none_yet = self
             .remembered()
             .is_ok_and(|known| self.lacks_image(&known));
