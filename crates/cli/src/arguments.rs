@@ -100,12 +100,17 @@ pub(crate) enum Operation {
     #[command(
         long_about = "Stop the emulator and save the session for the next start.\n\n\
             With `--discard`, deletes all users, projects and data created since the snapshot. Credentials \
-            already in .env files then stop working; write them again after the next start."
+            already in .env files then stop working; write them again after the next start.\n\n\
+            With `--all`, does so for every running instance, and continues after a failure; the exit code is \
+            then 1. Instances that are stopped keep their saved sessions."
     )]
     Stop {
         /// Delete the session's data instead of saving it; does not ask
         #[arg(long)]
         discard: bool,
+        /// Stop every running instance
+        #[arg(long)]
+        all: bool,
     },
     /// Show the emulator's state, addresses and snapshot
     #[command(long_about = "Show the emulator's state, addresses and snapshot.\n\n\

@@ -48,6 +48,15 @@ struct ErrorDocument<'a> {
     error: ErrorBody<'a>,
 }
 
+/// An error in a report on several things, with the same fields.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorReport {
+    /// Stable.
+    pub code: &'static str,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
 /// The error that programs get, whatever failed.
 #[derive(Serialize)]
 struct ErrorBody<'a> {
@@ -70,6 +79,23 @@ impl Output {
             Format::Json => print(&json_line(report).map_err(Failure::Encode)?)?,
         };
         Ok(())
+    }
+
+    /// Tells people of an error of one of several things; programs get it with the report.
+    pub(crate) fn report_error(self, subject: &str, failure: &Failure) -> ErrorReport {
+        let hint = failure.hint();
+        if self.format == Format::Human {
+            let mut told = causes(failure);
+            if let Some(what) = told.first_mut() {
+                *what = format!("{subject}: {what}");
+            }
+            complain(&told, hint.as_deref());
+        }
+        ErrorReport {
+            code: failure.code().as_str(),
+            message: emulator::chain(failure),
+            hint,
+        }
     }
 
     /// Writes an error and returns what the program ends with.

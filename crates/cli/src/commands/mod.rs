@@ -14,6 +14,7 @@ mod logs;
 mod run;
 mod secrets;
 mod settings;
+mod stop_all;
 
 use std::io::IsTerminal as _;
 
@@ -109,8 +110,9 @@ async fn operate(
     };
     match operation {
         Operation::Start => lifecycle::start(&context).await,
-        Operation::Stop { discard: false } => lifecycle::stop(&context).await,
-        Operation::Stop { discard: true } => lifecycle::discard(&context).await,
+        Operation::Stop { discard, all: true } => stop_all::run(&context, discard).await,
+        Operation::Stop { discard: false, .. } => lifecycle::stop(&context).await,
+        Operation::Stop { discard: true, .. } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
         Operation::Instances => instances::list(&context).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,

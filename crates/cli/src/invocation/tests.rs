@@ -55,11 +55,10 @@ fn the_definition_is_sound() {
 
 #[test]
 fn options_have_their_defaults() {
-    assert_eq!(operation("x stop"), Operation::Stop { discard: false });
-    assert_eq!(
-        operation("x stop --discard"),
-        Operation::Stop { discard: true }
-    );
+    let stop = |discard, all| Operation::Stop { discard, all };
+    assert_eq!(operation("x stop"), stop(false, false));
+    assert_eq!(operation("x stop --all --discard"), stop(true, true));
+    assert_eq!(operation("x stop --discard"), stop(true, false));
     assert_eq!(operation("x reset"), Operation::Reset { yes: false });
     assert_eq!(operation("x reset -y"), Operation::Reset { yes: true });
     assert_eq!(
