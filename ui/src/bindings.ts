@@ -221,6 +221,8 @@ export type Code =
 "running" | 
 /**  This needs a running emulator. */
 "not_running" | 
+/**  There is no instance of that name. */
+"instance_missing" | 
 /**  Changes made by other programs cannot be watched for. */
 "watch" | 
 /**  The services did not become ready in time. */
@@ -799,6 +801,12 @@ export type Remedy =
 { kind: "start" } | 
 /**  Stop the emulator. */
 { kind: "stop" } | 
+/**  Stop an instance by its name. */
+{ kind: "stop_instance"; 
+/**  The instance. */
+instance: string } | 
+/**  See which instances there are. */
+{ kind: "list_instances" } | 
 /**  Stop the emulator, which ends the virtual machine and keeps its disk. */
 { kind: "end_machine" } | 
 /**  Try the operation again. */

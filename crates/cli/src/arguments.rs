@@ -123,6 +123,20 @@ pub(crate) enum Operation {
             an asterisk. Files that several instances share are counted in each, and once in the total."
     )]
     Instances,
+    /// Delete an instance with its session, snapshots, logs and secrets
+    #[command(
+        long_about = "Delete an instance with its session, snapshots, logs and secrets.\n\n\
+            The instance must be stopped. Deletes all users, projects and data of its saved session; images \
+            and other instances are not affected. Asks first, unless `--yes` is given."
+    )]
+    Delete {
+        /// Instance to delete
+        #[arg(value_name = "NAME")]
+        name: InstanceName,
+        /// Skip the confirmation
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Discard the session: the next start is from the clean snapshot
     #[command(
         long_about = "Discard the session: the next start is from the clean snapshot.\n\n\

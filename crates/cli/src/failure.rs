@@ -23,13 +23,11 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Engine(Box<emulator::Error>),
     /// The user said no.
-    #[error("the reset was not confirmed; nothing was changed")]
-    Declined,
+    #[error("{} was not confirmed; nothing was changed", .0.describe())]
+    Declined(Destruction),
     /// There is no terminal to ask on.
-    #[error(
-        "a reset deletes all users, projects and data created since the snapshot, and there is no terminal to ask on"
-    )]
-    NobodyToAsk,
+    #[error("{}, and there is no terminal to ask on", .0.consequence())]
+    NobodyToAsk(Destruction),
     /// The question could not be put.
     #[error("cannot read from the terminal")]
     Ask(#[source] io::Error),
@@ -118,6 +116,41 @@ engine_errors!(
     ObserveError,
 );
 
+/// What is asked about before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Destruction {
+    /// The session is discarded.
+    Reset,
+    /// An instance is deleted.
+    Delete,
+}
+
+impl Destruction {
+    /// What the question begins with.
+    pub(crate) const fn heading(self) -> &'static str {
+        match self {
+            Self::Reset => "Reset:",
+            Self::Delete => "Delete:",
+        }
+    }
+
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Reset => "the reset",
+            Self::Delete => "the deletion",
+        }
+    }
+
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Reset => {
+                "a reset deletes all users, projects and data created since the snapshot"
+            }
+            Self::Delete => "this deletes the instance with its saved session and its snapshots",
+        }
+    }
+}
+
 /// What a benchmark finds in its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occupied {
@@ -142,8 +175,8 @@ impl Failure {
         match self {
             Self::Settings(_) => Code::Environment,
             Self::Engine(error) => error.code(),
-            Self::Declined => Code::Declined,
-            Self::NobodyToAsk | Self::Ask(_) => Code::Confirmation,
+            Self::Declined(_) => Code::Declined,
+            Self::NobodyToAsk(_) | Self::Ask(_) => Code::Confirmation,
             Self::FileExists { .. } => Code::FileExists,
             Self::NoToken => Code::Token,
             Self::NoSecrets => Code::SecretsMissing,
@@ -161,7 +194,7 @@ impl Failure {
         let hint = match self {
             Self::Settings(_) => "`stack-emulator --help` lists the variables and their defaults.",
             Self::Engine(error) => return error.remedy().as_ref().map(words),
-            Self::NobodyToAsk | Self::Ask(_) => "Add --yes if that is what you want.",
+            Self::NobodyToAsk(_) | Self::Ask(_) => "Add --yes if that is what you want.",
             Self::FileExists { .. } => "Choose another file name.",
             Self::NoToken => {
                 "Pass the token as one line: `gh auth token | stack-emulator settings github-token set`."
@@ -173,7 +206,7 @@ impl Failure {
             Self::Program { .. } => {
                 "Check that the program is installed and on the PATH; `run` does not use a shell."
             }
-            Self::Declined
+            Self::Declined(_)
             | Self::Dotenv(_)
             | Self::Print(_)
             | Self::Encode(_)
@@ -188,13 +221,13 @@ impl Failure {
     /// How the program ends.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Settings(_) | Self::NobodyToAsk => Exit::Usage,
+            Self::Settings(_) | Self::NobodyToAsk(_) => Exit::Usage,
             Self::Engine(error) => engine_exit(error),
             Self::Interrupted(Signal::Interrupt) => Exit::Interrupted,
             Self::Interrupted(Signal::Terminate) => Exit::Terminated,
             Self::Interrupted(Signal::Hangup) => Exit::HungUp,
             Self::Program { .. } => Exit::NoProgram,
-            Self::Declined
+            Self::Declined(_)
             | Self::Dotenv(_)
             | Self::Ask(_)
             | Self::FileExists { .. }
@@ -299,7 +332,8 @@ mod tests {
     #[test]
     fn every_refusal_to_act_says_what_to_do() {
         for failure in [
-            Failure::NobodyToAsk,
+            Failure::NobodyToAsk(Destruction::Reset),
+            Failure::NobodyToAsk(Destruction::Delete),
             Failure::Settings(SettingsError::NoHome),
             Failure::NoSecrets,
             Failure::BenchOccupied {

@@ -8,6 +8,7 @@ pub(crate) fn words(remedy: &Remedy) -> String {
     let fixed = match remedy {
         Remedy::Start => "Run `stack-emulator start` first.",
         Remedy::Stop => "Run `stack-emulator stop` first.",
+        Remedy::ListInstances => "See the instances with `stack-emulator instances`.",
         Remedy::EndMachine => {
             "Run `stack-emulator stop`: it ends the virtual machine and keeps its disk."
         }
@@ -157,6 +158,9 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         }
         Remedy::OtherArchiveFile => "Wait for it, or write to another file.",
         Remedy::InstallQemu { how } => how,
+        Remedy::StopInstance { instance } => {
+            return format!("Run `stack-emulator stop --instance {instance}` first.");
+        }
         Remedy::WaitLonger { variable } => {
             return format!(
                 "See `stack-emulator logs`. If this host is slow, allow more time with {variable}."

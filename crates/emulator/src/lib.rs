@@ -46,6 +46,7 @@ pub use error::Error;
 pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain};
 pub use instance::capture::CaptureReport;
 pub use instance::choice::UseReport;
+pub use instance::delete::DeleteReport;
 pub use instance::error::InstanceError;
 pub use instance::rotate::{RotateReport, SecretPlace};
 pub use instance::start::{StartDetails, StartReport};

@@ -84,6 +84,8 @@ codes! {
     Running = "running",
     /// This needs a running emulator.
     NotRunning = "not_running",
+    /// There is no instance of that name.
+    InstanceMissing = "instance_missing",
     /// Changes made by other programs cannot be watched for.
     Watch = "watch",
     /// The services did not become ready in time.

@@ -17,6 +17,13 @@ pub enum Remedy {
     Start,
     /// Stop the emulator.
     Stop,
+    /// Stop an instance by its name.
+    StopInstance {
+        /// The instance.
+        instance: String,
+    },
+    /// See which instances there are.
+    ListInstances,
     /// Stop the emulator, which ends the virtual machine and keeps its disk.
     EndMachine,
     /// Try the operation again.

@@ -65,6 +65,7 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
     title: "The emulator is not running",
     action: toStatus,
   },
+  instance_missing: { title: "There is no such instance" },
   watch: { title: "Cannot watch for changes made by other programs", action: retry },
   not_ready: { title: "The services did not become ready in time", action: toLogs },
   rotation: { title: "The secrets could not be rotated", action: toLogs },

@@ -50,6 +50,8 @@ const WORDS: Words = {
   // The emulator.
   start: () => ({ hint: "Start the emulator first.", action: toStatus }),
   stop: () => ({ action: stop }),
+  stop_instance: ({ instance }) => ({ hint: `Stop the instance ${instance} first.` }),
+  list_instances: () => ({}),
   end_machine: () => ({
     hint: "Stopping ends the virtual machine and keeps its disk.",
     action: stop,

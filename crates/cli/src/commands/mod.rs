@@ -1,6 +1,7 @@
 //! The commands: each calls the engine and hands over what it reports.
 
 mod bench;
+mod confirm;
 mod credentials;
 mod diagnostics;
 mod doctor;
@@ -115,6 +116,7 @@ async fn operate(
         Operation::Stop { discard: true, .. } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
         Operation::Instances => instances::list(&context).await,
+        Operation::Delete { name, yes } => instances::delete(&context, name, yes).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
@@ -183,6 +185,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         Operation::Secrets(command) => matches!(command, SecretsArguments::List),
         Operation::Start
         | Operation::Stop { .. }
+        | Operation::Delete { .. }
         | Operation::Reset { .. }
         | Operation::Capture
         | Operation::Verify

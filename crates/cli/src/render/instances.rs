@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use emulator::State;
 use emulator::instances::{InstanceEntry, InstanceList, KeptSession, ServicePort};
-use emulator::quantity::bytes;
+use emulator::quantity::{bytes, seconds};
+use emulator::{DeleteReport, State};
 
 use super::style::{BAD, CAUTION, FAINT, GOOD, STRONG, Style};
 use super::text::{pad, paint, printable, widest};
@@ -60,6 +60,18 @@ impl Render for InstanceList {
             let _ = writeln!(text, "\nTotal on disk: {}.", bytes(self.bytes_on_disk));
         }
         text
+    }
+}
+
+impl Render for DeleteReport {
+    fn render(&self, _: Detail) -> String {
+        format!(
+            "{} the instance {} in {}, {} freed.\n",
+            paint(GOOD, "Deleted"),
+            self.instance,
+            seconds(self.total_ms),
+            bytes(self.freed_bytes)
+        )
     }
 }
 

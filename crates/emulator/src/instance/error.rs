@@ -9,7 +9,7 @@ use record::RecordError;
 use super::archive::ArchiveError;
 use super::lock::LockError;
 use crate::config::error::ConfigError;
-use crate::config::paths::FolderError;
+use crate::config::paths::{FolderError, InstanceName};
 use crate::config::variables;
 use crate::fault::{self, by_way_of};
 use crate::machine::config_disk::ConfigDiskError;
@@ -33,6 +33,20 @@ pub enum InstanceError {
     Running {
         /// What was asked for, as a verb.
         request: &'static str,
+    },
+    /// This needs an instance that is stopped, and it is not the one that `--instance` names.
+    #[error("cannot {request} instance {instance} while it is running")]
+    InstanceRunning {
+        /// What was asked for, as a verb.
+        request: &'static str,
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// There is no such instance.
+    #[error("there is no instance {instance}")]
+    NoInstance {
+        /// Its name.
+        instance: InstanceName,
     },
     /// This needs a running emulator.
     #[error("cannot {request}: the emulator is not running")]
@@ -172,7 +186,8 @@ impl InstanceError {
         match self {
             Self::Lock(LockError::Busy { .. }) => Code::Busy,
             Self::Lock(LockError::File { .. }) => Code::File,
-            Self::Running { .. } => Code::Running,
+            Self::Running { .. } | Self::InstanceRunning { .. } => Code::Running,
+            Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Code::InstanceMissing,
             Self::NotRunning { .. } => Code::NotRunning,
             Self::NoImage { .. } => Code::ImageMissing,
             Self::Image(_) => Code::Image,
@@ -201,6 +216,10 @@ impl InstanceError {
             Self::Lock(LockError::Busy { .. }) => Remedy::WaitForCommand,
             Self::Lock(LockError::File { path, .. }) => Remedy::check_owner_of(path),
             Self::Running { .. } => Remedy::Stop,
+            Self::InstanceRunning { instance, .. } => Remedy::StopInstance {
+                instance: instance.to_string(),
+            },
+            Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Remedy::ListInstances,
             Self::NotRunning { .. } => Remedy::Start,
             Self::NoImage { .. } => Remedy::PullImage,
             Self::ImageChanged { .. } => Remedy::PullAgain,

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +41,12 @@ pub enum LockError {
         #[source]
         source: std::io::Error,
     },
+    /// The lock file is not there any more, and its folder may not be: the instance was deleted.
+    #[error("the lock file {} is gone: the instance was deleted", path.display())]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Another command holds the instance for too long.
     #[error("gave up after {} s: the emulator is busy with {}", waited.as_secs(), who(holder.as_ref()))]
     Busy {
@@ -69,7 +76,7 @@ impl Lock {
             path: path.to_owned(),
             source,
         };
-        let file = open(path).map_err(error)?;
+        let file = open(path).map_err(|source| unusable(path, source))?;
         let file = match file.try_lock() {
             Ok(()) => file,
             Err(std::fs::TryLockError::Error(source)) => return Err(error(source)),
@@ -102,30 +109,34 @@ impl Lock {
                 }
             }
         };
-        Ok(Self::noted(file, command))
+        Self::noted(file, path, command)
     }
 
     /// Takes the lock at `path` if nobody has it.
     pub(crate) fn try_acquire(path: &Path, command: &str) -> Result<Option<Self>, LockError> {
-        let error = |source| LockError::File {
-            path: path.to_owned(),
-            source,
-        };
-        let file = open(path).map_err(error)?;
+        let file = open(path).map_err(|source| unusable(path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self::noted(file, command))),
+            Ok(()) => Self::noted(file, path, command).map(Some),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(source)) => Err(error(source)),
+            Err(std::fs::TryLockError::Error(source)) => Err(unusable(path, source)),
         }
     }
 
     /// Says in the file who has locked it. That only helps others to know: where
     /// it cannot be written, on a disk that is full, the lock holds all the same.
-    fn noted(file: File, command: &str) -> Self {
+    ///
+    /// A file that was locked is worth nothing if others would look at another one: between its
+    /// opening and its locking, the instance may have been deleted.
+    fn noted(file: File, path: &Path, command: &str) -> Result<Self, LockError> {
+        if !is_at(&file, path) {
+            return Err(LockError::Gone {
+                path: path.to_owned(),
+            });
+        }
         if let Err(error) = note(&file, command) {
             tracing::debug!(%error, "the lock does not say who holds it");
         }
-        Self { _file: file }
+        Ok(Self { _file: file })
     }
 
     /// Who holds the lock at `path` right now; `Ok(None)` if nobody does.
@@ -144,6 +155,22 @@ impl Lock {
                 })))
             }
         }
+    }
+}
+
+/// Whether the open `file` is the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |meta: &std::fs::Metadata| (meta.dev(), meta.ino());
+    let (held, there) = (file.metadata(), std::fs::metadata(path));
+    matches!((held, there), (Ok(held), Ok(there)) if identity(&held) == identity(&there))
+}
+
+fn unusable(path: &Path, source: std::io::Error) -> LockError {
+    let path = path.to_owned();
+    if source.kind() == std::io::ErrorKind::NotFound {
+        LockError::Gone { path }
+    } else {
+        LockError::File { path, source }
     }
 }
 

@@ -6,12 +6,14 @@
 //! | `start`, `stop`, `capture`, `rotate`, `verify`, [`archive`] | the operations |
 //! | `recover` | finishing or undoing what a killed command left |
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
-//! | [`lock`], [`lease`] | who acts on the instance, and who uses it |
+//! | `delete` | an instance that is to go |
+//! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
 pub mod archive;
 pub(crate) mod capture;
 pub(crate) mod choice;
 mod clock;
+pub(crate) mod delete;
 mod endpoints;
 pub(crate) mod error;
 mod folders;
@@ -22,6 +24,7 @@ mod prepare;
 mod recover;
 mod remembered;
 pub(crate) mod rotate;
+mod shared;
 pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod tidy;
@@ -31,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use self::lock::Lock;
+use self::lock::{Lock, LockError};
 use crate::config::paths::{Home, InstanceName, InstancePaths, make_private_folder};
 use crate::config::variables::Settings;
 use crate::instance::error::InstanceError as Error;
@@ -128,7 +131,15 @@ impl Emulator {
         // The holder may be booting a guest, so allow for that.
         let limit = self.settings.ready_timeout + Duration::from_secs(60);
         let path = self.paths.main().lock();
-        let lock = Lock::acquire(&path, command, limit, reporter).await?;
+        let lock = Lock::acquire(&path, command, limit, reporter).await;
+        let lock = match lock {
+            // It was deleted while it was waited for: this is another one by the same name.
+            Err(LockError::Gone { .. }) => {
+                self.make_folders()?;
+                Lock::acquire(&path, command, limit, reporter).await?
+            }
+            lock => lock?,
+        };
         self.held(lock, reporter).await
     }
 
@@ -139,9 +150,10 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<Option<LockedInstance<'_>>, Error> {
         self.make_folders()?;
-        match Lock::try_acquire(&self.paths.main().lock(), command)? {
-            Some(lock) => self.held(lock, reporter).await.map(Some),
-            None => Ok(None),
+        match Lock::try_acquire(&self.paths.main().lock(), command) {
+            Ok(Some(lock)) => self.held(lock, reporter).await.map(Some),
+            Ok(None) | Err(LockError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -158,6 +170,7 @@ impl Emulator {
     }
 
     async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<LockedInstance<'_>, Error> {
+        self.remove_leftovers();
         let slot = Slot::open(self.paths.main())?;
         self.mend_instance_record(reporter)?;
         let running = self.recover(&slot, reporter).await?;

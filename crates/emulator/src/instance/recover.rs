@@ -4,7 +4,7 @@
 use qemu::{Monitor, ProcessIdentity, Sockets};
 
 use super::Emulator;
-use super::lock::Lock;
+use super::lock::{Lock, LockError};
 use crate::config::paths::{SlotName, SlotPaths};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
@@ -24,12 +24,14 @@ impl Emulator {
         if !path.exists() {
             return Ok(());
         }
-        match Lock::try_acquire(&path, "recovery")? {
-            Some(_lock) => {
+        match Lock::try_acquire(&path, "recovery") {
+            Ok(Some(_lock)) => {
+                self.remove_leftovers();
                 let slot = Slot::open(self.paths.main())?;
                 self.recover(&slot, reporter).await.map(drop)
             }
-            None => Ok(()),
+            Ok(None) | Err(LockError::Gone { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 

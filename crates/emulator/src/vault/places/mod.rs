@@ -137,6 +137,23 @@ pub(crate) fn candidates(
     places
 }
 
+/// Removes the runtime folder of an instance, and the one in memory that stands in for it.
+pub(crate) fn remove_folders(runtime_folder: &Path) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    record::remove_folder(&other_folder(runtime_folder, Path::new("/dev/shm")).1)?;
+    record::remove_folder(runtime_folder)
+}
+
+/// The folder in `shared` that stands in for a runtime folder, after the one that it lies in.
+#[cfg(target_os = "linux")]
+fn other_folder(runtime_folder: &Path, shared: &Path) -> (PathBuf, PathBuf) {
+    let name = runtime_folder.file_name().unwrap_or_default();
+    let user = rustix::process::getuid().as_raw();
+    let base = shared.join(format!("stack-emulator-{user}"));
+    let other = base.join(name);
+    (base, other)
+}
+
 /// `folder` itself if it is in memory, else one like it that is.
 ///
 /// Without `XDG_RUNTIME_DIR` the runtime folder is below `/tmp`, which may be on
@@ -158,10 +175,7 @@ fn in_memory(
         let path = folder.to_owned();
         return Err(VaultError::OnDisk { path });
     }
-    let name = folder.file_name().unwrap_or_default();
-    let user = rustix::process::getuid().as_raw();
-    let base = shared.join(format!("stack-emulator-{user}"));
-    let other = base.join(name);
+    let (base, other) = other_folder(folder, shared);
     crate::config::paths::make_private_folder(&base)?;
     crate::config::paths::make_private_folder(&other)?;
     Ok(other)
