@@ -41,6 +41,7 @@ impl ShownStatus {
                 busy: None,
                 start: None,
                 services: Vec::new(),
+                told_ports: Vec::new(),
                 accelerator: None,
                 snapshot: None,
                 snapshot_damage: None,

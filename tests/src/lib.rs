@@ -422,7 +422,13 @@ impl World {
 
     /// Where the sockets of the running emulator are.
     pub fn runtime_folder(&self) -> PathBuf {
-        let path = self.instance().join("run.json");
+        self.runtime_folder_of("default")
+    }
+
+    /// The same of the instance called `name`.
+    pub fn runtime_folder_of(&self, name: &str) -> PathBuf {
+        let instance = self.emulator_home.join("instances").join(name);
+        let path = instance.join("run.json");
         let path = self
             .disk
             .as_ref()
@@ -467,8 +473,13 @@ fn loopback_client(limit: Duration) -> reqwest::blocking::Client {
 
 /// `GET` of a path on the backend with the given headers: status and body.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    get_at(ports().1, path, headers)
+}
+
+/// The same on a backend at `port`.
+fn get_at(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let client = loopback_client(Duration::from_secs(30));
-    let mut request = client.get(format!("http://127.0.0.1:{}{path}", ports().1));
+    let mut request = client.get(format!("http://127.0.0.1:{port}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -479,12 +490,17 @@ pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
 
 /// What the backend says to a publishable client key: an HTTP status.
 pub fn try_client_key(key: &str) -> u16 {
+    backend_says(ports().1, key)
+}
+
+/// The same on a backend at `port`.
+pub fn backend_says(port: u16, key: &str) -> u16 {
     let headers = [
         ("x-stack-project-id", "internal"),
         ("x-stack-access-type", "client"),
         ("x-stack-publishable-client-key", key),
     ];
-    get("/api/v1/projects/current", &headers).0
+    get_at(port, "/api/v1/projects/current", &headers).0
 }
 
 /// Leaves something in the guest that [`read_the_note`] finds wherever the session's disk was kept.

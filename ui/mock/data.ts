@@ -105,6 +105,7 @@ export const stopped: ShownStatus = {
   busy: null,
   start: null,
   services: unchecked,
+  told_ports: [],
   accelerator: null,
   snapshot,
   snapshot_damage: null,

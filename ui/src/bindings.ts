@@ -223,6 +223,10 @@ export type Code =
 "not_running" | 
 /**  There is no instance of that name. */
 "instance_missing" | 
+/**  There is an instance of that name already. */
+"instance_exists" | 
+/**  There is no saved session. */
+"no_session" | 
 /**  Changes made by other programs cannot be watched for. */
 "watch" | 
 /**  The services did not become ready in time. */
@@ -807,6 +811,12 @@ export type Remedy =
 instance: string } | 
 /**  See which instances there are. */
 { kind: "list_instances" } | 
+/**  Choose another name, or delete the instance that has it. */
+{ kind: "delete_instance"; 
+/**  The instance. */
+instance: string } | 
+/**  Clone the snapshot, or start and stop the instance for a session. */
+{ kind: "clone_snapshot" } | 
 /**  Stop the emulator, which ends the virtual machine and keeps its disk. */
 { kind: "end_machine" } | 
 /**  Try the operation again. */
@@ -1074,6 +1084,14 @@ export type SecretName =
 /**  The secret that cron requests carry. */
 "cron";
 
+/**  The host port of a service. */
+export type ServicePort = {
+	/**  The service's identifier. */
+	service: string,
+	/**  The port on 127.0.0.1. */
+	port: number,
+};
+
 /**  A service and whether it answers. */
 export type ServiceStatus = {
 	/**  Stable identifier. */
@@ -1234,6 +1252,11 @@ export type Status = {
 	start: StartSummary | null,
 	/**  Its services, also while nothing runs; then [`Health::Unchecked`]. */
 	services: ServiceStatus[],
+	/**
+	 *  The ports that links inside the virtual machine lead to, as far as the services have others:
+	 *  the machine was cloned from another instance's.
+	 */
+	told_ports: ServicePort[],
 	/**  `kvm`, `hvf` or `tcg`. */
 	accelerator: string | null,
 	/**  The snapshot in use. */

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use emulator::CloneFrom;
 use emulator::credentials::Format;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
@@ -123,6 +124,23 @@ pub(crate) enum Operation {
             an asterisk. Files that several instances share are counted in each, and once in the total."
     )]
     Instances,
+    /// Create another instance from the snapshot or the saved session, without booting
+    #[command(
+        long_about = "Create another instance from the snapshot or the saved session, without booting.\n\n\
+            The new instance has its own ports, session and secrets, and shares the files of the snapshot \
+            with its source as long as both exist. Use it with `--instance NAME`.\n\n\
+            Its virtual machine was told the ports of the source when the snapshot was taken: links that \
+            services make inside it, such as those from the dashboard to the backend, lead to these ports. `stack-emulator \
+            capture --instance NAME` takes a snapshot with its own."
+    )]
+    Clone {
+        /// Name of the new instance
+        #[arg(value_name = "NAME")]
+        name: InstanceName,
+        /// What to clone
+        #[arg(long, value_enum, value_name = "WHAT", default_value_t = CloneSource::Snapshot)]
+        from: CloneSource,
+    },
     /// Delete an instance with its session, snapshots, logs and secrets
     #[command(
         long_about = "Delete an instance with its session, snapshots, logs and secrets.\n\n\
@@ -440,6 +458,24 @@ pub(crate) enum TokenArguments {
     Set,
     /// Remove the token from the keychain
     Forget,
+}
+
+/// What a clone begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CloneSource {
+    /// The clean snapshot; the source can be running
+    Snapshot,
+    /// The saved session of a stopped instance, with all data in it
+    Session,
+}
+
+impl From<CloneSource> for CloneFrom {
+    fn from(source: CloneSource) -> Self {
+        match source {
+            CloneSource::Snapshot => Self::Snapshot,
+            CloneSource::Session => Self::Session,
+        }
+    }
 }
 
 /// Which app.

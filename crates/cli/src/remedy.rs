@@ -9,6 +9,9 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::Start => "Run `stack-emulator start` first.",
         Remedy::Stop => "Run `stack-emulator stop` first.",
         Remedy::ListInstances => "See the instances with `stack-emulator instances`.",
+        Remedy::CloneSnapshot => {
+            "Clone its snapshot with `--from snapshot`, or start and stop it first."
+        }
         Remedy::EndMachine => {
             "Run `stack-emulator stop`: it ends the virtual machine and keeps its disk."
         }
@@ -160,6 +163,11 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::InstallQemu { how } => how,
         Remedy::StopInstance { instance } => {
             return format!("Run `stack-emulator stop --instance {instance}` first.");
+        }
+        Remedy::DeleteInstance { instance } => {
+            return format!(
+                "Choose another name, or delete it with `stack-emulator delete {instance}`."
+            );
         }
         Remedy::WaitLonger { variable } => {
             return format!(

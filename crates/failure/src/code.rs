@@ -86,6 +86,10 @@ codes! {
     NotRunning = "not_running",
     /// There is no instance of that name.
     InstanceMissing = "instance_missing",
+    /// There is an instance of that name already.
+    InstanceExists = "instance_exists",
+    /// There is no saved session.
+    NoSession = "no_session",
     /// Changes made by other programs cannot be watched for.
     Watch = "watch",
     /// The services did not become ready in time.

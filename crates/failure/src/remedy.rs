@@ -24,6 +24,13 @@ pub enum Remedy {
     },
     /// See which instances there are.
     ListInstances,
+    /// Choose another name, or delete the instance that has it.
+    DeleteInstance {
+        /// The instance.
+        instance: String,
+    },
+    /// Clone the snapshot, or start and stop the instance for a session.
+    CloneSnapshot,
     /// Stop the emulator, which ends the virtual machine and keeps its disk.
     EndMachine,
     /// Try the operation again.

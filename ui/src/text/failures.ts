@@ -66,6 +66,8 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
     action: toStatus,
   },
   instance_missing: { title: "There is no such instance" },
+  instance_exists: { title: "There is an instance of that name already" },
+  no_session: { title: "There is no saved session" },
   watch: { title: "Cannot watch for changes made by other programs", action: retry },
   not_ready: { title: "The services did not become ready in time", action: toLogs },
   rotation: { title: "The secrets could not be rotated", action: toLogs },

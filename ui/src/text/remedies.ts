@@ -52,6 +52,10 @@ const WORDS: Words = {
   stop: () => ({ action: stop }),
   stop_instance: ({ instance }) => ({ hint: `Stop the instance ${instance} first.` }),
   list_instances: () => ({}),
+  delete_instance: ({ instance }) => ({
+    hint: `Choose another name, or delete the instance ${instance}.`,
+  }),
+  clone_snapshot: () => ({ hint: "Clone the snapshot, or start and stop the emulator first." }),
   end_machine: () => ({
     hint: "Stopping ends the virtual machine and keeps its disk.",
     action: stop,

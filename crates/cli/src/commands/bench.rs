@@ -302,6 +302,7 @@ mod tests {
                     rotated: true,
                 },
                 services: vec![],
+                told_ports: vec![],
                 accelerator: "tcg".into(),
                 snapshot: Some(SnapshotInfo {
                     id: "0123456789abcdef".into(),

@@ -1,5 +1,6 @@
-//! `instances`, `delete`: the instances of the home, side by side.
+//! `instances`, `clone`, `delete`: the instances of the home, side by side.
 
+use emulator::CloneFrom;
 use emulator::instances::{InstanceEntry, KeptSession};
 use emulator::paths::InstanceName;
 use emulator::quantity::bytes;
@@ -11,6 +12,17 @@ use crate::failure::{Destruction, Failure};
 pub(super) async fn list(context: &Context<'_>) -> Result<Exit, Failure> {
     let list = context.emulator.instances().await?;
     context.output.report(&list)?;
+    Ok(Exit::Success)
+}
+
+pub(super) async fn clone(
+    context: &Context<'_>,
+    name: &InstanceName,
+    from: CloneFrom,
+) -> Result<Exit, Failure> {
+    let work = context.emulator.clone_to(name, from, &context.progress);
+    let report = context.guarded(Box::pin(work)).await?;
+    context.output.report(&report)?;
     Ok(Exit::Success)
 }
 

@@ -116,6 +116,7 @@ async fn operate(
         Operation::Stop { discard: true, .. } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
         Operation::Instances => instances::list(&context).await,
+        Operation::Clone { name, from } => instances::clone(&context, &name, from.into()).await,
         Operation::Delete { name, yes } => instances::delete(&context, name, yes).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
         Operation::Capture => lifecycle::capture(&context).await,
@@ -185,6 +186,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         Operation::Secrets(command) => matches!(command, SecretsArguments::List),
         Operation::Start
         | Operation::Stop { .. }
+        | Operation::Clone { .. }
         | Operation::Delete { .. }
         | Operation::Reset { .. }
         | Operation::Capture

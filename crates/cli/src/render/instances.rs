@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use emulator::instances::{InstanceEntry, InstanceList, KeptSession, ServicePort};
 use emulator::quantity::{bytes, seconds};
-use emulator::{DeleteReport, State};
+use emulator::{CloneFrom, CloneReport, DeleteReport, State};
 
 use super::style::{BAD, CAUTION, FAINT, GOOD, STRONG, Style};
 use super::text::{pad, paint, printable, widest};
@@ -60,6 +60,24 @@ impl Render for InstanceList {
             let _ = writeln!(text, "\nTotal on disk: {}.", bytes(self.bytes_on_disk));
         }
         text
+    }
+}
+
+impl Render for CloneReport {
+    fn render(&self, _: Detail) -> String {
+        let from = match self.from {
+            CloneFrom::Snapshot => "snapshot",
+            CloneFrom::Session => "session",
+        };
+        format!(
+            "{} the {from} of instance {} in {}; ports {}.\n\
+             Start the new instance with `stack-emulator start --instance {}`.\n",
+            paint(GOOD, "Cloned"),
+            self.source,
+            seconds(self.total_ms),
+            ports(&self.ports),
+            self.instance
+        )
     }
 }
 

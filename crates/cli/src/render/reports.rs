@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use emulator::archive::{ArchiveReport, RestoreReport};
+use emulator::instances::ServicePort;
 use emulator::{
     CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport,
     StopReport, VerifyReport,
@@ -52,6 +53,21 @@ pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String
     services.iter().zip(&names).map(line).collect()
 }
 
+/// Where links inside a clone lead; `None` where that is no other place.
+pub(crate) fn told_ports_note(told: &[ServicePort]) -> Option<String> {
+    let ports = told.iter();
+    let ports: Vec<_> = ports
+        .map(|told| format!("{} {}", printable(&told.service), told.port))
+        .collect();
+    (!ports.is_empty()).then(|| {
+        format!(
+            "{} links inside the virtual machine lead to the ports of its source: {}.",
+            paint(CAUTION, "Clone:"),
+            ports.join(", ")
+        )
+    })
+}
+
 /// The warning about secrets that are public.
 pub(crate) fn placeholder_note() -> String {
     format!(
@@ -91,6 +107,9 @@ impl Render for StartReport<String> {
         }
         if !self.start.rotated {
             let _ = writeln!(text, "{}", placeholder_note());
+        }
+        if let Some(note) = told_ports_note(&self.told_ports) {
+            let _ = writeln!(text, "{note}");
         }
         text.push('\n');
         for line in services(&self.services, detail) {
@@ -256,6 +275,7 @@ mod tests {
                 service("Dashboard", 26700, true),
                 service("Backend", 26701, true),
             ],
+            told_ports: vec![],
             accelerator: "tcg".into(),
             snapshot: None,
         }
@@ -322,6 +342,18 @@ mod tests {
             text.starts_with("Already running,") && text.contains("placeholder secrets"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_clone_says_where_its_links_lead() {
+        let mut report = started(StartKind::Resumed, None);
+        report.told_ports = vec![ServicePort {
+            service: "backend".into(),
+            port: 26701,
+        }];
+        let text = plain(&report.render(Detail::Brief));
+        let note = "Clone: links inside the virtual machine lead to the ports of its source: backend 26701.\n\n";
+        assert!(text.contains(note), "{text}");
     }
 
     #[test]

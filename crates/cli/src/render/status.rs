@@ -2,7 +2,7 @@
 
 use emulator::{SnapshotInfo, State, Status};
 
-use super::reports::{manner, placeholder_note, services};
+use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
 use super::text::{Facts, paint, printable};
 use crate::output::{Detail, Render};
@@ -31,6 +31,8 @@ impl Render for Status {
         }
         if self.start.is_some() {
             facts.add_lines("Services", services(&self.services, Detail::Full));
+            let told = told_ports_note(&self.told_ports).into_iter().collect();
+            facts.add_lines("", told);
         }
         if let Some(start) = &self.start {
             let kept = self.secret_store.map_or(String::new(), |kind| {
@@ -128,6 +130,7 @@ mod tests {
             busy: None,
             start: None,
             services: vec![],
+            told_ports: vec![],
             accelerator: None,
             snapshot: None,
             snapshot_damage: None,

@@ -230,8 +230,7 @@ impl Home {
         self.0.join("logs/app.log")
     }
 
-    /// Names of the instances that there are, in order: folders alone, and none whose name begins
-    /// with a dot, which is on its way in or out.
+    /// Names of the instances that there are, in order.
     pub fn instance_names(&self) -> std::io::Result<Vec<InstanceName>> {
         let entries = match std::fs::read_dir(self.instances()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -239,10 +238,9 @@ impl Home {
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_str().and_then(|name| name.parse().ok());
-            names.extend(name.filter(|_| entry.path().is_dir()));
+            let path = entry?.path();
+            let name = path.file_name().filter(|_| path.is_dir());
+            names.extend(name.and_then(|name| name.to_str()?.parse().ok()));
         }
         names.sort_unstable();
         Ok(names)
@@ -264,7 +262,7 @@ impl Home {
 /// The files of one instance.
 #[derive(Clone, Debug)]
 pub struct InstancePaths {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl InstancePaths {

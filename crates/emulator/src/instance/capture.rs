@@ -52,7 +52,7 @@ impl Emulator {
     pub async fn capture(&self, reporter: &dyn Reporter) -> Result<CaptureReport, Error> {
         let held = self.hold("capture", reporter).await?;
         held.refuse_running("take a snapshot")?;
-        let spec = held.prepare().await?;
+        let spec = held.prepare_anew().await?;
         held.capture_by_what_works(&spec, reporter).await
     }
 
@@ -101,7 +101,7 @@ impl LockedInstance<'_> {
             Err(error) => error,
         };
         self.emulator.replace_accelerator(error, reporter).await?;
-        let spec = self.prepare().await?;
+        let spec = self.prepare_anew().await?;
         let (_, report) = Box::pin(self.capture(&spec, reporter)).await?;
         Ok(report)
     }

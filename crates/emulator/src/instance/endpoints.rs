@@ -3,13 +3,24 @@
 use std::collections::BTreeMap;
 
 use images::Image;
-use images::manifest::Service;
+use images::manifest::{Service, published_services};
 
 use super::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::readiness::Endpoint;
+use crate::state::instance_record::InstanceRecord;
 
 impl Emulator {
+    /// The services of the image that an instance with this record uses, or the contract's if there
+    /// is no image that can be read.
+    pub(crate) fn services_by(&self, remembered: &InstanceRecord) -> Vec<Service> {
+        let prefix = self.settings.port_prefix;
+        match Image::open(&self.image_to_use(remembered)) {
+            Ok(image) => image.services(prefix),
+            Err(_) => published_services(prefix),
+        }
+    }
+
     /// The services' ports on both sides.
     pub(crate) fn endpoints(
         &self,

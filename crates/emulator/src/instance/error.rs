@@ -48,6 +48,18 @@ pub enum InstanceError {
         /// Its name.
         instance: InstanceName,
     },
+    /// There is such an instance.
+    #[error("there is an instance {instance} already")]
+    InstanceExists {
+        /// Its name.
+        instance: InstanceName,
+    },
+    /// There is no saved session to clone.
+    #[error("instance {instance} has no saved session")]
+    NoSession {
+        /// The instance.
+        instance: InstanceName,
+    },
     /// This needs a running emulator.
     #[error("cannot {request}: the emulator is not running")]
     NotRunning {
@@ -188,6 +200,8 @@ impl InstanceError {
             Self::Lock(LockError::File { .. }) => Code::File,
             Self::Running { .. } | Self::InstanceRunning { .. } => Code::Running,
             Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Code::InstanceMissing,
+            Self::InstanceExists { .. } => Code::InstanceExists,
+            Self::NoSession { .. } => Code::NoSession,
             Self::NotRunning { .. } => Code::NotRunning,
             Self::NoImage { .. } => Code::ImageMissing,
             Self::Image(_) => Code::Image,
@@ -220,6 +234,10 @@ impl InstanceError {
                 instance: instance.to_string(),
             },
             Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Remedy::ListInstances,
+            Self::InstanceExists { instance } => Remedy::DeleteInstance {
+                instance: instance.to_string(),
+            },
+            Self::NoSession { .. } => Remedy::CloneSnapshot,
             Self::NotRunning { .. } => Remedy::Start,
             Self::NoImage { .. } => Remedy::PullImage,
             Self::ImageChanged { .. } => Remedy::PullAgain,

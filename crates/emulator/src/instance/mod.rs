@@ -6,13 +6,14 @@
 //! | `start`, `stop`, `capture`, `rotate`, `verify`, [`archive`] | the operations |
 //! | `recover` | finishing or undoing what a killed command left |
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
-//! | `delete` | an instance that is to go |
+//! | `clone`, `delete` | an instance that is to come, or to go |
 //! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
 pub mod archive;
 pub(crate) mod capture;
 pub(crate) mod choice;
 mod clock;
+pub(crate) mod clone;
 pub(crate) mod delete;
 mod endpoints;
 pub(crate) mod error;

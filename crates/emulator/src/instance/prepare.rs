@@ -15,6 +15,8 @@ use crate::machine::config_disk::ConfigDisk;
 use crate::machine::fingerprint::{Content, Fingerprint};
 use crate::machine::spec::MachineSpec;
 use crate::state::instance_record::InstanceRecord;
+use crate::state::session::SavedRecord;
+use crate::state::snapshot::Snapshot;
 use progress::{Event, Reporter};
 
 /// What was looked at.
@@ -65,7 +67,52 @@ impl Emulator {
     }
 
     /// Looks at QEMU, accelerator, image, ports and settings; changes nothing.
+    ///
+    /// The guest is told the ports that its services have on the host, unless saved state that a
+    /// start would load holds those of another instance.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
+        let mut prepared = self.prepare_anew().await?;
+        let spec = &mut prepared.spec;
+        if let Some(saved) = self.told_before(spec.image_content()) {
+            let prefix = self.settings.port_prefix;
+            let config = ConfigDisk::new(&spec.image.path, prefix, &saved.ports)?;
+            let now = Fingerprint {
+                config: config.digest(),
+                ports: saved.ports.clone(),
+                ports_of_another: true,
+                ..spec.fingerprint.clone()
+            };
+            // State that has to be made anew for another reason is told the right ports.
+            if saved.mismatches(&now).is_empty() {
+                spec.config = config;
+                spec.fingerprint = now;
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// The fingerprint of the saved state that a start would load, if its guest was told the ports of
+    /// another instance.
+    fn told_before(&self, image: &Content) -> Option<Fingerprint> {
+        let session = self.paths.main().session();
+        let settings = &self.settings;
+        let fingerprint = if settings.no_snapshot {
+            return None;
+        } else if session.disk().try_exists().unwrap_or(true) {
+            record::read::<SavedRecord>(&session.saved())
+                .ok()?
+                .fingerprint
+        } else if settings.force_capture {
+            return None;
+        } else {
+            let snapshot = Snapshot::of_image(&self.paths, &image.sha256)?;
+            snapshot.manifest.fingerprint
+        };
+        fingerprint.ports_of_another.then_some(fingerprint)
+    }
+
+    /// [`Self::prepare`] for a guest that boots: it is told the ports that its services have on the host.
+    async fn prepare_anew(&self) -> Result<Prepared, Error> {
         let (binary, accelerator) = self.find_qemu().await?;
         let remembered = self.remembered()?;
         let path = self.image_to_use(&remembered);
@@ -108,6 +155,7 @@ impl Emulator {
                 vcpus: self.settings.vcpus,
                 machine: Vec::new(),
                 ports: told,
+                ports_of_another: false,
                 config: config.digest(),
             },
             binary,
@@ -150,7 +198,16 @@ impl Emulator {
 impl LockedInstance<'_> {
     /// [`Emulator::prepare`], and keeps what is worth remembering.
     pub(crate) async fn prepare(&self) -> Result<MachineSpec, Error> {
+        self.emulator.claim_ports()?;
         let prepared = self.emulator.prepare().await?;
+        self.remember(&prepared)?;
+        Ok(prepared.spec)
+    }
+
+    /// The same for a guest that boots.
+    pub(crate) async fn prepare_anew(&self) -> Result<MachineSpec, Error> {
+        self.emulator.claim_ports()?;
+        let prepared = self.emulator.prepare_anew().await?;
         self.remember(&prepared)?;
         Ok(prepared.spec)
     }

@@ -1,12 +1,15 @@
 //! What an instance remembers between runs, also where that record is damaged:
 //! nearly all of it can be found out again.
 
+use super::shared::SharedLock;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
+use crate::machine::ports;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::{Base, backing};
 use crate::state::snapshot::Snapshot;
 use failure::chain;
+use images::manifest::Service;
 use progress::{Event, Reporter};
 use record::{self, Durability, RecordError};
 
@@ -21,7 +24,7 @@ impl Emulator {
         match self.remembered_before()? {
             Some(remembered) => Ok(remembered),
             None => Ok(InstanceRecord {
-                port_offset: self.choose_port_offset()?,
+                port_offset: self.choose_port_offset(&[])?,
                 ..InstanceRecord::default()
             }),
         }
@@ -47,9 +50,25 @@ impl Emulator {
         let image = image.filter(|path| path.exists());
         Ok(InstanceRecord {
             image: image.map(|path| self.home.relative(&path)),
-            port_offset: self.choose_port_offset()?,
+            port_offset: self.choose_port_offset(&[])?,
             ..InstanceRecord::default()
         })
+    }
+
+    /// Writes down the block of ports of a new instance, which nobody else gets from then on. The
+    /// instance's lock must be held.
+    pub(crate) fn claim_ports(&self) -> Result<(), Error> {
+        let path = self.paths.instance_record();
+        if self.name.is_default() || path.exists() {
+            return Ok(());
+        }
+        let _shared = SharedLock::take(&self.home)?;
+        let services = self.services_by(&InstanceRecord::default());
+        let record = InstanceRecord {
+            port_offset: self.choose_port_offset(&services)?,
+            ..InstanceRecord::default()
+        };
+        Ok(record::write(&path, &record, Durability::PowerCut)?)
     }
 
     /// Puts a damaged record aside and writes what could be found out in its
@@ -61,6 +80,7 @@ impl Emulator {
             // What else is wrong is said by the operation that needs the record.
             Ok(_) | Err(_) => return Ok(()),
         };
+        let _shared = SharedLock::take(&self.home)?;
         let found = self.found_out_again()?;
         let aside = path.with_extension("json.damaged");
         std::fs::rename(&path, &aside).map_err(|source| RecordError::Write {
@@ -84,31 +104,45 @@ impl Emulator {
     }
 
     /// The default instance has the contract's ports; each further one has
-    /// ports of its own, so that both can run.
-    pub(crate) fn choose_port_offset(&self) -> Result<u16, Error> {
+    /// ports of its own, so that both can run. Of the blocks that no instance
+    /// has, it is the first in which the ports of `services` are free.
+    pub(super) fn choose_port_offset(&self, services: &[Service]) -> Result<u16, Error> {
         if self.name.is_default() {
             return Ok(0);
         }
         let instances = self.home.instances();
         let mut used = vec![0];
         let entries = match std::fs::read_dir(&instances) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(PORT_STRIDE),
-            entries => entries.map_err(Error::file("list", &instances))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(Error::file("list", &instances))?),
         };
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
+            // One that is being made counts as well: its name begins with a dot.
             let path = entry
                 .map_err(Error::file("list", &instances))?
                 .path()
                 .join("instance.json");
+            if path == self.paths.instance_record() {
+                continue;
+            }
             // Another instance's damaged record is that instance's trouble.
             if let Ok(Some(other)) = record::read_optional::<InstanceRecord>(&path) {
                 used.push(other.port_offset);
             }
         }
-        let free = (1..=MOST_INSTANCES)
+        let unused: Vec<_> = (1..=MOST_INSTANCES)
             .map(|n| n * PORT_STRIDE)
-            .find(|offset| !used.contains(offset));
-        Ok(free.unwrap_or(PORT_STRIDE))
+            .filter(|offset| !used.contains(offset))
+            .collect();
+        let is_free = |offset: &&u16| {
+            services.iter().all(|service| {
+                // One that a variable sets is the same in every block.
+                let (port, is_set) = self.host_port(service, **offset);
+                is_set || ports::is_free(port)
+            })
+        };
+        let free = unused.iter().find(is_free).or(unused.first());
+        Ok(free.copied().unwrap_or(PORT_STRIDE))
     }
 }
 
@@ -151,6 +185,42 @@ mod tests {
             std::fs::read(path.with_extension("json.damaged")).unwrap(),
             b"{"
         );
+    }
+
+    #[test]
+    fn instances_that_begin_together_get_ports_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["one", "two", "three", "four"];
+        let claimed = names.map(|name| {
+            let mut emulator = emulator(dir.path());
+            emulator = emulator.sibling(name.parse().unwrap());
+            std::fs::create_dir_all(emulator.paths.root()).unwrap();
+            std::thread::spawn(move || {
+                emulator.claim_ports().unwrap();
+                // Once taken, it is kept.
+                emulator.claim_ports().unwrap();
+                emulator.remembered().unwrap().port_offset
+            })
+        });
+        let mut offsets = claimed.map(|claim| claim.join().unwrap());
+        offsets.sort_unstable();
+        assert!(offsets.windows(2).all(|two| two[0] < two[1]), "{offsets:?}");
+        assert!(!offsets.contains(&0), "the default instance's");
+    }
+
+    #[test]
+    fn ports_that_another_program_has_are_passed_over() {
+        use images::manifest::published_services;
+        let dir = tempfile::tempdir().unwrap();
+        let emulator = emulator(dir.path()).sibling("second".parse().unwrap());
+        let mut services = published_services(81);
+        services.truncate(1);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        services[0].host_port = taken - PORT_STRIDE;
+        let offset = emulator.choose_port_offset(&services).unwrap();
+        assert!(offset > PORT_STRIDE, "{offset}");
+        assert_eq!(emulator.choose_port_offset(&[]).unwrap(), PORT_STRIDE);
     }
 
     #[test]

@@ -58,7 +58,6 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// Where the instance called `name` is made.
-#[cfg(test)]
 pub(super) fn incoming(home: &Home, name: &InstanceName) -> PathBuf {
     home.instances().join(format!("{NEW}{name}"))
 }

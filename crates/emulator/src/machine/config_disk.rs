@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use images::Sha256Digest;
 
+/// The services whose host ports the guest is told.
+pub(crate) const TOLD_SERVICES: [&str; 4] = ["dashboard", "backend", "minio", "inbucket"];
+
 /// The config disk could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigDiskError {
@@ -51,7 +54,7 @@ impl ConfigDisk {
         ports: &BTreeMap<String, u16>,
     ) -> Result<Self, ConfigDiskError> {
         let mut runtime_env = format!("STACK_EMULATOR_PORT_PREFIX={port_prefix}\n");
-        for id in ["dashboard", "backend", "minio", "inbucket"] {
+        for id in TOLD_SERVICES {
             // A service that the image does not have has no port to tell.
             if let Some(port) = ports.get(id) {
                 let name = id.to_ascii_uppercase();

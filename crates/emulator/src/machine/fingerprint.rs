@@ -59,6 +59,10 @@ pub(crate) struct Fingerprint {
     pub machine: Vec<String>,
     /// Host ports that the guest was told, by service.
     pub ports: BTreeMap<String, u16>,
+    /// Whether these are the ports of the instance that this one was cloned from: its own services
+    /// have others on the host.
+    #[serde(default)]
+    pub ports_of_another: bool,
     /// Digest of the config disk, which the guest has mounted.
     pub config: Sha256Digest,
 }
@@ -192,6 +196,7 @@ mod tests {
             vcpus: 2,
             machine: vec!["-machine".into(), "pc-q35-10.0".into()],
             ports: BTreeMap::from([("backend".into(), 26701)]),
+            ports_of_another: false,
             config: Sha256Digest::of(b"config"),
         }
     }

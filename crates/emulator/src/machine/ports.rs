@@ -2,7 +2,28 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
+use serde::Serialize;
+
 use super::readiness::Endpoint;
+
+/// The host port of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+pub struct ServicePort {
+    /// The service's identifier.
+    pub service: String,
+    /// The port on 127.0.0.1.
+    pub port: u16,
+}
+
+impl From<Endpoint> for ServicePort {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            service: endpoint.id,
+            port: endpoint.port,
+        }
+    }
+}
 
 /// A port that another process has.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use images::Image;
-use images::manifest::{Service, published_services};
+use images::manifest::Service;
 
 use crate::config::variables::{DEFAULT_RAM_MIB, usual_ram};
 use crate::instance::Emulator;
@@ -35,11 +35,7 @@ impl Emulator {
     /// The services of the chosen image, or the contract's if there is no image
     /// that can be read.
     pub fn services(&self) -> Result<Vec<Service>, Error> {
-        let prefix = self.settings.port_prefix;
-        Ok(match Image::open(&self.image_path()?) {
-            Ok(image) => image.services(prefix),
-            Err(_) => published_services(prefix),
-        })
+        Ok(self.services_by(&self.remembered()?))
     }
 
     /// What the guest's memory is while the user sets none, for the chosen image.

@@ -14,6 +14,7 @@ use crate::config::paths::InstanceName;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::Holder;
+pub use crate::machine::ports::ServicePort;
 use crate::machine::run_record::RunRecord;
 use crate::state::instance_record::InstanceRecord;
 use failure::chain;
@@ -66,15 +67,6 @@ pub enum KeptSession {
     Saved,
     /// The disk alone.
     DiskKept,
-}
-
-/// The host port of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ServicePort {
-    /// The service's identifier.
-    pub service: String,
-    /// The port on 127.0.0.1.
-    pub port: u16,
 }
 
 impl Emulator {
@@ -161,11 +153,7 @@ impl Emulator {
             // The reason is told already, or by the start.
             None => self.planned_endpoints().unwrap_or_default(),
         };
-        let port = |endpoint: crate::machine::readiness::Endpoint| ServicePort {
-            service: endpoint.id,
-            port: endpoint.port,
-        };
-        entry.ports = endpoints.into_iter().map(port).collect();
+        entry.ports = endpoints.into_iter().map(ServicePort::from).collect();
         let session = self.paths.main().session();
         let stopped = matches!(entry.state, None | Some(State::Stopped | State::Died));
         // What cannot be looked at is not taken for nothing.

@@ -8,6 +8,7 @@ use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::{Holder, Lock};
 use crate::machine::MONITOR_LIMIT;
+use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
 use crate::machine::services::{Health, ServiceStatus, probe};
@@ -54,6 +55,9 @@ pub struct Status {
     pub start: Option<StartSummary>,
     /// Its services, also while nothing runs; then [`Health::Unchecked`].
     pub services: Vec<ServiceStatus>,
+    /// The ports that links inside the virtual machine lead to, as far as the services have others:
+    /// the machine was cloned from another instance's.
+    pub told_ports: Vec<ServicePort>,
     /// `kvm`, `hvf` or `tcg`.
     pub accelerator: Option<String>,
     /// The snapshot in use.
@@ -234,6 +238,7 @@ impl Emulator {
             busy: glance.busy,
             start: glance.start,
             services: Vec::new(),
+            told_ports: Vec::new(),
             accelerator: None,
             snapshot,
             snapshot_damage,
@@ -253,6 +258,7 @@ impl Emulator {
             status.services = self.planned_endpoints()?.iter().map(unchecked).collect();
             return Ok(status);
         };
+        status.told_ports = vm.wrong_ports();
         status.accelerator = Some(vm.accelerator.clone());
         status.services = probe(&vm.endpoints).await?;
         // By the record, not by asking: a keychain may hang.

@@ -317,6 +317,20 @@ impl Snapshot {
         Ok(Self::current(instance))
     }
 
+    /// The snapshot that [`Self::choose`] would make the one in use, as far as its manifest tells.
+    pub(crate) fn of_image(instance: &InstancePaths, image: &Sha256Digest) -> Option<Self> {
+        let of_image = |id: &String| {
+            let snapshot = Self::open(instance, id).ok()?;
+            (snapshot.manifest.fingerprint.image.sha256 == *image).then_some(snapshot)
+        };
+        let current = Self::current_id(instance);
+        current.as_ref().and_then(of_image).or_else(|| {
+            let ids = Self::ids(instance).ok()?;
+            let snapshots = ids.iter().filter_map(of_image);
+            snapshots.max_by_key(|snapshot| snapshot.manifest.captured_at_ms)
+        })
+    }
+
     /// The identifier that the link `current` names, whatever became of it.
     pub(crate) fn current_id(instance: &InstancePaths) -> Option<String> {
         let target = std::fs::read_link(instance.current_snapshot()).ok()?;

@@ -18,6 +18,7 @@ use crate::config::variables;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin, Up};
 use crate::machine::error::MachineError;
+use crate::machine::ports::ServicePort;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
@@ -39,6 +40,9 @@ pub struct StartReport<R = Remedy> {
     pub start: StartDetails<R>,
     /// The services, all healthy.
     pub services: Vec<ServiceStatus>,
+    /// The ports that links inside the virtual machine lead to, as far as the services have others:
+    /// the machine was cloned from another instance's.
+    pub told_ports: Vec<ServicePort>,
     /// `kvm`, `hvf` or `tcg`.
     pub accelerator: String,
     /// The snapshot under the session's disk, if it lies on one.
@@ -90,6 +94,7 @@ impl<R> StartReport<R> {
                 rotated: self.start.rotated,
             },
             services: self.services,
+            told_ports: self.told_ports,
             accelerator: self.accelerator,
             snapshot: self.snapshot,
         }
@@ -468,6 +473,7 @@ fn report(
             rotated: vm.rotated,
         },
         services,
+        told_ports: vm.wrong_ports(),
         accelerator: vm.accelerator.clone(),
         snapshot: vm.snapshot.as_ref().and_then(info),
     }

@@ -211,6 +211,7 @@ impl LockedInstance<'_> {
     /// to be there and unchanged before the image that was found is remembered.
     pub(super) async fn prepare_with_session(&self) -> Result<(MachineSpec, Option<Base>), Error> {
         let emulator = self.emulator;
+        emulator.claim_ports()?;
         let prepared = emulator.prepare().await?;
         let base = Base::of(&emulator.home, &emulator.name)?;
         if let Some(base) = &base {

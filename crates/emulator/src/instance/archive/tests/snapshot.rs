@@ -35,6 +35,7 @@ fn fingerprint() -> Fingerprint {
         vcpus: 2,
         machine: Vec::new(),
         ports: BTreeMap::new(),
+        ports_of_another: false,
         config: Sha256Digest::of(b"config"),
     }
 }
