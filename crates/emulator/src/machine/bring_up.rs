@@ -331,14 +331,15 @@ pub(crate) async fn rotate(
     old.extend(known.iter().map(|set| set.get(SecretName::Pck)));
     let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
     let prove = async {
-        // The keys first: a restarting service must not count as healthy
-        // by the answers of its predecessor.
-        if let Some(backend) = backend {
-            prober
-                .keys_rotated(backend.port, fresh.get(SecretName::Pck), &old, limit)
-                .await?;
+        match backend {
+            Some(backend) => {
+                let new = fresh.get(SecretName::Pck);
+                prober
+                    .rotated_and_healthy(backend.port, new, &old, endpoints, limit)
+                    .await
+            }
+            None => prober.all_healthy(endpoints, limit).await,
         }
-        prober.all_healthy(endpoints, limit).await
     };
     watch.phase(Phase::Ready, prove).await?;
     Ok(vault.promote(&fresh, reporter).await?)

@@ -5,11 +5,14 @@
 //! refused: the guest's own word for it is not enough, since a process that
 //! still holds the old key may go on answering while its successor starts.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use secrets::Secret;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// How long one request may take. Under software emulation the real backend
@@ -18,6 +21,10 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Pause after a failed try. There is no event for "the guest listens now": the
 /// host's end of a forwarded port accepts connections all the time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Requests to one port at the same time. QEMU's user network has its listening sockets hold two
+/// connections that it has not taken yet; the kernel drops a third, and tries it again after a
+/// second.
+const AT_ONCE: usize = 2;
 
 /// A service, seen from the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +88,8 @@ pub enum NotReady {
 #[derive(Clone, Debug)]
 pub(crate) struct Prober {
     client: reqwest::Client,
+    /// [`AT_ONCE`] permits for each port that was asked.
+    turns: Arc<Mutex<BTreeMap<u16, Arc<Semaphore>>>>,
 }
 
 /// What the backend makes of a key.
@@ -89,6 +98,15 @@ enum KeyVerdict {
     Accepted,
     Refused,
     Unclear(String),
+}
+
+/// When a backend has refused old keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Refused {
+    /// The first time that it was asked.
+    AtOnce,
+    /// Not the first time: somebody else answered, or nobody.
+    Later,
 }
 
 impl Prober {
@@ -103,7 +121,10 @@ impl Prober {
             .timeout(REQUEST_LIMIT)
             .build()
             .map_err(NotReady::Client)?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            turns: Arc::default(),
+        })
     }
 
     /// Asks once.
@@ -111,14 +132,27 @@ impl Prober {
         match &endpoint.path {
             None => true,
             Some(path) => {
-                let url = format!("{}{path}", endpoint.url());
-                let answer = tokio::time::timeout(limit, self.status(&url)).await;
+                let answer = tokio::time::timeout(limit, self.status(endpoint, path)).await;
                 matches!(answer, Ok(Ok(StatusCode::OK)))
             }
         }
     }
 
-    async fn status(&self, url: &str) -> Result<StatusCode, reqwest::Error> {
+    /// Waits until `port` can be asked, for as long as what is returned is kept.
+    async fn turn(&self, port: u16) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            // A map of semaphores is whole at any moment.
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(AT_ONCE));
+            all.entry(port).or_insert_with(new).clone()
+        };
+        // It is never closed.
+        turns.acquire_owned().await.ok()
+    }
+
+    async fn status(&self, endpoint: &Endpoint, path: &str) -> Result<StatusCode, reqwest::Error> {
+        let _turn = self.turn(endpoint.port).await;
+        let url = format!("{}{path}", endpoint.url());
         let mut answer = self.client.get(url).send().await?;
         // Read to the end, so that the service is not cut off in its answer.
         while answer.chunk().await?.is_some() {}
@@ -134,10 +168,11 @@ impl Prober {
         let deadline = Instant::now() + limit;
         let mut waiting = tokio::task::JoinSet::new();
         for endpoint in endpoints {
-            if let Some(path) = &endpoint.path {
-                let (prober, name) = (self.clone(), endpoint.name.clone());
-                let url = format!("{}{path}", endpoint.url());
-                waiting.spawn(async move { prober.healthy_by(&name, &url, deadline, limit).await });
+            if let Some(path) = endpoint.path.clone() {
+                let (prober, endpoint) = (self.clone(), endpoint.clone());
+                waiting.spawn(
+                    async move { prober.healthy_by(&endpoint, &path, deadline, limit).await },
+                );
             }
         }
         while let Some(joined) = waiting.join_next().await {
@@ -151,14 +186,14 @@ impl Prober {
 
     async fn healthy_by(
         &self,
-        name: &str,
-        url: &str,
+        endpoint: &Endpoint,
+        path: &str,
         deadline: Instant,
         limit: Duration,
     ) -> Result<(), NotReady> {
         let mut last = "no answer".to_owned();
         loop {
-            match tokio::time::timeout_at(deadline, self.status(url)).await {
+            match tokio::time::timeout_at(deadline, self.status(endpoint, path)).await {
                 Ok(Ok(StatusCode::OK)) => return Ok(()),
                 Ok(Ok(status)) => last = format!("HTTP {status}"),
                 Ok(Err(error)) => last = describe(&error),
@@ -166,7 +201,7 @@ impl Prober {
             }
             if Instant::now() + RETRY_PAUSE >= deadline {
                 return Err(NotReady::Service {
-                    service: name.to_owned(),
+                    service: endpoint.name.clone(),
                     limit,
                     last,
                 });
@@ -175,45 +210,77 @@ impl Prober {
         }
     }
 
-    /// Waits until the backend at `port` accepts `new` and refuses `old`, both
-    /// publishable client keys.
-    pub(crate) async fn keys_rotated(
+    /// Waits until the backend at `port` accepts `new` and refuses `old`, all publishable client
+    /// keys, and every endpoint is healthy.
+    ///
+    /// The new key comes first: only a backend that has it is asked for its health, so that one
+    /// which restarts does not count as healthy by the answers of its predecessor. The rest is
+    /// asked at the same time. Where an old key was not refused at once, the predecessor may still
+    /// have been there, and the health is asked again.
+    pub(crate) async fn rotated_and_healthy(
         &self,
         port: u16,
         new: &Secret,
         old: &[&Secret],
+        endpoints: &[Endpoint],
         limit: Duration,
     ) -> Result<(), NotReady> {
         let deadline = Instant::now() + limit;
-        let retry = |verdict: &KeyVerdict| {
-            tracing::debug!(?verdict, "keys not rotated yet");
-            Instant::now() + RETRY_PAUSE < deadline
-        };
-        loop {
-            match self.key_verdict(port, new, deadline).await {
-                KeyVerdict::Accepted => break,
-                verdict if retry(&verdict) => tokio::time::sleep(RETRY_PAUSE).await,
-                KeyVerdict::Refused => {
-                    return Err(NotReady::NewKeyRefused {
-                        limit,
-                        last: "the key is refused".into(),
-                    });
-                }
-                KeyVerdict::Unclear(last) => return Err(NotReady::NewKeyRefused { limit, last }),
-            }
+        self.accepted_by(port, new, deadline, limit).await?;
+        let (refused, healthy) = tokio::join!(
+            self.all_refused_by(port, old, deadline, limit),
+            self.all_healthy(endpoints, limit)
+        );
+        match refused? {
+            Refused::AtOnce => healthy,
+            Refused::Later => self.all_healthy(endpoints, limit).await,
         }
+    }
+
+    /// Waits until the backend accepts `key`.
+    async fn accepted_by(
+        &self,
+        port: u16,
+        key: &Secret,
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<(), NotReady> {
+        loop {
+            let verdict = self.key_verdict(port, key, deadline).await;
+            tracing::debug!(?verdict, "the new key");
+            let last = match verdict {
+                KeyVerdict::Accepted => return Ok(()),
+                KeyVerdict::Refused => "the key is refused".into(),
+                KeyVerdict::Unclear(last) => last,
+            };
+            if Instant::now() + RETRY_PAUSE >= deadline {
+                return Err(NotReady::NewKeyRefused { limit, last });
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Waits until the backend refuses all of `keys`.
+    async fn all_refused_by(
+        &self,
+        port: u16,
+        keys: &[&Secret],
+        deadline: Instant,
+        limit: Duration,
+    ) -> Result<Refused, NotReady> {
         let mut asked = tokio::task::JoinSet::new();
-        for key in old {
+        for key in keys {
             let (prober, key) = (self.clone(), (*key).clone());
             asked.spawn(async move { prober.refused_by(port, &key, deadline, limit).await });
         }
+        let mut all = Refused::AtOnce;
         while let Some(joined) = asked.join_next().await {
             match joined {
-                Ok(result) => result?,
+                Ok(result) => all = all.max(result?),
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Waits until the backend refuses `key`.
@@ -223,11 +290,13 @@ impl Prober {
         key: &Secret,
         deadline: Instant,
         limit: Duration,
-    ) -> Result<(), NotReady> {
+    ) -> Result<Refused, NotReady> {
+        let mut refused = Refused::AtOnce;
         loop {
             if self.key_verdict(port, key, deadline).await == KeyVerdict::Refused {
-                return Ok(());
+                return Ok(refused);
             }
+            refused = Refused::Later;
             if Instant::now() + RETRY_PAUSE >= deadline {
                 return Err(NotReady::OldKeyAccepted { limit });
             }
@@ -242,7 +311,11 @@ impl Prober {
             .header("x-stack-project-id", "internal")
             .header("x-stack-access-type", "client")
             .header("x-stack-publishable-client-key", key.expose());
-        match tokio::time::timeout_at(deadline, request.send()).await {
+        let answered = async {
+            let _turn = self.turn(port).await;
+            request.send().await
+        };
+        match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => match answer.status() {
                 StatusCode::OK => KeyVerdict::Accepted,
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => KeyVerdict::Refused,
@@ -289,6 +362,7 @@ fn describe(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
     use secrets::SecretName;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// Answers each request with what `answer` says to its text.
@@ -355,7 +429,7 @@ mod tests {
         let limit = Duration::from_millis(200);
         let error = Prober::new()
             .unwrap()
-            .keys_rotated(port, &new, &[&old], limit)
+            .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
             .await
             .unwrap_err();
         assert!(matches!(error, NotReady::OldKeyAccepted { .. }), "{error}");
@@ -379,7 +453,167 @@ mod tests {
         let limit = Duration::from_secs(20);
         Prober::new()
             .unwrap()
-            .keys_rotated(port, &new, &[&old], limit)
+            .rotated_and_healthy(port, &new, &[&old], &[], limit)
+            .await
+            .unwrap();
+    }
+
+    /// Answers each request, when `answer` does, with what it says to the request's text.
+    async fn patient_server<F>(answer: impl Fn(String) -> F + Send + 'static) -> u16
+    where
+        F: Future<Output = &'static str> + Send + 'static,
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut buffer = vec![0; 4096];
+                let length = stream.read(&mut buffer).await.unwrap();
+                let status = answer(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                tokio::spawn(async move {
+                    let status = status.await;
+                    let text = format!(
+                        "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    );
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                });
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn once_the_new_key_is_accepted_all_else_is_asked_at_the_same_time() {
+        let new = Secret::generate().unwrap();
+        let text = new.expose().to_owned();
+        // Nobody is answered before all have asked: the backend for the old key and its health,
+        // and another service for its own.
+        let together = Arc::new(tokio::sync::Barrier::new(3));
+        let answer = move |request: String| {
+            let (together, is_new) = (together.clone(), request.contains(&text));
+            async move {
+                if is_new {
+                    return "200 OK";
+                }
+                together.wait().await;
+                if request.contains("publishable") {
+                    "401 Unauthorized"
+                } else {
+                    "200 OK"
+                }
+            }
+        };
+        let (port, other) = (
+            patient_server(answer.clone()).await,
+            patient_server(answer).await,
+        );
+        let old = SecretName::Pck.placeholder();
+        let limit = Duration::from_secs(20);
+        Prober::new()
+            .unwrap()
+            .rotated_and_healthy(
+                port,
+                &new,
+                &[&old],
+                &[endpoint(port), endpoint(other)],
+                limit,
+            )
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_port_gets_more_requests_at_once_than_qemu_takes() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counted = most.clone();
+        let port = patient_server(move |_| {
+            let (now, most) = (now.clone(), counted.clone());
+            async move {
+                most.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                now.fetch_sub(1, Relaxed);
+                "200 OK"
+            }
+        })
+        .await;
+        let many = vec![endpoint(port); 9];
+        let limit = Duration::from_secs(20);
+        let prober = Prober::new().unwrap();
+        prober.all_healthy(&many, limit).await.unwrap();
+        assert_eq!(most.load(Relaxed), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn a_predecessor_does_not_answer_for_the_health_of_its_successor() {
+        let new = Secret::generate().unwrap();
+        let text = new.expose().to_owned();
+        let (refusals, unhealthy) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let seen = Arc::new(AtomicUsize::new(0));
+        let told = seen.clone();
+        // The predecessor takes the old key once, and is healthy; its successor is not at first.
+        let port = patient_server(move |request| {
+            let status = if request.contains(&text) {
+                "200 OK"
+            } else if request.contains("publishable") {
+                refusals.set(refusals.get() + 1);
+                if refusals.get() == 1 {
+                    "200 OK"
+                } else {
+                    "401 Unauthorized"
+                }
+            } else if refusals.get() < 2 {
+                "200 OK"
+            } else if unhealthy.get() < 3 {
+                unhealthy.set(unhealthy.get() + 1);
+                "503 Unavailable"
+            } else {
+                told.fetch_add(1, Relaxed);
+                "200 OK"
+            };
+            std::future::ready(status)
+        })
+        .await;
+        let old = SecretName::Pck.placeholder();
+        let limit = Duration::from_secs(20);
+        Prober::new()
+            .unwrap()
+            .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+            .await
+            .unwrap();
+        // More often if the two first requests come one after the other.
+        assert!(seen.load(Relaxed) >= 1);
+    }
+
+    #[tokio::test]
+    async fn health_is_not_asked_before_the_new_key_is_accepted() {
+        let new = Secret::generate().unwrap();
+        let text = new.expose().to_owned();
+        let refused = std::cell::Cell::new(0);
+        let port = patient_server(move |request| {
+            let status = if request.contains(&text) {
+                refused.set(refused.get() + 1);
+                if refused.get() < 4 {
+                    "401 Unauthorized"
+                } else {
+                    "200 OK"
+                }
+            } else {
+                assert!(refused.get() >= 4, "too early: {request}");
+                if request.contains("publishable") {
+                    "403 Forbidden"
+                } else {
+                    "200 OK"
+                }
+            };
+            std::future::ready(status)
+        })
+        .await;
+        let old = SecretName::Pck.placeholder();
+        let limit = Duration::from_secs(20);
+        Prober::new()
+            .unwrap()
+            .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
             .await
             .unwrap();
     }
