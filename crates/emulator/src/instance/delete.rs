@@ -4,9 +4,7 @@
 //! is whole. Then its folder gets a name that is no instance's, which is the moment at which it is
 //! gone; what is left of that folder is removed by this command or by the next.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-
+use images::store::own_on_disk;
 use serde::Serialize;
 
 use super::shared::{SharedLock, outgoing};
@@ -77,7 +75,7 @@ impl Emulator {
             places::remove_folders(folder).map_err(Error::file("remove", folder))?;
         }
         let root = self.paths.root();
-        let freed_bytes = own_bytes(root);
+        let freed_bytes = own_on_disk(root);
         let old = {
             let _shared = SharedLock::take(&self.home)?;
             let old = outgoing(&self.home, &self.name)?;
@@ -115,25 +113,10 @@ impl LockedInstance<'_> {
     }
 }
 
-/// What the folder at `path` takes on disk, in bytes, without files that have another name.
-fn own_bytes(path: &Path) -> u64 {
-    let Ok(meta) = std::fs::symlink_metadata(path) else {
-        return 0;
-    };
-    // POSIX leaves the unit open; on every system here it is 512 bytes.
-    let bytes = meta.blocks() * 512;
-    if meta.is_dir() {
-        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        bytes + entries.map(|entry| own_bytes(&entry.path())).sum::<u64>()
-    } else if meta.nlink() > 1 {
-        0
-    } else {
-        bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use failure::{Code, Remedy};
     use progress::Silent;
 

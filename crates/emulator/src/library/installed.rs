@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use failure::ImageHold;
 use images::Sha256Digest;
 use images::fetch::leftovers;
-use images::store::{Damaged, Installed, bytes_on_disk, find};
+use images::store::{Damaged, Installed, bytes_on_disk, find, share_on_disk};
 use serde::Serialize;
 
 use crate::config::paths::{Home, InstanceName, SlotName};
@@ -79,7 +79,7 @@ pub struct ImageSnapshot {
     pub instance: InstanceName,
     /// Its identifier.
     pub id: String,
-    /// What it takes on disk, in bytes.
+    /// What it takes on disk, in bytes; of files that several instances share, its part.
     pub bytes_on_disk: u64,
     /// Whether it was compressed because it was not used for long.
     pub archived: bool,
@@ -223,7 +223,7 @@ pub(crate) fn snapshots_of(
         };
         let entry = ImageSnapshot {
             instance: name.clone(),
-            bytes_on_disk: bytes_on_disk(snapshot.paths.root()),
+            bytes_on_disk: share_on_disk(snapshot.paths.root()),
             archived: false,
             last_used_at_ms: snapshot.last_used_at_ms(),
             id,

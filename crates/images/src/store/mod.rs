@@ -39,7 +39,7 @@ pub use self::error::StoreError;
 pub use self::name::{NameError, find};
 pub use self::records::Reference;
 use self::records::{ImageRecord, UseRecord};
-pub use self::space::bytes_on_disk;
+pub use self::space::{bytes_on_disk, own_on_disk, share_on_disk};
 use crate::fetch::Verification;
 use crate::source::{Arch, Origin, names};
 use crate::{FileStamp, Sha256Digest, sha256_file};
