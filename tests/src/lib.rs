@@ -488,6 +488,14 @@ fn get_at(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     (status, answer.json().unwrap_or(Value::Null))
 }
 
+/// The dashboard's page, from the service at `port`.
+pub fn dashboard_page(port: u16) -> String {
+    let client = loopback_client(Duration::from_secs(30));
+    let address = format!("http://127.0.0.1:{port}/handler/sign-in");
+    let answer = client.get(address).send().expect("the dashboard answers");
+    answer.text().expect("a page")
+}
+
 /// What the backend says to a publishable client key: an HTTP status.
 pub fn try_client_key(key: &str) -> u16 {
     backend_says(ports().1, key)

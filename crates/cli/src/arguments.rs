@@ -129,9 +129,9 @@ pub(crate) enum Operation {
         long_about = "Create another instance from the snapshot or the saved session, without booting.\n\n\
             The new instance has its own ports, session and secrets, and shares the files of the snapshot \
             with its source as long as both exist. Use it with `--instance NAME`.\n\n\
-            Its virtual machine was told the ports of the source when the snapshot was taken: links that \
-            services make inside it, such as those from the dashboard to the backend, lead to these ports. `stack-emulator \
-            capture --instance NAME` takes a snapshot with its own."
+            The snapshot holds the ports of the source. A start tells the new ones to the virtual machine, if \
+            the image can take them; otherwise it prints which links lead to the ports of the source, and \
+            `stack-emulator capture --instance NAME` takes a snapshot with the right ones."
     )]
     Clone {
         /// Name of the new instance

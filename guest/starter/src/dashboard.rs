@@ -21,7 +21,10 @@ use axum::{
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
-use crate::{notify, report, settings::Settings};
+use crate::{
+    notify, report,
+    settings::{MovedPorts, Settings},
+};
 
 /// The page, in the dashboard's folder.
 const PAGE: &str = "index.html";
@@ -56,6 +59,15 @@ pub enum DashboardError {
 struct Site {
     folder: PathBuf,
     backend_port: u16,
+    moved_ports: MovedPorts,
+}
+
+impl Site {
+    /// Where a browser on the host finds the backend. Asked for each answer: a machine that is
+    /// resumed can have been given other ports.
+    fn backend_port(&self) -> u16 {
+        self.moved_ports.of("backend").unwrap_or(self.backend_port)
+    }
 }
 
 /// Serves until SIGTERM.
@@ -72,6 +84,7 @@ pub async fn run(settings: &Settings) -> Result<(), DashboardError> {
     let site = Arc::new(Site {
         folder: settings.dashboard_dir.clone(),
         backend_port: settings.ports.backend_on_host,
+        moved_ports: settings.moved_ports.clone(),
     });
     notify::ready().map_err(DashboardError::Notify)?;
     // Answers are small files: nothing is worth waiting for when the machine goes down.
@@ -97,7 +110,7 @@ async fn page(State(site): State<Arc<Site>>) -> Response {
     match read(&site.folder.join(PAGE)).await {
         Ok(content) => {
             let text = String::from_utf8_lossy(&content)
-                .replace(PORT_MARK, &site.backend_port.to_string());
+                .replace(PORT_MARK, &site.backend_port().to_string());
             file(
                 HeaderValue::from_static("text/html; charset=utf-8"),
                 text.into_bytes(),
@@ -168,7 +181,7 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
         return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
     }
     let mut response = next.run(request).await;
-    let port = site.backend_port;
+    let port = site.backend_port();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
          connect-src http://127.0.0.1:{port} http://localhost:{port}; \

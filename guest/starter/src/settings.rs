@@ -32,6 +32,8 @@ pub struct Settings {
     pub database: String,
     /// Ports, from `runtime.env` (`STACK_RUNTIME_ENV`).
     pub ports: Ports,
+    /// What the host said of ports since. `STACK_MOVED_PORTS_DIR`.
+    pub moved_ports: MovedPorts,
 }
 
 /// The ports that the host told the guest.
@@ -80,6 +82,31 @@ impl Ports {
                 u16::MAX,
             )?,
         })
+    }
+}
+
+/// Ports on the host that are others than `runtime.env` says: a machine that was cloned has been told
+/// those of its source. One small file for each service, in memory, since a boot reads `runtime.env`.
+#[derive(Debug, Clone)]
+pub struct MovedPorts(PathBuf);
+
+impl MovedPorts {
+    /// The port that leads to `service`, if it is another one now.
+    pub fn of(&self, service: &str) -> Option<u16> {
+        let text = std::fs::read_to_string(self.0.join(service)).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// Notes that `port` leads to `service`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn note(&self, service: &str, port: u16) -> io::Result<()> {
+        std::fs::create_dir_all(&self.0)?;
+        // No name of a service ends like this. Whoever reads sees one port or the other.
+        let beside = self.0.join(format!("{service}.new"));
+        std::fs::write(&beside, format!("{port}\n"))?;
+        std::fs::rename(&beside, self.0.join(service))
     }
 }
 
@@ -160,6 +187,7 @@ impl Settings {
             database: env::var("STACK_DATABASE")
                 .unwrap_or_else(|_| "host=/run/postgresql user=stack dbname=stack".to_owned()),
             ports,
+            moved_ports: MovedPorts(path_from("STACK_MOVED_PORTS_DIR", "/run/stack/ports")),
         }
     }
 }
@@ -187,6 +215,19 @@ mod tests {
         .unwrap();
         assert_eq!((ports.dashboard(), ports.backend()), (9201, 9202));
         assert_eq!(ports.backend_on_host, 4000);
+    }
+
+    #[test]
+    fn the_last_word_of_the_host_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let ports = MovedPorts(dir.path().join("ports"));
+        assert_eq!(ports.of("backend"), None);
+        ports.note("backend", 26721).unwrap();
+        ports.note("backend", 26741).unwrap();
+        assert_eq!(
+            (ports.of("backend"), ports.of("dashboard")),
+            (Some(26741), None)
+        );
     }
 
     #[test]

@@ -15,7 +15,9 @@ use qemu::{Launch, Ram, Running, Spawn};
 use secrets::{SecretName, SecretSet, Slot as Kept};
 
 use super::boot;
+use super::config_disk::TOLD_SERVICES;
 use super::guest::{self, Guest, GuestError, Resident};
+use super::ports::ServicePort;
 use super::readiness::{Endpoint, Prober};
 use super::run_record::RunRecord;
 use super::slot::Slot;
@@ -61,6 +63,8 @@ pub(crate) struct Up {
     pub record: RunRecord,
     /// By how many milliseconds the guest's clock is still off, if that is too many.
     pub clock_off_ms: Option<i64>,
+    /// The ports that the guest takes for those of its services, as far as they are not.
+    pub told_ports: Vec<ServicePort>,
 }
 
 impl BringUp<'_> {
@@ -83,17 +87,52 @@ impl BringUp<'_> {
             self.load(&running, watch).await?;
             before_running()?;
             let (mut guest, off_ms) = self.wake(&running, watch).await?;
+            let told_ports = self.move_ports(&mut guest, watch).await?;
             self.rotate_and_prove(&mut guest, vault, watch).await?;
-            settle_clock(&mut guest, off_ms, watch).await
+            let off_ms = settle_clock(&mut guest, off_ms, watch).await?;
+            Ok((off_ms, told_ports))
         };
         let work = self.without_reset(&running, work);
         // On the heap: every operation on the way here would be as large.
-        let clock_off_ms = self.while_alive(&running, Box::pin(work)).await?;
+        let (clock_off_ms, told_ports) = self.while_alive(&running, Box::pin(work)).await?;
         Ok(Up {
             running,
             record,
             clock_off_ms,
+            told_ports,
         })
+    }
+
+    /// Tells a guest that was told the ports of another instance its own. Returns what it goes on
+    /// believing.
+    async fn move_ports(
+        &self,
+        guest: &mut Guest,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Vec<ServicePort>, Error> {
+        let fingerprint = &self.spec.fingerprint;
+        // A guest that boots finds them on its config disk.
+        if !fingerprint.ports_of_another || matches!(self.origin, Origin::Boot(_)) {
+            return Ok(Vec::new());
+        }
+        let tell = async {
+            let mut believed = Vec::new();
+            for endpoint in &self.spec.endpoints {
+                let told = fingerprint.ports.get(&endpoint.id);
+                let told = told.filter(|_| TOLD_SERVICES.contains(&endpoint.id.as_str()));
+                let Some(told) = told else { continue };
+                // Also where it is the same: since the snapshot it may have been told yet another.
+                let moved = guest.move_port(&endpoint.id, endpoint.port).await?;
+                if !moved && *told != endpoint.port {
+                    believed.push(ServicePort {
+                        service: endpoint.id.clone(),
+                        port: *told,
+                    });
+                }
+            }
+            Ok::<_, Error>(believed)
+        };
+        watch.phase(Phase::Agent, tell).await
     }
 
     /// Starts QEMU, having written down that it is about to exist.

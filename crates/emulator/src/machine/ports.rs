@@ -2,12 +2,12 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::readiness::Endpoint;
 
 /// The host port of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct ServicePort {
     /// The service's identifier.

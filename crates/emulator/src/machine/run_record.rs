@@ -11,7 +11,6 @@ use qemu::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
 use super::slot::FolderIdentity;
-use crate::machine::config_disk::TOLD_SERVICES;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
@@ -48,6 +47,9 @@ pub(crate) struct RunningVm {
     pub total_ms: f64,
     pub phases: Vec<PhaseTime>,
     pub endpoints: Vec<Endpoint>,
+    /// The ports that links inside the guest lead to, as far as the services have others.
+    #[serde(default)]
+    pub told_ports: Vec<ServicePort>,
     pub accelerator: String,
     /// The snapshot under the session's disk.
     pub snapshot: Option<String>,
@@ -58,23 +60,6 @@ pub(crate) struct RunningVm {
     pub rotation_port: bool,
     /// What the session's memory will fit, once saved.
     pub fingerprint: Fingerprint,
-}
-
-impl RunningVm {
-    /// The ports that the guest takes for those of its services on the host, as far as they are not:
-    /// links that it makes lead there.
-    pub(crate) fn wrong_ports(&self) -> Vec<ServicePort> {
-        let told = &self.fingerprint.ports;
-        let wrong = self.endpoints.iter().filter_map(|endpoint| {
-            let port = *told.get(&endpoint.id)?;
-            let is_told = TOLD_SERVICES.contains(&endpoint.id.as_str());
-            (is_told && port != endpoint.port).then(|| ServicePort {
-                service: endpoint.id.clone(),
-                port,
-            })
-        });
-        wrong.collect()
-    }
 }
 
 /// Why there is a QEMU process.

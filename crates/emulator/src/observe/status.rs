@@ -258,7 +258,7 @@ impl Emulator {
             status.services = self.planned_endpoints()?.iter().map(unchecked).collect();
             return Ok(status);
         };
-        status.told_ports = vm.wrong_ports();
+        status.told_ports = vm.told_ports.clone();
         status.accelerator = Some(vm.accelerator.clone());
         status.services = probe(&vm.endpoints).await?;
         // By the record, not by asking: a keychain may hang.

@@ -16,6 +16,8 @@
 //!  NAME=value, 4 lines
 //!  end                   ─▶
 //!                        ◀─  ok                                 or: failed <exit code> <why>
+//!  port backend 26721    ─▶
+//!                        ◀─  ok                                 links lead there from now on
 //!  sync                  ─▶
 //!                        ◀─  ok                                 file systems are on the disk
 //! ```
@@ -92,6 +94,10 @@ fn answer(request: Result<Request, RequestError>, settings: &Settings) -> String
         Ok(Request::Rotate(new)) => match rotation::rotate(settings, &new) {
             Ok(()) => "ok\n".to_owned(),
             Err(error) => failed(error.exit_code(), &report::chain(&error)),
+        },
+        Ok(Request::Port { service, port }) => match settings.moved_ports.note(&service, port) {
+            Ok(()) => "ok\n".to_owned(),
+            Err(error) => failed(1, &report::chain(&error)),
         },
         Ok(Request::Sync) => {
             rustix::fs::sync();

@@ -21,6 +21,13 @@ pub enum Request {
     Shift(i64),
     /// Replace the secrets.
     Rotate(Box<Secrets>),
+    /// Take another port of the host for that of a service.
+    Port {
+        /// The service's identifier: lower-case letters, digits and `-`.
+        service: String,
+        /// Where the host has it now.
+        port: u16,
+    },
     /// Bring the file systems to the disk.
     Sync,
 }
@@ -29,7 +36,7 @@ pub enum Request {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// No such request.
-    #[error("the request is none of hello, shift, rotate and sync")]
+    #[error("the request is none of hello, shift, port, rotate and sync")]
     Unknown,
     /// A line or a rotation is longer than any is.
     #[error("the request is longer than {MAX} bytes")]
@@ -40,6 +47,9 @@ pub enum RequestError {
     /// What follows `shift` is no number.
     #[error("shift takes a whole number of nanoseconds")]
     Number,
+    /// What follows `port` is no service and port.
+    #[error("port takes a service and a number from 1 to 65535")]
+    Port,
     /// The lines between `rotate` and `end` are no rotation.
     #[error("the secrets are refused")]
     Rotation(#[from] InputError),
@@ -123,13 +133,16 @@ impl Input {
                 None
             }
             b"sync" => Some(Ok(Request::Sync)),
-            _ => Some(match line.strip_prefix(b"shift ") {
-                Some(number) => std::str::from_utf8(number)
+            _ => Some(if let Some(number) = line.strip_prefix(b"shift ") {
+                std::str::from_utf8(number)
                     .ok()
                     .and_then(|number| number.parse().ok())
                     .map(Request::Shift)
-                    .ok_or(RequestError::Number),
-                None => Err(RequestError::Unknown),
+                    .ok_or(RequestError::Number)
+            } else if let Some(moved) = line.strip_prefix(b"port ") {
+                moved_port(moved).ok_or(RequestError::Port)
+            } else {
+                Err(RequestError::Unknown)
             }),
         }
     }
@@ -155,6 +168,18 @@ fn hello(word: &[u8]) -> Result<Request, RequestError> {
     }
 }
 
+fn moved_port(text: &[u8]) -> Option<Request> {
+    let (service, port) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+    // It becomes the name of a file.
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=MAX_WORD).contains(&service.len()) && service.bytes().all(plain);
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    fits.then(|| Request::Port {
+        service: service.to_owned(),
+        port,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -178,18 +203,41 @@ mod tests {
 
     #[test]
     fn each_request_is_understood() {
-        let text = format!("\nhello a1\nshift -5\nsync\n{}", rotation());
+        let text = format!(
+            "\nhello a1\nshift -5\nsync\nport mock-oauth 26724\n{}",
+            rotation()
+        );
         let all = requests(text.as_bytes());
         assert_eq!(
-            all[..3],
+            all[..4],
             [
                 Ok(Request::Hello("a1".into())),
                 Ok(Request::Shift(-5)),
-                Ok(Request::Sync)
+                Ok(Request::Sync),
+                Ok(Request::Port {
+                    service: "mock-oauth".into(),
+                    port: 26724
+                })
             ]
         );
-        assert!(matches!(all[3], Ok(Request::Rotate(_))), "{all:?}");
-        assert_eq!(all.len(), 4);
+        assert!(matches!(all[4], Ok(Request::Rotate(_))), "{all:?}");
+        assert_eq!(all.len(), 5);
+    }
+
+    #[test]
+    fn a_port_is_of_a_service_and_in_range() {
+        for wrong in [
+            "backend",
+            "backend 0",
+            "backend 65536",
+            "../x 1",
+            " 1",
+            "a.b 1",
+        ] {
+            let all = requests(format!("port {wrong}\n").as_bytes());
+            let error = all[0].as_ref().unwrap_err();
+            assert!(error.starts_with("port takes"), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -384,6 +384,7 @@ impl LockedInstance<'_> {
             total_ms: watch.total_ms(),
             phases: watch.times(),
             endpoints: spec.endpoints.clone(),
+            told_ports: up.told_ports.clone(),
             accelerator: spec.accelerator.to_string(),
             snapshot: source.snapshot.clone(),
             rotated: !settings.no_rotation,
@@ -473,7 +474,7 @@ fn report(
             rotated: vm.rotated,
         },
         services,
-        told_ports: vm.wrong_ports(),
+        told_ports: vm.told_ports.clone(),
         accelerator: vm.accelerator.clone(),
         snapshot: vm.snapshot.as_ref().and_then(info),
     }

@@ -218,6 +218,15 @@ impl Guest {
         }
     }
 
+    /// Tells the guest by which port of the host users reach `service`; whether that has any effect.
+    pub(crate) async fn move_port(&mut self, service: &str, port: u16) -> Result<bool, GuestError> {
+        match self {
+            Self::Resident(resident) => Ok(resident.move_port(service, port).await?),
+            // The contract has no program for that.
+            Self::Agent(_) => Ok(false),
+        }
+    }
+
     /// Makes the guest write its caches to its disk.
     pub(crate) async fn sync_disk(&mut self, limit: Duration) -> Result<(), GuestError> {
         match self {

@@ -196,6 +196,31 @@ impl Resident {
         self.ask_for_ok("rotate", &request, limit, Some(set)).await
     }
 
+    /// Tells the guest by which port of the host users reach `service`; whether it has heard of it.
+    /// Images of before this request refuse it, and so may those that can do nothing about it.
+    pub(crate) async fn move_port(
+        &mut self,
+        service: &str,
+        port: u16,
+    ) -> Result<bool, ResidentError> {
+        let request = format!("port {service} {port}\n");
+        match self
+            .ask_for_ok("port", request.as_bytes(), QUESTION_LIMIT, None)
+            .await
+        {
+            Ok(()) => Ok(true),
+            Err(ResidentError::Refused { reason, .. }) => {
+                tracing::debug!(
+                    service,
+                    reason,
+                    "the guest keeps to the port that it was told"
+                );
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Has the guest write its caches to its disk.
     pub(crate) async fn sync_disk(&mut self, limit: Duration) -> Result<(), ResidentError> {
         self.ask_for_ok("sync", b"sync\n", limit, None).await
@@ -397,6 +422,21 @@ mod tests {
             error.to_string(),
             "the guest could not do `rotate` (exit code 3): no [redacted]"
         );
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_cannot_move_a_port_is_no_failure() {
+        let mut resident = guest(|line| {
+            let moved = line.strip_prefix("port ").map(|moved| match moved {
+                "backend 26721" => "ok\n".to_owned(),
+                _ => "failed 2 the request is none of hello, shift, rotate and sync\n".to_owned(),
+            });
+            hello(line, unix_ns()).or(moved)
+        })
+        .await
+        .unwrap();
+        assert!(resident.move_port("backend", 26721).await.unwrap());
+        assert!(!resident.move_port("dashboard", 26720).await.unwrap());
     }
 
     #[tokio::test]
