@@ -653,6 +653,8 @@ export type Phase =
 "boot" | 
 /**  Until every service is healthy and the new keys are proved. */
 "ready" | 
+/**  Attaching the shared folders to the guest, or taking them back. */
+"folders" | 
 /**  Until the guest is warm and quiet. */
 "settle" | 
 /**  Making the guest write its caches to its disk. */

@@ -34,6 +34,8 @@ pub enum Phase {
     Boot,
     /// Until every service is healthy and the new keys are proved.
     Ready,
+    /// Attaching the shared folders to the guest, or taking them back.
+    Folders,
     /// Until the guest is warm and quiet.
     Settle,
     /// Making the guest write its caches to its disk.
@@ -73,6 +75,7 @@ impl Phase {
             Self::Rotate => "Rotating the secrets",
             Self::Boot => "Booting the virtual machine",
             Self::Ready => "Waiting for the services",
+            Self::Folders => "Updating the shared folders",
             Self::Settle => "Waiting until the virtual machine is idle",
             Self::Sync => "Syncing the disk",
             Self::Save => "Saving memory and devices",
@@ -100,6 +103,7 @@ impl Phase {
             Self::Rotate => "rotate",
             Self::Boot => "boot",
             Self::Ready => "ready",
+            Self::Folders => "folders",
             Self::Settle => "settle",
             Self::Sync => "sync",
             Self::Save => "save",

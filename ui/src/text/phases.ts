@@ -11,6 +11,7 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   rotate: { doing: "Rotating the secrets", name: "Rotate" },
   boot: { doing: "Booting the virtual machine", name: "Boot" },
   ready: { doing: "Waiting for the services", name: "Ready" },
+  folders: { doing: "Updating the shared folders", name: "Folders" },
   settle: { doing: "Waiting until the services are idle", name: "Settle" },
   sync: { doing: "Writing pending data to disk", name: "Sync" },
   save: { doing: "Saving the virtual machine’s state", name: "Save" },

@@ -207,7 +207,14 @@ impl LockedInstance<'_> {
         let reporter = watch.reporter();
         // Mounted, they would keep the memory from being saved, and the save
         // says so; the guest is shut down then.
-        if let Err(error) = folders::detach_all(&self.slot.paths, monitor, sockets).await {
+        let detached = match folders::read(&self.slot.paths) {
+            Ok(shared) if shared.is_empty() => Ok(()),
+            _ => {
+                let detach = folders::detach_all(&self.slot.paths, monitor, sockets);
+                watch.phase(Phase::Folders, detach).await
+            }
+        };
+        if let Err(error) = detached {
             let text = format!("A folder could not be taken back: {}.", chain(&error));
             reporter.report(Event::Warning(&text));
         }

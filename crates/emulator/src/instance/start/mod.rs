@@ -364,17 +364,22 @@ impl LockedInstance<'_> {
     ) -> Result<RunningVm, Error> {
         let (spec, settings) = (bring_up.spec, bring_up.settings);
         let running = &up.running;
+        // With a fresh disk, there is neither.
         if !source.fresh_disk {
-            let attached = folders::attach_all(
-                &self.slot.paths,
-                settings,
-                &running.monitor,
-                &running.sockets,
-                watch.reporter(),
-            );
-            bring_up.while_alive(running, Box::pin(attached)).await?;
+            if !folders::read(&self.slot.paths)?.is_empty() {
+                let attached = folders::attach_all(
+                    &self.slot.paths,
+                    settings,
+                    &running.monitor,
+                    &running.sockets,
+                    watch.reporter(),
+                );
+                let attached = bring_up.while_alive(running, Box::pin(attached));
+                watch.phase(Phase::Folders, attached).await?;
+            }
+            let remove = async { session::drop_memory_behind(&self.slot.paths.session()) };
+            watch.phase(Phase::Commit, remove).await?;
         }
-        session::drop_memory(&self.slot.paths.session())?;
         let vm = RunningVm {
             kind: source.kind,
             fallback_reason: source.reason.clone(),
