@@ -9,6 +9,7 @@ use images::Image;
 use qemu::{Accelerator, Disk, QemuBinary};
 use record::Durability;
 
+use super::archive::compressed;
 use super::{Emulator, LockedInstance};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::config_disk::ConfigDisk;
@@ -16,7 +17,7 @@ use crate::machine::fingerprint::{Content, Fingerprint};
 use crate::machine::spec::MachineSpec;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::session::SavedRecord;
-use crate::state::snapshot::Snapshot;
+use crate::state::snapshot::{Snapshot, SnapshotManifest};
 use progress::{Event, Reporter};
 
 /// What was looked at.
@@ -105,10 +106,18 @@ impl Emulator {
         } else if settings.force_capture {
             return None;
         } else {
-            let snapshot = Snapshot::of_image(&self.paths, &image.sha256)?;
-            snapshot.manifest.fingerprint
+            let snapshot = Snapshot::of_image(&self.paths, &image.sha256);
+            let manifest = snapshot.map(|snapshot| snapshot.manifest);
+            manifest.or_else(|| self.compressed(image))?.fingerprint
         };
         fingerprint.ports_of_another.then_some(fingerprint)
+    }
+
+    /// What a start would unpack where there is no snapshot of `image`.
+    fn compressed(&self, image: &Content) -> Option<SnapshotManifest> {
+        let ids = Snapshot::archived_ids(&self.paths).ok()?.into_iter();
+        ids.filter_map(|id| compressed::manifest(&self.paths, &id))
+            .find(|manifest| manifest.fingerprint.image.sha256 == image.sha256)
     }
 
     /// [`Self::prepare`] for a guest that boots: it is told the ports that its services have on the host.
@@ -236,4 +245,51 @@ impl LockedInstance<'_> {
 /// passed-through CPU sees.
 fn host_cpu() -> String {
     images::Sha256Digest::of(host::cpu::all_models().as_bytes()).short()
+}
+
+#[cfg(test)]
+mod tests {
+    use progress::Silent;
+
+    use super::*;
+    use crate::config::paths::InstanceName;
+    use crate::config::variables::{HOME, NO_SNAPSHOT, Settings};
+    use crate::instance::archive::tests::snapshot::instance;
+
+    #[tokio::test]
+    async fn what_the_guest_was_told_counts_as_long_as_a_start_would_load_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (paths, mut snapshot) = instance(dir.path());
+        let home = dir.path().join("home").into_os_string();
+        let emulator = |variables: Vec<(_, _)>| {
+            let home = (HOME.into(), home.clone());
+            let settings = Settings::from_variables(variables.into_iter().chain([home])).unwrap();
+            Emulator::new(settings, InstanceName::default(), None)
+        };
+        let usual = emulator(vec![]);
+        let image = snapshot.manifest.fingerprint.image.clone();
+        assert!(usual.told_before(&image).is_none(), "its own ports");
+
+        snapshot.manifest.fingerprint.ports_of_another = true;
+        let manifest = snapshot.paths.manifest();
+        record::write(&manifest, &snapshot.manifest, Durability::ThisBoot).unwrap();
+        assert!(usual.told_before(&image).is_some());
+        let cold = emulator(vec![(NO_SNAPSHOT.into(), "1".into())]);
+        assert!(cold.told_before(&image).is_none(), "it boots");
+        let other = Content {
+            sha256: images::Sha256Digest::of(b"another"),
+            ..image.clone()
+        };
+        assert!(usual.told_before(&other).is_none(), "a new snapshot");
+
+        let held = usual.hold("test", &Silent).await.unwrap();
+        held.compress(snapshot, &Silent).await.unwrap();
+        drop(held);
+        assert!(usual.told_before(&image).is_some(), "it is unpacked");
+
+        let session = paths.main().session();
+        std::fs::create_dir_all(session.root()).unwrap();
+        std::fs::write(session.disk(), "a disk").unwrap();
+        assert!(usual.told_before(&image).is_none(), "the disk is booted");
+    }
 }

@@ -6,17 +6,21 @@
 //! `.old-NAME-…` is on its way out. What a killed command has left of either goes with the next
 //! command, whatever that does.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::Emulator;
-use super::lock::Lock;
+use super::lock::{Lock, LockError};
 use crate::config::paths::{Home, InstanceName, make_private_folder};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::state::snapshot::new_id;
 use failure::chain;
 
+/// How long somebody else may have the lock.
+const LIMIT: Duration = Duration::from_secs(30);
 /// Begins the name of a folder that will be an instance.
 const NEW: &str = ".new-";
 /// Begins the name of a folder that was an instance.
@@ -28,13 +32,29 @@ pub(super) struct SharedLock {
 }
 
 impl SharedLock {
-    /// Takes the lock; who has it gives it back at once.
+    /// Takes the lock; who has it gives it back at once, unless that process is stopped.
     pub(super) fn take(home: &Home) -> Result<Self, Error> {
         let folder = home.instances();
         make_private_folder(&folder)?;
         let path = folder.join(".lock");
         let file = open(&path).map_err(Error::file("open", &path))?;
-        file.lock().map_err(Error::file("lock", &path))?;
+        let file = match file.try_lock() {
+            Ok(()) => file,
+            Err(TryLockError::WouldBlock) => {
+                let (locked, lock) = mpsc::channel();
+                // It stays blocked as long as it takes; whoever gives up leaves it behind.
+                std::thread::spawn(move || {
+                    let result = file.lock().map(|()| file);
+                    drop(locked.send(result));
+                });
+                let lock = lock.recv_timeout(LIMIT).map_err(|_| LockError::Busy {
+                    holder: None,
+                    waited: LIMIT,
+                })?;
+                lock.map_err(Error::file("lock", &path))?
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
+        };
         Ok(Self { _file: file })
     }
 

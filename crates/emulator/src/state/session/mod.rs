@@ -149,6 +149,8 @@ pub(crate) fn consume(paths: &SessionPaths) -> Result<(), RecordError> {
 }
 
 /// Removes the memory file, which is of no use without `saved.json`.
+///
+/// Its name alone: a clone may have the same file, so that it is not cut short either.
 pub(crate) fn drop_memory(paths: &SessionPaths) -> Result<(), RecordError> {
     record::remove_file(&paths.ram()).map_err(|source| RecordError::Write {
         path: paths.ram(),
