@@ -1,8 +1,9 @@
-//! The two sets as entries of the keychain.
+//! The sets as entries of the keychain.
 //!
 //! The values in force are one entry each, so that a person who opens their
 //! keychain sees what is there; those on their way into the guest are one entry
-//! together, which is there for a second and is whole or not there at all.
+//! together, which is there for a second and is whole or not there at all, and so
+//! are those of a prepared start.
 
 use zeroize::Zeroizing;
 
@@ -35,8 +36,13 @@ impl KeychainEntries {
         self.name(name.short(), name.describe())
     }
 
-    fn pending(&self) -> EntryName {
-        self.name(Slot::Pending.name(), "values of a start that is under way")
+    fn together(&self, slot: Slot) -> EntryName {
+        let described = match slot {
+            Slot::Current => "values in use",
+            Slot::Pending => "values of a start that is under way",
+            Slot::Next => "values of the next start",
+        };
+        self.name(slot.name(), described)
     }
 }
 
@@ -66,8 +72,8 @@ impl SecretStore for KeychainEntries {
                     Err(Some(error)) => Err(error),
                 }
             }
-            Slot::Pending => {
-                let name = self.pending();
+            Slot::Pending | Slot::Next => {
+                let name = self.together(slot);
                 let Some(text) = self.keychain.read(&name)?.map(Zeroizing::new) else {
                     return Ok(None);
                 };
@@ -84,7 +90,9 @@ impl SecretStore for KeychainEntries {
                 self.keychain
                     .store(&self.current(name), set.get(name).expose())
             }),
-            Slot::Pending => self.keychain.store(&self.pending(), &set.to_lines()),
+            Slot::Pending | Slot::Next => {
+                self.keychain.store(&self.together(slot), &set.to_lines())
+            }
         }
     }
 
@@ -93,7 +101,7 @@ impl SecretStore for KeychainEntries {
             Slot::Current => SecretName::ALL
                 .into_iter()
                 .try_for_each(|name| self.keychain.remove(&self.current(name))),
-            Slot::Pending => self.keychain.remove(&self.pending()),
+            Slot::Pending | Slot::Next => self.keychain.remove(&self.together(slot)),
         }
     }
 }

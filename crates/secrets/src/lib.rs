@@ -1,8 +1,9 @@
 //! Values that must not leak, and the places of a host that keep them.
 //!
 //! [`SecretText`] is one such value; a [`SecretSet`] holds the four of a running
-//! emulator. A [`SecretStore`] keeps two sets of one [`Owner`]: the one in force
-//! and the one that is on its way into the guest.
+//! emulator. A [`SecretStore`] keeps up to three sets of one [`Owner`]: the one in
+//! force, the one that is on its way into the guest, and the one that a machine
+//! prepared for the next start holds.
 //!
 //! | place | what keeps it | until |
 //! |---|---|---|
@@ -48,21 +49,28 @@ pub struct Owner {
     pub home: String,
 }
 
-/// Which of an owner's two sets.
+/// Which of an owner's sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// The values that the guest holds, proved.
     Current,
     /// Values on their way into the guest.
     Pending,
+    /// The values of a machine that was prepared for the next start, proved. Nothing answers to
+    /// them until that start.
+    Next,
 }
 
 impl Slot {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Current, Self::Pending, Self::Next];
+
     /// The word for it in names of entries and files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Current => "current",
             Self::Pending => "pending",
+            Self::Next => "next",
         }
     }
 }
@@ -182,13 +190,18 @@ mod testing {
         store.save(Slot::Pending, &one).unwrap();
         assert_eq!(store.load(Slot::Current).unwrap(), None);
         store.save(Slot::Current, &two).unwrap();
-        assert_eq!(store.load(Slot::Pending).unwrap(), Some(one));
+        assert_eq!(store.load(Slot::Pending).unwrap().as_ref(), Some(&one));
         store.save(Slot::Pending, &two).unwrap();
         assert_eq!(store.load(Slot::Pending).unwrap().as_ref(), Some(&two));
+        assert_eq!(store.load(Slot::Next).unwrap(), None);
+        store.save(Slot::Next, &one).unwrap();
         store.forget(Slot::Pending).unwrap();
         store.forget(Slot::Pending).unwrap();
         assert_eq!(store.load(Slot::Pending).unwrap(), None);
         assert_eq!(store.load(Slot::Current).unwrap(), Some(two));
+        assert_eq!(store.load(Slot::Next).unwrap(), Some(one));
+        store.forget(Slot::Next).unwrap();
+        assert_eq!(store.load(Slot::Next).unwrap(), None);
         store.forget(Slot::Current).unwrap();
         assert_eq!(store.load(Slot::Current).unwrap(), None);
     }

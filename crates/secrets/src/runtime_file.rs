@@ -7,7 +7,7 @@ use record::{Durability, remove_file, replace};
 
 use crate::{SecretSet, SecretStore, Slot, StoreError, StoreKind};
 
-/// Two files, one a slot.
+/// Up to three files, one a slot.
 pub struct RuntimeFile {
     folder: PathBuf,
 }

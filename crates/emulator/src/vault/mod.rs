@@ -18,7 +18,9 @@
 //!
 //! Order matters. New values are put under [`Slot::Pending`](secrets::Slot) before
 //! the guest holds them, and become `Slot::Current` once they are proved; a crash
-//! in between leaves both sets, and one of them is the guest's.
+//! in between leaves both sets, and one of them is the guest's. The values of a
+//! machine that is prepared for the next start are put under `Slot::Next` before
+//! that machine holds them, and become the current ones by the proof of that start.
 
 mod github_token;
 pub(crate) mod places;

@@ -80,7 +80,7 @@ impl Emulator {
     async fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::new(self.settings.user_home.as_deref());
         if let Ok(Some(vault)) = self.recorded_vault() {
-            for slot in [Slot::Current, Slot::Pending] {
+            for slot in Slot::ALL {
                 if let Ok(Some(set)) = vault.load(slot).await {
                     for name in secrets::SecretName::ALL {
                         redactor.hide(set.get(name).expose());

@@ -410,22 +410,41 @@ impl Vault {
     ) -> Result<(), VaultError> {
         self.save(Slot::Current, set, reporter).await?;
         let mut state = self.state.lock().await;
-        state.opened.forget_in(&[Slot::Pending], reporter).await;
+        state
+            .opened
+            .forget_in(&[Slot::Pending, Slot::Next], reporter)
+            .await;
         if let Some(mut former) = state.former.take() {
-            former
-                .forget_in(&[Slot::Pending, Slot::Current], reporter)
-                .await;
+            former.forget_in(&Slot::ALL, reporter).await;
         }
         Ok(())
+    }
+
+    /// The values of the machine that is prepared for the next start, wherever they are. A place that
+    /// fails has none: the start then makes new ones.
+    pub(crate) async fn next(&self) -> Option<SecretSet> {
+        let mut state = self.state.lock().await;
+        let State { opened, former, .. } = &mut *state;
+        for place in std::iter::once(opened).chain(former) {
+            match place.ask("read", |store| store.load(Slot::Next)).await {
+                Ok(Some(set)) => return Some(set),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the next values cannot be read"),
+            }
+        }
+        None
+    }
+
+    /// Removes the values of a machine that was prepared, and is no more.
+    pub(crate) async fn forget_next(&self, reporter: &dyn Reporter) {
+        let mut state = self.state.lock().await;
+        state.opened.forget_in(&[Slot::Next], reporter).await;
     }
 
     /// Removes all values, and then the word of where they are.
     pub(crate) async fn forget(&self, reporter: &dyn Reporter) -> Result<(), VaultError> {
         let mut state = self.state.lock().await;
-        state
-            .opened
-            .forget_in(&[Slot::Pending, Slot::Current], reporter)
-            .await;
+        state.opened.forget_in(&Slot::ALL, reporter).await;
         record::remove_file(&self.record).map_err(|source| VaultError::Forget {
             path: self.record.clone(),
             source,
