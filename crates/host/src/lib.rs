@@ -6,6 +6,7 @@
 //! | [`memory`] | how much memory there is |
 //! | [`cpu`] | model and features of the processors |
 //! | [`disk`] | free space |
+//! | [`power`] | whether it runs on its battery |
 //! | [`ports`] | who listens on a port |
 //! | [`graphics`] | which graphics driver is loaded |
 //! | [`clock`] | the time, and the current boot |
@@ -23,6 +24,7 @@ pub mod disk;
 pub mod graphics;
 pub mod memory;
 pub mod ports;
+pub mod power;
 pub mod process;
 pub mod stamp;
 

@@ -101,6 +101,25 @@ fn is_gone(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
+pub(crate) fn on_battery() -> bool {
+    let Ok(entries) = std::fs::read_dir("/sys/class/power_supply") else {
+        return false;
+    };
+    let read = |folder: &Path, name| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    let supplies: Vec<[String; 3]> = entries
+        .flatten()
+        .map(|entry| ["type", "scope", "status"].map(|name| read(&entry.path(), name)))
+        .collect();
+    crate::power::is_drawn(
+        supplies
+            .iter()
+            .map(|[kind, scope, status]| [kind.as_str(), scope, status]),
+    )
+}
+
 /// Processes that have an argument ending with `mark`.
 pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();

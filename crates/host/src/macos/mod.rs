@@ -67,6 +67,13 @@ pub(crate) fn memory_available() -> Option<u64> {
     Some(memory().available_memory()).filter(|bytes| *bytes > 0)
 }
 
+pub(crate) fn on_battery() -> bool {
+    let asked = std::process::Command::new("/usr/bin/pmset")
+        .args(["-g", "batt"])
+        .output();
+    asked.is_ok_and(|output| crate::power::says_battery(&String::from_utf8_lossy(&output.stdout)))
+}
+
 pub(crate) fn has_nvidia_driver() -> bool {
     false
 }
