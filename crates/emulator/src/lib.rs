@@ -44,6 +44,7 @@ pub use config::error::ConfigError;
 pub use config::{paths, preferences, quantities as quantity, variables};
 pub use error::Error;
 pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain};
+pub use instance::ahead::{AheadReport, NextStart, Worker};
 pub use instance::capture::CaptureReport;
 pub use instance::choice::UseReport;
 pub use instance::clone::{CloneFrom, CloneReport};

@@ -40,11 +40,42 @@ pub struct Preferences {
     pub ports: BTreeMap<String, u16>,
     /// Keep the placeholder secrets; see [`NO_ROTATION_WARNING`].
     pub no_rotation: bool,
+    /// How much of the next start is done ahead of it; `None`: [`Ahead::Disk`], but nothing in CI.
+    pub ahead: Option<Ahead>,
     /// What is the desktop app's alone.
     pub app: AppPreferences,
     /// What a newer version has written: kept as it is.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+/// How much of the next start is done ahead of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ahead {
+    /// Nothing.
+    Off,
+    /// The machine of the next start gets its secrets when this one has been put away, and waits on
+    /// the disk.
+    #[default]
+    Disk,
+}
+
+impl Ahead {
+    /// What users write.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Disk => "disk",
+        }
+    }
+
+    /// What a user wrote.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Off, Self::Disk]
+            .into_iter()
+            .find(|one| one.name() == name)
+    }
 }
 
 /// What the user has chosen for the desktop app.
@@ -98,6 +129,8 @@ pub enum Preference {
     Vcpus,
     /// [`Preferences::no_rotation`].
     NoRotation,
+    /// [`Preferences::ahead`].
+    Ahead,
     /// One of [`Preferences::ports`], by the service's identifier.
     Port(String),
 }
@@ -117,7 +150,7 @@ pub struct InvalidPreference {
 impl Preference {
     /// All that are the same for every image, in the order in which they are
     /// shown; the ports of its services come after them.
-    pub const FIXED: [Self; 7] = [
+    pub const FIXED: [Self; 8] = [
         Self::CacheLimit,
         Self::ArchiveAfter,
         Self::Repository,
@@ -125,6 +158,7 @@ impl Preference {
         Self::Ram,
         Self::Vcpus,
         Self::NoRotation,
+        Self::Ahead,
     ];
 
     /// The name that users give: `cache-limit`, `port.backend`.
@@ -137,6 +171,7 @@ impl Preference {
             Self::Ram => "ram",
             Self::Vcpus => "vcpus",
             Self::NoRotation => "no-rotation",
+            Self::Ahead => "ahead",
             Self::Port(service) => return Cow::Owned(format!("{PORT_PREFIX}{service}")),
         })
     }
@@ -166,6 +201,7 @@ impl Preferences {
             Preference::Ram => self.ram_mib.map(|mib| size_text(u64::from(mib) << 20)),
             Preference::Vcpus => self.vcpus.map(|count| count.to_string()),
             Preference::NoRotation => self.no_rotation.then(|| "on".to_owned()),
+            Preference::Ahead => self.ahead.map(|ahead| ahead.name().to_owned()),
             Preference::Port(service) => self.ports.get(service).map(ToString::to_string),
         }
     }
@@ -234,6 +270,10 @@ impl Preferences {
                     None | Some("off" | "false" | "0") => false,
                     Some(_) => return Err(invalid("on or off")),
                 };
+            }
+            Preference::Ahead => {
+                let parse = |text| Ahead::from_name(text).ok_or_else(|| invalid("off or disk"));
+                self.ahead = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {
                 None => drop(self.ports.remove(service)),
@@ -409,6 +449,7 @@ mod tests {
             (Preference::Ram, "64"),
             (Preference::Vcpus, "0"),
             (Preference::NoRotation, "maybe"),
+            (Preference::Ahead, "always"),
             (Preference::Port("backend".into()), "80"),
         ] {
             let error = preferences.set(&name, Some(value)).unwrap_err().to_string();
@@ -430,7 +471,7 @@ mod tests {
 
     #[test]
     fn names_lead_to_settings_and_back() {
-        for name in ["ram", "vcpus", "no-rotation", "port.mock-oauth"] {
+        for name in ["ram", "vcpus", "no-rotation", "ahead", "port.mock-oauth"] {
             assert_eq!(Preference::from_name(name).unwrap().name(), name);
         }
         for name in ["", "port", "port.", "port.A", "colour"] {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use images::Image;
 use images::manifest::RAM_MIB_RANGE;
 
-use crate::config::preferences::Preferences;
+use crate::config::preferences::{Ahead, Preferences};
 
 /// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
 pub const HOME: &str = "STACK_EMULATOR_HOME";
@@ -26,6 +26,10 @@ pub const READY_TIMEOUT: &str = "EMULATOR_READY_TIMEOUT";
 pub const NO_SNAPSHOT: &str = "EMULATOR_NO_SNAPSHOT";
 /// `1` keeps the placeholder secrets.
 pub const NO_ROTATION: &str = "EMULATOR_NO_ROTATION";
+/// How much of the next start is done ahead of it, `off` or `disk`.
+pub const AHEAD: &str = "STACK_EMULATOR_AHEAD";
+/// Set where nobody waits for a next start; by CI services.
+pub(crate) const CI: &str = "CI";
 /// `1` captures anew before a start.
 pub const FORCE_CAPTURE: &str = "EMULATOR_FORCE_CAPTURE";
 /// Guest architecture, `amd64` or `arm64`.
@@ -80,6 +84,10 @@ pub struct Settings {
     pub no_snapshot: bool,
     /// Keep the placeholder secrets.
     pub no_rotation: bool,
+    /// How much of the next start is done ahead of it.
+    pub ahead: Ahead,
+    /// That where the user prefers nothing.
+    default_ahead: Ahead,
     /// Capture anew before a start.
     pub force_capture: bool,
     /// Guest architecture.
@@ -165,7 +173,11 @@ impl Settings {
             }
         }
         let set = |name: &&str| source.raw(name).is_some();
-        let overrides = [RAM, CPUS, NO_ROTATION]
+        let default_ahead = match source.raw(CI) {
+            Some(_) => Ahead::Off,
+            None => Ahead::Disk,
+        };
+        let overrides = [RAM, CPUS, NO_ROTATION, AHEAD]
             .into_iter()
             .filter(set)
             .chain(ports.keys().map(String::as_str))
@@ -189,6 +201,14 @@ impl Settings {
                 .map_or(DEFAULT_READY_TIMEOUT, Duration::from_secs),
             no_snapshot: source.flag(NO_SNAPSHOT)?,
             no_rotation: source.flag(NO_ROTATION)?,
+            ahead: match source.raw(AHEAD) {
+                None => default_ahead,
+                Some(text) => text
+                    .to_str()
+                    .and_then(Ahead::from_name)
+                    .ok_or_else(|| source.invalid(AHEAD, "off or disk"))?,
+            },
+            default_ahead,
             force_capture: source.flag(FORCE_CAPTURE)?,
             arch: match source.raw(ARCH) {
                 None => host::Arch::host().ok_or_else(|| {
@@ -240,6 +260,7 @@ impl Settings {
     pub fn with_preferences(mut self, preferences: &Preferences) -> Self {
         let free = |variable: &str| !self.overrides.contains(variable);
         let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
+        let ahead = free(AHEAD);
         if ram {
             self.ram_mib = preferences.ram_mib;
         }
@@ -248,6 +269,9 @@ impl Settings {
         }
         if rotation {
             self.no_rotation = preferences.no_rotation;
+        }
+        if ahead {
+            self.ahead = preferences.ahead.unwrap_or(self.default_ahead);
         }
         // A variable goes before these where a service's port is chosen.
         self.preferred_ports.clone_from(&preferences.ports);

@@ -155,6 +155,7 @@ impl LockedInstance<'_> {
             slot: &self.slot,
             settings: &self.emulator.settings,
             spec,
+            endpoints: &endpoints,
             origin: &Origin::Boot(Ram::SharedFile(folder.ram())),
         };
         let record = self.slot.new_record(Purpose::Capturing)?;
@@ -264,7 +265,8 @@ fn sync(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn on_free_ports(endpoints: &[Endpoint]) -> Result<Vec<Endpoint>, Error> {
+/// The services on ports of the host that nobody else has.
+pub(super) fn on_free_ports(endpoints: &[Endpoint]) -> Result<Vec<Endpoint>, Error> {
     endpoints
         .iter()
         .map(|endpoint| {

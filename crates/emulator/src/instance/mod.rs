@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
 //! | `start`, `stop`, `capture`, `rotate`, `verify`, [`archive`] | the operations |
+//! | [`ahead`] | the next start's work, done while nobody waits |
 //! | `recover` | finishing or undoing what a killed command left |
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
 //! | `clone`, `delete` | an instance that is to come, or to go |
 //! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
+pub(crate) mod ahead;
 pub mod archive;
 pub(crate) mod capture;
 pub(crate) mod choice;
@@ -117,6 +119,11 @@ impl Emulator {
         Ok(names.map(|name| self.sibling(name)).collect())
     }
 
+    /// The image that is used in place of the one used last, if one was given.
+    pub fn chosen_image(&self) -> Option<&Path> {
+        self.image.as_deref()
+    }
+
     /// The settings that operations go by.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -200,14 +207,6 @@ impl LockedInstance<'_> {
         let record = self.emulator.paths.secret_place();
         let vault = Vault::best(record, self.emulator.places(&self.slot.runtime_folder))?;
         Ok(self.vault.get_or_init(|| vault))
-    }
-
-    /// The same, unless the guest is to keep the placeholders.
-    pub(crate) fn vault_if_rotated(&self) -> Result<Option<&Vault>, Error> {
-        if self.emulator.settings.no_rotation {
-            return Ok(None);
-        }
-        self.vault().map(Some)
     }
 
     /// Refuses what cannot be done while the emulator runs.

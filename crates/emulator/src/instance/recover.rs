@@ -5,13 +5,13 @@ use qemu::{Monitor, ProcessIdentity, Sockets};
 
 use super::Emulator;
 use super::lock::{Lock, LockError};
-use crate::config::paths::{SlotName, SlotPaths};
+use crate::config::paths::SlotPaths;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded};
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT, folders};
-use crate::state::session;
+use crate::state::{prepared, session};
 use progress::{Event, Reporter};
 
 impl Emulator {
@@ -41,7 +41,20 @@ impl Emulator {
         slot: &Slot,
         reporter: &dyn Reporter,
     ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
-        end_work_ahead(&self.paths.slot(SlotName::Ahead)).await?;
+        self.end_work_ahead().await?;
+        let running = self.recover_machine(slot, reporter).await?;
+        // A start that took what was prepared was killed before the machine was the user's.
+        let given = prepared::give_back(&self.paths);
+        given.map_err(Error::file("give back", self.paths.root()))?;
+        Ok(running)
+    }
+
+    /// The same for the machine of the main slot.
+    async fn recover_machine(
+        &self,
+        slot: &Slot,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
         let (record, alive) = match recorded(&slot.paths)? {
             Recorded::Ours(record) => {
                 let alive = live_processes(&slot.paths, &record)?;
@@ -86,6 +99,12 @@ impl Emulator {
         alive: &[ProcessIdentity],
         reporter: &dyn Reporter,
     ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
+        if let Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_) = record.purpose
+            && slot.paths.session().prepared().exists()
+        {
+            // A start that was killed once its machine was the user's.
+            prepared::adopt(&self.paths).map_err(Error::file("adopt", self.paths.root()))?;
+        }
         match record.purpose.clone() {
             // What an interrupted rotation left is settled by the command that asks for
             // the secrets: the machine runs with one set or the other.
@@ -109,11 +128,12 @@ impl Emulator {
             Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_) => {}
             Purpose::Starting { fresh_disk } => {
                 kill(alive).await?;
-                if fresh_disk {
+                // One that was prepared is given back, which this is not.
+                if fresh_disk && !slot.paths.session().prepared().exists() {
                     drop_session(&slot.paths)?;
                 }
             }
-            Purpose::Capturing => {
+            Purpose::Capturing | Purpose::Preparing => {
                 kill(alive).await?;
                 self.remove_unfinished_capture()?;
             }
@@ -169,18 +189,4 @@ pub(super) async fn leave_nothing(slot: &Slot) -> Result<(), Error> {
 pub(super) fn drop_session(paths: &SlotPaths) -> Result<(), Error> {
     let session = paths.session();
     session::remove(&session).map_err(Error::file("remove", session.root()))
-}
-
-/// Ends what is in the second slot and removes it. Nothing there is the user's, and no command of
-/// this version begins anything there.
-async fn end_work_ahead(paths: &SlotPaths) -> Result<(), Error> {
-    if !paths.root().try_exists().unwrap_or(true) {
-        return Ok(());
-    }
-    let mut alive = orphans(paths)?;
-    if let Recorded::Ours(record) = recorded(paths)? {
-        alive.extend(live_processes(paths, &record)?);
-    }
-    kill(&alive).await?;
-    record::remove_folder(paths.root()).map_err(Error::file("remove", paths.root()))
 }

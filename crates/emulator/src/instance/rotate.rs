@@ -94,7 +94,8 @@ impl Emulator {
                 Purpose::Running(_)
                 | Purpose::Starting { .. }
                 | Purpose::Saving(_)
-                | Purpose::Capturing,
+                | Purpose::Capturing
+                | Purpose::Preparing,
             )
             | None => {}
         }

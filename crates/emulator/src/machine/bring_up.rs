@@ -47,6 +47,29 @@ pub(crate) enum Origin {
     Snapshot { ram: PathBuf, device_state: PathBuf },
     /// A session's memory file.
     Session { ram: PathBuf },
+    /// The memory file of a session, or the device state beside the copy of a snapshot's memory, into
+    /// a file of its own that then holds all of the memory: such a machine is saved in no time.
+    Ahead { ram: PathBuf, from: Saved },
+}
+
+/// Saved state that is loaded into a machine whose memory is a file.
+pub(crate) enum Saved {
+    /// A session's memory file.
+    Session(PathBuf),
+    /// Device state of a machine whose memory the file holds already.
+    DeviceState(PathBuf),
+}
+
+/// What becomes of the secrets of a machine that comes up.
+pub(crate) enum Secrets<'a> {
+    /// The guest keeps those that it has.
+    Keep,
+    /// It gets fresh ones, which are in force from then on.
+    Replace(&'a Vault),
+    /// It gets fresh ones, which will be in force when a start takes it.
+    ReplaceAhead(&'a Vault),
+    /// It got these ahead; they are in force once they are proved.
+    TakeOver(&'a Vault, &'a SecretSet),
 }
 
 /// One machine that comes up in a slot.
@@ -54,6 +77,8 @@ pub(crate) struct BringUp<'a> {
     pub slot: &'a Slot,
     pub settings: &'a Settings,
     pub spec: &'a MachineSpec,
+    /// The services, at the ports of the host that this machine binds.
+    pub endpoints: &'a [Endpoint],
     pub origin: &'a Origin,
 }
 
@@ -71,14 +96,14 @@ impl BringUp<'_> {
     /// Brings `machine` up, by the record that was written for it.
     ///
     /// `before_running` is called once its memory is loaded and before the guest may change its
-    /// disk. With a `vault` the guest gets fresh secrets; without, it keeps those that it has.
+    /// disk.
     ///
     /// On an error the process may still be there: the record tells which it is.
     pub(crate) async fn bring_up(
         &self,
         machine: &qemu::Machine,
         record: RunRecord,
-        vault: Option<&Vault>,
+        secrets: Secrets<'_>,
         before_running: impl FnOnce() -> Result<(), Error>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<Up, Error> {
@@ -88,7 +113,7 @@ impl BringUp<'_> {
             before_running()?;
             let (mut guest, off_ms) = self.wake(&running, watch).await?;
             let told_ports = self.move_ports(&mut guest, watch).await?;
-            self.rotate_and_prove(&mut guest, vault, watch).await?;
+            self.rotate_and_prove(&mut guest, secrets, watch).await?;
             let off_ms = settle_clock(&mut guest, off_ms, watch).await?;
             Ok((off_ms, told_ports))
         };
@@ -147,6 +172,7 @@ impl BringUp<'_> {
             Origin::Boot(ram) => (ram.clone(), Launch::Boot),
             Origin::Snapshot { ram, .. } => (Ram::PrivateFile(ram.clone()), Launch::Incoming),
             Origin::Session { .. } => (Ram::Private, Launch::Incoming),
+            Origin::Ahead { ram, .. } => (Ram::SharedFile(ram.clone()), Launch::Incoming),
         };
         let spawn = Spawn {
             binary: &self.spec.binary,
@@ -166,11 +192,19 @@ impl BringUp<'_> {
     }
 
     /// Loads saved state into a machine that waits for it, without running it.
-    async fn load(&self, running: &Running, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
+    pub(crate) async fn load(
+        &self,
+        running: &Running,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(), Error> {
         let (monitor, version) = (&running.monitor, running.greeting.version);
         let loaded = match self.origin {
             Origin::Boot(_) => return Ok(()),
-            Origin::Snapshot { device_state, .. } => {
+            Origin::Snapshot { device_state, .. }
+            | Origin::Ahead {
+                from: Saved::DeviceState(device_state),
+                ..
+            } => {
                 let load = qemu::migration::incoming_ignore_shared(
                     monitor,
                     version,
@@ -179,7 +213,11 @@ impl BringUp<'_> {
                 );
                 watch.phase(Phase::Load, load).await
             }
-            Origin::Session { ram } => {
+            Origin::Session { ram }
+            | Origin::Ahead {
+                from: Saved::Session(ram),
+                ..
+            } => {
                 let load = qemu::migration::load_mapped_ram(
                     monitor,
                     version,
@@ -210,7 +248,7 @@ impl BringUp<'_> {
                 let booted = boot::answered(running, console, ready, watch.reporter());
                 Guest::Agent(watch.phase(Phase::Boot, booted).await?)
             }
-            Origin::Snapshot { .. } | Origin::Session { .. } => {
+            Origin::Snapshot { .. } | Origin::Session { .. } | Origin::Ahead { .. } => {
                 let limit = ready.min(RESUMED_AGENT_LIMIT);
                 let resumed = self.resume(running, limit, watch.reporter());
                 watch.phase(Phase::Agent, resumed).await?
@@ -245,25 +283,35 @@ impl BringUp<'_> {
         Ok(guest::answered(resident, &running.sockets, limit, reporter).await?)
     }
 
-    /// Gives a guest that has just come up fresh secrets and proves them, with
-    /// all services healthy.
-    async fn rotate_and_prove(
+    /// Sees to the secrets of a guest that has just come up, and proves them with all services
+    /// healthy.
+    pub(crate) async fn rotate_and_prove(
         &self,
         guest: &mut Guest,
-        vault: Option<&Vault>,
+        secrets: Secrets<'_>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
-        let (endpoints, limit) = (&self.spec.endpoints, self.settings.ready_timeout);
+        let (endpoints, limit) = (self.endpoints, self.settings.ready_timeout);
         // A guest that has just booted is still starting what rotation
         // talks to; a resumed one has it running.
-        if vault.is_none() || matches!(self.origin, Origin::Boot(_)) {
+        if matches!(secrets, Secrets::Keep) || matches!(self.origin, Origin::Boot(_)) {
             let prober = Prober::new()?;
             let healthy = prober.all_healthy(endpoints, limit);
             watch.phase(Phase::Ready, healthy).await?;
         }
-        match vault {
-            Some(vault) => rotate(endpoints, guest, vault, limit, watch).await,
-            None => Ok(()),
+        match secrets {
+            Secrets::Keep => Ok(()),
+            Secrets::Replace(vault) => rotate(endpoints, guest, vault, limit, watch).await,
+            Secrets::ReplaceAhead(vault) => {
+                let replaced = replace(endpoints, guest, vault, Kept::Next, limit, watch);
+                replaced.await.map(drop)
+            }
+            Secrets::TakeOver(vault, set) => {
+                let known = vault.known(watch.reporter()).await?;
+                let proof = prove(endpoints, set, &known, limit);
+                watch.phase(Phase::Ready, proof).await?;
+                Ok(vault.promote(set, watch.reporter()).await?)
+            }
         }
     }
 
@@ -357,31 +405,55 @@ pub(crate) async fn rotate(
     limit: Duration,
     watch: &mut Stopwatch<'_>,
 ) -> Result<(), Error> {
-    let prober = Prober::new()?;
+    let fresh = replace(endpoints, guest, vault, Kept::Pending, limit, watch).await?;
+    Ok(vault.promote(&fresh, watch.reporter()).await?)
+}
+
+/// Puts fresh secrets into `kept`, gives them to the guest and proves them.
+async fn replace(
+    endpoints: &[Endpoint],
+    guest: &mut Guest,
+    vault: &Vault,
+    kept: Kept,
+    limit: Duration,
+    watch: &mut Stopwatch<'_>,
+) -> Result<SecretSet, Error> {
     let reporter = watch.reporter();
     let fresh = SecretSet::generate().map_err(Error::Random)?;
     let known = vault.known(reporter).await?;
-    vault.save(Kept::Pending, &fresh, reporter).await?;
+    vault.save(kept, &fresh, reporter).await?;
     watch
         .phase(Phase::Rotate, guest.rotate(&fresh, limit))
         .await?;
+    watch
+        .phase(Phase::Ready, prove(endpoints, &fresh, &known, limit))
+        .await?;
+    Ok(fresh)
+}
+
+/// Proves that the guest answers to `fresh` and to none of the sets before, with all services
+/// healthy.
+async fn prove(
+    endpoints: &[Endpoint],
+    fresh: &SecretSet,
+    before: &[SecretSet],
+    limit: Duration,
+) -> Result<(), Error> {
+    let prober = Prober::new()?;
     let placeholder = SecretName::Pck.placeholder();
     let mut old = vec![&placeholder];
-    old.extend(known.iter().map(|set| set.get(SecretName::Pck)));
+    old.extend(before.iter().map(|set| set.get(SecretName::Pck)));
     let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
-    let prove = async {
-        match backend {
-            Some(backend) => {
-                let new = fresh.get(SecretName::Pck);
-                prober
-                    .rotated_and_healthy(backend.port, new, &old, endpoints, limit)
-                    .await
-            }
-            None => prober.all_healthy(endpoints, limit).await,
+    match backend {
+        Some(backend) => {
+            let new = fresh.get(SecretName::Pck);
+            prober
+                .rotated_and_healthy(backend.port, new, &old, endpoints, limit)
+                .await?;
         }
-    };
-    watch.phase(Phase::Ready, prove).await?;
-    Ok(vault.promote(&fresh, reporter).await?)
+        None => prober.all_healthy(endpoints, limit).await?,
+    }
+    Ok(())
 }
 
 /// Sets a clock again that was `off_ms` off while the guest came up, when it

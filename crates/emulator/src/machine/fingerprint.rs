@@ -173,10 +173,9 @@ impl Fingerprint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample() -> Fingerprint {
+impl Fingerprint {
+    /// Some machine.
+    pub(crate) fn sample() -> Self {
         let content = |text: &str| Content {
             stamp: FileStamp {
                 device: 1,
@@ -186,7 +185,7 @@ mod tests {
             },
             sha256: Sha256Digest::of(text.as_bytes()),
         };
-        Fingerprint {
+        Self {
             qemu_version: "10.0.2".into(),
             qemu: content("qemu"),
             accelerator: "tcg".into(),
@@ -199,6 +198,15 @@ mod tests {
             ports_of_another: false,
             config: Sha256Digest::of(b"config"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Fingerprint {
+        Fingerprint::sample()
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub(crate) struct RunningVm {
     pub snapshot: Option<String>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// Whether it was prepared before its start.
+    #[serde(default)]
+    pub prepared: bool,
     /// Whether the image has a process on the rotation port.
     #[serde(default)]
     pub rotation_port: bool,
@@ -79,6 +82,8 @@ pub(crate) enum Purpose {
     Saving(Box<RunningVm>),
     /// A snapshot is being taken.
     Capturing,
+    /// The machine of the next start is being made, in the second slot.
+    Preparing,
 }
 
 /// The run record.
@@ -108,7 +113,10 @@ impl RunRecord {
     pub(crate) fn running(&self) -> Option<&RunningVm> {
         match &self.purpose {
             Purpose::Running(vm) | Purpose::Rotating(vm) => Some(vm),
-            Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing => None,
+            Purpose::Starting { .. }
+            | Purpose::Saving(_)
+            | Purpose::Capturing
+            | Purpose::Preparing => None,
         }
     }
 }

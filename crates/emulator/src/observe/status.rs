@@ -5,6 +5,7 @@ use secrets::StoreKind;
 use serde::Serialize;
 
 use crate::instance::Emulator;
+use crate::instance::ahead::NextStart;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::{Holder, Lock};
 use crate::machine::MONITOR_LIMIT;
@@ -74,6 +75,8 @@ pub struct Status {
     pub secret_warning: Option<String>,
     /// Memory of the QEMU process in bytes.
     pub memory: Option<Memory>,
+    /// What the next start would find done; `null` while there is a VM.
+    pub next_start: Option<NextStart>,
 }
 
 /// How the present VM was started.
@@ -181,7 +184,8 @@ impl Emulator {
                 State::Stopping
             }
             (Purpose::Capturing, _, Some(_)) => State::Capturing,
-            (Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing, _, None) => {
+            (Purpose::Preparing, _, _)
+            | (Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing, _, None) => {
                 State::Interrupted
             }
         };
@@ -251,11 +255,13 @@ impl Emulator {
             secret_store: None,
             secret_warning: None,
             memory: None,
+            next_start: None,
         };
         let running = record.as_ref().and_then(RunRecord::running).zip(process);
         let (Some((vm, process)), Some(record)) = (running, &record) else {
             let unchecked = |endpoint| ServiceStatus::new(endpoint, Health::Unchecked, None);
             status.services = self.planned_endpoints()?.iter().map(unchecked).collect();
+            status.next_start = Some(self.next_start()?);
             return Ok(status);
         };
         status.told_ports = vm.told_ports.clone();

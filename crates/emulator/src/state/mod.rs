@@ -3,6 +3,7 @@
 
 pub(crate) mod error;
 pub(crate) mod instance_record;
+pub(crate) mod prepared;
 pub mod retention;
 pub(crate) mod session;
 pub(crate) mod snapshot;

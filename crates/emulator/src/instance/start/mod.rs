@@ -1,6 +1,6 @@
 //! `start`: from whatever lies on disk to a running emulator with fresh secrets.
 
-mod source;
+pub(in crate::instance) mod source;
 
 use std::pin::Pin;
 
@@ -16,13 +16,14 @@ use crate::config::paths::make_private_folder;
 use crate::config::preferences::NO_ROTATION_WARNING;
 use crate::config::variables;
 use crate::instance::error::InstanceError as Error;
-use crate::machine::bring_up::{BringUp, Origin, Up};
+use crate::machine::bring_up::{BringUp, Origin, Secrets, Up};
 use crate::machine::error::MachineError;
 use crate::machine::ports::ServicePort;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{MONITOR_LIMIT, folders};
+use crate::state::prepared;
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
@@ -76,6 +77,8 @@ pub struct StartDetails<R = Remedy> {
     pub phases: Vec<PhaseTime>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// True if the secrets were replaced ahead of the start.
+    pub prepared: bool,
 }
 
 impl<R> StartReport<R> {
@@ -92,6 +95,7 @@ impl<R> StartReport<R> {
                 total_ms: self.start.total_ms,
                 phases: self.start.phases,
                 rotated: self.start.rotated,
+                prepared: self.start.prepared,
             },
             services: self.services,
             told_ports: self.told_ports,
@@ -149,6 +153,14 @@ impl Emulator {
         if !self.settings.no_rotation {
             // A keychain takes its time to be opened, while QEMU loads.
             held.vault()?;
+        }
+        if let Some(source) = held.take_prepared(&spec, base.as_ref(), reporter).await? {
+            match held.start_prepared(&spec, &source, &mut watch).await {
+                Ok(report) => return Ok(report),
+                Err(reason) => reporter.report(Event::Warning(&format!(
+                    "The start that was prepared did not work: {reason}. Starting without it."
+                ))),
+            }
         }
         let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
         held.start_on(&spec, source, watch).await
@@ -223,6 +235,31 @@ impl Emulator {
 }
 
 impl LockedInstance<'_> {
+    /// Starts on a machine that was prepared; if it does not work, all is as it was without it, and
+    /// the error says why.
+    async fn start_prepared(
+        &self,
+        spec: &MachineSpec,
+        source: &StartSource,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<StartReport, String> {
+        let error = match self.attempt(spec, source, watch).await {
+            Ok(vm) => return Ok(self.report(&vm, watch.reporter())),
+            Err(error) => error,
+        };
+        let undone = async {
+            leave_nothing(&self.slot).await?;
+            let paths = &self.emulator.paths;
+            prepared::give_back(paths).map_err(Error::file("give back", paths.root()))?;
+            Ok::<_, Error>(())
+        };
+        match undone.await {
+            Ok(()) => Err(chain(&error)),
+            // What follows meets it again, and says so.
+            Err(also) => Err(format!("{}; {}", chain(&error), chain(&also))),
+        }
+    }
+
     /// Starts on `source`; if saved state turns out not to work, boots cold.
     async fn start_on(
         self,
@@ -319,7 +356,9 @@ impl LockedInstance<'_> {
         let record = self.slot.new_record(Purpose::Starting {
             fresh_disk: source.fresh_disk,
         })?;
-        if source.fresh_disk {
+        if source.taken.is_some() {
+            // Its disk is there, and holds nothing of the user's that is not elsewhere.
+        } else if source.fresh_disk {
             // First, so that a command that finds the disk of a killed start
             // knows that there is nothing of the user's on it.
             self.slot.write(&record)?;
@@ -337,6 +376,7 @@ impl LockedInstance<'_> {
             slot: &self.slot,
             settings: &self.emulator.settings,
             spec,
+            endpoints: &spec.endpoints,
             origin: &source.origin,
         };
         let before_running = || {
@@ -347,9 +387,13 @@ impl LockedInstance<'_> {
             }
             Ok(())
         };
-        let vault = self.vault_if_rotated()?;
+        let secrets = match &source.taken {
+            Some(set) => Secrets::TakeOver(self.vault()?, set),
+            None if self.emulator.settings.no_rotation => Secrets::Keep,
+            None => Secrets::Replace(self.vault()?),
+        };
         let up = bring_up
-            .bring_up(&machine, record, vault, before_running, watch)
+            .bring_up(&machine, record, secrets, before_running, watch)
             .await?;
         self.adopt(&bring_up, source, up, watch).await
     }
@@ -393,6 +437,7 @@ impl LockedInstance<'_> {
             accelerator: spec.accelerator.to_string(),
             snapshot: source.snapshot.clone(),
             rotated: !settings.no_rotation,
+            prepared: source.taken.is_some(),
             rotation_port: spec.image.has_rotation_port(),
             fingerprint: spec.fingerprint.clone(),
         };
@@ -400,6 +445,12 @@ impl LockedInstance<'_> {
             purpose: Purpose::Running(Box::new(vm.clone())),
             ..up.record
         })?;
+        self.emulator.note_start(&vm)?;
+        if source.taken.is_some() {
+            // From the record on it is the user's, also for a command that finds this one killed.
+            let paths = &self.emulator.paths;
+            prepared::adopt(paths).map_err(Error::file("adopt", paths.root()))?;
+        }
         up.running.monitor.close().await;
         Ok(vm)
     }
@@ -477,6 +528,7 @@ fn report(
             total_ms: vm.total_ms,
             phases: vm.phases.clone(),
             rotated: vm.rotated,
+            prepared: vm.prepared,
         },
         services,
         told_ports: vm.told_ports.clone(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use qemu::Ram;
+use secrets::SecretSet;
 
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
@@ -16,7 +17,7 @@ use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
 use progress::{Event, Reporter, Stopwatch};
 
 /// What a start makes its session from.
-pub(super) struct StartSource {
+pub(in crate::instance) struct StartSource {
     pub origin: Origin,
     pub snapshot: Option<String>,
     pub config_iso: PathBuf,
@@ -28,6 +29,8 @@ pub(super) struct StartSource {
     pub snapshot_damaged: bool,
     /// What the session's memory was when it was saved, if that is loaded.
     pub saved: Option<SavedRecord>,
+    /// The values that the guest has got ahead, if it was prepared.
+    pub taken: Option<SecretSet>,
 }
 
 /// Decides what to start from; takes a snapshot if one is needed.
@@ -129,6 +132,7 @@ fn resume(snapshot: &Snapshot) -> StartSource {
         reason: None,
         snapshot_damaged: false,
         saved: None,
+        taken: None,
     }
 }
 
@@ -162,6 +166,7 @@ fn continue_session(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Sta
         kind: StartKind::Continued,
         reason: None,
         snapshot_damaged: false,
+        taken: None,
     })
 }
 
@@ -180,6 +185,7 @@ pub(super) fn cold_session(
         reason: Some(reason),
         snapshot_damaged: false,
         saved: None,
+        taken: None,
     })
 }
 
@@ -197,10 +203,14 @@ pub(super) fn cold_fresh(
         reason: Some(reason),
         snapshot_damaged: false,
         saved: None,
+        taken: None,
     })
 }
 
-fn write_config(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<PathBuf, Error> {
+pub(in crate::instance) fn write_config(
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
+) -> Result<PathBuf, Error> {
     let path = held.slot.paths.boot_config_iso();
     spec.config.write(&path)?;
     Ok(path)

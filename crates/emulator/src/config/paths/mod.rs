@@ -12,6 +12,7 @@
 //!     lock                               held by the one command that acts
 //!     run.json                           what QEMU process there is, and why
 //!     instance.json                      the image in use, the port offset
+//!     ahead.json                         how many prepared starts in a row were not used
 //!     secrets.json                       where the secrets are, but never a value
 //!     projects.json                      the config files that were used last
 //!     projects.lock                      held while that list is changed
@@ -21,14 +22,20 @@
 //!     snapshots/current -> <id>
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
-//!     logs/                              serial.log qemu.log
-//!     ahead/                             the second machine's lock run.json session/ shares/ logs/
+//!     logs/                              serial.log qemu.log ahead.log
+//!     ahead/                             the second machine: work done ahead of the next start
+//!       lock worker.json                   held by the one process that works; which one it is
+//!       unfinished/                        what is being prepared
+//!       session/                           disk.qcow2 session.json ram.raw device.state prepared.json
+//!       run.json logs/                     as above
 //! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
 //! ```
 //!
 //! Socket paths are limited to 104 bytes on macOS and 108 on Linux, and a home
 //! folder can be longer than that by itself. So sockets live in the user's
 //! runtime folder, under a digest of the instance's path.
+
+mod saved;
 
 use std::fmt;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -37,6 +44,8 @@ use std::str::FromStr;
 
 use failure::{Code, Remedy};
 use serde::{Deserialize, Serialize};
+
+pub use self::saved::{SessionPaths, SnapshotPaths};
 
 use super::variables::RUNTIME_FOLDER;
 
@@ -292,6 +301,11 @@ impl InstancePaths {
         self.root.join("instance.json")
     }
 
+    /// What became of what was prepared for starts.
+    pub fn ahead_history(&self) -> PathBuf {
+        self.root.join("ahead.json")
+    }
+
     /// Where the secrets are; never a value.
     pub fn secret_place(&self) -> PathBuf {
         self.root.join("secrets.json")
@@ -391,6 +405,18 @@ impl SlotPaths {
         }
     }
 
+    /// Which process works in this slot without holding the instance.
+    pub fn worker(&self) -> PathBuf {
+        self.root.join("worker.json")
+    }
+
+    /// What is being prepared, in the form of a session; of no use to anybody but its maker.
+    pub fn unfinished(&self) -> SessionPaths {
+        SessionPaths {
+            root: self.root.join("unfinished"),
+        }
+    }
+
     /// The folder of its logs.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
@@ -399,6 +425,11 @@ impl SlotPaths {
     /// What the guest wrote to its serial console.
     pub fn serial_log(&self) -> PathBuf {
         self.logs().join("serial.log")
+    }
+
+    /// What the last work ahead of a start wrote, in the slot of the user's machine: it outlives that work.
+    pub fn ahead_log(&self) -> PathBuf {
+        self.logs().join("ahead.log")
     }
 
     /// What QEMU itself wrote.
@@ -448,97 +479,6 @@ impl SlotPaths {
         let folder = base.join(digest);
         make_private_folder(&folder)?;
         Ok(folder)
-    }
-}
-
-/// The files of one snapshot.
-#[derive(Clone, Debug)]
-pub struct SnapshotPaths {
-    root: PathBuf,
-}
-
-impl SnapshotPaths {
-    /// The snapshot's folder.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The guest's memory; sparse, mapped privately by each start.
-    pub fn ram(&self) -> PathBuf {
-        self.root.join("ram.raw")
-    }
-
-    /// The devices' state.
-    pub fn device_state(&self) -> PathBuf {
-        self.root.join("device.state")
-    }
-
-    /// The disk as it was at that moment: an overlay on the image.
-    pub fn disk(&self) -> PathBuf {
-        self.root.join("disk.qcow2")
-    }
-
-    /// The config disk that the guest has mounted.
-    pub fn config_iso(&self) -> PathBuf {
-        self.root.join("config.iso")
-    }
-
-    /// What a full look has found to be wrong with it, if anything.
-    pub fn known_damage(&self) -> PathBuf {
-        self.root.join("damage.json")
-    }
-
-    /// When the snapshot was used last.
-    pub fn used(&self) -> PathBuf {
-        self.root.join("used.json")
-    }
-
-    /// Written last: a folder without it is no snapshot.
-    pub fn manifest(&self) -> PathBuf {
-        self.root.join("snapshot.json")
-    }
-}
-
-/// The files of a session.
-#[derive(Clone, Debug)]
-pub struct SessionPaths {
-    root: PathBuf,
-}
-
-impl SessionPaths {
-    /// The session's folder.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// The folders of the host that the guest sees.
-    pub fn folders(&self) -> PathBuf {
-        self.root.join("folders.json")
-    }
-
-    /// The disk: an overlay on a snapshot's disk or on the image.
-    pub fn disk(&self) -> PathBuf {
-        self.root.join("disk.qcow2")
-    }
-
-    /// What the disk lies on; written before QEMU opens it.
-    pub fn record(&self) -> PathBuf {
-        self.root.join("session.json")
-    }
-
-    /// Memory and devices at the last stop.
-    pub fn ram(&self) -> PathBuf {
-        self.root.join("ram.mapped")
-    }
-
-    /// What a full look has found to be wrong with the memory, if anything.
-    pub fn known_damage(&self) -> PathBuf {
-        self.root.join("damage.json")
-    }
-
-    /// Written last at a stop, removed before the guest runs again.
-    pub fn saved(&self) -> PathBuf {
-        self.root.join("saved.json")
     }
 }
 
