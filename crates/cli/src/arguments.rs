@@ -167,6 +167,9 @@ pub(crate) enum Operation {
         #[arg(short, long)]
         yes: bool,
     },
+    /// Prepare the next start; begun in the background when the emulator has been stopped
+    #[command(hide = true)]
+    WorkAhead,
     /// Boot the image and take a new snapshot
     Capture,
     /// Check every byte of the snapshot and the saved session
@@ -219,6 +222,7 @@ pub(crate) enum Operation {
             ram             memory of the virtual machine, such as 4GiB; unset, the image decides\n\
             vcpus           number of virtual CPUs\n\
             no-rotation     `on` keeps the image's placeholder secrets, which are public\n\
+            ahead           `disk` prepares the next start in the background after a stop, `off` does not\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\
             An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
             `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \

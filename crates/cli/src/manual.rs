@@ -56,6 +56,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "1 keeps the image's placeholder secrets, which are public",
     ),
     variable(
+        env::AHEAD,
+        "disk; in CI off",
+        "off does nothing ahead of a start; disk prepares the next start after a stop",
+    ),
+    variable(
         env::FORCE_CAPTURE,
         "0",
         "1 takes a new snapshot before each start",

@@ -300,6 +300,7 @@ mod tests {
                     total_ms,
                     phases,
                     rotated: true,
+                    prepared: false,
                 },
                 services: vec![],
                 told_ports: vec![],

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use emulator::State;
 
-use super::{Context, confirm};
+use super::{Context, ahead, confirm};
 use crate::exit::Exit;
 use crate::failure::{Destruction, Failure};
 use crate::remedy::words;
@@ -23,6 +23,7 @@ pub(super) async fn stop(context: &Context<'_>) -> Result<Exit, Failure> {
         .guarded(Box::pin(context.emulator.stop(&context.progress)))
         .await?;
     context.output.report(&report)?;
+    ahead::begin(context);
     Ok(Exit::Success)
 }
 
@@ -35,6 +36,7 @@ pub(super) async fn discard(context: &Context<'_>) -> Result<Exit, Failure> {
         ))
         .await?;
     context.output.report(&report)?;
+    ahead::begin(context);
     Ok(Exit::Success)
 }
 
@@ -93,6 +95,7 @@ pub(super) async fn reset(context: &Context<'_>, yes: bool) -> Result<Exit, Fail
         ))
         .await?;
     context.output.report(&report)?;
+    ahead::begin(context);
     Ok(Exit::Success)
 }
 

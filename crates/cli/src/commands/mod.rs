@@ -1,5 +1,6 @@
 //! The commands: each calls the engine and hands over what it reports.
 
+mod ahead;
 mod bench;
 mod confirm;
 mod credentials;
@@ -119,6 +120,7 @@ async fn operate(
         Operation::Clone { name, from } => instances::clone(&context, &name, from.into()).await,
         Operation::Delete { name, yes } => instances::delete(&context, name, yes).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
+        Operation::WorkAhead => ahead::work(&context).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
         Operation::Archive { file } => lifecycle::archive(&context, &file).await,
@@ -189,6 +191,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         | Operation::Clone { .. }
         | Operation::Delete { .. }
         | Operation::Reset { .. }
+        | Operation::WorkAhead
         | Operation::Capture
         | Operation::Verify
         | Operation::Archive { .. }

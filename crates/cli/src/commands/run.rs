@@ -20,7 +20,7 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use super::Context;
+use super::{Context, ahead};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::tell;
@@ -86,6 +86,7 @@ async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(),
         Leaving::Stop(_lease) => {
             let work = Box::pin(context.emulator.stop(&context.progress));
             context.guarded_anew(work).await?;
+            ahead::begin(context);
         }
     }
     Ok(())

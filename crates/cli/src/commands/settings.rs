@@ -77,6 +77,7 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
             Preference::Ram => (ram.as_str(), Some(variables::RAM)),
             Preference::Vcpus => ("host cores, at most 4", Some(variables::CPUS)),
             Preference::NoRotation => ("off", Some(variables::NO_ROTATION)),
+            Preference::Ahead => ("disk, in CI off", Some(variables::AHEAD)),
             Preference::Port(_) => ("the image's", None),
         };
         Setting {

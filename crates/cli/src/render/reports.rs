@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::instances::ServicePort;
 use emulator::{
-    CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind, StartReport,
-    StopReport, VerifyReport,
+    AheadReport, CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind,
+    StartReport, StopReport, VerifyReport,
 };
 use progress::PhaseTime;
 
@@ -92,8 +92,13 @@ impl Render for StartReport<String> {
         } else {
             "Running"
         };
+        let ahead = if self.start.prepared {
+            ", prepared ahead,"
+        } else {
+            ""
+        };
         let how = format!(
-            "{} in {} ({})",
+            "{}{ahead} in {} ({})",
             manner(self.start.kind),
             seconds(self.start.total_ms),
             printable(&self.accelerator)
@@ -144,6 +149,23 @@ impl Render for StopReport {
                 sentence("The session's memory could not be saved: ", reason)
             );
         }
+        with_phases(&mut text, &self.phases, detail);
+        text
+    }
+}
+
+impl Render for AheadReport {
+    fn render(&self, detail: Detail) -> String {
+        let mut text = match &self.reason {
+            None => format!(
+                "The next start is prepared, in {}.\n",
+                seconds(self.total_ms)
+            ),
+            Some(reason) => {
+                let line = sentence("The next start is not prepared: ", reason);
+                format!("{line}\n")
+            }
+        };
         with_phases(&mut text, &self.phases, detail);
         text
     }
@@ -270,6 +292,7 @@ mod tests {
                     ms: 41.0,
                 }],
                 rotated: true,
+                prepared: false,
             },
             services: vec![
                 service("Dashboard", 26700, true),

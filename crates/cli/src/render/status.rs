@@ -1,6 +1,6 @@
 //! What `status` shows.
 
-use emulator::{SnapshotInfo, State, Status};
+use emulator::{NextStart, SnapshotInfo, State, Status};
 
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
@@ -64,6 +64,9 @@ impl Render for Status {
         if self.start.is_none() && self.session_kept {
             facts.add("Session", "saved; the next start continues the session");
         }
+        if let Some(next) = self.next_start.and_then(next_line) {
+            facts.add("Next start", next);
+        }
         if let Some(image) = &self.image {
             facts.add("Image", printable(&image.display().to_string()));
         }
@@ -72,6 +75,20 @@ impl Render for Status {
             name => format!("{}: ", printable(name)),
         };
         format!("{name}{}\n\n{}", paint(style, state), facts.render())
+    }
+}
+
+/// What the next start finds done; `None` if there is nothing to tell.
+fn next_line(next: NextStart) -> Option<String> {
+    match next {
+        NextStart::Prepared => Some("prepared: it has fresh secrets already".to_owned()),
+        NextStart::Preparing => Some("being prepared".to_owned()),
+        NextStart::Plain { rotation_ms } => rotation_ms.map(|ms| {
+            format!(
+                "replaces the secrets first; that took {} the last time",
+                seconds(ms)
+            )
+        }),
     }
 }
 
@@ -139,7 +156,40 @@ mod tests {
             secret_store: None,
             secret_warning: None,
             memory: None,
+            next_start: None,
         }
+    }
+
+    #[test]
+    fn a_stopped_emulator_says_what_the_next_start_finds_done() {
+        let line = |next_start| {
+            let status = Status {
+                session_kept: true,
+                next_start: Some(next_start),
+                ..stopped()
+            };
+            let text = plain(&status.render(Detail::Brief));
+            let line = text.lines().find(|line| line.contains("Next start"));
+            line.map(|line| line.trim().to_owned())
+        };
+        let plain = |rotation_ms| line(NextStart::Plain { rotation_ms });
+        assert_eq!(
+            [
+                line(NextStart::Prepared),
+                line(NextStart::Preparing),
+                plain(Some(104_200.0)),
+                plain(None),
+            ],
+            [
+                Some("Next start  prepared: it has fresh secrets already".to_owned()),
+                Some("Next start  being prepared".to_owned()),
+                Some(
+                    "Next start  replaces the secrets first; that took 104 s the last time"
+                        .to_owned()
+                ),
+                None,
+            ]
+        );
     }
 
     #[test]
