@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app_state::AppState;
 use crate::appearance;
 use crate::bridge;
-use crate::operations;
+use crate::operations::{self, WORK_AHEAD};
 use crate::quit;
 use crate::refresh;
 use crate::sleep;
@@ -44,6 +44,7 @@ const USAGE: &str = "The desktop app of Stack Emulator.\n\n\
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Run { hidden: bool },
+    WorkAhead,
     Help,
     Version,
 }
@@ -58,6 +59,7 @@ fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownAr
     for argument in arguments {
         match argument.to_str() {
             Some(HIDDEN) => hidden = true,
+            Some(WORK_AHEAD) => return Ok(Wish::WorkAhead),
             Some("--help" | "-h") => return Ok(Wish::Help),
             Some("--version" | "-V") => return Ok(Wish::Version),
             _ => return Err(UnknownArgument(argument)),
@@ -70,6 +72,7 @@ fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownAr
 pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let hidden = match wish(arguments.into_iter().skip(1)) {
         Ok(Wish::Run { hidden }) => hidden,
+        Ok(Wish::WorkAhead) => return work_ahead(),
         Ok(Wish::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -104,6 +107,41 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     match build(hidden, settings) {
         Ok(app) => {
             app.run(on_run_event);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {}", emulator::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prepares the next start, with a log for output; whoever needs the emulator ends this process.
+fn work_ahead() -> ExitCode {
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let home = Home::new(settings.home.clone());
+    let worked = Preferences::read(&home).map_err(emulator::Error::from);
+    let worked = worked.and_then(|preferences| {
+        let settings = settings.with_preferences(&preferences);
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        let work = Box::pin(emulator.work_ahead(&progress::Silent));
+        Ok(tauri::async_runtime::block_on(work)?)
+    });
+    match worked {
+        Ok(report) => {
+            println!(
+                "{}",
+                report
+                    .reason
+                    .as_deref()
+                    .unwrap_or("The next start is prepared.")
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

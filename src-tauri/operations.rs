@@ -7,9 +7,9 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use emulator::Emulator;
 use emulator::changes::Changed;
 use emulator::credentials::{Format, JSON_FIELDS, ProjectCredentials};
+use emulator::{Emulator, Worker};
 use progress::Silent;
 use zeroize::Zeroizing;
 
@@ -63,6 +63,9 @@ where
             },
         };
         reports.end(outcome.clone());
+        if result.is_ok() && matches!(task, Task::Stop | Task::Reset) {
+            prepare_next_start(&emulator);
+        }
         state.invalidate(Changed::EVERYTHING);
         notification::tell_outcome(&state, task, &outcome);
         result
@@ -74,6 +77,29 @@ where
             "the operation broke off",
             &error,
         )),
+    }
+}
+
+/// Has this program prepare the next start and end, in place of being the app.
+pub(crate) const WORK_AHEAD: &str = "--work-ahead";
+
+/// Has a process of its own prepare the next start. That it cannot is no failure of what was asked for: the next start
+/// then does that work itself.
+fn prepare_next_start(emulator: &Emulator) {
+    let begun = std::env::current_exe().map(|program| {
+        emulator.begin_work_ahead(&Worker {
+            program,
+            arguments: vec![WORK_AHEAD.into()],
+        })
+    });
+    match begun {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(error = %emulator::chain(&error), "the next start is not prepared");
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the next start is not prepared");
+        }
     }
 }
 

@@ -50,6 +50,7 @@ impl ShownStatus {
                 secret_store: None,
                 secret_warning: None,
                 memory: None,
+                next_start: None,
             },
             image_in_use: None,
             failure: None,

@@ -115,6 +115,7 @@ export const stopped: ShownStatus = {
   secret_store: "keychain",
   secret_warning: null,
   memory: null,
+  next_start: { kind: "plain", rotation_ms: 480 },
   failure: null,
 };
 

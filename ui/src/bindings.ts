@@ -618,6 +618,17 @@ export type Memory = {
 	given: number,
 };
 
+/**  What a start would find done, as far as a look tells. */
+export type NextStart = 
+/**  Its secrets are replaced already. */
+{ kind: "prepared" } | 
+/**  They are being replaced; a start now ends that, and does it itself. */
+{ kind: "preparing" } | 
+/**  It replaces them first. */
+{ kind: "plain"; 
+/**  How long that took the last time, in milliseconds, if it is known. */
+rotation_ms: number | null };
+
 /**  A thing to read. */
 export type Notice = {
 	/**  Whether the user should act on it. */
@@ -1275,6 +1286,8 @@ export type Status = {
 	secret_warning: string | null,
 	/**  Memory of the QEMU process in bytes. */
 	memory: Memory | null,
+	/**  What the next start would find done; `null` while there is a VM. */
+	next_start: NextStart | null,
 };
 
 /**  What kind of place values are kept in. */

@@ -31,6 +31,12 @@ describe("the headline", () => {
 
   it("says what a start will do", () => {
     expect(line(stopped)).toBe("Stopped: Starting continues the last session");
+    const next = (next_start: ShownStatus["next_start"]): string => line({ ...stopped, next_start });
+    expect(next({ kind: "prepared" })).toMatch(/last session, with fresh secrets prepared$/);
+    expect(next({ kind: "preparing" })).toMatch(/; fresh secrets are being prepared$/);
+    expect(next({ kind: "plain", rotation_ms: 104_000 })).toMatch(
+      /; replacing its secrets takes about 104 s$/,
+    );
     expect(line({ ...stopped, session_kept: false })).toBe("Stopped: Starting resumes the snapshot");
     expect(line({ ...stopped, session_kept: false, snapshot: null })).toContain("takes a snapshot");
     expect(line(empty)).toBe("Not set up: There is no image yet");

@@ -3,6 +3,9 @@ import type { Activity, Holder, ShownStatus } from "../bindings";
 import { current, doing, manner, taskWords } from "./phases";
 import { ago, seconds } from "./quantity";
 
+/** What takes longer is worth a word before it begins, in milliseconds. */
+const NOTICEABLE_MS = 2000;
+
 /** The mark beside the words. */
 export type Tone = "off" | "busy" | "ok" | "warn" | "bad";
 
@@ -87,6 +90,22 @@ function running(status: ShownStatus, now: number): Headline {
   return { tone: start.rotated ? "ok" : "warn", title: "Running", detail, can };
 }
 
+/** What is done ahead of a start, as the end of a sentence; nothing where nobody would notice. */
+function prepared({ next_start: next }: ShownStatus): string {
+  switch (next?.kind) {
+    case undefined:
+      return "";
+    case "prepared":
+      return ", with fresh secrets prepared";
+    case "preparing":
+      return "; fresh secrets are being prepared";
+    case "plain": {
+      const took = next.rotation_ms ?? 0;
+      return took < NOTICEABLE_MS ? "" : `; replacing its secrets takes about ${seconds(took)}`;
+    }
+  }
+}
+
 function stopped(status: ShownStatus, other: string | null): Headline {
   const can = { start: other === null && status.image_in_use !== null, stop: false };
   if (other !== null) return { tone: "off", title: "Stopped", detail: other, can };
@@ -94,10 +113,11 @@ function stopped(status: ShownStatus, other: string | null): Headline {
     return { tone: "off", title: "Not set up", detail: "There is no image yet", can };
   }
   if (status.session_kept) {
-    return { tone: "off", title: "Stopped", detail: "Starting continues the last session", can };
+    const detail = `Starting continues the last session${prepared(status)}`;
+    return { tone: "off", title: "Stopped", detail, can };
   }
   if (status.snapshot) {
-    return { tone: "off", title: "Stopped", detail: "Starting resumes the snapshot", can };
+    return { tone: "off", title: "Stopped", detail: `Starting resumes the snapshot${prepared(status)}`, can };
   }
   const first = "The first start boots the image once and takes a snapshot";
   return { tone: "off", title: "Stopped", detail: first, can };
