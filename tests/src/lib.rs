@@ -224,6 +224,12 @@ impl World {
         Self::captured_with(image(), "captured")
     }
 
+    /// The same with a memory file of its own, for a test that damages it.
+    pub fn captured_alone() -> Self {
+        let captured = Self::captured();
+        captured.copy()
+    }
+
     /// The same with a snapshot of the image whose rotation is a restart.
     pub fn captured_slow() -> Self {
         Self::captured_with(slow_image(), "captured-slow")
@@ -235,7 +241,7 @@ impl World {
             world.run(["capture", "--json"]).ok();
             world
         });
-        Self::copy_of(&folder, Some(image))
+        Self::linked_to(&folder, Some(image))
     }
 
     /// A home in which the desktop app was used before, once for all such worlds: the starter image is installed,
@@ -253,12 +259,18 @@ impl World {
             drop((app, desktop));
             world
         });
-        Self::copy_of(&folder, None)
+        Self::linked_to(&folder, None)
     }
 
     /// A copy of this home; nothing may run in it.
     pub fn copy(&self) -> Self {
         Self::copy_of(&self.emulator_home, self.image.clone())
+    }
+
+    fn linked_to(template: &Path, image: Option<PathBuf>) -> Self {
+        let copy = Self::new(image, "home");
+        template::copy_linked(template, &copy.emulator_home);
+        copy
     }
 
     fn copy_of(emulator_home: &Path, image: Option<PathBuf>) -> Self {
@@ -329,6 +341,8 @@ impl World {
             .env("NO_PROXY", "127.0.0.1,::1,localhost")
             // Not the keychain of whoever runs the tests.
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+            // Tests that want it say so: it takes a processor from those that do not.
+            .env("STACK_EMULATOR_AHEAD", "off")
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             match value {

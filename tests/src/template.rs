@@ -49,8 +49,52 @@ pub(crate) fn ensure(name: &str, make: impl FnOnce() -> World) -> PathBuf {
         let beside = folder().join(format!(".{name}-{}", std::process::id()));
         copy(&world.emulator_home, &beside);
         std::fs::rename(&beside, &place).expect("a template is put in place");
+        std::fs::write(made(&place), "").expect("a mark");
     }
     place
+}
+
+/// Written beside a template when it is whole.
+fn made(template: &Path) -> PathBuf {
+    template.with_extension("made")
+}
+
+/// Copies the template at `from`, whose snapshots' memory the copy shares: nobody may write to that, and the product
+/// does not. It is most of what there is to copy, and the first start of a copy would read all of it.
+pub(crate) fn copy_linked(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .args(["-al"])
+        .args([from, to])
+        .status()
+        .expect("cp is there");
+    assert!(status.success());
+    own(to, &mut |path| {
+        if path.file_name().is_some_and(|name| name == "ram.raw") {
+            let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified());
+            assert!(
+                changed(path).expect("a memory file")
+                    <= changed(&made(from)).expect("a finished template"),
+                "a test has written to the memory that all worlds share; it needs World::captured_alone"
+            );
+            return;
+        }
+        let copy = path.with_extension("own");
+        std::fs::copy(path, &copy).expect("a copy");
+        std::fs::rename(&copy, path).expect("it takes the link's place");
+    });
+}
+
+/// Calls `each` with every file below `folder`.
+fn own(folder: &Path, each: &mut impl FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() {
+            own(&entry.path(), each);
+        } else if kind.is_file() {
+            each(&entry.path());
+        }
+    }
 }
 
 /// Copies a home in which nothing runs; holes stay holes.

@@ -59,7 +59,7 @@ fn used_byte(ram: &Path) -> u64 {
 /// Every way to damage a snapshot's files is seen without starting anything.
 #[test]
 fn every_damage_is_named_before_qemu_starts() {
-    let world = World::captured();
+    let world = World::captured_alone();
     let snapshot = world.snapshot();
     let damage = |what: &str| {
         let status = world.run(["status", "--json"]).fails_with(3).json();
@@ -113,7 +113,7 @@ fn every_damage_is_named_before_qemu_starts() {
 /// Files of the same machine and of another moment: nothing but their content is wrong.
 #[test]
 fn a_snapshot_s_file_that_is_another_one_s_is_named_and_not_loaded() {
-    let world = World::captured();
+    let world = World::captured_alone();
     let other = world.copy();
     other.run(["capture", "--json"]).ok();
     let (ours, others) = (world.snapshot(), other.snapshot());
@@ -146,7 +146,7 @@ fn a_snapshot_s_file_that_is_another_one_s_is_named_and_not_loaded() {
 
 #[test]
 fn a_damaged_snapshot_starts_cold_and_says_why() {
-    let world = World::captured();
+    let world = World::captured_alone();
     truncate(&world.snapshot().join("device.state"));
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
@@ -173,7 +173,7 @@ fn a_damaged_snapshot_starts_cold_and_says_why() {
 
 #[test]
 fn verify_finds_what_a_start_cannot_see() {
-    let world = World::captured();
+    let world = World::captured_alone();
     world.run(["verify", "--json"]).ok();
     let ram = world.snapshot().join("ram.raw");
     flip_unnoticed(&ram, used_byte(&ram));
@@ -189,7 +189,7 @@ fn verify_finds_what_a_start_cannot_see() {
 
 #[test]
 fn damage_that_a_start_runs_into_is_found_and_remembered() {
-    let world = World::captured();
+    let world = World::captured_alone();
     // Has the copied files read, and known by their new inodes.
     world.start();
     world.discard();
@@ -316,7 +316,7 @@ fn flip_digit(path: &Path) {
 
 #[test]
 fn a_kept_session_keeps_its_data_whatever_is_damaged_beside_it() {
-    let mut world = World::captured();
+    let mut world = World::captured_alone();
     let earlier = world.user_home().join("earlier");
     fs::create_dir(&earlier).unwrap();
     // A session on the image itself, for its record alone: no more of it is waited for.
@@ -376,7 +376,7 @@ fn a_kept_session_keeps_its_data_whatever_is_damaged_beside_it() {
 
 #[test]
 fn another_shape_of_machine_is_named_and_captured_anew() {
-    let mut world = World::captured();
+    let mut world = World::captured_alone();
     world.set("EMULATOR_RAM", "2048");
     let run = world.run(["start", "--json"]).ok();
     assert!(
@@ -391,7 +391,7 @@ fn another_shape_of_machine_is_named_and_captured_anew() {
 
 #[test]
 fn an_image_replaced_under_a_snapshot_is_noticed() {
-    let template = World::captured();
+    let template = World::captured_alone();
     let copy = template.user_home().join("image.qcow2");
     fs::copy(image(), &copy).unwrap();
     fs::copy(image().with_extension("json"), copy.with_extension("json")).unwrap();
@@ -418,7 +418,7 @@ fn an_image_replaced_under_a_snapshot_is_noticed() {
 
 #[test]
 fn a_taken_port_is_named_with_its_process() {
-    let world = World::captured();
+    let world = World::captured_alone();
     let (dashboard, backend) = ports();
     let listener = std::net::TcpListener::bind(("127.0.0.1", backend)).unwrap();
     let run = world.run(["start", "--json"]);
@@ -446,7 +446,7 @@ fn a_taken_port_is_named_with_its_process() {
 
 #[test]
 fn a_missing_qemu_is_named_with_a_remedy() {
-    let mut world = World::captured();
+    let mut world = World::captured_alone();
     world.set("STACK_EMULATOR_QEMU", "/nowhere/qemu-system-x86_64");
     let run = world.run(["start", "--json"]);
     assert_eq!(run.error_code(), "qemu_missing");
