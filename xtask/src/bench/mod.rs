@@ -6,6 +6,7 @@
 //! command's own report. Nothing here passes or fails; numbers depend on the
 //! machine, so only ratios of one run are worth comparing.
 
+mod ahead;
 mod desktop;
 mod guest;
 mod picture;
@@ -29,6 +30,8 @@ const MEMORY_IN_USE_MIB: u64 = 512;
 enum Part {
     /// Starts, stops and captures
     Start,
+    /// Prepared starts beside others, of the starter and of an image that is slow to rotate
+    Ahead,
     /// A pull against `curl`
     Pull,
     /// Archiving and restoring a snapshot against `tar` and `zstd`
@@ -65,6 +68,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     if wanted(Part::Start) {
         starts(args, &root, &program, &image, runs)?;
+    }
+    if wanted(Part::Ahead) {
+        ahead::measure(&root, &image, runs)?;
     }
     if wanted(Part::Pull) {
         transfer::pull(&root, &program, &image, runs)?;
@@ -135,7 +141,6 @@ fn starts(args: &Args, root: &Path, program: &Program, image: &Path, runs: usize
         cores(),
         accelerator(&resumed)
     );
-    let row = |name: &str, value: String| println!("  {name:<58} {value:>10}");
     row(
         "start from snapshot, with rotation",
         seconds(wall(&resumed)),
@@ -193,6 +198,12 @@ fn starts(args: &Args, root: &Path, program: &Program, image: &Path, runs: usize
         .with_context(|| format!("cannot write {}", path.display()))?;
     println!("\npicture: {}", path.display());
     Ok(())
+}
+
+/// A line of a table.
+#[expect(clippy::needless_pass_by_value, reason = "made for it")]
+fn row(name: &str, value: String) {
+    println!("  {name:<58} {value:>10}");
 }
 
 /// A start that fell back would be measured as something that it is not.

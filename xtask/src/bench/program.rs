@@ -69,6 +69,8 @@ impl Program {
             // Away from the default ports, so that it can run beside an emulator in use.
             .env("EMULATOR_DASHBOARD_PORT", "36600")
             .env("EMULATOR_BACKEND_PORT", "36601")
+            // Nothing is to be at work that is not measured.
+            .env("STACK_EMULATOR_AHEAD", "off")
             .envs(variables.iter().copied())
             .output()
             .with_context(|| format!("cannot run {}", self.path.display()))?;
