@@ -2,7 +2,7 @@
 
 use emulator::HostLimits;
 use emulator::ports::PortSetting;
-use emulator::preferences::Preferences;
+use emulator::preferences::{Ahead, Preferences};
 use emulator::token::TokenSource;
 use serde::{Deserialize, Serialize};
 use specta::Type;
@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) archive_after_days: Option<u32>,
     /// Keep the image's placeholder secrets, which everybody knows.
     pub(crate) no_rotation: bool,
+    /// Prepare the next start after a stop.
+    pub(crate) prepare_next_start: bool,
     /// `owner/name`
     pub(crate) repository: String,
     pub(crate) default_repository: String,
@@ -62,6 +64,7 @@ pub(crate) struct SettingsChange {
     /// 0 means never.
     pub(crate) archive_after_days: Option<u32>,
     pub(crate) no_rotation: Option<bool>,
+    pub(crate) prepare_next_start: Option<bool>,
     pub(crate) repository: Option<String>,
     pub(crate) branch: Option<String>,
 }
@@ -91,6 +94,9 @@ impl SettingsChange {
             preferences.archive_after_days = Some(days).filter(|days| *days > 0);
         }
         preferences.no_rotation = self.no_rotation.unwrap_or(preferences.no_rotation);
+        if let Some(prepare) = self.prepare_next_start {
+            preferences.ahead = Some(if prepare { Ahead::Disk } else { Ahead::Off });
+        }
         let named = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         if let Some(repository) = &self.repository {
             preferences.repository = named(repository);
@@ -129,6 +135,7 @@ mod tests {
             cache_limit_bytes: Some(0),
             archive_after_days: None,
             no_rotation: None,
+            prepare_next_start: Some(false),
             repository: None,
             branch: Some(" ".into()),
         };
@@ -137,6 +144,7 @@ mod tests {
             (preferences.ram_mib, preferences.vcpus),
             (Some(2048), Some(2))
         );
+        assert_eq!(preferences.ahead, Some(Ahead::Off));
         assert_eq!(preferences.cache_limit_bytes, None);
         assert_eq!(preferences.branch, None);
         assert_eq!(preferences.ports.get("backend"), Some(&30001));

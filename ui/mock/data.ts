@@ -275,6 +275,7 @@ export const settings: Settings = {
   cache_limit_bytes: 20_000_000_000,
   archive_after_days: 14,
   no_rotation: false,
+  prepare_next_start: true,
   repository: "stack-auth/stack-auth",
   default_repository: "stack-auth/stack-auth",
   branch: "dev",

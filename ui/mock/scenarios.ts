@@ -36,6 +36,10 @@ const offline = refuse({
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   running: of({}),
   stopped: of({ status: { status: data.stopped } }),
+  prepared: of({ status: { status: { ...data.stopped, next_start: { kind: "prepared" } } } }),
+  "slow-rotation": of({
+    status: { status: { ...data.stopped, next_start: { kind: "plain", rotation_ms: 104_000 } } },
+  }),
   loading: { state: {}, answers: { list_releases: forever, examine: forever, follow_log: forever } },
   empty: of(
     { ...firstRun, app: { app: data.app } },

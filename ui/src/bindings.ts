@@ -1141,6 +1141,8 @@ export type Settings = {
 	archive_after_days: number | null,
 	/**  Keep the image's placeholder secrets, which everybody knows. */
 	no_rotation: boolean,
+	/**  Prepare the next start after a stop. */
+	prepare_next_start: boolean,
 	/**  `owner/name` */
 	repository: string,
 	default_repository: string,
@@ -1165,6 +1167,7 @@ export type SettingsChange = {
 	/**  0 means never. */
 	archive_after_days: number | null,
 	no_rotation: boolean | null,
+	prepare_next_start: boolean | null,
 	repository: string | null,
 	branch: string | null,
 };

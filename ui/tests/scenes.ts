@@ -29,6 +29,8 @@ export const SCENES: readonly Scene[] = [
   ...all("status", [
     "running",
     "stopped",
+    "prepared",
+    "slow-rotation",
     "loading",
     "empty",
     "starting",
