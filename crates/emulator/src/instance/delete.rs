@@ -153,6 +153,9 @@ mod tests {
         );
         assert!(!emulator.paths.root().exists() && !runtime.exists());
         assert!(shared.exists());
+        // The next start's work, which a stop has begun, comes too late.
+        let ahead = emulator.work_ahead(&Silent).await.unwrap();
+        assert!(!ahead.prepared, "{ahead:?}");
         let left = std::fs::read_dir(dir.path().join("instances")).unwrap();
         let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, [".lock"]);

@@ -187,7 +187,7 @@ fn swap(one: &Path, two: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, one, CWD, two, RenameFlags::EXCHANGE)?)
 }
 
-/// Copies a file with its holes, for the user alone.
+/// Copies a file with its holes, for the user alone. Where the file system can share blocks, it does.
 pub(crate) fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     let source = File::open(from)?;
     let target = File::options()
@@ -195,6 +195,10 @@ pub(crate) fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(to)?;
+    #[cfg(target_os = "linux")]
+    if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
+        return Ok(());
+    }
     target.set_len(source.metadata()?.len())?;
     sparse::for_each_stored(&source, |at, bytes| {
         let mut written = Ok(());

@@ -74,6 +74,10 @@ impl Emulator {
             total_ms: watch.total_ms(),
             phases: watch.times(),
         };
+        // Begun by a stop, it may come after a deletion, and must not make the instance's folder again.
+        if !self.paths.root().is_dir() {
+            return Ok(idle(&watch, "the instance is gone".to_owned()));
+        }
         let slot = Slot::open(self.paths.slot(SlotName::Ahead))?;
         let Some(_lock) = Lock::try_acquire(&slot.paths.lock(), "work ahead")? else {
             return Ok(idle(

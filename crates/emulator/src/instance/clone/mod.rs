@@ -13,7 +13,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use host::FileStamp;
@@ -27,9 +26,9 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::ports::ServicePort;
 use crate::state::error::StateError;
 use crate::state::instance_record::InstanceRecord;
+use crate::state::prepared::copy_sparse;
 use crate::state::session::{Base, SavedRecord, SessionRecord};
 use crate::state::snapshot::{Found, KnownDamage, Sealed, Snapshot};
-use crate::state::sparse;
 use progress::{Reporter, milliseconds};
 use record::Durability;
 
@@ -361,31 +360,10 @@ fn is_about_links(error: &io::Error) -> bool {
     )
 }
 
-/// Copies a file, holes as holes, and syncs the copy. Where the file system can share blocks, it does.
+/// Copies a file, holes as holes, and syncs the copy.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileExt as _;
-    let source = File::open(from)?;
-    let copy = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(to)?;
-    #[cfg(target_os = "linux")]
-    if rustix::fs::ioctl_ficlone(&copy, &source).is_ok() {
-        return copy.sync_all();
-    }
-    copy.set_len(source.metadata()?.len())?;
-    sparse::for_each_stored(&source, |offset, bytes| {
-        let mut written = Ok(());
-        sparse::for_each_run(bytes, |run| {
-            let at = offset + run.start as u64;
-            if written.is_ok() {
-                written = copy.write_all_at(&bytes[run], at);
-            }
-        });
-        written
-    })?;
-    copy.sync_all()
+    copy_sparse(from, to)?;
+    File::open(to)?.sync_all()
 }
 
 #[cfg(test)]

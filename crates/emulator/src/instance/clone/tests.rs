@@ -10,7 +10,7 @@ use super::*;
 use crate::config::variables::{HOME, Settings};
 use crate::instance::archive::tests::snapshot::instance;
 use crate::machine::fingerprint::Content;
-use crate::state::session;
+use crate::state::{session, sparse};
 
 /// The instance `default` of a home with one snapshot.
 fn source(dir: &Path) -> (Emulator, Snapshot) {
