@@ -128,9 +128,14 @@ fn is_around(at: usize, bytes: &[u8], needles: &[&[u8]]) -> bool {
 
 /// The disk and the saved memory of the guest's session hold what the guest holds.
 fn is_the_guest_s(path: &Path) -> bool {
-    ["session/disk.qcow2", "session/ram.mapped"]
-        .iter()
-        .any(|end| path.ends_with(end))
+    // A prepared machine's memory file has the name of a snapshot's, which holds none.
+    [
+        "session/disk.qcow2",
+        "session/ram.mapped",
+        "ahead/session/ram.raw",
+    ]
+    .iter()
+    .any(|end| path.ends_with(end))
 }
 
 fn search_processes(needles: &[&[u8]], found: &mut Vec<String>) {

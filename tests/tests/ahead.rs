@@ -8,10 +8,11 @@
 )]
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use e2e::leaks::nowhere;
 use e2e::{PLACEHOLDER_PCK, World, leave_a_note, read_the_note, try_client_key};
 use serde_json::Value;
 
@@ -104,6 +105,15 @@ fn what_is_prepared_is_used_by_one_start_alone() {
     let (_, ahead) = starts(&world, &before);
     assert!(ahead);
     let first = world.secret("pck");
+    // While it waited, its values were in the guest's own files and the keychain alone.
+    let values: Vec<_> = ["pck", "ssk", "sak", "cron"]
+        .map(|name| world.secret(name))
+        .into();
+    nowhere(copy.user_home(), &values);
+    for name in ["ram.raw", "device.state", "disk.qcow2"] {
+        let mode = prepared(&copy).join(name).metadata().unwrap().permissions();
+        assert_eq!(mode.mode() & 0o077, 0, "{name}");
+    }
     quietly_stop(&world);
     // Its disk is another file, so that its memory is not loaded either.
     let (kind, ahead) = starts(&copy, &first);
