@@ -171,7 +171,8 @@ impl LockedInstance<'_> {
             // little is left to write once it stands still. An error here
             // shows again at the sync that counts.
             let flush = || drop(ram.sync_data());
-            let settled = settle(&prober, &endpoints, &running.identity, SETTLE_LIMIT, flush);
+            let (process, vcpus) = (&running.identity, spec.fingerprint.vcpus);
+            let settled = settle(&prober, &endpoints, process, vcpus, SETTLE_LIMIT, flush);
             if watch.phase(Phase::Settle, settled).await == Settled::StillBusy {
                 reporter.report(Event::Warning(
                     "The virtual machine stayed busy while its snapshot was taken. The snapshot works, but starts \

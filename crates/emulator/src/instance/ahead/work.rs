@@ -318,7 +318,8 @@ impl Emulator {
         let reporter = watch.reporter();
         let prober = Prober::new()?;
         let quiet = async {
-            let settled = settle(&prober, endpoints, &running.identity, SETTLE_LIMIT, || {});
+            let (process, vcpus) = (&running.identity, bring_up.spec.fingerprint.vcpus);
+            let settled = settle(&prober, endpoints, process, vcpus, SETTLE_LIMIT, || {});
             watch.phase(Phase::Settle, settled).await;
             let by_port = bring_up.spec.image.has_rotation_port();
             let sync = async {
