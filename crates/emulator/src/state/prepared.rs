@@ -24,7 +24,7 @@ use host::FileStamp;
 use record::{Durability, Record, RecordError};
 use serde::{Deserialize, Serialize};
 
-use super::session::SavedRecord;
+use super::session::{self, SavedRecord};
 use super::snapshot::Sealed;
 use super::sparse;
 use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
@@ -175,7 +175,10 @@ pub(crate) fn adopt(instance: &InstancePaths) -> io::Result<()> {
         // Its pages stay with the process that has mapped it.
         record::remove_file(&path)?;
     }
-    record::remove_folder(instance.slot(SlotName::Ahead).session().root())
+    let former = instance.slot(SlotName::Ahead).session();
+    // The memory of the session that it was made from is most of it.
+    session::drop_memory_behind(&former).map_err(io::Error::other)?;
+    record::remove_folder(former.root())
 }
 
 /// Exchanges two folders, or moves `two` where `one` is not there.
