@@ -18,7 +18,7 @@ use crate::config::paths::SessionPaths;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
-use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
+use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{kill, live_processes};
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::state::session::{self, SavedRecord};
@@ -224,43 +224,13 @@ impl LockedInstance<'_> {
             guest.sync_disk(SYNC_LIMIT).await?;
             Ok::<_, guest::GuestError>(guest)
         };
-        let warm = self.warm_memory_file(vm);
-        let both = async { tokio::join!(sync, warm).0 };
-        match watch.phase(Phase::Sync, both).await {
+        match watch.phase(Phase::Sync, sync).await {
             Ok(guest) => Some(guest),
             Err(error) => {
                 let text = format!("The guest's disk could not be synced: {}.", chain(&error));
                 watch.reporter().report(Event::Warning(&text));
                 None
             }
-        }
-    }
-
-    /// Brings the snapshot's memory file into the page cache, holes included.
-    ///
-    /// A save looks at every page of the guest, and a page of a private mapping
-    /// that nobody touched yet is one page fault and, over a hole, one new page
-    /// in the cache. Reading the file in order does the same by the megabyte:
-    /// 0.6 s for 4 GiB, while the guest syncs, against 2 s more for the save.
-    async fn warm_memory_file(&self, vm: &RunningVm) {
-        let (StartKind::Resumed, Some(id)) = (vm.kind, &vm.snapshot) else {
-            return;
-        };
-        let path = self.emulator.paths.snapshot(id).ram();
-        let bytes = u64::from(vm.fingerprint.ram_mib) << 20;
-        // Not at the price of pushing out what the user is working with.
-        if host::memory::available().is_none_or(|available| available < 2 * bytes) {
-            return;
-        }
-        let read = tokio::task::spawn_blocking(move || {
-            let mut file = std::fs::File::open(path)?;
-            let mut buffer = vec![0; 4 << 20];
-            while std::io::Read::read(&mut file, &mut buffer)? > 0 {}
-            Ok::<_, std::io::Error>(())
-        });
-        // It only saves time, and the save itself will say what is wrong.
-        if let Ok(Err(error)) = read.await {
-            tracing::debug!(%error, "the memory file could not be read ahead");
         }
     }
 
