@@ -14,13 +14,14 @@ use serde::Serialize;
 
 use super::recover::drop_session;
 use super::{Emulator, LockedInstance};
-use crate::config::paths::SessionPaths;
+use crate::config::paths::{SessionPaths, SlotName};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{kill, live_processes};
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
+use crate::state::prepared;
 use crate::state::session::{self, SavedRecord};
 use crate::state::snapshot::{KnownDamage, Sealed};
 use failure::chain;
@@ -115,6 +116,8 @@ impl Emulator {
             watch.phase(Phase::Quit, kill(&alive)).await?;
         }
         let drop = async {
+            let ahead = self.paths.slot(SlotName::Ahead);
+            prepared::remove_used(&ahead).map_err(Error::file("remove", &ahead.used()))?;
             self.drop_prepared(reporter).await?;
             drop_session(&slot.paths)?;
             slot.forget()?;

@@ -24,10 +24,10 @@ use host::FileStamp;
 use record::{Durability, Record, RecordError};
 use serde::{Deserialize, Serialize};
 
-use super::session::{self, SavedRecord};
+use super::session::SavedRecord;
 use super::snapshot::Sealed;
 use super::sparse;
-use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
+use crate::config::paths::{InstancePaths, SessionPaths, SlotName, SlotPaths};
 use crate::machine::fingerprint::Fingerprint;
 
 /// What a prepared machine was made from.
@@ -166,7 +166,9 @@ pub(crate) fn give_back(instance: &InstancePaths) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes the machine that was taken the user's: what it was made from is no longer needed.
+/// Makes the machine that was taken the user's. What it was made from is no longer needed, and put
+/// aside: to free the room of a session's memory takes a second or two where each freed block is
+/// told to the disk, and somebody waits for the start. [`remove_used`] does it later.
 pub(crate) fn adopt(instance: &InstancePaths) -> io::Result<()> {
     let session = instance.main().session();
     record::remove_file(&session.prepared())?;
@@ -175,10 +177,18 @@ pub(crate) fn adopt(instance: &InstancePaths) -> io::Result<()> {
         // Its pages stay with the process that has mapped it.
         record::remove_file(&path)?;
     }
-    let former = instance.slot(SlotName::Ahead).session();
-    // The memory of the session that it was made from is most of it.
-    session::drop_memory_behind(&former).map_err(io::Error::other)?;
-    record::remove_folder(former.root())
+    let ahead = instance.slot(SlotName::Ahead);
+    let former = ahead.session();
+    if former.root().try_exists()? {
+        remove_used(&ahead)?;
+        std::fs::rename(former.root(), ahead.used())?;
+    }
+    Ok(())
+}
+
+/// Removes what the last adoption has put aside.
+pub(crate) fn remove_used(ahead: &SlotPaths) -> io::Result<()> {
+    record::remove_folder(&ahead.used())
 }
 
 /// Exchanges two folders, or moves `two` where `one` is not there.
@@ -279,6 +289,10 @@ mod tests {
             assert!(!instance.slot(SlotName::Ahead).session().root().exists());
             assert!(!give_back(instance).unwrap(), "it is the user's now");
             adopt(instance).unwrap();
+            let ahead = instance.slot(SlotName::Ahead);
+            assert_eq!(ahead.used().exists(), user.is_some());
+            remove_used(&ahead).unwrap();
+            assert!(!ahead.used().exists());
         }
     }
 

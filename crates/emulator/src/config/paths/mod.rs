@@ -25,7 +25,7 @@
 //!     logs/                              serial.log qemu.log ahead.log
 //!     ahead/                             the second machine: work done ahead of the next start
 //!       lock worker.json                   held by the one process that works; which one it is
-//!       unfinished/                        what is being prepared
+//!       unfinished/ used/                  what is being prepared; what the last prepared start replaced
 //!       session/                           disk.qcow2 session.json ram.raw device.state prepared.json
 //!       run.json logs/                     as above
 //! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
@@ -408,6 +408,11 @@ impl SlotPaths {
     /// Which process works in this slot without holding the instance.
     pub fn worker(&self) -> PathBuf {
         self.root.join("worker.json")
+    }
+
+    /// The session that a start which was prepared has taken the place of.
+    pub fn used(&self) -> PathBuf {
+        self.root.join("used")
     }
 
     /// What is being prepared, in the form of a session; of no use to anybody but its maker.

@@ -72,7 +72,8 @@ impl Emulator {
         &self,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let session = self.paths.slot(SlotName::Ahead).session();
+        let ahead = self.paths.slot(SlotName::Ahead);
+        let session = ahead.session();
         if !session.root().try_exists().unwrap_or(true) {
             return Ok(());
         }

@@ -198,6 +198,7 @@ impl Emulator {
         {
             return Ok(Ok(()));
         }
+        prepared::remove_used(&slot.paths).map_err(Error::file("remove", &slot.paths.used()))?;
         self.drop_prepared(watch.reporter()).await?;
         self.prepare_machine(slot, &spec, &source, watch).await?;
         Ok(Ok(()))
