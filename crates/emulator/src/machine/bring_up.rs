@@ -308,7 +308,7 @@ impl BringUp<'_> {
             }
             Secrets::TakeOver(vault, set) => {
                 let known = vault.known(watch.reporter()).await?;
-                let proof = prove(endpoints, set, &known, limit);
+                let proof = prove(endpoints, set, &known, true, limit);
                 watch.phase(Phase::Ready, proof).await?;
                 Ok(vault.promote(set, watch.reporter()).await?)
             }
@@ -426,17 +426,18 @@ async fn replace(
         .phase(Phase::Rotate, guest.rotate(&fresh, limit))
         .await?;
     watch
-        .phase(Phase::Ready, prove(endpoints, &fresh, &known, limit))
+        .phase(Phase::Ready, prove(endpoints, &fresh, &known, false, limit))
         .await?;
     Ok(fresh)
 }
 
 /// Proves that the guest answers to `fresh` and to none of the sets before, with all services
-/// healthy.
+/// healthy; `again` if that was proved before it was saved.
 async fn prove(
     endpoints: &[Endpoint],
     fresh: &SecretSet,
     before: &[SecretSet],
+    again: bool,
     limit: Duration,
 ) -> Result<(), Error> {
     let prober = Prober::new()?;
@@ -445,6 +446,12 @@ async fn prove(
     old.extend(before.iter().map(|set| set.get(SecretName::Pck)));
     let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
     match backend {
+        Some(backend) if again => {
+            let new = fresh.get(SecretName::Pck);
+            prober
+                .still_rotated_and_healthy(backend.port, new, &old, endpoints, limit)
+                .await?;
+        }
         Some(backend) => {
             let new = fresh.get(SecretName::Pck);
             prober

@@ -237,6 +237,27 @@ impl Prober {
         }
     }
 
+    /// The same of a guest that was proved before it was saved: nothing has restarted since, so that
+    /// everything is asked at the same time.
+    pub(crate) async fn still_rotated_and_healthy(
+        &self,
+        port: u16,
+        new: &Secret,
+        old: &[&Secret],
+        endpoints: &[Endpoint],
+        limit: Duration,
+    ) -> Result<(), NotReady> {
+        let deadline = Instant::now() + limit;
+        let (accepted, refused, healthy) = tokio::join!(
+            self.accepted_by(port, new, deadline, limit),
+            self.all_refused_by(port, old, deadline, limit),
+            self.all_healthy(endpoints, limit)
+        );
+        accepted?;
+        refused?;
+        healthy
+    }
+
     /// Waits until the backend accepts `key`.
     async fn accepted_by(
         &self,

@@ -76,6 +76,46 @@ async fn an_old_key_that_still_works_is_no_rotation() {
 }
 
 #[tokio::test]
+async fn a_guest_that_was_proved_before_is_asked_for_all_of_it_again() {
+    let (new, old) = (Secret::generate().unwrap(), SecretName::Pck.placeholder());
+    let limit = Duration::from_millis(500);
+    let ask = async |answer: fn(bool, bool) -> &'static str| {
+        let (new_key, old_key) = (new.expose().to_owned(), old.expose().to_owned());
+        let port = server(move |request, _| {
+            answer(request.contains(&new_key), request.contains(&old_key))
+        })
+        .await;
+        let prober = Prober::new().unwrap();
+        prober
+            .still_rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+            .await
+    };
+    ask(|_, old| if old { "401 Unauthorized" } else { "200 OK" })
+        .await
+        .unwrap();
+    let error = ask(|_, _| "200 OK").await.unwrap_err();
+    assert!(matches!(error, NotReady::OldKeyAccepted { .. }), "{error}");
+    let error = ask(|new, old| {
+        if new || old {
+            "401 Unauthorized"
+        } else {
+            "200 OK"
+        }
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, NotReady::NewKeyRefused { .. }), "{error}");
+    let error = ask(|new, old| match (new, old) {
+        (true, _) => "200 OK",
+        (_, true) => "401 Unauthorized",
+        _ => "503 Service Unavailable",
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, NotReady::Service { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_successor_that_takes_its_time_is_waited_for() {
     let new = Secret::generate().unwrap();
     let text = new.expose().to_owned();
