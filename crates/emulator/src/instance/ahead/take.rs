@@ -66,7 +66,12 @@ impl LockedInstance<'_> {
             return Ok(None);
         };
         let config_iso = write_config(self, spec)?;
-        prepared::take(paths).map_err(Error::file("take", place.root()))?;
+        if let Err(error) = prepared::take(paths) {
+            // Not every file system can exchange two folders.
+            tracing::info!(%error, "what was prepared cannot be taken");
+            emulator.drop_prepared(reporter).await?;
+            return Ok(None);
+        }
         let session = paths.main().session();
         let (snapshot, kind) = match (&record.from, base) {
             (PreparedFrom::Session { .. }, Some(base)) => {

@@ -155,11 +155,8 @@ impl Emulator {
             held.vault()?;
         }
         if let Some(source) = held.take_prepared(&spec, base.as_ref(), reporter).await? {
-            match held.start_prepared(&spec, &source, &mut watch).await {
-                Ok(report) => return Ok(report),
-                Err(reason) => reporter.report(Event::Warning(&format!(
-                    "The start that was prepared did not work: {reason}. Starting without it."
-                ))),
+            if let Some(report) = held.start_prepared(&spec, &source, &mut watch).await? {
+                return Ok(report);
             }
         }
         let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
@@ -235,29 +232,27 @@ impl Emulator {
 }
 
 impl LockedInstance<'_> {
-    /// Starts on a machine that was prepared; if it does not work, all is as it was without it, and
-    /// the error says why.
+    /// Starts on a machine that was prepared. `None` if it does not work, which is then reported, and
+    /// all is as it was without it.
     async fn start_prepared(
         &self,
         spec: &MachineSpec,
         source: &StartSource,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<StartReport, String> {
+    ) -> Result<Option<StartReport>, Error> {
         let error = match self.attempt(spec, source, watch).await {
-            Ok(vm) => return Ok(self.report(&vm, watch.reporter())),
+            Ok(vm) => return Ok(Some(self.report(&vm, watch.reporter()))),
             Err(error) => error,
         };
-        let undone = async {
-            leave_nothing(&self.slot).await?;
-            let paths = &self.emulator.paths;
-            prepared::give_back(paths).map_err(Error::file("give back", paths.root()))?;
-            Ok::<_, Error>(())
-        };
-        match undone.await {
-            Ok(()) => Err(chain(&error)),
-            // What follows meets it again, and says so.
-            Err(also) => Err(format!("{}; {}", chain(&error), chain(&also))),
-        }
+        watch.reporter().report(Event::Warning(&format!(
+            "The start that was prepared did not work: {}. Starting without it.",
+            chain(&error)
+        )));
+        // Without this the session would not be where a start looks for it: the next command tries again.
+        leave_nothing(&self.slot).await?;
+        let paths = &self.emulator.paths;
+        prepared::give_back(paths).map_err(Error::file("give back", paths.root()))?;
+        Ok(None)
     }
 
     /// Starts on `source`; if saved state turns out not to work, boots cold.
