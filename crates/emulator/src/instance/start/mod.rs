@@ -154,10 +154,10 @@ impl Emulator {
             // A keychain takes its time to be opened, while QEMU loads.
             held.vault()?;
         }
-        if let Some(source) = held.take_prepared(&spec, base.as_ref(), reporter).await? {
-            if let Some(report) = held.start_prepared(&spec, &source, &mut watch).await? {
-                return Ok(report);
-            }
+        if let Some(source) = held.take_prepared(&spec, base.as_ref(), reporter).await?
+            && let Some(report) = held.start_prepared(&spec, &source, &mut watch).await?
+        {
+            return Ok(report);
         }
         let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
         held.start_on(&spec, source, watch).await
