@@ -577,6 +577,8 @@ export type LogSource =
 "serial" | 
 /**  What QEMU itself wrote. */
 "qemu" | 
+/**  What the last preparation of a next start wrote. */
+"ahead" | 
 /**  What the desktop app wrote. */
 "app";
 

@@ -252,8 +252,11 @@ pub(crate) enum Operation {
         /// Show QEMU's log instead
         #[arg(long)]
         qemu: bool,
-        /// Show the desktop app's log instead
+        /// Show the log of the last preparation of a next start instead
         #[arg(long, conflicts_with = "qemu")]
+        ahead: bool,
+        /// Show the desktop app's log instead
+        #[arg(long, conflicts_with_all = ["qemu", "ahead"])]
         app: bool,
         /// Keep printing new lines
         #[arg(short, long)]

@@ -137,14 +137,20 @@ async fn operate(
         Operation::Diagnostics { file } => diagnostics::write(&context, file).await,
         Operation::Logs {
             qemu,
+            ahead,
             app,
             follow,
             lines,
         } => {
-            let source = match (qemu, app) {
-                (true, _) => LogSource::Qemu,
-                (false, true) => LogSource::App,
-                (false, false) => LogSource::Serial,
+            // The arguments exclude each other.
+            let source = if qemu {
+                LogSource::Qemu
+            } else if ahead {
+                LogSource::Ahead
+            } else if app {
+                LogSource::App
+            } else {
+                LogSource::Serial
             };
             logs::show(&context, source, follow, lines).await
         }

@@ -86,11 +86,17 @@ fn options_have_their_defaults() {
         operation("x logs --qemu -f -n 5"),
         Operation::Logs {
             qemu: true,
+            ahead: false,
             app: false,
             follow: true,
             lines: 5
         }
     );
+    let ahead = operation("x logs --ahead");
+    assert!(matches!(ahead, Operation::Logs { ahead: true, .. }));
+    for two in ["--qemu --ahead", "--qemu --app", "--ahead --app"] {
+        assert!(meant(&format!("x logs {two}")).is_err(), "{two}");
+    }
 }
 
 #[test]

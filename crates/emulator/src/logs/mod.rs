@@ -34,6 +34,8 @@ pub enum LogSource {
     Serial,
     /// What QEMU itself wrote.
     Qemu,
+    /// What the last preparation of a next start wrote.
+    Ahead,
     /// What the desktop app wrote.
     App,
 }

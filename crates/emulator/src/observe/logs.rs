@@ -11,6 +11,7 @@ impl Emulator {
         match source {
             LogSource::Serial => self.paths.main().serial_log(),
             LogSource::Qemu => self.paths.main().qemu_log(),
+            LogSource::Ahead => self.paths.main().ahead_log(),
             LogSource::App => self.home.app_log(),
         }
     }

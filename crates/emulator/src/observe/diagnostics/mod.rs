@@ -51,12 +51,16 @@ impl Emulator {
             ("report.json".to_owned(), pretty(&self.report().await)),
         ];
         files.extend(self.records());
-        for (name, source) in [
-            ("logs/serial.log", LogSource::Serial),
-            ("logs/qemu.log", LogSource::Qemu),
-            ("logs/app.log", LogSource::App),
+        let ahead = self.paths.slot(SlotName::Ahead);
+        for (name, path) in [
+            ("logs/serial.log", self.log_path(LogSource::Serial)),
+            ("logs/qemu.log", self.log_path(LogSource::Qemu)),
+            ("logs/ahead.log", self.log_path(LogSource::Ahead)),
+            ("logs/ahead-serial.log", ahead.serial_log()),
+            ("logs/ahead-qemu.log", ahead.qemu_log()),
+            ("logs/app.log", self.log_path(LogSource::App)),
         ] {
-            match tail(&self.log_path(source)) {
+            match tail(&path) {
                 Ok(text) => files.push((name.to_owned(), text)),
                 Err(LogError::Missing { .. }) => {}
                 Err(error) => files.push((name.to_owned(), chain(&error))),
@@ -166,7 +170,8 @@ impl Emulator {
 const README: &str = "What Stack Emulator knows of itself on one machine, for a bug report.\n\n\
     report.json   versions, the host, the state, the checks of `doctor`, the settings\n\
     records/      the instance's own records\n\
-    logs/         the last lines of the guest's console, of QEMU and of the desktop app\n\n\
+    logs/         the last lines of the guest's console, of QEMU and of the desktop app;\n                  \
+                  ahead*: of the machine that is prepared for the next start\n\n\
     Secrets are left out: keys, tokens, passwords in addresses and variables. Values of 64\n\
     hexadecimal digits, digests among them, are replaced by `hex-` and a mark that is the same\n\
     for the same value. The home folder is written as ~. Names of files, folders and services\n\

@@ -46,6 +46,8 @@ async fn a_bundle_tells_what_is_wrong_and_holds_no_secret() {
     for log in [
         emulator.paths.main().serial_log(),
         emulator.paths.main().qemu_log(),
+        emulator.paths.main().ahead_log(),
+        emulator.paths.slot(SlotName::Ahead).qemu_log(),
     ] {
         make_private_folder(log.parent().unwrap()).unwrap();
         let folder = user_home.display();
@@ -69,6 +71,8 @@ async fn a_bundle_tells_what_is_wrong_and_holds_no_secret() {
         "records/projects.json",
         "logs/serial.log",
         "logs/qemu.log",
+        "logs/ahead.log",
+        "logs/ahead-qemu.log",
     ] {
         assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
     }
