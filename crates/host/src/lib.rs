@@ -7,6 +7,7 @@
 //! | [`cpu`] | model and features of the processors |
 //! | [`disk`] | free space |
 //! | [`power`] | whether it runs on its battery |
+//! | [`priority`] | giving way to others |
 //! | [`ports`] | who listens on a port |
 //! | [`graphics`] | which graphics driver is loaded |
 //! | [`clock`] | the time, and the current boot |
@@ -25,6 +26,7 @@ pub mod graphics;
 pub mod memory;
 pub mod ports;
 pub mod power;
+pub mod priority;
 pub mod process;
 pub mod stamp;
 

@@ -53,6 +53,12 @@ pub(crate) fn cpu_models() -> String {
     cpu_model()
 }
 
+/// Sessions have no share of their own here.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
+pub(crate) fn set_session_niceness(_: u32, _: i32) -> io::Result<()> {
+    Ok(())
+}
+
 fn memory() -> System {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

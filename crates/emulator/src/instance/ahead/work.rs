@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use host::priority::Until;
 use host::{FileStamp, ProcessIdentity, now_ms};
 use images::qcow2;
 use progress::{Phase, PhaseTime, Reporter, Stopwatch};
@@ -39,8 +40,6 @@ use crate::vault::places::{self, Vault};
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 /// How long the guest may take to become idle: one that never is can be saved as it is.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
-/// How much less of the processor it gets than what somebody waits for.
-const NICE: i32 = 15;
 
 /// What became of the work.
 #[derive(Clone, Debug, Serialize)]
@@ -85,7 +84,9 @@ impl Emulator {
                 "another process works ahead already".to_owned(),
             ));
         };
-        step_back();
+        if let Err(error) = host::priority::step_back(Until::End) {
+            tracing::debug!(%error, "the priority stays");
+        }
         // Before the look at the instance's lock: who takes that after the look finds this.
         let Some(process) = ProcessIdentity::of(std::process::id())? else {
             return Ok(idle(&watch, "this process is not to be found".to_owned()));
@@ -372,17 +373,6 @@ impl Emulator {
         debug_assert_ne!(folder, slot.runtime_folder);
         let places: Vec<places::Candidate> = self.places(&folder);
         Ok(Vault::best(record, places)?)
-    }
-}
-
-/// Gives way to everything that somebody waits for, and is not of the session of a terminal.
-fn step_back() {
-    // One that a shell started leads its group already, and stays in its session.
-    if let Err(error) = rustix::process::setsid() {
-        tracing::debug!(%error, "no session of its own");
-    }
-    if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!(%error, "the priority stays");
     }
 }
 
