@@ -1,4 +1,5 @@
 //! Who may ask: project, access type and key of a request, checked against the database each time.
+//! Names of headers are the older ones, `x-stack-…`; `wire` gives those to requests with the newer ones.
 //!
 //! Nothing is remembered between requests, so a rotated or revoked key is refused from the moment the
 //! database says so.
@@ -6,6 +7,7 @@
 use axum::http::HeaderMap;
 
 use super::{
+    config::Config,
     database::{Database, DatabaseError},
     error::ApiError,
 };
@@ -59,14 +61,36 @@ impl Access {
 }
 
 /// A project whose key the request has shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Project {
     /// Its ID: a UUID, or [`INTERNAL`].
     pub id: String,
     /// Its name for people.
     pub display_name: String,
-    /// Its settings as JSON text, as last read from the config file.
-    pub config: String,
+    /// Its settings, as last read from the config file.
+    pub config: Config,
+    /// The public half of its signing key, once there is one.
+    pub public_key: Option<PublicKey>,
+}
+
+/// The public half of a signing key, as a JWK has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The key's ID.
+    pub kid: String,
+    /// Coordinate, in base 64.
+    pub x: String,
+    /// Coordinate, in base 64.
+    pub y: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caller {
+    /// The project.
+    pub project: Project,
+    /// The access type, whose key the request has shown.
+    pub access: Access,
 }
 
 /// Checks a request's headers.
@@ -74,7 +98,7 @@ pub struct Project {
 /// # Errors
 /// The known error for the first thing that is missing or wrong, in the real backend's order: access
 /// type, project ID, project, key.
-pub async fn check(headers: &HeaderMap, database: &Database) -> Result<Project, ApiError> {
+pub async fn check(headers: &HeaderMap, database: &Database) -> Result<Caller, ApiError> {
     let type_name =
         text(headers, "x-stack-access-type").ok_or_else(ApiError::access_type_required)?;
     let access =
@@ -88,12 +112,12 @@ pub async fn check(headers: &HeaderMap, database: &Database) -> Result<Project, 
     match (key, key_is_valid) {
         (None, _) => Err(ApiError::key_required(access)),
         (Some(_), false) => Err(ApiError::invalid_key(access, project_id)),
-        (Some(_), true) => Ok(project),
+        (Some(_), true) => Ok(Caller { project, access }),
     }
 }
 
 /// A header's value; one that is empty or not ASCII counts as absent.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
@@ -116,7 +140,12 @@ async fn find(
             Project {
                 id: project_id.to_owned(),
                 display_name: row.get(0),
-                config: row.get(1),
+                config: Config::parse(row.get(1)),
+                public_key: row.get::<_, Option<String>>(3).map(|kid| PublicKey {
+                    kid,
+                    x: row.get(4),
+                    y: row.get(5),
+                }),
             },
             row.get(2),
         )
@@ -134,7 +163,10 @@ pub(super) fn lookup_sql(access: Access) -> &'static str {
                 $column,
                 r#"" = $2
                       AND k."manuallyRevokedAt" IS NULL AND k."expiresAt" > now()
-                ) FROM "Project" p WHERE p."id" = $1"#
+                ), s."kid", s."x", s."y"
+                FROM "Project" p
+                LEFT JOIN "SigningKey" s ON s."projectId" = p."id" AND s."position" = 0
+                WHERE p."id" = $1"#
             )
         };
     }

@@ -43,7 +43,11 @@ struct KnownBody<'a> {
 }
 
 impl ApiError {
-    fn known(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn known(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self::Known {
             status,
             code,
@@ -52,7 +56,7 @@ impl ApiError {
         }
     }
 
-    fn with_details(self, value: Value) -> Self {
+    pub(super) fn with_details(self, value: Value) -> Self {
         match self {
             Self::Known {
                 status,
@@ -154,14 +158,24 @@ impl ApiError {
         Self::known(StatusCode::BAD_REQUEST, "SCHEMA_ERROR", message).with_details(details)
     }
 
-    /// A route of the real API that the starter does not have.
-    pub fn not_in_starter(endpoint: &str) -> Self {
+    /// A route of the real API that the starter does not have, and those that it has.
+    pub fn not_in_starter(endpoint: &str, available: &[String]) -> Self {
         Self::known(
             StatusCode::NOT_IMPLEMENTED,
             "NOT_IN_STARTER",
-            format!("{endpoint} is part of the Stack Auth API, but not of this image's starter stack. Use a published emulator image, or build one with the full backend as its payload (cargo xtask image --payload DIR)."),
+            format!("{endpoint} is part of the Stack Auth API, but not of this image's starter stack; `details.available` lists what is. Use a published emulator image, or build one with the full backend as its payload (cargo xtask image --payload DIR)."),
         )
-        .with_details(json!({ "endpoint": endpoint }))
+        .with_details(json!({ "endpoint": endpoint, "available": available }))
+    }
+
+    /// A known route with something in it that the starter does not have.
+    pub fn part_not_in_starter(endpoint: &str, part: &str) -> Self {
+        Self::known(
+            StatusCode::NOT_IMPLEMENTED,
+            "NOT_IN_STARTER",
+            format!("{endpoint} with {part} is part of the Stack Auth API, but not of this image's starter stack. Use a published emulator image for it."),
+        )
+        .with_details(json!({ "endpoint": endpoint, "part": part }))
     }
 
     /// A path that no API has.

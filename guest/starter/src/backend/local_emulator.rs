@@ -110,8 +110,8 @@ async fn check_internal(
     database: &Database,
     endpoint: &str,
 ) -> Result<(), ApiError> {
-    let project = access::check(headers, database).await?;
-    if project.id == INTERNAL {
+    let caller = access::check(headers, database).await?;
+    if caller.project.id == INTERNAL {
         Ok(())
     } else {
         Err(ApiError::schema(

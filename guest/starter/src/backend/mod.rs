@@ -3,21 +3,42 @@
 //!
 //! Answers and errors are those of the real backend, as recorded; where the real one has a route and
 //! this one does not, it says so by name ([`error::ApiError::not_in_starter`]).
+//!
+//! A request of an app becomes a [`call::Call`]: project, access type and user are known and its key is right.
+//! Handlers are sorted by what they are about (`auth`, `users`, `channels`, `teams`, `permissions`,
+//! `api_keys`); each has its statements beside it and runs them through [`store`]. What several of them need
+//! is below: `tokens` and `signing_keys`, `codes`, `mail`, `passwords`, `config`.
 
 pub mod access;
+mod account_errors;
+mod api_keys;
+mod auth;
+mod call;
+mod channels;
+mod clock;
+mod codes;
+pub mod config;
 mod config_file;
 mod control_socket;
 mod cron_jobs;
 pub mod database;
 pub mod error;
+mod fields;
 mod health;
-mod jwks;
 mod local_emulator;
+mod mail;
+mod passwords;
+mod permissions;
 mod project_view;
 mod projects;
 pub mod reach;
 mod rotation_connection;
 mod routes;
+mod signing_keys;
+mod store;
+mod teams;
+mod tokens;
+mod users;
 mod wire;
 
 use std::{
@@ -33,9 +54,13 @@ use tokio::{net::TcpListener, signal::unix::SignalKind};
 use self::{
     control_socket::ControlSocket,
     database::{Database, DatabaseError},
+    passwords::Hasher,
     rotation_connection::RotationConnection,
 };
-use crate::{notify, settings::Settings};
+use crate::{
+    notify,
+    settings::{MovedPorts, Settings},
+};
 
 /// How long open connections may take to finish after SIGTERM.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(2);
@@ -47,6 +72,20 @@ pub struct Shared {
     host_root: PathBuf,
     /// Address that error texts name.
     listen: SocketAddr,
+    hasher: Hasher,
+    moved_ports: MovedPorts,
+    /// Where the host finds this, unless it was told otherwise since.
+    port_on_host: u16,
+    /// The endpoints that there are.
+    endpoints: Vec<String>,
+}
+
+impl Shared {
+    /// How an app addresses the API; tokens name it as their issuer.
+    fn base_url(&self) -> String {
+        let port = self.moved_ports.of("backend").unwrap_or(self.port_on_host);
+        format!("http://127.0.0.1:{port}")
+    }
 }
 
 /// Why the backend could not run.
@@ -103,6 +142,10 @@ pub async fn run(settings: &Settings) -> Result<(), BackendError> {
         database,
         host_root: settings.host_root.clone(),
         listen: address,
+        hasher: Hasher::new(),
+        moved_ports: settings.moved_ports.clone(),
+        port_on_host: settings.ports.backend_on_host,
+        endpoints: routes::endpoints(),
     });
 
     let mut terminate =

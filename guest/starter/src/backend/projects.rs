@@ -10,6 +10,6 @@ pub(super) async fn current(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let project = access::check(&headers, &shared.database).await?;
-    Ok(wire::json(&ProjectView::of(&project)))
+    let caller = access::check(&headers, &shared.database).await?;
+    Ok(wire::json(&ProjectView::of(&caller.project)))
 }

@@ -1,7 +1,10 @@
 //! What every API answer has in common: a request ID, CORS, a time limit, and errors dressed as
 //! success for clients that ask for it.
+//!
+//! The project has two names, and so have its headers. Requests may use either: those with the newer
+//! prefix are given the older names here, and nothing else in the backend knows of two. Answers have both.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::{
     extract::Request,
@@ -10,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use super::error::ApiError;
 use crate::{random, report};
@@ -24,22 +28,63 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-stack-request-id");
 static OVERRIDE_ERROR_STATUS: HeaderName = HeaderName::from_static("x-stack-override-error-status");
 static ACTUAL_STATUS: HeaderName = HeaderName::from_static("x-stack-actual-status");
 
-/// Headers that browsers may send from another origin: those that the JavaScript SDKs send.
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "content-type, authorization, x-stack-project-id, x-stack-branch-id, \
-     x-stack-override-error-status, x-stack-random-nonce, x-stack-client-version, \
-     x-stack-disable-artificial-development-delay, x-stack-access-type, \
-     x-stack-publishable-client-key, x-stack-secret-server-key, x-stack-super-secret-admin-key, \
-     x-stack-admin-access-token, x-stack-refresh-token, x-stack-access-token, \
-     x-stack-allow-anonymous-user, x-stack-allow-restricted-user, baggage, sentry-trace",
-);
+/// The two prefixes of the project's headers: the older, and the newer.
+const PREFIXES: [&str; 2] = ["x-stack-", "x-hexclave-"];
+
+/// What comes after the prefix in headers that the JavaScript SDKs send.
+const SDK_HEADERS: [&str; 17] = [
+    "project-id",
+    "branch-id",
+    "override-error-status",
+    "random-nonce",
+    "client-version",
+    "disable-artificial-development-delay",
+    "access-type",
+    "publishable-client-key",
+    "secret-server-key",
+    "super-secret-admin-key",
+    "admin-access-token",
+    "refresh-token",
+    "access-token",
+    "allow-anonymous-user",
+    "allow-restricted-user",
+    "development-override-key",
+    "read-consistency",
+];
+/// Other headers that browsers may send from another origin.
+const OTHER_HEADERS: [&str; 5] = [
+    "content-type",
+    "authorization",
+    "baggage",
+    "sentry-trace",
+    "ngrok-skip-browser-warning",
+];
+
 /// Headers that scripts of another origin may read.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "content-type, date, x-stack-actual-status, x-stack-known-error, x-stack-request-id",
+    "content-type, date, x-stack-actual-status, x-stack-known-error, x-stack-request-id, \
+     x-hexclave-actual-status, x-hexclave-known-error, x-hexclave-request-id",
 );
 
+/// The list of request headers for a preflight.
+static ALLOWED_HEADERS: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let own = PREFIXES.iter().flat_map(|prefix| {
+        SDK_HEADERS
+            .iter()
+            .map(move |name| format!("{prefix}{name}"))
+    });
+    let list: Vec<String> = OTHER_HEADERS
+        .iter()
+        .map(|name| (*name).to_owned())
+        .chain(own)
+        .collect();
+    // Only ASCII is in there, so the fallback is never taken.
+    HeaderValue::try_from(list.join(", ")).unwrap_or(HeaderValue::from_static("content-type"))
+});
+
 /// Wraps the API routes.
-pub(super) async fn dress(request: Request, next: Next) -> Response {
+pub(super) async fn dress(mut request: Request, next: Next) -> Response {
+    take_newer_names(request.headers_mut());
     let overridden = request.headers().contains_key(&OVERRIDE_ERROR_STATUS);
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::OK.into_response()
@@ -68,8 +113,35 @@ pub(super) async fn dress(request: Request, next: Next) -> Response {
         headers.insert(&ACTUAL_STATUS, HeaderValue::from(status.as_u16()));
         *response.status_mut() = StatusCode::OK;
     }
+    add_newer_names(response.headers_mut());
     add_cors(response.headers_mut());
     response
+}
+
+/// Gives a request's `x-hexclave-…` headers their older names. Where it has both, the newer one counts.
+fn take_newer_names(headers: &mut HeaderMap) {
+    let [older, newer] = PREFIXES;
+    rename(headers, newer, older);
+}
+
+/// Repeats an answer's `x-stack-…` headers under their newer names.
+fn add_newer_names(headers: &mut HeaderMap) {
+    let [older, newer] = PREFIXES;
+    rename(headers, older, newer);
+}
+
+fn rename(headers: &mut HeaderMap, from: &str, to: &str) {
+    let renamed: Vec<(HeaderName, HeaderValue)> = headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let rest = name.as_str().strip_prefix(from)?;
+            let name = HeaderName::try_from(format!("{to}{rest}")).ok()?;
+            Some((name, value.clone()))
+        })
+        .collect();
+    for (name, value) in renamed {
+        headers.insert(name, value);
+    }
 }
 
 /// Any origin may call: what counts are the keys, and no cookie is ever sent or read.
@@ -80,7 +152,10 @@ fn add_cors(headers: &mut HeaderMap) {
         header::ACCESS_CONTROL_ALLOW_METHODS,
         HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS"),
     );
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS);
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        ALLOWED_HEADERS.clone(),
+    );
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
     headers.insert(
         header::ACCESS_CONTROL_MAX_AGE,
@@ -90,11 +165,54 @@ fn add_cors(headers: &mut HeaderMap) {
 
 /// A JSON answer with status 200.
 pub(super) fn json(body: &impl Serialize) -> Response {
+    json_with(StatusCode::OK, body)
+}
+
+/// A JSON answer for what was made: status 201.
+pub(super) fn created(body: &impl Serialize) -> Response {
+    json_with(StatusCode::CREATED, body)
+}
+
+/// The answer of what has nothing to tell.
+pub(super) fn success() -> Response {
+    json(&serde_json::json!({ "success": true }))
+}
+
+/// A list that is given whole.
+pub(super) fn list(items: &[Value]) -> Response {
+    json(&serde_json::json!({ "items": items, "is_paginated": false }))
+}
+
+fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
-        Ok(text) => ([(header::CONTENT_TYPE, JSON)], text).into_response(),
+        Ok(text) => (status, [(header::CONTENT_TYPE, JSON)], text).into_response(),
         Err(error) => {
             report::log("cannot write an answer", &error);
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newer_name_of_a_header_counts() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-stack-access-type", HeaderValue::from_static("client"));
+        headers.insert("x-hexclave-access-type", HeaderValue::from_static("server"));
+        headers.insert("x-hexclave-project-id", HeaderValue::from_static("p"));
+        take_newer_names(&mut headers);
+        assert_eq!(headers["x-stack-access-type"], "server");
+        assert_eq!(headers["x-stack-project-id"], "p");
+    }
+
+    #[test]
+    fn browsers_may_send_both_names() {
+        let list = ALLOWED_HEADERS.to_str().unwrap();
+        for name in ["x-stack-access-token", "x-hexclave-access-token"] {
+            assert!(list.split(", ").any(|allowed| allowed == name), "{name}");
         }
     }
 }

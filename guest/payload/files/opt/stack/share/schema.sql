@@ -40,13 +40,167 @@ CREATE TABLE "EmulatorSecret" (
 
 -- Made when first asked for, never while an image is built or a snapshot taken.
 CREATE TABLE "SigningKey" (
-    "projectId" TEXT PRIMARY KEY REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    -- 0 signs; 1 is published beside it and stands by.
+    "position" SMALLINT NOT NULL,
     "kid" TEXT NOT NULL,
     "privateKey" BYTEA NOT NULL,
     "x" TEXT NOT NULL,
     "y" TEXT NOT NULL,
-    "createdAt" TIMESTAMPTZ NOT NULL DEFAULT now()
+    "createdAt" TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY ("projectId", "position")
 );
+
+-- What an app keeps here. Times are milliseconds since 1970, as the API has them. Of what opens an account
+-- (refresh tokens, codes, API keys) only digests are kept.
+
+CREATE TABLE "Team" (
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "id" TEXT NOT NULL,
+    "displayName" TEXT NOT NULL,
+    "profileImageUrl" TEXT,
+    "clientMetadata" JSONB,
+    "clientReadOnlyMetadata" JSONB,
+    "serverMetadata" JSONB,
+    "createdAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "id")
+);
+
+CREATE TABLE "User" (
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "id" TEXT NOT NULL,
+    "displayName" TEXT,
+    "profileImageUrl" TEXT,
+    "clientMetadata" JSONB,
+    "clientReadOnlyMetadata" JSONB,
+    "serverMetadata" JSONB,
+    "passwordHash" TEXT,
+    "otpAuthEnabled" BOOLEAN NOT NULL DEFAULT false,
+    "selectedTeamId" TEXT,
+    "signedUpAtMillis" BIGINT NOT NULL,
+    "lastActiveAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "id")
+);
+CREATE INDEX ON "User" ("projectId", "signedUpAtMillis", "id");
+
+CREATE TABLE "ContactChannel" (
+    "projectId" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "id" TEXT NOT NULL,
+    "type" TEXT NOT NULL,
+    "value" TEXT NOT NULL,
+    "isPrimary" BOOLEAN NOT NULL,
+    "isVerified" BOOLEAN NOT NULL,
+    "usedForAuth" BOOLEAN NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "userId", "id"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE,
+    UNIQUE ("projectId", "userId", "type", "value")
+);
+-- One address signs in to one account, however many sign up with it at once.
+CREATE UNIQUE INDEX "ContactChannel_auth" ON "ContactChannel" ("projectId", "type", "value") WHERE "usedForAuth";
+CREATE UNIQUE INDEX "ContactChannel_primary" ON "ContactChannel" ("projectId", "userId", "type") WHERE "isPrimary";
+
+CREATE TABLE "Session" (
+    "projectId" TEXT NOT NULL,
+    "id" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "refreshTokenDigest" BYTEA NOT NULL,
+    "isImpersonation" BOOLEAN NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL,
+    "lastUsedAtMillis" BIGINT NOT NULL,
+    "expiresAtMillis" BIGINT,
+    PRIMARY KEY ("projectId", "id"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE,
+    UNIQUE ("projectId", "refreshTokenDigest")
+);
+CREATE INDEX ON "Session" ("projectId", "userId");
+
+CREATE TABLE "VerificationCode" (
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "id" TEXT NOT NULL,
+    "purpose" TEXT NOT NULL,
+    "codeDigest" BYTEA NOT NULL,
+    -- Of the part that a client keeps while a person types the rest.
+    "nonceDigest" BYTEA NOT NULL,
+    "email" TEXT NOT NULL,
+    "userId" TEXT,
+    "teamId" TEXT,
+    "channelId" TEXT,
+    "attempts" INTEGER NOT NULL DEFAULT 0,
+    "createdAtMillis" BIGINT NOT NULL,
+    "expiresAtMillis" BIGINT NOT NULL,
+    "usedAtMillis" BIGINT,
+    PRIMARY KEY ("projectId", "id"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE,
+    FOREIGN KEY ("projectId", "teamId") REFERENCES "Team" ("projectId", "id") ON DELETE CASCADE,
+    UNIQUE ("projectId", "codeDigest")
+);
+CREATE INDEX ON "VerificationCode" ("projectId", "nonceDigest");
+
+CREATE TABLE "TeamMember" (
+    "projectId" TEXT NOT NULL,
+    "teamId" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    -- What the team sees, where it differs from the user's own.
+    "displayName" TEXT,
+    "profileImageUrl" TEXT,
+    "createdAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "teamId", "userId"),
+    FOREIGN KEY ("projectId", "teamId") REFERENCES "Team" ("projectId", "id") ON DELETE CASCADE,
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE
+);
+CREATE INDEX ON "TeamMember" ("projectId", "userId");
+
+CREATE TABLE "TeamPermission" (
+    "projectId" TEXT NOT NULL,
+    "teamId" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "permissionId" TEXT NOT NULL,
+    PRIMARY KEY ("projectId", "teamId", "userId", "permissionId"),
+    FOREIGN KEY ("projectId", "teamId", "userId")
+        REFERENCES "TeamMember" ("projectId", "teamId", "userId") ON DELETE CASCADE
+);
+
+CREATE TABLE "ProjectPermission" (
+    "projectId" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "permissionId" TEXT NOT NULL,
+    PRIMARY KEY ("projectId", "userId", "permissionId"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE
+);
+
+CREATE TABLE "OwnedApiKey" (
+    "projectId" TEXT NOT NULL,
+    "id" TEXT NOT NULL,
+    -- One of the two is the owner.
+    "userId" TEXT,
+    "teamId" TEXT,
+    "description" TEXT NOT NULL,
+    "keyDigest" BYTEA NOT NULL,
+    "lastFour" TEXT NOT NULL,
+    "isPublic" BOOLEAN NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL,
+    "expiresAtMillis" BIGINT,
+    "revokedAtMillis" BIGINT,
+    PRIMARY KEY ("projectId", "id"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE,
+    FOREIGN KEY ("projectId", "teamId") REFERENCES "Team" ("projectId", "id") ON DELETE CASCADE,
+    CHECK (("userId" IS NULL) <> ("teamId" IS NULL)),
+    UNIQUE ("projectId", "keyDigest")
+);
+
+-- What would have been sent. No mail leaves the machine.
+CREATE TABLE "Mail" (
+    "id" TEXT PRIMARY KEY,
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "recipient" TEXT NOT NULL,
+    "subject" TEXT NOT NULL,
+    "text" TEXT NOT NULL,
+    "html" TEXT NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL
+);
+CREATE INDEX ON "Mail" ("recipient", "createdAtMillis");
 
 INSERT INTO "Project" ("id", "displayName", "configOverride") VALUES (
     'internal',

@@ -1,0 +1,197 @@
+//! Mails: written into a table, in place of being sent. No mail leaves the machine.
+//!
+//! Whatever shows mails reads the table `"Mail"`, in the order of `"createdAtMillis"`.
+
+use deadpool_postgres::GenericClient;
+
+use super::{access::Project, clock, error::ApiError, store};
+use crate::random;
+
+/// What a mail is about. Links lead to pages of the app.
+#[derive(Debug)]
+pub(super) enum Content<'a> {
+    /// Signing in, by the link or by typing the code.
+    SignIn { link: &'a str, code: &'a str },
+    /// Setting a new password.
+    PasswordReset { link: &'a str },
+    /// Proving that the address is one's own.
+    Verification { link: &'a str },
+    /// Joining a team.
+    Invitation { link: &'a str, team: &'a str },
+}
+
+/// A mail's subject and its two forms.
+#[derive(Debug, PartialEq, Eq)]
+struct Letter {
+    subject: String,
+    text: String,
+    html: String,
+}
+
+/// Writes a mail into the outbox.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn send(
+    db: &impl GenericClient,
+    project: &Project,
+    recipient: &str,
+    content: &Content<'_>,
+) -> Result<(), ApiError> {
+    let letter = content.letter(&project.display_name);
+    store::execute(
+        db,
+        "write a mail",
+        r#"INSERT INTO "Mail" ("id", "projectId", "recipient", "subject", "text", "html", "createdAtMillis")
+           VALUES ($1, $2, $3, $4, $5, $6, $7)"#,
+        &[
+            &random::uuid()?,
+            &project.id,
+            &recipient,
+            &letter.subject,
+            &letter.text,
+            &letter.html,
+            &clock::now_millis(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+impl Content<'_> {
+    fn letter(&self, project: &str) -> Letter {
+        let project = one_line(project);
+        let (subject, what, button, link, code) = match self {
+            Self::SignIn { link, code } => (
+                format!("Sign in to {project}: your code is {}", code.to_uppercase()),
+                format!("Somebody, probably you, wants to sign in to {project} with this address."),
+                "Sign in",
+                link,
+                Some(code.to_uppercase()),
+            ),
+            Self::PasswordReset { link } => (
+                format!("Reset your password at {project}"),
+                format!("Somebody, probably you, wants to set a new password at {project}."),
+                "Set a new password",
+                link,
+                None,
+            ),
+            Self::Verification { link } => (
+                format!("Verify your email address at {project}"),
+                format!("Please confirm that this address belongs to your account at {project}."),
+                "Verify the address",
+                link,
+                None,
+            ),
+            Self::Invitation { link, team } => {
+                let team = one_line(team);
+                (
+                    format!("You are invited to join {team}"),
+                    format!("You are invited to join the team {team} at {project}."),
+                    "Join the team",
+                    link,
+                    None,
+                )
+            }
+        };
+        let typed = code
+            .as_ref()
+            .map(|code| format!("Or type this code: {code}\n\n"));
+        let typed_html = code.as_ref().map(|code| {
+            format!(
+                "<p>Or type this code: <strong>{}</strong></p>",
+                escape(code)
+            )
+        });
+        let end =
+            "The link works once, for seven days. If you did not ask for this mail, ignore it.";
+        Letter {
+            text: format!(
+                "{what}\n\n{button}: {link}\n\n{}{end}\n",
+                typed.unwrap_or_default()
+            ),
+            html: format!(
+                "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title></head>\
+                 <body><p>{}</p><p><a href=\"{}\">{button}</a></p>{}<p>{end}</p></body></html>",
+                escape(&subject),
+                escape(&what),
+                escape(link),
+                typed_html.unwrap_or_default()
+            ),
+            subject,
+        }
+    }
+}
+
+/// The address `url` with a code in its query, before a fragment if there is one.
+pub(super) fn link_with_code(url: &str, code: &str) -> String {
+    let (address, fragment) = match url.split_once('#') {
+        Some((address, fragment)) => (address, format!("#{fragment}")),
+        None => (url, String::new()),
+    };
+    let separator = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{separator}code={code}{fragment}")
+}
+
+/// A name that goes into a subject: a line of its own would be a header.
+fn one_line(name: &str) -> String {
+    name.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_what_they_had() {
+        for (url, expected) in [
+            ("http://a/b", "http://a/b?code=c"),
+            ("http://a/b?x=1", "http://a/b?x=1&code=c"),
+            ("http://a/b?x=1#f", "http://a/b?x=1&code=c#f"),
+            ("http://a/b#f?", "http://a/b?code=c#f?"),
+        ] {
+            assert_eq!(link_with_code(url, "c"), expected);
+        }
+    }
+
+    #[test]
+    fn names_cannot_make_headers_or_markup() {
+        let letter = Content::Invitation {
+            link: "http://a/?x=\"><script>",
+            team: "T\r\nBcc: x@y.z <b>",
+        }
+        .letter("P<i>");
+        assert!(!letter.subject.contains(['\r', '\n']), "{}", letter.subject);
+        assert!(!letter.html.contains("<script>") && !letter.html.contains("<b>"));
+        assert!(!letter.html.contains("<i>"), "{}", letter.html);
+    }
+
+    #[test]
+    fn a_code_is_shown_as_it_is_typed() {
+        let letter = Content::SignIn {
+            link: "http://a/",
+            code: "ab12cd",
+        }
+        .letter("P");
+        assert!(letter.subject.contains("AB12CD"));
+        assert!(letter.text.contains("AB12CD") && letter.text.contains("http://a/"));
+        assert!(letter.html.contains("AB12CD"));
+    }
+}

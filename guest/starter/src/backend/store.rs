@@ -1,0 +1,65 @@
+//! Asking the database, each statement prepared once for each connection, with a limit and a name.
+//!
+//! Every function that reads or writes an account's rows takes a client: a pooled connection where one
+//! statement is all, a transaction where several belong together. A transaction that is dropped without
+//! [`commit`] is rolled back.
+
+use deadpool_postgres::{GenericClient, Object, Transaction};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::database::{DatabaseError, limited};
+
+/// What a statement is given.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// All rows of a query.
+pub(super) async fn rows(
+    db: &impl GenericClient,
+    action: &'static str,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, DatabaseError> {
+    limited(action, async {
+        let statement = db.prepare_cached(sql).await?;
+        db.query(&statement, parameters).await
+    })
+    .await
+}
+
+/// The row of a query that gives at most one.
+pub(super) async fn row(
+    db: &impl GenericClient,
+    action: &'static str,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<Option<Row>, DatabaseError> {
+    limited(action, async {
+        let statement = db.prepare_cached(sql).await?;
+        db.query_opt(&statement, parameters).await
+    })
+    .await
+}
+
+/// Runs a statement; tells how many rows it changed.
+pub(super) async fn execute(
+    db: &impl GenericClient,
+    action: &'static str,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> Result<u64, DatabaseError> {
+    limited(action, async {
+        let statement = db.prepare_cached(sql).await?;
+        db.execute(&statement, parameters).await
+    })
+    .await
+}
+
+/// Begins a transaction.
+pub(super) async fn begin(connection: &mut Object) -> Result<Transaction<'_>, DatabaseError> {
+    limited("begin a transaction", connection.transaction()).await
+}
+
+/// Makes what a transaction did last.
+pub(super) async fn commit(transaction: Transaction<'_>) -> Result<(), DatabaseError> {
+    limited("commit a transaction", transaction.commit()).await
+}
