@@ -5,6 +5,7 @@
 //! | [`process`] | which process exactly, whether it lives, its CPU time and memory |
 //! | [`memory`] | how much memory there is |
 //! | [`cpu`] | model and features of the processors |
+//! | [`page_cache`] | which parts of files are in memory |
 //! | [`disk`] | free space |
 //! | [`power`] | whether it runs on its battery |
 //! | [`priority`] | giving way to others |
@@ -24,6 +25,7 @@ pub mod cpu;
 pub mod disk;
 pub mod graphics;
 pub mod memory;
+pub mod page_cache;
 pub mod ports;
 pub mod power;
 pub mod priority;

@@ -9,3 +9,4 @@ pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod snapshot_info;
 pub(crate) mod sparse;
+pub(crate) mod used_pages;

@@ -1,6 +1,7 @@
 //! Linux: `/proc` and pidfd. What is read there is understood by the pure functions of `parse`.
 
 mod handle;
+mod memory_map;
 mod parse;
 
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 pub(crate) use self::handle::Handle;
+pub(crate) use self::memory_map::{is_cached, read_ahead, used_files};
 use crate::process::{ProcessMemory, Seen};
 
 /// How much of `/proc/cpuinfo` is read for the first processor: each further one costs time.

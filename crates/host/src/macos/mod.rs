@@ -3,7 +3,9 @@
 mod handle;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use sysctl::{Ctl, Sysctl as _};
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 pub(crate) use self::handle::Handle;
+use crate::page_cache::UsedFile;
 use crate::process::{ProcessMemory, Seen, Stage};
 
 /// `PROC_FLAG_INEXIT` of `sys/proc_info.h`: the process is exiting.
@@ -57,6 +60,25 @@ pub(crate) fn cpu_models() -> String {
 #[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
 pub(crate) fn set_session_niceness(_: u32, _: i32) -> io::Result<()> {
     Ok(())
+}
+
+/// Only the owner of a mapping can ask which pages are there.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can refuse")]
+pub(crate) fn used_files(_: u32) -> io::Result<Vec<UsedFile>> {
+    Ok(Vec::new())
+}
+
+/// Not without mapping the file.
+pub(crate) fn is_cached(_: &File, _: u64) -> Option<bool> {
+    None
+}
+
+pub(crate) fn read_ahead(file: &File, part: &Range<u64>) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_rdadvise(
+        file,
+        part.start,
+        part.end.saturating_sub(part.start),
+    )?)
 }
 
 fn memory() -> System {

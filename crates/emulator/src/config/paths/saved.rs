@@ -39,6 +39,11 @@ impl SnapshotPaths {
         self.root.join("damage.json")
     }
 
+    /// Which pages a start uses, of these and other files.
+    pub fn used_pages(&self) -> PathBuf {
+        self.root.join("pages.json")
+    }
+
     /// When the snapshot was used last.
     pub fn used(&self) -> PathBuf {
         self.root.join("used.json")

@@ -27,6 +27,7 @@ use crate::state::prepared;
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
+use crate::state::used_pages::{self, Memory};
 use failure::{Remedy, chain};
 use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
@@ -347,6 +348,9 @@ impl LockedInstance<'_> {
         source: &StartSource,
         watch: &mut Stopwatch<'_>,
     ) -> Result<RunningVm, Error> {
+        if let Some((id, memory)) = source.memory() {
+            used_pages::read_ahead(&self.emulator.paths.snapshot(id), memory);
+        }
         let session = self.slot.paths.session();
         let record = self.slot.new_record(Purpose::Starting {
             fresh_disk: source.fresh_disk,
@@ -445,6 +449,14 @@ impl LockedInstance<'_> {
             // From the record on it is the user's, also for a command that finds this one killed.
             let paths = &self.emulator.paths;
             prepared::adopt(paths).map_err(Error::file("adopt", paths.root()))?;
+        }
+        if let Some((id, Memory::Snapshot)) = source.memory()
+            && vm.rotated
+        {
+            let snapshot = self.emulator.paths.snapshot(id);
+            if let Err(error) = used_pages::note(&snapshot, &running.identity) {
+                tracing::debug!(%error, "the pages that the start used are not noted");
+            }
         }
         up.running.monitor.close().await;
         Ok(vm)

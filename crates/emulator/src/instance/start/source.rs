@@ -14,6 +14,7 @@ use crate::machine::spec::MachineSpec;
 use crate::state::error::StateError;
 use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
 use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
+use crate::state::used_pages::Memory;
 use progress::{Event, Reporter, Stopwatch};
 
 /// What a start makes its session from.
@@ -31,6 +32,20 @@ pub(in crate::instance) struct StartSource {
     pub saved: Option<SavedRecord>,
     /// The values that the guest has got ahead, if it was prepared.
     pub taken: Option<SecretSet>,
+}
+
+impl StartSource {
+    /// What of the snapshot's files and the session's memory the start will use, if that is known.
+    pub(super) fn memory(&self) -> Option<(&str, Memory<'_>)> {
+        let snapshot = self.snapshot.as_deref()?;
+        match &self.origin {
+            // A prepared machine has memory of its own, written in this boot of the host.
+            Origin::Snapshot { .. } if self.taken.is_some() => None,
+            Origin::Snapshot { .. } => Some((snapshot, Memory::Snapshot)),
+            Origin::Session { ram } => Some((snapshot, Memory::Session(ram))),
+            Origin::Boot(_) | Origin::Ahead { .. } => None,
+        }
+    }
 }
 
 /// Decides what to start from; takes a snapshot if one is needed.
