@@ -7,6 +7,8 @@
 //! machine, so only ratios of one run are worth comparing.
 
 mod ahead;
+mod clones;
+mod cold;
 mod desktop;
 mod guest;
 mod picture;
@@ -32,6 +34,8 @@ enum Part {
     Start,
     /// Prepared starts beside others, of the starter and of an image that is slow to rotate
     Ahead,
+    /// Clones for test workers: one, and eight at once
+    Clones,
     /// A pull against `curl`
     Pull,
     /// Archiving and restoring a snapshot against `tar` and `zstd`
@@ -48,6 +52,9 @@ pub(crate) struct Args {
     /// How often each thing is done; the median counts
     #[arg(long, default_value_t = 10)]
     runs: usize,
+    /// Measure starts with an empty page cache instead, as after a boot of the host (root only)
+    #[arg(long, conflicts_with = "parts")]
+    cold: bool,
     /// Measure this image instead of the starter image
     #[arg(long)]
     image: Option<PathBuf>,
@@ -57,6 +64,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.cold {
+        cold::check_allowed()?;
+    }
     let root = workspace::root()?;
     let image = match &args.image {
         Some(image) => image.clone(),
@@ -65,12 +75,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let home = workspace::target_dir(&root).join("bench-home");
     let program = Program::build(&root, &home, &image)?;
     let runs = args.runs.max(1);
+    if args.cold {
+        return cold::measure(&program, runs);
+    }
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     if wanted(Part::Start) {
         starts(args, &root, &program, &image, runs)?;
     }
     if wanted(Part::Ahead) {
         ahead::measure(&root, &image, runs)?;
+    }
+    if wanted(Part::Clones) {
+        clones::measure(&program, runs)?;
     }
     if wanted(Part::Pull) {
         transfer::pull(&root, &program, &image, runs)?;
