@@ -195,31 +195,45 @@ impl Emulator {
         let rotating = matches!(record.purpose, Purpose::Rotating(_));
         held.settle_rotation(reporter).await?;
         held.share(record, file.folder()).await?;
-        let key = held.client_key(vm.rotated || rotating).await?;
-        let credentials = ask(vm, &key, file.path()).await?;
+        let keys = held.own_keys(vm.rotated || rotating).await?;
+        let credentials = ask(vm, &keys, file.path()).await?;
         self.remember_project(&file)?;
         Ok(credentials)
     }
 }
 
+/// The keys of the emulator's own project that open the call.
+struct OwnKeys {
+    /// What published backends ask for.
+    publishable: Secret,
+    /// What a backend may ask for besides, and the starter does: the dashboard serves the other to everybody.
+    server: Secret,
+}
+
 impl LockedInstance<'_> {
-    async fn client_key(&self, rotated: bool) -> Result<Secret, Error> {
+    async fn own_keys(&self, rotated: bool) -> Result<OwnKeys, Error> {
         if !rotated {
-            return Ok(SecretName::Pck.placeholder());
+            return Ok(OwnKeys {
+                publishable: SecretName::Pck.placeholder(),
+                server: SecretName::Ssk.placeholder(),
+            });
         }
         let set = match self.emulator.recorded_vault()? {
             Some(vault) => vault.load(Slot::Current).await?,
             None => None,
         };
         let set = set.ok_or(CredentialsError::NoKey)?;
-        Ok(set.get(SecretName::Pck).clone())
+        Ok(OwnKeys {
+            publishable: set.get(SecretName::Pck).clone(),
+            server: set.get(SecretName::Ssk).clone(),
+        })
     }
 }
 
 /// The call of the contract.
 async fn ask(
     vm: &RunningVm,
-    key: &Secret,
+    keys: &OwnKeys,
     path: &str,
 ) -> Result<ProjectCredentials, CredentialsError> {
     let backend = vm
@@ -227,12 +241,31 @@ async fn ask(
         .iter()
         .find(|endpoint| endpoint.id == "backend")
         .ok_or(CredentialsError::NoBackend)?;
-    ask_at(&backend.url(), key, path).await
+    ask_at(&backend.url(), keys, path).await
+}
+
+/// What a backend said.
+struct Said {
+    status: StatusCode,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Said {
+    /// Whether it knows the key, and wants one that is worth more.
+    fn wants_more(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Refusal {
+            code: String,
+        }
+        self.status == StatusCode::UNAUTHORIZED
+            && serde_json::from_slice::<Refusal>(&self.body)
+                .is_ok_and(|refusal| refusal.code == "INSUFFICIENT_ACCESS_TYPE")
+    }
 }
 
 async fn ask_at(
     api_url: &str,
-    key: &Secret,
+    keys: &OwnKeys,
     path: &str,
 ) -> Result<ProjectCredentials, CredentialsError> {
     let client = reqwest::Client::builder()
@@ -244,13 +277,49 @@ async fn ask_at(
         .timeout(REQUEST_LIMIT)
         .build()
         .map_err(CredentialsError::Client)?;
+    let key = ("x-stack-publishable-client-key", &keys.publishable);
+    let mut answer = ask_as(&client, api_url, "client", key, path).await?;
+    if answer.wants_more() {
+        let key = ("x-stack-secret-server-key", &keys.server);
+        answer = ask_as(&client, api_url, "server", key, path).await?;
+    }
+    let Said { status, body } = answer;
+    let said = || {
+        let text = String::from_utf8_lossy(&body)
+            .replace(keys.publishable.expose(), "[redacted]")
+            .replace(keys.server.expose(), "[redacted]");
+        presentable(text.as_bytes(), None)
+    };
+    match status {
+        StatusCode::OK => validate(&body, api_url.to_owned()),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(CredentialsError::KeyRefused {
+            status: status.as_u16(),
+        }),
+        StatusCode::BAD_REQUEST => Err(CredentialsError::ConfigFile {
+            path: path.to_owned(),
+            said: said(),
+        }),
+        status => Err(CredentialsError::Failed {
+            status: status.as_u16(),
+            said: said(),
+        }),
+    }
+}
+
+async fn ask_as(
+    client: &reqwest::Client,
+    api_url: &str,
+    access: &str,
+    (header, key): (&str, &Secret),
+    path: &str,
+) -> Result<Said, CredentialsError> {
     let body = serde_json::json!({ "absolute_file_path": path }).to_string();
     let mut answer = client
         .post(format!("{api_url}/api/v1/internal/local-emulator/project"))
         .header("content-type", "application/json")
         .header("x-stack-project-id", "internal")
-        .header("x-stack-access-type", "client")
-        .header("x-stack-publishable-client-key", key.expose())
+        .header("x-stack-access-type", access)
+        .header(header, key.expose())
         .body(body)
         .send()
         .await
@@ -269,24 +338,7 @@ async fn ask_at(
         }
         body.extend_from_slice(&chunk);
     }
-    let said = || {
-        let text = String::from_utf8_lossy(&body).replace(key.expose(), "[redacted]");
-        presentable(text.as_bytes(), None)
-    };
-    match status {
-        StatusCode::OK => validate(&body, api_url.to_owned()),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(CredentialsError::KeyRefused {
-            status: status.as_u16(),
-        }),
-        StatusCode::BAD_REQUEST => Err(CredentialsError::ConfigFile {
-            path: path.to_owned(),
-            said: said(),
-        }),
-        status => Err(CredentialsError::Failed {
-            status: status.as_u16(),
-            said: said(),
-        }),
-    }
+    Ok(Said { status, body })
 }
 
 #[cfg(test)]
@@ -348,33 +400,47 @@ mod tests {
         }
     }
 
-    /// Answers one request with `status` and `body`.
-    async fn backend(status: &'static str, body: &'static str) -> String {
+    /// Answers one request after the other, each with a status and a body of the list, and gives what it was asked.
+    async fn backend_of(
+        answers: Vec<(&'static str, &'static str)>,
+    ) -> (String, tokio::task::JoinHandle<Vec<String>>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"}") {
-                let mut chunk = [0; 1024];
-                let length = stream.read(&mut chunk).await.unwrap();
-                request.extend_from_slice(&chunk[..length]);
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    let mut chunk = [0; 1024];
+                    let length = stream.read(&mut chunk).await.unwrap();
+                    request.extend_from_slice(&chunk[..length]);
+                }
+                let length = body.len();
+                let text = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(text.as_bytes()).await.unwrap();
+                asked.push(String::from_utf8(request).unwrap());
             }
-            let length = body.len();
-            let text = format!(
-                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            );
-            stream.write_all(text.as_bytes()).await.unwrap();
+            asked
         });
-        url
+        (url, asked)
+    }
+
+    fn own_keys() -> OwnKeys {
+        OwnKeys {
+            publishable: Secret::generate().unwrap(),
+            server: Secret::generate().unwrap(),
+        }
     }
 
     #[tokio::test]
     async fn each_refusal_is_told_from_the_others() {
-        let key = Secret::generate().unwrap();
+        let keys = own_keys();
         let ask = async |status, body| {
-            let url = backend(status, body).await;
-            ask_at(&url, &key, "/app/stack.config.ts").await
+            let (url, _) = backend_of(vec![(status, body)]).await;
+            ask_at(&url, &keys, "/app/stack.config.ts").await
         };
         assert_eq!(ask("200 OK", GOOD).await.unwrap().project_id, "p-1");
         let code = async |status, body| ask(status, body).await.unwrap_err().code();
@@ -383,7 +449,34 @@ mod tests {
         assert_eq!(code("400 Bad Request", "not found").await, "config_file");
         assert_eq!(code("503 Service Unavailable", "").await, "backend_failed");
         assert_eq!(code("200 OK", "{}").await, "backend_failed");
-        let nobody = ask_at("http://127.0.0.1:1", &key, "/x").await.unwrap_err();
+        let nobody = ask_at("http://127.0.0.1:1", &keys, "/x").await.unwrap_err();
         assert_eq!(nobody.code(), "backend_unreachable");
+    }
+
+    /// A published backend takes the publishable key and never sees another; one that wants more is shown the
+    /// server key, once.
+    #[tokio::test]
+    async fn the_server_key_is_shown_to_who_asks_for_it() {
+        let keys = own_keys();
+        let (url, asked) = backend_of(vec![("200 OK", GOOD)]).await;
+        assert!(ask_at(&url, &keys, "/x").await.is_ok());
+        let asked = asked.await.unwrap();
+        assert!(asked[0].contains(keys.publishable.expose()));
+        assert!(!asked[0].contains(keys.server.expose()));
+
+        let more = (
+            "401 Unauthorized",
+            r#"{"code": "INSUFFICIENT_ACCESS_TYPE"}"#,
+        );
+        let (url, asked) = backend_of(vec![more, ("200 OK", GOOD)]).await;
+        assert!(ask_at(&url, &keys, "/x").await.is_ok());
+        let asked = asked.await.unwrap();
+        assert!(asked[1].contains("x-stack-access-type: server"));
+        assert!(asked[1].contains(keys.server.expose()));
+
+        let (url, asked) = backend_of(vec![more, more]).await;
+        let refused = ask_at(&url, &keys, "/x").await.unwrap_err();
+        assert_eq!(refused.code(), "key_refused");
+        assert_eq!(asked.await.unwrap().len(), 2);
     }
 }
