@@ -39,6 +39,9 @@ plain_errors! {
     /// An endpoint that is for signed-in users.
     user_authentication_required = UNAUTHORIZED "USER_AUTHENTICATION_REQUIRED"
         "User authentication required for this endpoint.";
+    /// An anonymous user where the app does not say that it knows of them.
+    anonymous_not_allowed = UNAUTHORIZED "ANONYMOUS_AUTHENTICATION_NOT_ALLOWED"
+        "X-Stack-Access-Token is for an anonymous user, but anonymous users are not enabled. Set the X-Stack-Allow-Anonymous-User header of this request to 'true' to allow anonymous users.";
     /// No such user.
     user_not_found = NOT_FOUND "USER_NOT_FOUND" "User not found.";
     /// The config file allows no new accounts.

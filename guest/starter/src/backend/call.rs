@@ -15,6 +15,7 @@ use super::{
     Shared,
     access::{self, Access, Project},
     config::Config,
+    config_watch,
     database::DatabaseError,
     error::ApiError,
     fields::Fields,
@@ -51,11 +52,17 @@ impl FromRequest<Arc<Shared>> for Call {
         let endpoint = format!("{} {}", request.method(), uri.path());
         let headers = request.headers().clone();
         let body = read_body(request, &endpoint).await?;
+        config_watch::look(shared, &headers).await;
         let caller = access::check(&headers, &shared.database).await?;
         let claims = match access::text(&headers, "x-stack-access-token") {
             Some(token) => Some(tokens::verify(token, &caller.project)?),
             None => None,
         };
+        let allows_anonymous =
+            access::text(&headers, "x-stack-allow-anonymous-user") == Some("true");
+        if !allows_anonymous && claims.as_ref().is_some_and(|claims| claims.is_anonymous) {
+            return Err(ApiError::anonymous_not_allowed());
+        }
         Ok(Self {
             shared: shared.clone(),
             project: caller.project,
@@ -120,6 +127,19 @@ impl Call {
         self.claims
             .as_ref()
             .ok_or_else(ApiError::user_authentication_required)
+    }
+
+    /// The anonymous user that signs up with this call, if it is made for one.
+    pub(super) async fn anonymous(
+        &self,
+        db: &impl GenericClient,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(claims) = self.claims.as_ref().filter(|claims| claims.is_anonymous) else {
+            return Ok(None);
+        };
+        let user = users::find(db, &self.project.id, &claims.sub).await?;
+        // They may have signed up with another call since the token was made.
+        Ok(user.filter(|user| user.is_anonymous).map(|user| user.id))
     }
 
     /// The user that is signed in and has not been deleted since.

@@ -1,4 +1,7 @@
 //! `/internal/local-emulator/…`: a project for each config file, and random values to compare.
+//!
+//! Who asks for a project's keys gets its server and admin key. The publishable key of project `internal` is
+//! not enough for that, other than with published images: the dashboard serves it to everybody.
 
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use tokio_postgres::Transaction;
 
 use super::{
     Shared,
-    access::{self, INTERNAL},
+    access::{self, Access, INTERNAL},
     config_file,
     database::{Database, DatabaseError, limited},
     error::ApiError,
@@ -49,7 +52,10 @@ pub(super) async fn project(
         }
     })?;
     let body: Value = serde_json::from_slice(&body).map_err(|_| ApiError::body_parsing())?;
-    check_internal(&headers, &shared.database, &endpoint).await?;
+    let access = check_internal(&headers, &shared.database, &endpoint).await?;
+    if access == Access::Client {
+        return Err(ApiError::insufficient_access_type(access, Access::Server));
+    }
     let given = match body.get("absolute_file_path") {
         Some(Value::String(path)) => path,
         None | Some(Value::Null) => {
@@ -109,10 +115,10 @@ async fn check_internal(
     headers: &HeaderMap,
     database: &Database,
     endpoint: &str,
-) -> Result<(), ApiError> {
+) -> Result<Access, ApiError> {
     let caller = access::check(headers, database).await?;
     if caller.project.id == INTERNAL {
-        Ok(())
+        Ok(caller.access)
     } else {
         Err(ApiError::schema(
             endpoint,

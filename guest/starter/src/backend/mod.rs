@@ -19,6 +19,7 @@ mod clock;
 mod codes;
 pub mod config;
 mod config_file;
+mod config_watch;
 mod control_socket;
 mod cron_jobs;
 pub mod database;
@@ -27,6 +28,7 @@ mod fields;
 mod health;
 mod local_emulator;
 mod mail;
+mod own_endpoints;
 mod passwords;
 mod permissions;
 mod project_view;
@@ -52,6 +54,7 @@ use std::{
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
 use self::{
+    config_watch::Looks,
     control_socket::ControlSocket,
     database::{Database, DatabaseError},
     passwords::Hasher,
@@ -73,6 +76,7 @@ pub struct Shared {
     /// Address that error texts name.
     listen: SocketAddr,
     hasher: Hasher,
+    looks: Looks,
     moved_ports: MovedPorts,
     /// Where the host finds this, unless it was told otherwise since.
     port_on_host: u16,
@@ -143,6 +147,7 @@ pub async fn run(settings: &Settings) -> Result<(), BackendError> {
         host_root: settings.host_root.clone(),
         listen: address,
         hasher: Hasher::new(),
+        looks: Looks::default(),
         moved_ports: settings.moved_ports.clone(),
         port_on_host: settings.ports.backend_on_host,
         endpoints: routes::endpoints(),

@@ -106,7 +106,8 @@ fn api() -> Api {
 }
 
 fn auth_api(api: Api) -> Api {
-    api.post("/auth/password/sign-up", auth::password_sign_up)
+    api.post("/auth/anonymous/sign-up", auth::anonymous_sign_up)
+        .post("/auth/password/sign-up", auth::password_sign_up)
         .post("/auth/password/sign-in", auth::password_sign_in)
         .post("/auth/password/set", auth::set_password)
         .post("/auth/password/update", auth::update_password)

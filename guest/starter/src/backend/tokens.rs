@@ -38,14 +38,21 @@ pub(super) struct Claims {
     email_verified: bool,
     selected_team_id: Option<String>,
     signed_up_at: i64,
-    is_anonymous: bool,
+    /// Whether the user has not signed up yet.
+    pub(super) is_anonymous: bool,
     is_restricted: bool,
-    restricted_reason: Option<String>,
+    restricted_reason: Option<Reason>,
     requires_totp_mfa: bool,
     iss: String,
     iat: i64,
     aud: String,
     exp: i64,
+}
+
+/// Why a user may do less than others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Reason {
+    r#type: String,
 }
 
 impl Claims {
@@ -69,16 +76,24 @@ impl Claims {
             email_verified: user.primary_email_verified,
             selected_team_id: user.selected_team.as_ref().map(|team| team.id.clone()),
             signed_up_at: user.signed_up_at_millis / 1000,
-            is_anonymous: false,
-            is_restricted: false,
-            restricted_reason: None,
+            is_anonymous: user.is_anonymous,
+            is_restricted: user.is_anonymous,
+            restricted_reason: user.is_anonymous.then(|| Reason {
+                r#type: "anonymous".to_owned(),
+            }),
             requires_totp_mfa: false,
             iss: format!("{base_url}/api/v1/projects/{project_id}"),
             iat: now,
-            aud: project_id.to_owned(),
+            aud: audience(project_id, user.is_anonymous),
             exp: now + LIFETIME,
         }
     }
+}
+
+/// Whom a token is for: an app's server that expects its own project's refuses anonymous users that way.
+fn audience(project_id: &str, is_anonymous: bool) -> String {
+    let suffix = if is_anonymous { ":anon" } else { "" };
+    format!("{project_id}{suffix}")
 }
 
 /// Signs a token.
@@ -138,7 +153,7 @@ fn trusted(token: &str, project: &Project) -> Option<Claims> {
     let header = jsonwebtoken::decode_header(token).ok()?;
     (header.kid.as_deref() == Some(key.kid.as_str())).then_some(())?;
     let mut validation = Validation::new(Algorithm::ES256);
-    validation.set_audience(&[&project.id]);
+    validation.set_audience(&[false, true].map(|anonymous| audience(&project.id, anonymous)));
     // The caller looks at the clock: its error names the token.
     validation.validate_exp = false;
     let key = DecodingKey::from_ec_components(&key.x, &key.y).ok()?;

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::{error::ApiError, own_endpoints};
 use crate::{random, report};
 
 /// Content type of JSON answers.
@@ -85,13 +85,26 @@ static ALLOWED_HEADERS: LazyLock<HeaderValue> = LazyLock::new(|| {
 /// Wraps the API routes.
 pub(super) async fn dress(mut request: Request, next: Next) -> Response {
     take_newer_names(request.headers_mut());
+    // The path as it came: nested routers cut it.
+    let is_own = own_endpoints::is_own(request.uri());
     let overridden = request.headers().contains_key(&OVERRIDE_ERROR_STATUS);
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::OK.into_response()
     } else {
+        let run = async {
+            // The only character that no column of the database can hold.
+            if request.uri().path().contains("%00") {
+                let text = "The path must not contain the character NUL.";
+                return ApiError::bad_request(text).into_response();
+            }
+            if is_own && let Err(error) = own_endpoints::check(request.headers()) {
+                return error.into_response();
+            }
+            next.run(request).await
+        };
         match (
             random::request_id(),
-            tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await,
+            tokio::time::timeout(REQUEST_LIMIT, run).await,
         ) {
             (Err(error), _) => ApiError::from(error).into_response(),
             (Ok(_), Err(_)) => ApiError::Plain(
@@ -114,7 +127,9 @@ pub(super) async fn dress(mut request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::OK;
     }
     add_newer_names(response.headers_mut());
-    add_cors(response.headers_mut());
+    if !is_own {
+        add_cors(response.headers_mut());
+    }
     response
 }
 

@@ -10,7 +10,7 @@ const CONFIG: &str = "/home/dev/app/stack.config.ts";
 
 fn call(stack: &Stack, path: &str) -> Response {
     stack.project_call(
-        &Four::placeholders().pck,
+        &Four::placeholders().ssk,
         &json!({ "absolute_file_path": path }).to_string(),
     )
 }
@@ -199,7 +199,7 @@ fn paths_that_are_no_config_file_are_refused() {
 #[test]
 fn bodies_are_checked() {
     let stack = Stack::start();
-    let pck = Four::placeholders().pck;
+    let ssk = Four::placeholders().ssk;
     for (body, code) in [
         ("", "BODY_PARSING_ERROR"),
         ("{", "BODY_PARSING_ERROR"),
@@ -208,13 +208,13 @@ fn bodies_are_checked() {
         (r#"{"absolute_file_path":5}"#, "SCHEMA_ERROR"),
         (r#"{"absolute_file_path":null}"#, "SCHEMA_ERROR"),
     ] {
-        let response = stack.project_call(&pck, body);
+        let response = stack.project_call(&ssk, body);
         assert_eq!(response.status, 400, "{body}");
         assert_eq!(response.header("x-stack-known-error"), Some(code), "{body}");
     }
     let large = json!({ "absolute_file_path": "/".repeat(100_000) }).to_string();
-    assert_eq!(stack.project_call(&pck, &large).status, 413);
-    assert_eq!(stack.project_call(&pck, "{}").status, 400);
+    assert_eq!(stack.project_call(&ssk, &large).status, 413);
+    assert_eq!(stack.project_call(&ssk, "{}").status, 400);
 }
 
 #[test]
@@ -340,6 +340,54 @@ fn browsers_of_any_origin_may_call() {
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     let exposed = answer.header("access-control-expose-headers").unwrap();
     assert!(exposed.contains("x-stack-known-error") && exposed.contains("x-stack-actual-status"));
+}
+
+/// As a page of another site would try, which may have the publishable key from the dashboard.
+#[test]
+fn keys_of_a_project_are_for_who_has_the_server_key_and_for_no_page() {
+    let stack = Stack::start();
+    stack.write_host_file(CONFIG, "export const config = {};");
+    let path = "/api/v1/internal/local-emulator/project";
+    let body = json!({ "absolute_file_path": CONFIG }).to_string();
+    let (four, kind) = (Four::placeholders(), "x-stack-access-type");
+    let call = |access: &str, header: &str, key: &str, more: &[(&str, &str)]| {
+        let mut request = stack
+            .request("POST", path)
+            .header("content-type", "application/json")
+            .header("x-stack-project-id", "internal")
+            .header(kind, access)
+            .header(header, key)
+            .body(&body);
+        for (name, value) in more {
+            request = request.header(name, value);
+        }
+        request.send()
+    };
+    let publishable = call("client", "x-stack-publishable-client-key", &four.pck, &[]);
+    assert_eq!(publishable.status, 401);
+    assert_eq!(publishable.json()["code"], "INSUFFICIENT_ACCESS_TYPE");
+    let server = ("server", "x-stack-secret-server-key", four.ssk.as_str());
+    let admin = ("admin", "x-stack-super-secret-admin-key", four.sak.as_str());
+    for (access, header, key) in [server, admin] {
+        let response = call(access, header, key, &[]);
+        assert_eq!(response.status, 200, "{access}");
+        assert_eq!(response.header("access-control-allow-origin"), None);
+        for foreign in [
+            ("origin", "https://evil.test"),
+            ("origin", "null"),
+            ("host", "evil.test"),
+            ("sec-fetch-site", "cross-site"),
+        ] {
+            let response = call(access, header, key, &[foreign]);
+            assert_eq!(response.status, 403, "{foreign:?}");
+            assert!(!response.body.contains("ssk_"), "{foreign:?}");
+        }
+    }
+    let preflight = stack
+        .request("OPTIONS", path)
+        .header("origin", "https://evil.test")
+        .send();
+    assert_eq!(preflight.header("access-control-allow-headers"), None);
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn the_prune_step_removes_what_can_never_be_used() {
     stack.write_host_file("/b.ts", "");
     let call = |path: &str| {
         let body = format!(r#"{{"absolute_file_path":"{path}"}}"#);
-        stack.project_call(&Four::placeholders().pck, &body).json()
+        stack.project_call(&Four::placeholders().ssk, &body).json()
     };
     let (a, b) = (call("/a.ts"), call("/b.ts"));
     stack.database.run(&format!(

@@ -72,15 +72,15 @@ fn keys_of_other_projects_are_left_alone() {
     let stack = Stack::start();
     stack.write_host_file("/app/stack.config.ts", "export const config = {};");
     let body = r#"{"absolute_file_path":"/app/stack.config.ts"}"#;
-    let before = stack.project_call(&Four::placeholders().pck, body);
+    let before = stack.project_call(&Four::placeholders().ssk, body);
     assert_eq!(before.status, 200);
     let four = Four::numbered(1);
     assert!(stack.rotate(&four).status.success());
     assert_eq!(
-        stack.project_call(&Four::placeholders().pck, body).status,
+        stack.project_call(&Four::placeholders().ssk, body).status,
         401
     );
-    assert_eq!(stack.project_call(&four.pck, body).body, before.body);
+    assert_eq!(stack.project_call(&four.ssk, body).body, before.body);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Signing up, in and out, below `/auth`.
 
+mod anonymous;
 mod one_time_codes;
 mod passwords;
 mod sessions;
 mod token;
 
 pub(super) use self::{
+    anonymous::sign_up as anonymous_sign_up,
     one_time_codes::{
         check_code as otp_check_code, send_code as otp_send_code, sign_in as otp_sign_in,
     },

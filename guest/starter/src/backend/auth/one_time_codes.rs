@@ -89,7 +89,9 @@ pub(in crate::backend) async fn sign_in(call: Call) -> Answer {
         }
         None if !call.config().sign_up() => return Err(ApiError::sign_up_not_enabled()),
         None => {
+            let anonymous = call.anonymous(&transaction).await?;
             let new = NewUser {
+                was: anonymous.as_deref(),
                 email: Some(email),
                 email_verified: true,
                 email_auth_enabled: true,

@@ -74,10 +74,12 @@ pub(in crate::backend) async fn sign_up(call: Call) -> Answer {
 
     let mut connection = call.connection().await?;
     let transaction = store::begin(&mut connection).await?;
+    let anonymous = call.anonymous(&transaction).await?;
     let new = NewUser {
         email: Some(&email),
         email_auth_enabled: true,
         password_hash: Some(&hash),
+        was: anonymous.as_deref(),
         ..NewUser::default()
     };
     let now = clock::now_millis();

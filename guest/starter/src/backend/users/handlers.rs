@@ -24,7 +24,7 @@ macro_rules! select_page {
     ($column:literal, $from:literal, $direction:literal) => {
         concat!(
             select_users!(
-                r#"WHERE u."projectId" = $1
+                r#"WHERE u."projectId" = $1 AND ($7 OR NOT u."isAnonymous")
                    AND ($2::text IS NULL OR u."id" = $3 OR u."displayName" ILIKE $2 OR EXISTS (
                      SELECT 1 FROM "ContactChannel" s WHERE s."projectId" = u."projectId"
                        AND s."userId" = u."id" AND s."value" ILIKE $2))
@@ -58,7 +58,7 @@ pub(in crate::backend) async fn list(call: Call) -> Answer {
     let search = query.optional_text("query")?.map(str::trim);
     let team_id = query.optional_text("team_id")?;
     let is_descending = query.flag("desc")?.unwrap_or(false);
-    query.ignore("include_anonymous");
+    let has_anonymous = query.flag("include_anonymous")?.unwrap_or(false);
     query.ignore("include_restricted");
     let by_activity = match query.optional_text("order_by")? {
         None | Some("signed_up_at") => false,
@@ -100,6 +100,7 @@ pub(in crate::backend) async fn list(call: Call) -> Answer {
             &team_id,
             &cursor,
             &page,
+            &has_anonymous,
         ],
     )
     .await?;
@@ -154,6 +155,7 @@ pub(in crate::backend) async fn create(call: Call) -> Answer {
         email_auth_enabled: email_auth_enabled && email.is_some(),
         password_hash: password_hash.as_deref(),
         otp_auth_enabled,
+        ..NewUser::default()
     };
     let id = insert(&transaction, &call.project.id, call.config(), &new, now).await?;
     update_row(&transaction, &call.project.id, &id, &change).await?;

@@ -28,6 +28,8 @@ pub(in crate::backend) struct User {
     pub(in crate::backend) server_metadata: Option<Value>,
     pub(in crate::backend) password_hash: Option<String>,
     pub(in crate::backend) otp_auth_enabled: bool,
+    /// Whether they have not signed up yet.
+    pub(in crate::backend) is_anonymous: bool,
     pub(in crate::backend) signed_up_at_millis: i64,
     pub(in crate::backend) last_active_at_millis: i64,
     pub(in crate::backend) primary_email: Option<String>,
@@ -45,6 +47,9 @@ pub(in crate::backend) struct NewUser<'a> {
     pub(in crate::backend) email_auth_enabled: bool,
     pub(in crate::backend) password_hash: Option<&'a str>,
     pub(in crate::backend) otp_auth_enabled: bool,
+    pub(in crate::backend) is_anonymous: bool,
+    /// An anonymous user who becomes this one, with all that is theirs.
+    pub(in crate::backend) was: Option<&'a str>,
 }
 
 /// What is to become of a user's own columns.
@@ -69,7 +74,7 @@ macro_rules! select_users {
                  u."signedUpAtMillis", u."lastActiveAtMillis",
                  c."value", coalesce(c."isVerified", false), coalesce(c."usedForAuth", false),
                  t."id", t."displayName", t."profileImageUrl", t."clientMetadata",
-                 t."clientReadOnlyMetadata", t."serverMetadata", t."createdAtMillis"
+                 t."clientReadOnlyMetadata", t."serverMetadata", t."createdAtMillis", u."isAnonymous"
                FROM "User" u
                LEFT JOIN "ContactChannel" c ON c."projectId" = u."projectId" AND c."userId" = u."id"
                  AND c."type" = 'email' AND c."isPrimary"
@@ -91,6 +96,7 @@ impl User {
             server_metadata: row.get(5),
             password_hash: row.get(6),
             otp_auth_enabled: row.get(7),
+            is_anonymous: row.get(20),
             signed_up_at_millis: row.get(8),
             last_active_at_millis: row.get(9),
             primary_email: row.get(10),
@@ -111,6 +117,7 @@ impl User {
             server_metadata: None,
             password_hash: None,
             otp_auth_enabled: false,
+            is_anonymous: false,
             signed_up_at_millis: 0,
             last_active_at_millis: 0,
             primary_email: None,
@@ -170,22 +177,34 @@ pub(in crate::backend) async fn insert(
     new: &NewUser<'_>,
     now_millis: i64,
 ) -> Result<String, ApiError> {
-    let id = random::uuid()?;
-    store::execute(
+    let id = match new.was {
+        Some(id) => id.to_owned(),
+        None => random::uuid()?,
+    };
+    // Who is there already and is not anonymous is somebody else's account.
+    let made = store::execute(
         db,
         "make a user",
-        r#"INSERT INTO "User" ("projectId", "id", "passwordHash", "otpAuthEnabled",
+        r#"INSERT INTO "User" AS u ("projectId", "id", "passwordHash", "otpAuthEnabled", "isAnonymous",
              "signedUpAtMillis", "lastActiveAtMillis")
-           VALUES ($1, $2, $3, $4, $5, $5)"#,
+           VALUES ($1, $2, $3, $4, $5, $6, $6)
+           ON CONFLICT ("projectId", "id") DO UPDATE SET "passwordHash" = excluded."passwordHash",
+             "otpAuthEnabled" = excluded."otpAuthEnabled", "isAnonymous" = excluded."isAnonymous",
+             "signedUpAtMillis" = excluded."signedUpAtMillis"
+           WHERE u."isAnonymous""#,
         &[
             &project_id,
             &id,
             &new.password_hash,
             &new.otp_auth_enabled,
+            &new.is_anonymous,
             &now_millis,
         ],
     )
     .await?;
+    if made == 0 {
+        return Err(ApiError::user_not_found());
+    }
     if let Some(email) = new.email {
         let channel = channels::NewChannel {
             value: email,

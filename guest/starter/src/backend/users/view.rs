@@ -23,9 +23,9 @@ pub(in crate::backend) fn client_view(user: &User) -> Value {
         "oauth_providers": [],
         "selected_team_id": user.selected_team.as_ref().map(|team| &team.id),
         "selected_team": user.selected_team.as_ref().map(super::super::teams::client_view),
-        "is_anonymous": false,
-        "is_restricted": false,
-        "restricted_reason": null,
+        "is_anonymous": user.is_anonymous,
+        "is_restricted": user.is_anonymous,
+        "restricted_reason": user.is_anonymous.then(|| json!({ "type": "anonymous" })),
         "restricted_by_admin": false,
         "restricted_by_admin_reason": null,
     })

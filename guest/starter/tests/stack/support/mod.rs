@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "everything in a test binary is")]
 
+pub mod app;
 pub mod http;
 pub mod postgres;
 
@@ -224,13 +225,13 @@ impl Stack {
         self.request("GET", path).send()
     }
 
-    /// The project-credentials call with a body as it stands.
-    pub fn project_call(&self, pck: &str, body: &str) -> Response {
+    /// The project-credentials call with the server key of `internal` and a body as it stands.
+    pub fn project_call(&self, ssk: &str, body: &str) -> Response {
         self.request("POST", "/api/v1/internal/local-emulator/project")
             .header("content-type", "application/json")
             .header("x-stack-project-id", "internal")
-            .header("x-stack-access-type", "client")
-            .header("x-stack-publishable-client-key", pck)
+            .header("x-stack-access-type", "server")
+            .header("x-stack-secret-server-key", ssk)
             .body(body)
             .send()
     }

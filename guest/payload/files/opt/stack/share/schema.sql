@@ -77,6 +77,8 @@ CREATE TABLE "User" (
     "passwordHash" TEXT,
     "otpAuthEnabled" BOOLEAN NOT NULL DEFAULT false,
     "selectedTeamId" TEXT,
+    -- Made for somebody who has not signed up yet.
+    "isAnonymous" BOOLEAN NOT NULL DEFAULT false,
     "signedUpAtMillis" BIGINT NOT NULL,
     "lastActiveAtMillis" BIGINT NOT NULL,
     PRIMARY KEY ("projectId", "id")
