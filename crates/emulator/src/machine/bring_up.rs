@@ -18,7 +18,7 @@ use super::boot;
 use super::config_disk::TOLD_SERVICES;
 use super::guest::{self, Guest, GuestError, Resident};
 use super::ports::ServicePort;
-use super::readiness::{Endpoint, Prober};
+use super::readiness::{Endpoint, Prober, Proof};
 use super::run_record::RunRecord;
 use super::slot::Slot;
 use super::spec::MachineSpec;
@@ -308,7 +308,7 @@ impl BringUp<'_> {
             }
             Secrets::TakeOver(vault, set) => {
                 let known = vault.known(watch.reporter()).await?;
-                let proof = prove(endpoints, set, &known, true, limit);
+                let proof = prove(endpoints, set, &known, Proof::Again, limit);
                 watch.phase(Phase::Ready, proof).await?;
                 Ok(vault.promote(set, watch.reporter()).await?)
             }
@@ -426,18 +426,21 @@ async fn replace(
         .phase(Phase::Rotate, guest.rotate(&fresh, limit))
         .await?;
     watch
-        .phase(Phase::Ready, prove(endpoints, &fresh, &known, false, limit))
+        .phase(
+            Phase::Ready,
+            prove(endpoints, &fresh, &known, Proof::First, limit),
+        )
         .await?;
     Ok(fresh)
 }
 
 /// Proves that the guest answers to `fresh` and to none of the sets before, with all services
-/// healthy; `again` if that was proved before it was saved.
+/// healthy.
 async fn prove(
     endpoints: &[Endpoint],
     fresh: &SecretSet,
     before: &[SecretSet],
-    again: bool,
+    proof: Proof,
     limit: Duration,
 ) -> Result<(), Error> {
     let prober = Prober::new()?;
@@ -446,16 +449,10 @@ async fn prove(
     old.extend(before.iter().map(|set| set.get(SecretName::Pck)));
     let backend = endpoints.iter().find(|endpoint| endpoint.id == "backend");
     match backend {
-        Some(backend) if again => {
-            let new = fresh.get(SecretName::Pck);
-            prober
-                .still_rotated_and_healthy(backend.port, new, &old, endpoints, limit)
-                .await?;
-        }
         Some(backend) => {
             let new = fresh.get(SecretName::Pck);
             prober
-                .rotated_and_healthy(backend.port, new, &old, endpoints, limit)
+                .rotated_and_healthy(proof, backend.port, new, &old, endpoints, limit)
                 .await?;
         }
         None => prober.all_healthy(endpoints, limit).await?,

@@ -109,6 +109,17 @@ enum Refused {
     Later,
 }
 
+/// Whether keys were proved before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// They were replaced just now, which may restart the backend. The new key comes first: only a
+    /// backend that has it is asked for its health, so that the answers of its predecessor do not count.
+    First,
+    /// They were proved before the guest was saved, and nothing has restarted since: everything is asked
+    /// at the same time.
+    Again,
+}
+
 impl Prober {
     pub(crate) fn new() -> Result<Self, NotReady> {
         let client = reqwest::Client::builder()
@@ -213,12 +224,11 @@ impl Prober {
     /// Waits until the backend at `port` accepts `new` and refuses `old`, all publishable client
     /// keys, and every endpoint is healthy.
     ///
-    /// The new key comes first: only a backend that has it is asked for its health, so that one
-    /// which restarts does not count as healthy by the answers of its predecessor. The rest is
-    /// asked at the same time. Where an old key was not refused at once, the predecessor may still
-    /// have been there, and the health is asked again.
+    /// Where an old key was not refused at once, the backend's predecessor may still have been there,
+    /// and the health is asked again.
     pub(crate) async fn rotated_and_healthy(
         &self,
+        proof: Proof,
         port: u16,
         new: &Secret,
         old: &[&Secret],
@@ -226,36 +236,28 @@ impl Prober {
         limit: Duration,
     ) -> Result<(), NotReady> {
         let deadline = Instant::now() + limit;
-        self.accepted_by(port, new, deadline, limit).await?;
-        let (refused, healthy) = tokio::join!(
-            self.all_refused_by(port, old, deadline, limit),
-            self.all_healthy(endpoints, limit)
-        );
-        match refused? {
-            Refused::AtOnce => healthy,
-            Refused::Later => self.all_healthy(endpoints, limit).await,
+        let accepted = self.accepted_by(port, new, deadline, limit);
+        let rest = async {
+            let (refused, healthy) = tokio::join!(
+                self.all_refused_by(port, old, deadline, limit),
+                self.all_healthy(endpoints, limit)
+            );
+            match refused? {
+                Refused::AtOnce => healthy,
+                Refused::Later => self.all_healthy(endpoints, limit).await,
+            }
+        };
+        match proof {
+            Proof::First => {
+                accepted.await?;
+                rest.await
+            }
+            Proof::Again => {
+                let (accepted, rest) = tokio::join!(accepted, rest);
+                accepted?;
+                rest
+            }
         }
-    }
-
-    /// The same of a guest that was proved before it was saved: nothing has restarted since, so that
-    /// everything is asked at the same time.
-    pub(crate) async fn still_rotated_and_healthy(
-        &self,
-        port: u16,
-        new: &Secret,
-        old: &[&Secret],
-        endpoints: &[Endpoint],
-        limit: Duration,
-    ) -> Result<(), NotReady> {
-        let deadline = Instant::now() + limit;
-        let (accepted, refused, healthy) = tokio::join!(
-            self.accepted_by(port, new, deadline, limit),
-            self.all_refused_by(port, old, deadline, limit),
-            self.all_healthy(endpoints, limit)
-        );
-        accepted?;
-        refused?;
-        healthy
     }
 
     /// Waits until the backend accepts `key`.

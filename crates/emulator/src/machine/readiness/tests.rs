@@ -69,7 +69,7 @@ async fn an_old_key_that_still_works_is_no_rotation() {
     let limit = Duration::from_millis(200);
     let error = Prober::new()
         .unwrap()
-        .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+        .rotated_and_healthy(Proof::First, port, &new, &[&old], &[endpoint(port)], limit)
         .await
         .unwrap_err();
     assert!(matches!(error, NotReady::OldKeyAccepted { .. }), "{error}");
@@ -87,7 +87,7 @@ async fn a_guest_that_was_proved_before_is_asked_for_all_of_it_again() {
         .await;
         let prober = Prober::new().unwrap();
         prober
-            .still_rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+            .rotated_and_healthy(Proof::Again, port, &new, &[&old], &[endpoint(port)], limit)
             .await
     };
     ask(|_, old| if old { "401 Unauthorized" } else { "200 OK" })
@@ -133,7 +133,7 @@ async fn a_successor_that_takes_its_time_is_waited_for() {
     let limit = Duration::from_secs(20);
     Prober::new()
         .unwrap()
-        .rotated_and_healthy(port, &new, &[&old], &[], limit)
+        .rotated_and_healthy(Proof::First, port, &new, &[&old], &[], limit)
         .await
         .unwrap();
 }
@@ -192,6 +192,7 @@ async fn once_the_new_key_is_accepted_all_else_is_asked_at_the_same_time() {
     Prober::new()
         .unwrap()
         .rotated_and_healthy(
+            Proof::First,
             port,
             &new,
             &[&old],
@@ -257,7 +258,7 @@ async fn a_predecessor_does_not_answer_for_the_health_of_its_successor() {
     let limit = Duration::from_secs(20);
     Prober::new()
         .unwrap()
-        .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+        .rotated_and_healthy(Proof::First, port, &new, &[&old], &[endpoint(port)], limit)
         .await
         .unwrap();
     // More often if the two first requests come one after the other.
@@ -292,7 +293,7 @@ async fn health_is_not_asked_before_the_new_key_is_accepted() {
     let limit = Duration::from_secs(20);
     Prober::new()
         .unwrap()
-        .rotated_and_healthy(port, &new, &[&old], &[endpoint(port)], limit)
+        .rotated_and_healthy(Proof::First, port, &new, &[&old], &[endpoint(port)], limit)
         .await
         .unwrap();
 }
