@@ -444,7 +444,10 @@ impl LockedInstance<'_> {
             purpose: Purpose::Running(Box::new(vm.clone())),
             ..up.record
         })?;
-        self.emulator.note_start(&vm)?;
+        if let Err(error) = self.emulator.note_start(&vm) {
+            // It says when work ahead is worth while; the machine runs all the same.
+            tracing::warn!(error = %chain(&error), "the start is not noted");
+        }
         if source.taken.is_some() {
             // From the record on it is the user's, also for a command that finds this one killed.
             let paths = &self.emulator.paths;
