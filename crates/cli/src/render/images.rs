@@ -371,6 +371,7 @@ impl Render for PruneReport {
         for Removed { item, freed_bytes } in &self.removed {
             let what = match item {
                 Item::Image { digest } => format!("image {}", digest.short()),
+                Item::Prepared { instance } => format!("the prepared start of {instance}"),
                 Item::Snapshot { instance, .. } => format!("a snapshot of {instance}"),
                 Item::Archive { instance, .. } => format!("a compressed snapshot of {instance}"),
             };

@@ -24,6 +24,7 @@ use crate::library::error::LibraryError;
 use crate::machine::run_record::Purpose;
 use crate::machine::slot;
 use crate::state::instance_record::InstanceRecord;
+use crate::state::prepared;
 use crate::state::session::Base;
 use crate::state::snapshot::Snapshot;
 use crate::state::snapshot_info::SnapshotInfo;
@@ -292,6 +293,10 @@ impl Emulator {
             .iter()
             .map(|(_, snapshot)| snapshot.bytes_on_disk)
             .sum::<u64>();
+        let prepared = names
+            .iter()
+            .filter_map(|name| prepared::in_place(&self.home.instance(name)));
+        total += prepared.map(|prepared| prepared.bytes_on_disk).sum::<u64>();
         total += contents
             .damaged
             .iter()

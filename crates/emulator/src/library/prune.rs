@@ -6,7 +6,7 @@
 //! 2. images that nobody uses: those that no name stands for any more, or all;
 //! 3. snapshots that are superseded;
 //! 4. snapshots that were not used for long are compressed;
-//! 5. what was used least recently goes, until the rest is below the limit.
+//! 5. prepared starts go, and then what was used least recently, until the rest is below the limit.
 //!
 //! [`crate::state::retention`] decides; here it is carried out, with the locks of all
 //! instances. A command asks for them and waits. Tidying up on the side takes
@@ -23,6 +23,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
 use crate::instance::{Emulator, LockedInstance};
 use crate::library::installed::{ImageSnapshot, ImageUse, Ties, remove_snapshots, snapshots_of};
+use crate::state::prepared;
 use crate::state::retention::{Holding, Item, is_stale, plan_removals};
 use crate::state::snapshot::Snapshot;
 use host::now_ms;
@@ -122,7 +123,7 @@ impl Emulator {
             .or(preferences.archive_after_days);
         context.archive_stale(days, reporter, &mut report).await?;
         let limit = request.limit_bytes.or(preferences.cache_limit_bytes);
-        context.keep_below(limit, &mut report)?;
+        context.keep_below(limit, reporter, &mut report).await?;
         report.total_ms = milliseconds(begun.elapsed());
         Ok(report)
     }
@@ -142,7 +143,8 @@ impl Emulator {
         let mut report = PruneReport::default();
         let days = preferences.archive_after_days;
         context.archive_stale(days, reporter, &mut report).await?;
-        context.keep_below(preferences.cache_limit_bytes, &mut report)?;
+        let limit = preferences.cache_limit_bytes;
+        context.keep_below(limit, reporter, &mut report).await?;
         report.total_ms = milliseconds(begun.elapsed());
         Ok(Some(report))
     }
@@ -268,7 +270,12 @@ impl PruneContext<'_> {
         Ok(())
     }
 
-    fn keep_below(&self, limit: Option<u64>, report: &mut PruneReport) -> Result<(), Error> {
+    async fn keep_below(
+        &self,
+        limit: Option<u64>,
+        reporter: &dyn Reporter,
+        report: &mut PruneReport,
+    ) -> Result<(), Error> {
         let Some(limit) = limit else { return Ok(()) };
         let holdings = self.holdings()?;
         let plan = plan_removals(&holdings, limit);
@@ -278,16 +285,28 @@ impl PruneContext<'_> {
                 .iter()
                 .find(|holding| holding.item == item)
                 .map_or(0, |holding| holding.bytes);
+            let emulator =
+                |instance: &InstanceName| self.emulators.iter().find(|e| e.name == *instance);
             let (instance, snapshot, archived) = match &item {
                 Item::Image { digest } => {
                     self.remove_image(*digest, report)?;
                     continue;
                 }
+                Item::Prepared { instance } => {
+                    if let Some(emulator) = emulator(instance) {
+                        emulator.drop_prepared(reporter).await?;
+                    }
+                    report.freed_bytes += bytes;
+                    report.removed.push(Removed {
+                        item,
+                        freed_bytes: bytes,
+                    });
+                    continue;
+                }
                 Item::Snapshot { instance, snapshot } => (instance, snapshot, false),
                 Item::Archive { instance, snapshot } => (instance, snapshot, true),
             };
-            let emulator = self.emulators.iter().find(|e| e.name == *instance);
-            if let Some(emulator) = emulator {
+            if let Some(emulator) = emulator(instance) {
                 remove_snapshot(&emulator.paths, snapshot, archived)?;
             }
             report.freed_bytes += bytes;
@@ -316,6 +335,17 @@ impl PruneContext<'_> {
         for (emulator, ties) in self.emulators.iter().zip(&self.ties) {
             let current = Snapshot::current_id(&emulator.paths);
             let ours = self.is_held(&emulator.name);
+            if let Some(prepared) = prepared::in_place(&emulator.paths) {
+                holdings.push(Holding {
+                    item: Item::Prepared {
+                        instance: emulator.name.clone(),
+                    },
+                    image: prepared.image,
+                    bytes: prepared.bytes_on_disk,
+                    last_needed_at_ms: prepared.made_at_ms,
+                    needed: !ours,
+                });
+            }
             for (image, snapshot) in snapshots_of(&emulator.home, &emulator.name)? {
                 let ImageSnapshot {
                     instance,
@@ -366,9 +396,63 @@ fn remove_interrupted(store: &Store) -> Result<u64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::paths::SlotName;
     use crate::config::variables::Settings;
     use crate::instance::archive::tests::snapshot::instance;
+    use crate::state::prepared::{PreparedFrom, PreparedRecord};
     use progress::Silent;
+
+    #[tokio::test]
+    async fn a_prepared_start_counts_and_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, snapshot) = instance(dir.path());
+        let variables = [
+            ("HOME", dir.path().to_owned()),
+            ("STACK_EMULATOR_HOME", dir.path().join("home")),
+        ];
+        let variables = variables.map(|(name, value)| (name.into(), value.into_os_string()));
+        let settings = Settings::from_variables(variables).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        let before = emulator.images().unwrap().bytes_on_disk;
+        let place = emulator.paths.slot(SlotName::Ahead).session();
+        std::fs::create_dir_all(place.root()).unwrap();
+        std::fs::write(place.prepared_ram(), vec![1; 100_000]).unwrap();
+        let manifest = &snapshot.manifest;
+        let record = PreparedRecord {
+            from: PreparedFrom::Snapshot {
+                id: manifest.id.clone(),
+            },
+            secrets: String::new(),
+            fingerprint: manifest.fingerprint.clone(),
+            ram: manifest.ram.clone(),
+            device_state: manifest.device_state.clone(),
+            disk: manifest.disk.stamp,
+            boot_id: String::new(),
+            made_at_ms: now_ms(),
+        };
+        record::write(&place.prepared(), &record, record::Durability::ThisBoot).unwrap();
+        let with = emulator.images().unwrap().bytes_on_disk;
+        assert!(with >= before + 100_000, "{before} {with}");
+        let prune = |limit_bytes| {
+            let request = PruneRequest {
+                limit_bytes: Some(limit_bytes),
+                ..PruneRequest::default()
+            };
+            let emulator = &emulator;
+            async move { emulator.prune(request, &Silent).await.unwrap().removed }
+        };
+        assert_eq!(prune(with).await, []);
+        assert!(place.prepared().exists());
+        let removed = prune(with - 1).await;
+        assert_eq!(
+            removed[0].item,
+            Item::Prepared {
+                instance: InstanceName::default()
+            }
+        );
+        assert!(removed.len() == 1 && removed[0].freed_bytes >= 100_000);
+        assert!(!place.root().exists() && snapshot.paths.root().exists());
+    }
 
     #[tokio::test]
     async fn by_a_setting_snapshots_not_used_for_long_are_compressed_on_the_side() {

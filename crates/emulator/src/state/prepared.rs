@@ -21,6 +21,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use host::FileStamp;
+use images::Sha256Digest;
+use images::store::bytes_on_disk;
 use record::{Durability, Record, RecordError};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,27 @@ pub(crate) struct PreparedRecord {
 impl Record for PreparedRecord {
     const FORMAT: &'static str = "stack-emulator-prepared-start";
     const VERSION: u32 = 1;
+}
+
+/// A prepared machine, as far as the room that it takes matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InPlace {
+    /// The image that it is of.
+    pub image: Sha256Digest,
+    pub bytes_on_disk: u64,
+    pub made_at_ms: u64,
+}
+
+/// The prepared machine of an instance, whether a start could take it or not.
+pub(crate) fn in_place(paths: &InstancePaths) -> Option<InPlace> {
+    let session = paths.slot(SlotName::Ahead).session();
+    // One that is only half made, or whose record is damaged, is removed by the next command.
+    let record: PreparedRecord = record::read_optional(&session.prepared()).ok()??;
+    Some(InPlace {
+        image: record.fingerprint.image.sha256,
+        bytes_on_disk: bytes_on_disk(session.root()),
+        made_at_ms: record.made_at_ms,
+    })
 }
 
 /// What lies in the place for a prepared machine.

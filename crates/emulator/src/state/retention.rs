@@ -1,11 +1,12 @@
 //! What is kept and what goes: pure functions over what is on disk.
 //!
-//! Three things take space: *images*, *snapshots* (of one instance and one
-//! image each) and *archives* (snapshots that were compressed). What somebody
-//! needs now is never given up, whatever the limit: an image that an instance
-//! has chosen or has a session on, a snapshot that a session lies on, the
-//! snapshot that the next start of an instance would resume. Of the rest, what
-//! was not used for longest goes first.
+//! Four things take space: *images*, *snapshots* (of one instance and one
+//! image each), *archives* (snapshots that were compressed) and *prepared
+//! starts*. What somebody needs now is never given up, whatever the limit: an
+//! image that an instance has chosen or has a session on, a snapshot that a
+//! session lies on, the snapshot that the next start of an instance would
+//! resume. Of the rest, prepared starts go first, which cost some seconds of
+//! the next start, and then what was not used for longest.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,11 @@ pub const DAY_MS: u64 = 24 * 3600 * 1000;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Item {
+    /// The machine that was prepared for the next start.
+    Prepared {
+        /// Whose it is.
+        instance: InstanceName,
+    },
     /// A compressed snapshot.
     Archive {
         /// Whose it is.
@@ -77,10 +83,13 @@ pub fn plan_removals(holdings: &[Holding], limit: u64) -> Removals {
         .iter()
         .filter(|holding| match holding.item {
             Item::Image { .. } => !needed.contains(&holding.image),
-            Item::Snapshot { .. } | Item::Archive { .. } => !holding.needed,
+            Item::Snapshot { .. } | Item::Archive { .. } | Item::Prepared { .. } => !holding.needed,
         })
         .collect();
-    order.sort_by_key(|holding| (recency(holding, holdings), &holding.item));
+    order.sort_by_key(|holding| {
+        let prepared = matches!(holding.item, Item::Prepared { .. });
+        (!prepared, recency(holding, holdings), &holding.item)
+    });
     let mut removals = Removals::default();
     let mut gone = BTreeSet::new();
     for holding in order {
@@ -116,7 +125,7 @@ fn needed_images(holdings: &[Holding]) -> BTreeSet<Sha256Digest> {
 fn recency(holding: &Holding, holdings: &[Holding]) -> u64 {
     let own = holding.last_needed_at_ms;
     match holding.item {
-        Item::Snapshot { .. } | Item::Archive { .. } => own,
+        Item::Snapshot { .. } | Item::Archive { .. } | Item::Prepared { .. } => own,
         Item::Image { .. } => holdings
             .iter()
             .filter(|other| other.image == holding.image)
@@ -185,13 +194,25 @@ mod tests {
         Sha256Digest::of(&[number])
     }
 
-    /// Up to four images with up to four snapshots or archives each.
+    /// What may be of an image.
+    #[derive(Clone, Copy, Debug)]
+    enum Kind {
+        Archive,
+        Snapshot,
+        Prepared,
+    }
+
+    /// Up to four images with up to four snapshots, archives or prepared starts each.
     fn any_holdings() -> impl Strategy<Value = Vec<Holding>> {
         let part = (
             0u64..1000,
             0u64..1000,
             prop::bool::weighted(0.2),
-            any::<bool>(),
+            prop_oneof![
+                Just(Kind::Archive),
+                Just(Kind::Snapshot),
+                Just(Kind::Prepared)
+            ],
         );
         let image = (
             (0u64..1000, 0u64..1000, prop::bool::weighted(0.2)),
@@ -208,15 +229,17 @@ mod tests {
                     last_needed_at_ms,
                     needed,
                 });
-                for (index, (bytes, last_needed_at_ms, needed, archived)) in
+                for (index, (bytes, last_needed_at_ms, needed, kind)) in
                     parts.into_iter().enumerate()
                 {
                     let (instance, snapshot) =
                         (InstanceName::default(), format!("{number}-{index}"));
-                    let item = if archived {
-                        Item::Archive { instance, snapshot }
-                    } else {
-                        Item::Snapshot { instance, snapshot }
+                    let item = match kind {
+                        Kind::Archive => Item::Archive { instance, snapshot },
+                        Kind::Snapshot => Item::Snapshot { instance, snapshot },
+                        Kind::Prepared => Item::Prepared {
+                            instance: format!("i-{snapshot}").parse().unwrap(),
+                        },
                     };
                     holdings.push(Holding {
                         item,
@@ -280,11 +303,12 @@ mod tests {
         }
 
         #[test]
-        fn what_was_not_used_for_longest_goes_first(holdings in any_holdings(), limit in 0u64..5000) {
+        fn prepared_starts_go_first_and_then_what_was_not_used_for_longest(holdings in any_holdings(), limit in 0u64..5000) {
             let removals = plan_removals(&holdings, limit);
             let when = |item: &Item| {
                 let holding = holdings.iter().find(|holding| holding.item == *item).unwrap();
-                recency(holding, &holdings)
+                let prepared = matches!(item, Item::Prepared { .. });
+                (!prepared, recency(holding, &holdings))
             };
             prop_assert!(removals.items.is_sorted_by_key(when));
         }

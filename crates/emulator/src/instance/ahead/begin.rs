@@ -68,10 +68,7 @@ impl Emulator {
     }
 
     /// Drops the machine that was prepared, which no start has taken.
-    pub(in crate::instance) async fn drop_prepared(
-        &self,
-        reporter: &dyn Reporter,
-    ) -> Result<(), Error> {
+    pub(crate) async fn drop_prepared(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let ahead = self.paths.slot(SlotName::Ahead);
         let session = ahead.session();
         if !session.root().try_exists().unwrap_or(true) {
