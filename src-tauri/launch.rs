@@ -116,7 +116,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     }
 }
 
-/// Prepares the next start, with a log for output; whoever needs the emulator ends this process.
+/// Prepares the next start, with a log for output; a command that needs the emulator ends this process.
 fn work_ahead() -> ExitCode {
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,

@@ -14,7 +14,7 @@ pub(crate) fn shown_path(path: &Path, user_home: Option<&Path>) -> String {
     }
 }
 
-/// A time that GitHub gives, in milliseconds since the Unix epoch; `None` if it is none.
+/// A time that GitHub gives, in milliseconds since the Unix epoch; `None` if it is not a time.
 pub(crate) fn unix_ms(rfc3339: &str) -> Option<u64> {
     let moment: Timestamp = rfc3339.parse().ok()?;
     u64::try_from(moment.as_millisecond()).ok()

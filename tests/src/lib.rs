@@ -339,7 +339,7 @@ impl World {
             // Nobody listens there: what asks GitHub is told at once that it cannot be reached.
             .env("STACK_EMULATOR_GITHUB_API", "http://127.0.0.1:9")
             .env("NO_PROXY", "127.0.0.1,::1,localhost")
-            // Not the keychain of whoever runs the tests.
+            // Not the keychain of the user who runs the tests.
             .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
             // Tests that want it say so: it takes a processor from those that do not.
             .env("STACK_EMULATOR_AHEAD", "off")

@@ -46,7 +46,7 @@ fn with_words(name: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Vec<u32> {
         .collect()
 }
 
-/// QEMU processes with `path` in an argument; one that is exiting is none any more, as the product sees it.
+/// QEMU processes with `path` in an argument; one that is exiting does not count, as for the product.
 pub(crate) fn of_qemu(path: &Path) -> Vec<u32> {
     let needle = path.as_os_str().as_encoded_bytes();
     let mut pids = with_words("cmdline", |words| {

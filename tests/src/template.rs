@@ -38,7 +38,7 @@ fn free_ports() -> (u16, u16) {
 
 /// Folder of the template `name`, which `make` makes if there is none yet.
 ///
-/// It is there whole or not at all. Whoever needs it in the meantime waits.
+/// It is there whole or not at all. Others that need it in the meantime wait.
 pub(crate) fn ensure(name: &str, make: impl FnOnce() -> World) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     // A test that failed to make one says so itself; the next one tries again.

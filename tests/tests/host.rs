@@ -191,7 +191,7 @@ fn an_accelerator_that_fails_a_guest_is_replaced_by_the_next() {
     let told = doctor.stdout.contains("internal error");
     assert_eq!(told, is_tried, "{}", doctor.stdout);
 
-    // Whoever insists on it is told, and nothing else is done.
+    // A user who insists on it is told, and nothing else is done.
     world.set("STACK_EMULATOR_ACCELERATOR", "kvm");
     let run = world.run(["start", "--json"]).fails_with(5);
     assert_eq!(run.error_code(), "accelerator_failed", "{}", run.stdout);

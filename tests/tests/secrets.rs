@@ -46,7 +46,7 @@ fn a_start_a_rotation_and_a_stop_leave_no_secret() {
 enum Victim {
     /// Nobody is left to clean up.
     OurProcess,
-    /// Whoever started it tells of the failure, and may try another way.
+    /// The caller tells of the failure, and may try another way.
     Qemu,
 }
 

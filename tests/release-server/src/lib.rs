@@ -90,7 +90,7 @@ impl Server {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serving = state.clone();
         let (began, beginning) = std::sync::mpsc::sync_channel(1);
-        // A thread and a runtime of its own, for whoever starts it may be in one.
+        // A thread and a runtime of its own, for the caller may be in one.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)

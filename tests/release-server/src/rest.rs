@@ -39,7 +39,7 @@ pub(crate) fn router(state: Arc<State>, site: Site) -> Router {
     })
 }
 
-/// For whoever started the program: change what is served, see what was asked.
+/// For the program's user: change what is served, see what was asked.
 async fn control(state: &State, request: Request) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20)

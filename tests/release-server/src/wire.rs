@@ -107,7 +107,7 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Stream {
-    /// The connection once its handshake is over. It is made by whoever reads
+    /// The connection once its handshake is over. It is made by the task that reads
     /// first, so that no client can keep others from being accepted.
     fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Duplex>>> {
         if let Self::Handshake(handshake) = self {

@@ -185,7 +185,7 @@ impl Drag {
         }
     }
 
-    /// Gives what is dragged to whoever asks.
+    /// Gives what is dragged to any program that asks.
     fn hand_over(&self, request: &SelectionRequestEvent) {
         let known = request.target == self.atoms.UriList;
         if known {

@@ -1,6 +1,6 @@
 //! A desktop of its own for the app under test: display, session bus, keychain, tray, notifications.
 //!
-//! Nothing of the desktop of whoever runs the tests is seen or touched. A [`Desktop`] ends everything that
+//! Nothing of the desktop of the user who runs the tests is seen or touched. A [`Desktop`] ends everything that
 //! was started in it when it is dropped, also by a panic: it knows its processes by the address of its bus
 //! in their environment, so the web view's own processes and their children are found as well.
 
@@ -124,7 +124,7 @@ impl Desktop {
             // The same bus is the system's: nothing of the machine's own is seen or told.
             ("DBUS_SYSTEM_BUS_ADDRESS", self.keychain.address()),
             ("PATH", self.browser.path()),
-            // Whoever runs the tests may sit at a desktop with customs of its own.
+            // The user who runs the tests may have settings of their own.
             ("XDG_CURRENT_DESKTOP", "X-Test".to_owned()),
             ("DISPLAY", self.display.name()),
             ("XDG_RUNTIME_DIR", runtime),

@@ -1,4 +1,4 @@
-//! Whether everything compiles for macOS, checked on a machine that is none.
+//! Whether everything compiles for macOS, checked on any other system.
 //!
 //! A check never links, so all it needs is the target's standard library, and for the C in some dependencies a
 //! compiler whose output nobody reads: two scripts that write empty files.

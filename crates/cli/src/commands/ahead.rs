@@ -10,7 +10,7 @@ use crate::failure::Failure;
 
 /// Prepares the next start. Standard output and error are a log then.
 pub(super) async fn work(context: &Context<'_>) -> Result<Exit, Failure> {
-    // Not guarded: whoever needs the instance kills this process and cleans up after it.
+    // Not guarded: a command that needs the instance kills this process and cleans up after it.
     let report = Box::pin(context.emulator.work_ahead(&context.progress)).await?;
     context.output.report(&report)?;
     Ok(Exit::Success)

@@ -123,7 +123,7 @@ pub enum SettingsError {
         /// What would be valid.
         expected: &'static str,
     },
-    /// A secret is none; its value is not repeated here.
+    /// A secret's value is not valid, and is not repeated here.
     #[error("the value of {variable} is not a GitHub token; correct or unset it")]
     InvalidSecret {
         /// The variable.

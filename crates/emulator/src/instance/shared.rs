@@ -1,6 +1,6 @@
 //! What the instances of a home share: the folder that they lie in, and the blocks of ports.
 //!
-//! Whoever adds an instance, takes a block of ports or removes leftovers has this lock, for
+//! A command that adds an instance, takes a block of ports or removes leftovers has this lock, for
 //! milliseconds and never while it waits for anything else. A folder whose name begins with a dot
 //! is no instance: `.new-NAME` is on its way in, locked by the command that makes it, and
 //! `.old-NAME-…` is on its way out. What a killed command has left of either goes with the next
@@ -42,7 +42,7 @@ impl SharedLock {
             Ok(()) => file,
             Err(TryLockError::WouldBlock) => {
                 let (locked, lock) = mpsc::channel();
-                // It stays blocked as long as it takes; whoever gives up leaves it behind.
+                // It stays blocked as long as it takes; a command that gives up leaves it behind.
                 std::thread::spawn(move || {
                     let result = file.lock().map(|()| file);
                     drop(locked.send(result));

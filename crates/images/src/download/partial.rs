@@ -21,7 +21,7 @@ use crate::Sha256Digest;
 
 const FORMAT: &str = "stack-emulator-download";
 const VERSION: u32 = 1;
-/// Records above this many bytes are none of ours.
+/// Records above this many bytes were not written by this program.
 const MAX_RECORD: u64 = 64 << 10;
 /// Bytes read at once for a digest.
 const PIECE: usize = 1 << 20;

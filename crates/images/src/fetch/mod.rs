@@ -54,8 +54,8 @@ pub enum Verification {
     Release,
     /// The digest that GitHub states for the artifact it came in.
     Artifact,
-    /// The digest in the manifest that came with it: it is whole, but whoever
-    /// could replace the one could replace the other.
+    /// The digest in the manifest that came with it: it is whole, but an
+    /// attacker who could replace the one could replace the other.
     Manifest,
     /// Nothing states its digest.
     Unverified,

@@ -57,7 +57,7 @@ const KIND_END: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
-    /// The mark before a frame is none.
+    /// The mark before a frame is unknown.
     #[error("there is no mark before frame {number}")]
     Mark {
         /// The frame that was expected.

@@ -5,7 +5,7 @@
 //! name of a file may remove it. A session's memory is not written to either; its disk is, and is
 //! copied.
 //!
-//! The clone is made beside the instances, under a name that is none, and appears by one rename. Its
+//! The clone is made beside the instances, under a name that no instance can have, and appears by one rename. Its
 //! ports are chosen and written down while no other instance can choose. Its guest was told the ports
 //! of the source, by a disk that is part of the snapshot: [`Fingerprint::ports_of_another`] says so.
 //!

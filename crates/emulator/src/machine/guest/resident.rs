@@ -50,7 +50,7 @@ pub enum ResidentError {
         /// How long it was given.
         limit: Duration,
     },
-    /// An answer came that is none.
+    /// An answer came that cannot be understood.
     #[error("the answer to `{question}` on the rotation port makes no sense")]
     Garbled {
         /// What was asked.

@@ -193,7 +193,7 @@ mod tests {
     use crate::config::paths::{Home, InstanceName};
 
     #[test]
-    fn memory_is_gone_at_once_whoever_waits_for_its_room() {
+    fn memory_is_gone_at_once_though_its_room_is_freed_later() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().to_owned());
         let session = home.instance(&InstanceName::default()).main().session();
