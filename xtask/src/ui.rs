@@ -1,4 +1,5 @@
-//! The desktop app's page: its packages, checks, tests and build, all by npm in `ui/`.
+//! The desktop app's page: its packages, checks, tests and build, all by npm in `ui/`. What else needs packages of
+//! npm installs them by the same way.
 //!
 //! It needs a Node newer than some distributions have (Debian 12 has 18). Where the one in `PATH` is too
 //! old, the npm that came with it fetches a newer one, and an npm to match, into the target folder, once.
@@ -41,7 +42,7 @@ pub(crate) fn build(root: &Path) -> Result<()> {
 /// Tauri's own command line, which is one of the page's packages, at the root of the checkout.
 pub(crate) fn tauri(root: &Path, arguments: &[&str]) -> Result<()> {
     let npm = Npm::ready(root)?;
-    let script = npm.ui.join("node_modules/@tauri-apps/cli/tauri.js");
+    let script = npm.folder.join("node_modules/@tauri-apps/cli/tauri.js");
     run(tied(&npm.node, OnOurDeath::Terminate)
         .arg(script)
         .args(arguments)
@@ -56,9 +57,14 @@ pub(crate) fn test(root: &Path) -> Result<()> {
     npm.run(&["run", "--silent", "test:pages"])
 }
 
-/// An npm whose packages for `ui/` are installed.
+/// A Node that is new enough, with the packages that the lock file in `folder` lists installed there.
+pub(crate) fn node_with_packages(root: &Path, folder: &Path) -> Result<PathBuf> {
+    Ok(Npm::ready_in(root, folder)?.node)
+}
+
+/// An npm whose packages for a folder are installed.
 struct Npm {
-    ui: PathBuf,
+    folder: PathBuf,
     node: PathBuf,
     script: PathBuf,
 }
@@ -66,19 +72,23 @@ struct Npm {
 impl Npm {
     /// Finds Node and npm, and installs what the lock file lists unless that was done before.
     fn ready(root: &Path) -> Result<Self> {
+        Self::ready_in(root, &root.join("ui"))
+    }
+
+    fn ready_in(root: &Path, folder: &Path) -> Result<Self> {
         let (node, script) = match found()? {
             Some(pair) => pair,
             None => fetched(root)?,
         };
         let npm = Self {
-            ui: root.join("ui"),
+            folder: folder.to_owned(),
             node,
             script,
         };
-        let lock = npm.ui.join("package-lock.json");
+        let lock = npm.folder.join("package-lock.json");
         let content = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
         let digest = format!("{:x}", Sha256::digest(content));
-        let stamp = npm.ui.join("node_modules").join(STAMP);
+        let stamp = npm.folder.join("node_modules").join(STAMP);
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == digest) {
             return Ok(npm);
         }
@@ -97,7 +107,7 @@ impl Npm {
         let mut command = tied(&self.node, OnOurDeath::Terminate);
         command
             .arg(&self.script)
-            .current_dir(&self.ui)
+            .current_dir(&self.folder)
             .env("PATH", path_with(self.node.parent())?);
         Ok(command)
     }

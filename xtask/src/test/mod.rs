@@ -29,6 +29,8 @@ pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
 pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
 /// Host ports of dashboard and backend, as `26700,26701`.
 pub(crate) const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
+/// Path of a Node that is new enough.
+const NODE: &str = "STACK_EMULATOR_TEST_NODE";
 /// Path of the Debian package under test.
 const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
@@ -38,6 +40,8 @@ enum Stage {
     Crates,
     /// Unit tests of the page, and every state of it in a browser
     Ui,
+    /// The official SDK, oldest and newest, against the starter's backend
+    Sdk,
     /// Every fuzz target for some seconds
     Fuzz,
     /// Real QEMU with real guests; builds their images if there are none yet
@@ -75,6 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if wanted(Stage::Ui) {
         stages.run("page", || ui::test(&root))?;
     }
+    if wanted(Stage::Sdk) {
+        stages.run("SDK", || sdk(&root))?;
+    }
     if wanted(Stage::Fuzz) {
         stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;
     }
@@ -102,6 +109,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (PACKAGE, package),
     ];
     stages.run("end to end", || lanes::run(tests, &variables, &args.rest))
+}
+
+/// Runs what apps do with the official SDK, whose packages only this installs.
+fn sdk(root: &Path) -> Result<()> {
+    let node = ui::node_with_packages(root, &root.join("guest/starter/tests/sdk"))?;
+    run_command(
+        cargo(root, "test")
+            .args(["--package", "starter", "--test", "stack", "--"])
+            .args(["--ignored", "sdk::"])
+            .env(NODE, node),
+    )
 }
 
 /// Runs all test programs of the crates, and their documentation's examples; one that fails keeps no other from running.

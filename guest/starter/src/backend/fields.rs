@@ -190,6 +190,27 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong_type(name, "number", value))
     }
 
+    /// A list of texts that may be left out.
+    pub(super) fn texts(&self, name: &'static str) -> Result<Option<Vec<String>>, ApiError> {
+        let value = match self.entry(name) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(value) => value,
+        };
+        let list = value.as_array().and_then(|list| {
+            list.iter()
+                .map(|text| text.as_str().filter(|text| !text.contains('\0')))
+                .map(|text| text.map(str::to_owned))
+                .collect()
+        });
+        list.map(Some)
+            .ok_or_else(|| self.wrong_type(name, "array", value))
+    }
+
+    /// Whether there is an entry that is not `null`.
+    pub(super) fn is_there(&self, name: &'static str) -> bool {
+        self.entry(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Data of the app's own, which may be taken away.
     pub(super) fn metadata(&self, name: &'static str) -> Result<Patch<&'a Value>, ApiError> {
         match self.entry(name) {

@@ -22,13 +22,13 @@ pub(super) enum Content<'a> {
 
 /// A mail's subject and its two forms.
 #[derive(Debug, PartialEq, Eq)]
-struct Letter {
-    subject: String,
-    text: String,
-    html: String,
+pub(super) struct Letter {
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: String,
 }
 
-/// Writes a mail into the outbox.
+/// Writes one of our own mails into the outbox.
 ///
 /// # Errors
 /// When the database refuses.
@@ -39,6 +39,19 @@ pub(super) async fn send(
     content: &Content<'_>,
 ) -> Result<(), ApiError> {
     let letter = content.letter(&project.display_name);
+    write(db, project, recipient, &letter).await
+}
+
+/// Writes a mail into the outbox.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn write(
+    db: &impl GenericClient,
+    project: &Project,
+    recipient: &str,
+    letter: &Letter,
+) -> Result<(), ApiError> {
     store::execute(
         db,
         "write a mail",
@@ -48,7 +61,7 @@ pub(super) async fn send(
             &random::uuid()?,
             &project.id,
             &recipient,
-            &letter.subject,
+            &one_line(&letter.subject),
             &letter.text,
             &letter.html,
             &clock::now_millis(),
@@ -140,6 +153,49 @@ fn one_line(name: &str) -> String {
         .collect()
 }
 
+/// The text of a mail that only has an HTML form: without tags, a line for each block.
+pub(super) fn text_of(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        let (tag, after) = tag.split_once('>').unwrap_or((tag, ""));
+        let name: String = tag
+            .trim_start_matches('/')
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect::<String>()
+            .to_ascii_lowercase();
+        rest = after;
+        match name.as_str() {
+            // What is in these is not for reading.
+            "style" | "script" | "title" if !tag.starts_with('/') => {
+                let end = format!("</{name}");
+                let at = after.to_ascii_lowercase().find(&end);
+                rest = at.map_or("", |at| &after[at..]);
+            }
+            "p" | "br" | "div" | "tr" | "li" | "h1" | "h2" | "h3" | "table" | "ul" => {
+                text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    text.push_str(rest);
+    let text = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&nbsp;", " ")
+        .replace("&amp;", "&");
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join("\n") + "\n"
+}
+
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -157,6 +213,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -181,6 +239,21 @@ mod tests {
         assert!(!letter.subject.contains(['\r', '\n']), "{}", letter.subject);
         assert!(!letter.html.contains("<script>") && !letter.html.contains("<b>"));
         assert!(!letter.html.contains("<i>"), "{}", letter.html);
+    }
+
+    #[test]
+    fn the_text_of_html_is_what_people_read() {
+        let html = "<html><head><title>T</title><style>a > b {}</style></head><body>\n<p>Hi &amp; <b>welcome</b></p><br/>\
+                    <a href='x'>1 &lt; 2</a><SCRIPT>x()</SCRIPT></body></html>";
+        assert_eq!(text_of(html), "Hi & welcome\n1 < 2\n");
+        assert_eq!(text_of("plain"), "plain\n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_html_is_handled(html in "[<>/a-zA-Z&; é\\n]{0,60}|.{0,60}") {
+            let _ = text_of(&html);
+        }
     }
 
     #[test]

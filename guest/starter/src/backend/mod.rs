@@ -23,6 +23,7 @@ mod config_watch;
 mod control_socket;
 mod cron_jobs;
 pub mod database;
+mod emails;
 pub mod error;
 mod fields;
 mod health;

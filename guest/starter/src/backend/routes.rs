@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    Shared, api_keys, auth, channels, cron_jobs, error::ApiError, health, local_emulator,
+    Shared, api_keys, auth, channels, cron_jobs, emails, error::ApiError, health, local_emulator,
     permissions, projects, signing_keys, teams, users, wire,
 };
 
@@ -126,7 +126,8 @@ fn auth_api(api: Api) -> Api {
 }
 
 fn users_api(api: Api) -> Api {
-    api.get("/users", users::list)
+    api.post("/emails/send-email", emails::send)
+        .get("/users", users::list)
         .post("/users", users::create)
         .get("/users/{user_id}", users::read)
         .patch("/users/{user_id}", users::update)

@@ -507,3 +507,55 @@ fn a_changed_config_file_is_seen_without_being_told() {
         app.sign_up("bob@example.com").status == 200
     });
 }
+
+#[test]
+fn a_server_writes_to_its_users() {
+    let stack = Stack::start();
+    let app = App::new(&stack, PATH, EVERYTHING);
+    let (ada, bob) = (app.user("ada@example.com"), app.user("bob@example.com"));
+    let mails = || {
+        let sql =
+            r#"SELECT "recipient", "subject", "text", "html" FROM "Mail" ORDER BY "recipient""#;
+        stack.database.run(sql)
+    };
+    let mut body =
+        json!({ "user_ids": [ada.user_id], "subject": "Hi\r\nBcc: x", "html": "<p>Hello</p>" });
+    assert_eq!(app.server("POST", "/emails/send-email", &body).status, 200);
+    let text = |text: &str| Some(text.to_owned());
+    let expected = [
+        text("ada@example.com"),
+        text("Hi  Bcc: x"),
+        text("Hello\n"),
+        text("<p>Hello</p>"),
+    ];
+    assert_eq!(mails(), [expected]);
+    // All or none.
+    body["user_ids"] = json!([bob.user_id, "nobody"]);
+    let refused = app.server("POST", "/emails/send-email", &body);
+    assert_eq!(code(&refused), "USER_ID_DOES_NOT_EXIST");
+    assert_eq!(mails().len(), 1);
+    let all = json!({ "all_users": true, "subject": "S", "html": "x" });
+    assert_eq!(app.server("POST", "/emails/send-email", &all).status, 200);
+    assert_eq!(mails().len(), 3);
+    let token = Some(ada.access_token.as_str());
+    let refused = app.client(token, "POST", "/emails/send-email", &all);
+    assert_eq!(code(&refused), "INSUFFICIENT_ACCESS_TYPE");
+}
+
+#[test]
+fn a_server_ends_a_session_by_its_id_alone() {
+    let stack = Stack::start();
+    let app = App::new(&stack, PATH, EVERYTHING);
+    let ada = app.user("ada@example.com");
+    let path = format!("/auth/sessions?user_id={}", ada.user_id);
+    let sessions = app.server("GET", &path, &Value::Null).json();
+    let path = format!(
+        "/auth/sessions/{}",
+        sessions["items"][0]["id"].as_str().unwrap()
+    );
+    assert_eq!(app.server("DELETE", &path, &Value::Null).status, 200);
+    assert_eq!(
+        code(&app.refresh(&ada.refresh_token)),
+        "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
+    );
+}

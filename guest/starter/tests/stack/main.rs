@@ -11,4 +11,5 @@ mod database_trouble;
 mod rotation;
 mod rotation_faults;
 mod rotation_kills;
+mod sdk;
 mod support;

@@ -6,6 +6,8 @@ mod view;
 
 pub(super) use self::{
     handlers::{create, delete, list, read, update},
-    rows::{Change, NewUser, User, find, find_by_sign_in_address, insert, touch, update_row},
+    rows::{
+        Change, NewUser, User, all_ids, find, find_by_sign_in_address, insert, touch, update_row,
+    },
     view::{client_view, server_view},
 };

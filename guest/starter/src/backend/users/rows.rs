@@ -144,6 +144,22 @@ pub(in crate::backend) async fn find(
     Ok(row.as_ref().map(User::of))
 }
 
+/// The IDs of all users who have signed up.
+pub(in crate::backend) async fn all_ids(
+    db: &impl GenericClient,
+    project_id: &str,
+) -> Result<Vec<String>, DatabaseError> {
+    let rows = store::rows(
+        db,
+        "list users",
+        r#"SELECT "id" FROM "User" WHERE "projectId" = $1 AND NOT "isAnonymous"
+           ORDER BY "signedUpAtMillis", "id""#,
+        &[&project_id],
+    )
+    .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
 /// The user who signs in with an address, and whether it is verified.
 pub(in crate::backend) async fn find_by_sign_in_address(
     db: &impl GenericClient,
