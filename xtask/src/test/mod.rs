@@ -116,8 +116,8 @@ fn sdk(root: &Path) -> Result<()> {
     let node = ui::node_with_packages(root, &root.join("guest/starter/tests/sdk"))?;
     run_command(
         cargo(root, "test")
-            .args(["--package", "starter", "--test", "stack", "--"])
-            .args(["--ignored", "sdk::"])
+            .args(["--package", "starter", "--features", "sdk"])
+            .args(["--test", "stack", "--", "sdk::"])
             .env(NODE, node),
     )
 }

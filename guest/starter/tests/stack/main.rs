@@ -11,5 +11,6 @@ mod database_trouble;
 mod rotation;
 mod rotation_faults;
 mod rotation_kills;
+#[cfg(feature = "sdk")]
 mod sdk;
 mod support;

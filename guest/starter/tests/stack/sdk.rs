@@ -40,13 +40,11 @@ fn flow(sdk: &str) {
 }
 
 #[test]
-#[ignore = "needs npm packages: cargo xtask test sdk"]
 fn the_newest_sdk_finds_all_that_it_asks_for() {
     flow("sdk-2.8.108");
 }
 
 #[test]
-#[ignore = "needs npm packages: cargo xtask test sdk"]
 fn the_oldest_sdk_finds_all_that_it_asks_for() {
     flow("sdk-2.8.77");
 }
