@@ -63,9 +63,6 @@ where
             },
         };
         reports.end(outcome.clone());
-        if result.is_ok() && matches!(task, Task::Stop | Task::Reset) {
-            prepare_next_start(&emulator);
-        }
         state.invalidate(Changed::EVERYTHING);
         notification::tell_outcome(&state, task, &outcome);
         result
@@ -80,27 +77,12 @@ where
     }
 }
 
-/// Has this program prepare the next start and end, in place of being the app.
+/// Has this program work ahead of the next start and end, in place of being the app.
 pub(crate) const WORK_AHEAD: &str = "--work-ahead";
 
-/// Has a process of its own prepare the next start. That it cannot is no failure of what was asked for: the next start
-/// then does that work itself.
-fn prepare_next_start(emulator: &Emulator) {
-    let begun = std::env::current_exe().map(|program| {
-        emulator.begin_work_ahead(&Worker {
-            program,
-            arguments: vec![WORK_AHEAD.into()],
-        })
-    });
-    match begun {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::debug!(error = %emulator::chain(&error), "the next start is not prepared");
-        }
-        Err(error) => {
-            tracing::debug!(%error, "the next start is not prepared");
-        }
-    }
+/// The process that works ahead.
+pub(crate) fn worker() -> Option<Worker> {
+    Worker::this_program(vec![WORK_AHEAD.into()])
 }
 
 /// Starts the emulator. Resolves when it is ready or has failed.
@@ -119,7 +101,7 @@ pub(crate) async fn start(state: &Arc<AppState>) -> Answer {
 pub(crate) async fn stop(state: &Arc<AppState>) -> Answer {
     let plan = Plan::of(Task::Stop, Stage::Stop);
     perform(state, plan, |emulator, reports| async move {
-        emulator.stop(&reports).await?;
+        emulator.stop(worker().as_ref(), &reports).await?;
         Ok(())
     })
     .await

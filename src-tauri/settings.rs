@@ -1,7 +1,7 @@
 //! The settings in force, from the settings file, the environment, and the desktop.
 
 use emulator::Emulator;
-use emulator::preferences::{Ahead, Preferences};
+use emulator::preferences::Preferences;
 use emulator::token::TokenSource;
 use emulator::variables::{AHEAD, CPUS, NO_ROTATION, RAM};
 use images::github::Repo;
@@ -28,7 +28,8 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
         cache_limit_bytes: preferences.cache_limit_bytes,
         archive_after_days: preferences.archive_after_days,
         no_rotation: settings.no_rotation,
-        prepare_next_start: settings.ahead != Ahead::Off,
+        ahead: settings.ahead,
+        room_for_standby: emulator.has_room_for_standby()?,
         repository: preferences
             .repository
             .unwrap_or_else(|| Repo::default().to_string()),
@@ -48,7 +49,7 @@ fn overrides(settings: &emulator::variables::Settings) -> Vec<SettingsOverride> 
         ("ram_mib", RAM),
         ("vcpus", CPUS),
         ("no_rotation", NO_ROTATION),
-        ("prepare_next_start", AHEAD),
+        ("ahead", AHEAD),
     ];
     fields
         .into_iter()

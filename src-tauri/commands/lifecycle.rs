@@ -36,7 +36,9 @@ pub(crate) async fn stop(state: State<'_, Arc<AppState>>, discard_session: bool)
     }
     let plan = Plan::of(Task::Stop, Stage::Stop);
     perform(&state, plan, |emulator, reports| async move {
-        emulator.discard("stop --discard", &reports).await?;
+        emulator
+            .discard("stop --discard", operations::worker().as_ref(), &reports)
+            .await?;
         Ok(())
     })
     .await
@@ -51,7 +53,8 @@ pub(crate) async fn restart(state: State<'_, Arc<AppState>>) -> Answer {
         ..Plan::of(Task::Restart, Stage::Stop)
     };
     perform(&state, plan, |emulator, reports| async move {
-        emulator.stop(&reports).await?;
+        // To the end: what is wanted is a start of its own, and not that the same machine goes on.
+        emulator.stop(None, &reports).await?;
         reports.enter(Stage::Start);
         emulator.start(&reports).await?;
         Ok(())
@@ -65,7 +68,9 @@ pub(crate) async fn restart(state: State<'_, Arc<AppState>>) -> Answer {
 pub(crate) async fn reset(state: State<'_, Arc<AppState>>) -> Answer {
     let plan = Plan::of(Task::Reset, Stage::Reset);
     perform(&state, plan, |emulator, reports| async move {
-        emulator.discard("reset", &reports).await?;
+        emulator
+            .discard("reset", operations::worker().as_ref(), &reports)
+            .await?;
         Ok(())
     })
     .await

@@ -28,8 +28,10 @@ pub(crate) struct Settings {
     pub(crate) archive_after_days: Option<u32>,
     /// Keep the image's placeholder secrets, which everybody knows.
     pub(crate) no_rotation: bool,
-    /// Prepare the next start after a stop.
-    pub(crate) prepare_next_start: bool,
+    /// How much of the next start is done ahead of it.
+    pub(crate) ahead: Ahead,
+    /// Whether this machine has room for a virtual machine that stands by.
+    pub(crate) room_for_standby: bool,
     /// `owner/name`
     pub(crate) repository: String,
     pub(crate) default_repository: String,
@@ -64,7 +66,7 @@ pub(crate) struct SettingsChange {
     /// 0 means never.
     pub(crate) archive_after_days: Option<u32>,
     pub(crate) no_rotation: Option<bool>,
-    pub(crate) prepare_next_start: Option<bool>,
+    pub(crate) ahead: Option<Ahead>,
     pub(crate) repository: Option<String>,
     pub(crate) branch: Option<String>,
 }
@@ -94,9 +96,7 @@ impl SettingsChange {
             preferences.archive_after_days = Some(days).filter(|days| *days > 0);
         }
         preferences.no_rotation = self.no_rotation.unwrap_or(preferences.no_rotation);
-        if let Some(prepare) = self.prepare_next_start {
-            preferences.ahead = Some(if prepare { Ahead::Disk } else { Ahead::Off });
-        }
+        preferences.ahead = self.ahead.or(preferences.ahead);
         let named = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         if let Some(repository) = &self.repository {
             preferences.repository = named(repository);
@@ -135,7 +135,7 @@ mod tests {
             cache_limit_bytes: Some(0),
             archive_after_days: None,
             no_rotation: None,
-            prepare_next_start: Some(false),
+            ahead: Some(Ahead::Off),
             repository: None,
             branch: Some(" ".into()),
         };

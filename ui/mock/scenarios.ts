@@ -37,6 +37,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   running: of({}),
   stopped: of({ status: { status: data.stopped } }),
   prepared: of({ status: { status: { ...data.stopped, next_start: { kind: "prepared" } } } }),
+  standby: of({
+    status: { status: { ...data.stopped, next_start: { kind: "standby", memory: 54_400_000 } } },
+    settings: { settings: { ...data.settings, ahead: "memory" } },
+  }),
+  "goes-on": of({
+    status: { status: { ...data.stopped, next_start: { kind: "goes_on" } } },
+    settings: { settings: { ...data.settings, room_for_standby: false } },
+  }),
   "slow-rotation": of({
     status: { status: { ...data.stopped, next_start: { kind: "plain", rotation_ms: 104_000 } } },
   }),

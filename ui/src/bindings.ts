@@ -123,6 +123,18 @@ export type Activity = {
 	outcome: Outcome,
 };
 
+/**  How much of the next start is done ahead of it. */
+export type Ahead = 
+/**  Nothing. */
+"off" | 
+/**
+ *  The machine of the next start gets its secrets when this one has been put away, and waits on
+ *  the disk.
+ */
+"disk" | 
+/**  It waits in memory as well, where there is room for it. */
+"memory";
+
 /**  Facts about the app that do not change while it runs. */
 export type AppInfo = {
 	version: string,
@@ -622,10 +634,19 @@ export type Memory = {
 
 /**  What a start would find done, as far as a look tells. */
 export type NextStart = 
+/**  Its virtual machine is in memory, with its secrets replaced. */
+{ kind: "standby"; 
+/**  What it costs meanwhile, in bytes, if the system tells. */
+memory: number | null } | 
 /**  Its secrets are replaced already. */
 { kind: "prepared" } | 
 /**  They are being replaced; a start now ends that, and does it itself. */
 { kind: "preparing" } | 
+/**
+ *  The last stop is still being finished: a start now has the same machine go on, with the same
+ *  secrets.
+ */
+{ kind: "goes_on" } | 
 /**  It replaces them first. */
 { kind: "plain"; 
 /**  How long that took the last time, in milliseconds, if it is known. */
@@ -672,6 +693,8 @@ export type Phase =
 "settle" | 
 /**  Making the guest write its caches to its disk. */
 "sync" | 
+/**  Freeing the ports and having the guest stand still. */
+"pause" | 
 /**  Writing memory and devices. */
 "save" | 
 /**  Writing the manifest. */
@@ -1143,8 +1166,10 @@ export type Settings = {
 	archive_after_days: number | null,
 	/**  Keep the image's placeholder secrets, which everybody knows. */
 	no_rotation: boolean,
-	/**  Prepare the next start after a stop. */
-	prepare_next_start: boolean,
+	/**  How much of the next start is done ahead of it. */
+	ahead: Ahead,
+	/**  Whether this machine has room for a virtual machine that stands by. */
+	room_for_standby: boolean,
 	/**  `owner/name` */
 	repository: string,
 	default_repository: string,
@@ -1169,7 +1194,7 @@ export type SettingsChange = {
 	/**  0 means never. */
 	archive_after_days: number | null,
 	no_rotation: boolean | null,
-	prepare_next_start: boolean | null,
+	ahead: Ahead | null,
 	repository: string | null,
 	branch: string | null,
 };

@@ -30,6 +30,8 @@ export const SCENES: readonly Scene[] = [
     "running",
     "stopped",
     "prepared",
+    "standby",
+    "goes-on",
     "slow-rotation",
     "loading",
     "empty",
@@ -118,7 +120,7 @@ export const SCENES: readonly Scene[] = [
   },
 
   { page: "settings", scenario: "start-failed", name: "toast" },
-  ...all("settings", ["token-gh", "token-keychain"], { ...TALL, height: 1280 }),
+  ...all("settings", ["token-gh", "token-keychain", "standby", "goes-on"], { ...TALL, height: 1280 }),
   ...all("settings", ["running", "loading", "overridden"], { ...TALL, height: 1280 }),
   ...all("settings", ["running", "overridden"], { width: 400, height: 1500 }),
   {

@@ -222,7 +222,8 @@ pub(crate) enum Operation {
             ram             memory of the virtual machine, such as 4GiB; unset, the image decides\n\
             vcpus           number of virtual CPUs\n\
             no-rotation     `on` keeps the image's placeholder secrets, which are public\n\
-            ahead           `disk` prepares the next start in the background after a stop, `off` does not\n\
+            ahead           `disk` saves the session and prepares the next start in the background after a stop,\n\
+            \x20               `memory` keeps that ready in memory as well, `off` does nothing in the background\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\
             An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
             `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \

@@ -58,7 +58,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable(
         env::AHEAD,
         "disk; in CI off",
-        "off does nothing ahead of a start; disk prepares the next start after a stop",
+        "off does nothing in the background; disk saves the session and prepares the next start after a stop; memory keeps that ready in memory",
     ),
     variable(
         env::FORCE_CAPTURE,

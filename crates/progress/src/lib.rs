@@ -40,6 +40,8 @@ pub enum Phase {
     Settle,
     /// Making the guest write its caches to its disk.
     Sync,
+    /// Freeing the ports and having the guest stand still.
+    Pause,
     /// Writing memory and devices.
     Save,
     /// Writing the manifest.
@@ -78,6 +80,7 @@ impl Phase {
             Self::Folders => "Updating the shared folders",
             Self::Settle => "Waiting until the virtual machine is idle",
             Self::Sync => "Syncing the disk",
+            Self::Pause => "Pausing the virtual machine",
             Self::Save => "Saving memory and devices",
             Self::Commit => "Committing",
             Self::Quit => "Stopping QEMU",
@@ -106,6 +109,7 @@ impl Phase {
             Self::Folders => "folders",
             Self::Settle => "settle",
             Self::Sync => "sync",
+            Self::Pause => "pause",
             Self::Save => "save",
             Self::Commit => "commit",
             Self::Quit => "quit",

@@ -8,7 +8,9 @@ use std::time::Duration;
 use common::{LIMIT, Lab, token, wait_for_counts};
 use qemu::process::find_by_token;
 use qemu::stop::{Ending, StopLimits, stop};
-use qemu::{Launch, Monitor, ProcessIdentity, QmpError, Ram, SpawnError, Version};
+use qemu::{
+    Forward, ForwardError, Launch, Monitor, ProcessIdentity, QmpError, Ram, SpawnError, Version,
+};
 
 #[tokio::test]
 async fn a_machine_boots_and_is_known_again() {
@@ -54,6 +56,34 @@ async fn one_program_after_another_may_talk_to_it() {
         .await
         .unwrap();
     assert_eq!(report.ending, Ending::Quit);
+}
+
+#[tokio::test]
+async fn a_port_leads_into_the_guest_only_while_it_is_forwarded() {
+    let lab = Lab::new().await;
+    let vm = lab.spawn("forwards", Ram::Private, Launch::Paused).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host_port = free.local_addr().unwrap().port();
+    let forward = Forward {
+        host_port,
+        guest_port: 80,
+    };
+    let taken = vm.monitor().add_forward(&forward, LIMIT).await;
+    assert!(
+        matches!(taken, Err(ForwardError::NotAdded { port, .. }) if port == host_port),
+        "{taken:?}"
+    );
+    drop(free);
+    let connects = || std::net::TcpStream::connect(("127.0.0.1", host_port)).is_ok();
+    assert!(!connects());
+    vm.monitor().add_forward(&forward, LIMIT).await.unwrap();
+    assert!(connects());
+    // A second time, as after a command that was killed: it is no error.
+    for _ in 0..2 {
+        vm.monitor().remove_forward(&forward, LIMIT).await.unwrap();
+        assert!(!connects());
+    }
+    vm.kill().await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const UNCHANGED: SettingsChange = {
   cache_limit_bytes: null,
   archive_after_days: null,
   no_rotation: null,
-  prepare_next_start: null,
+  ahead: null,
   repository: null,
   branch: null,
 };

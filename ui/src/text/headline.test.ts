@@ -32,6 +32,8 @@ describe("the headline", () => {
   it("says what a start will do", () => {
     expect(line(stopped)).toBe("Stopped: Starting continues the last session");
     const next = (next_start: ShownStatus["next_start"]): string => line({ ...stopped, next_start });
+    expect(next({ kind: "standby", memory: 54_000_000 })).toMatch(/last session at once: it stands by/);
+    expect(next({ kind: "goes_on" })).toMatch(/last session at once: it is still in memory$/);
     expect(next({ kind: "prepared" })).toMatch(/last session, with fresh secrets prepared$/);
     expect(next({ kind: "preparing" })).toMatch(/; fresh secrets are being prepared$/);
     expect(next({ kind: "plain", rotation_ms: 104_000 })).toMatch(

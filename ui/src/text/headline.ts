@@ -95,8 +95,12 @@ function prepared({ next_start: next }: ShownStatus): string {
   switch (next?.kind) {
     case undefined:
       return "";
+    case "standby":
+      return " at once: it stands by in memory, with fresh secrets";
     case "prepared":
       return ", with fresh secrets prepared";
+    case "goes_on":
+      return " at once: it is still in memory";
     case "preparing":
       return "; fresh secrets are being prepared";
     case "plain": {

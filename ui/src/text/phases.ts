@@ -14,6 +14,7 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   folders: { doing: "Updating the shared folders", name: "Folders" },
   settle: { doing: "Waiting until the services are idle", name: "Settle" },
   sync: { doing: "Writing pending data to disk", name: "Sync" },
+  pause: { doing: "Pausing the virtual machine", name: "Pause" },
   save: { doing: "Saving the virtual machine’s state", name: "Save" },
   commit: { doing: "Completing the files", name: "Commit" },
   quit: { doing: "Stopping QEMU", name: "Quit" },

@@ -1,4 +1,4 @@
-//! Starts that were prepared, beside those that were not, in turns.
+//! Starts whose work was done ahead, and stops that leave theirs, beside those that do it all, in turns.
 
 use std::path::Path;
 
@@ -11,6 +11,9 @@ use crate::workspace;
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
+const OFF: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "off")];
+const DISK: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "disk")];
+const MEMORY: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "memory")];
 const NO_ROTATION: [(&str, &str); 1] = [("EMULATOR_NO_ROTATION", "1")];
 
 /// Measures both images, `runs` times each.
@@ -22,62 +25,123 @@ pub(super) fn measure(root: &Path, image: &Path, runs: usize) -> Result<()> {
         println!("{name}: capture");
         program.run(&["capture"], &[])?;
         one(&program, name, runs)?;
+        stops(&program, name, runs)?;
     }
     Ok(())
+}
+
+/// What is done before a start.
+#[derive(Clone, Copy, PartialEq)]
+enum Before {
+    Nothing,
+    Prepared,
+    Standby,
 }
 
 #[derive(Default)]
 struct Samples {
     plain: Vec<Sample>,
     prepared: Vec<Sample>,
+    standby: Vec<Sample>,
     unrotated: Vec<Sample>,
+    /// Private memory of a started machine that was prepared, and of one that stands by, in bytes.
     private: Vec<f64>,
+    waiting: Vec<f64>,
     work: Vec<Sample>,
 }
 
 impl Samples {
-    fn start(&mut self, program: &Program, prepare: bool) -> Result<()> {
-        if prepare {
-            let work = program.run(&["work-ahead"], &[("STACK_EMULATOR_AHEAD", "disk")])?;
+    fn start(&mut self, program: &Program, before: Before) -> Result<()> {
+        let ahead = match before {
+            Before::Nothing => OFF,
+            Before::Prepared => DISK,
+            Before::Standby => MEMORY,
+        };
+        if before != Before::Nothing {
+            let work = program.run(&["work-ahead"], &ahead)?;
             ensure!(work.report["prepared"] == true, "{}", work.report);
-            self.work.push(work);
+            if before == Before::Standby {
+                let status = program.status(&ahead)?;
+                self.waiting.extend(status["next_start"]["memory"].as_f64());
+            } else {
+                self.work.push(work);
+            }
         }
-        let start = program.run(&["start"], &[])?;
-        ensure!(
-            start.report["start"]["prepared"] == prepare,
-            "{}",
-            start.report
-        );
-        if prepare {
-            let status = program.run(&["status"], &[])?;
-            self.private
-                .extend(status.report["memory"]["anonymous"].as_f64());
-            self.prepared.push(start);
-        } else {
-            self.plain.push(start);
+        let start = program.run(&["start"], &ahead)?;
+        for (field, expected) in [
+            ("prepared", before != Before::Nothing),
+            ("standby", before == Before::Standby),
+        ] {
+            let is = &start.report["start"][field];
+            ensure!(*is == expected, "{field}: {}", start.report);
+        }
+        match before {
+            Before::Nothing => self.plain.push(start),
+            Before::Standby => self.standby.push(start),
+            Before::Prepared => {
+                let status = program.run(&["status"], &[])?;
+                self.private
+                    .extend(status.report["memory"]["anonymous"].as_f64());
+                self.prepared.push(start);
+            }
         }
         Ok(())
     }
 }
 
+const ALL: [Before; 3] = [Before::Nothing, Before::Prepared, Before::Standby];
+
+/// Stops that save the session first, those that leave that to the background, and the starts that
+/// follow those at once.
+fn stops(program: &Program, name: &str, runs: usize) -> Result<()> {
+    println!("{name}: stops, with the session saved first and behind, and a start right after");
+    let (mut first, mut saved, mut behind, mut after) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..runs {
+        program.run(&["stop", "--discard"], &OFF)?;
+        program.run(&["capture"], &OFF)?;
+        program.run(&["start"], &OFF)?;
+        // The first one after a capture.
+        first.push(program.run(&["stop"], &DISK)?);
+        after.push(program.run(&["start"], &DISK)?);
+        behind.push(program.run(&["stop"], &DISK)?);
+        after.push(program.run(&["start"], &DISK)?);
+        saved.push(program.run(&["stop"], &OFF)?);
+        program.run(&["start"], &OFF)?;
+    }
+    program.run(&["stop", "--discard"], &OFF)?;
+    for stop in first.iter().chain(&behind) {
+        ensure!(stop.report["session"] == "saving", "{}", stop.report);
+    }
+    check_kind(&after, "continued")?;
+    let wall = |samples: &[Sample]| median(samples.iter().map(|sample| sample.wall_ms));
+    println!("\n{name}: medians of {runs}, {} cores", cores());
+    row("stop, session saved first", seconds(wall(&saved)));
+    row("stop, session saved behind", seconds(wall(&behind)));
+    let ratio = wall(&saved) / wall(&behind);
+    row("  saved first / behind", format!("{ratio:.1} x"));
+    row("the first one after a capture", seconds(wall(&first)));
+    row("start right after a stop", seconds(wall(&after)));
+    Ok(())
+}
+
 fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
-    println!("{name}: fresh starts, plain, prepared and without rotation");
+    println!("{name}: fresh starts, plain, prepared, from standby and without rotation");
     let mut fresh = Samples::default();
     for _ in 0..runs {
-        for prepare in [false, true] {
-            fresh.start(program, prepare)?;
+        for before in ALL {
+            fresh.start(program, before)?;
             program.run(&["stop", "--discard"], &[])?;
         }
         fresh.unrotated.push(program.run(&["start"], &NO_ROTATION)?);
         program.run(&["stop", "--discard"], &[])?;
     }
-    println!("{name}: continued starts, plain, prepared and without rotation");
+    println!("{name}: continued starts, plain, prepared, from standby and without rotation");
     let mut continued = Samples::default();
     program.run(&["start"], &[])?;
     for _ in 0..runs {
-        for prepare in [false, true] {
+        for before in ALL {
             program.run(&["stop"], &[])?;
-            continued.start(program, prepare)?;
+            continued.start(program, before)?;
         }
         program.run(&["stop"], &[])?;
         continued
@@ -87,7 +151,13 @@ fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
     program.run(&["stop", "--discard"], &[])?;
     println!("\n{name}: medians of {runs}, {} cores", cores());
     for (kind, samples) in [("resumed", &fresh), ("continued", &continued)] {
-        for list in [&samples.plain, &samples.prepared, &samples.unrotated] {
+        let lists = [
+            &samples.plain,
+            &samples.prepared,
+            &samples.standby,
+            &samples.unrotated,
+        ];
+        for list in lists {
             check_kind(list, kind)?;
         }
         let wall = |samples: &[Sample]| median(samples.iter().map(|sample| sample.wall_ms));
@@ -97,6 +167,16 @@ fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
         row(
             "  replaced first / prepared",
             format!("{:.1} x", plain / prepared),
+        );
+        let standby = wall(&samples.standby);
+        row(&format!("{kind}, from standby"), seconds(standby));
+        row(
+            "  replaced first / from standby",
+            format!("{:.1} x", plain / standby),
+        );
+        row(
+            "private memory of a standby",
+            megabytes(median(samples.waiting.iter().copied())),
         );
         row(
             &format!("{kind}, without rotation"),
@@ -110,6 +190,7 @@ fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
         phase_table(&[
             ("plain", &samples.plain),
             ("prepared", &samples.prepared),
+            ("standby", &samples.standby),
             ("work", &samples.work),
         ]);
     }

@@ -32,7 +32,7 @@ const MEMORY_IN_USE_MIB: u64 = 512;
 enum Part {
     /// Starts, stops and captures
     Start,
-    /// Prepared starts beside others, of the starter and of an image that is slow to rotate
+    /// Starts prepared and from standby, and stops that answer at once, beside others; of the starter and of an image that is slow to rotate
     Ahead,
     /// Clones for test workers: one, and eight at once
     Clones,

@@ -28,7 +28,7 @@ const LONG: [&[&str]; 6] = [
     &["desktop", "desktop_around"],
     &["interruption"],
     &["qemu_killed"],
-    &["ahead"],
+    &["ahead", "put_away", "standby"],
     &["damage"],
 ];
 /// Folder of the homes that the programs of a lane copy.

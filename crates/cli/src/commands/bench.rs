@@ -98,7 +98,7 @@ pub(super) async fn run(context: &Context<'_>, runs: u16) -> Result<Exit, Failur
     let clean_up = async || {
         context
             .emulator
-            .discard("stop --discard", &context.progress)
+            .discard("stop --discard", None, &context.progress)
             .await
             .map(drop)
     };
@@ -114,7 +114,7 @@ async fn cycle(context: &Context<'_>) -> Result<Cycle, Failure> {
     let running = context.emulator.status().await?;
     let stopped = context
         .emulator
-        .discard("stop --discard", &context.progress)
+        .discard("stop --discard", None, &context.progress)
         .await?;
     Ok(Cycle {
         start,
@@ -301,6 +301,7 @@ mod tests {
                     phases,
                     rotated: true,
                     prepared: false,
+                    standby: false,
                 },
                 services: vec![],
                 told_ports: vec![],

@@ -19,24 +19,24 @@ pub(super) async fn start(context: &Context<'_>) -> Result<Exit, Failure> {
 }
 
 pub(super) async fn stop(context: &Context<'_>) -> Result<Exit, Failure> {
-    let report = context
-        .guarded(Box::pin(context.emulator.stop(&context.progress)))
-        .await?;
+    let worker = ahead::worker(context.emulator);
+    let work = context.emulator.stop(worker.as_ref(), &context.progress);
+    let report = context.guarded(Box::pin(work)).await?;
     context.output.report(&report)?;
-    ahead::begin(context);
     Ok(Exit::Success)
 }
 
 pub(super) async fn discard(context: &Context<'_>) -> Result<Exit, Failure> {
-    let report = context
-        .guarded(Box::pin(
-            context
-                .emulator
-                .discard("stop --discard", &context.progress),
-        ))
-        .await?;
+    drop_session(context, "stop --discard").await
+}
+
+async fn drop_session(context: &Context<'_>, command: &str) -> Result<Exit, Failure> {
+    let worker = ahead::worker(context.emulator);
+    let work = context
+        .emulator
+        .discard(command, worker.as_ref(), &context.progress);
+    let report = context.guarded(Box::pin(work)).await?;
     context.output.report(&report)?;
-    ahead::begin(context);
     Ok(Exit::Success)
 }
 
@@ -89,14 +89,7 @@ pub(super) async fn reset(context: &Context<'_>, yes: bool) -> Result<Exit, Fail
     if !yes {
         confirm_reset(context).await?;
     }
-    let report = context
-        .guarded(Box::pin(
-            context.emulator.discard("reset", &context.progress),
-        ))
-        .await?;
-    context.output.report(&report)?;
-    ahead::begin(context);
-    Ok(Exit::Success)
+    drop_session(context, "reset").await
 }
 
 /// Asks, unless there is nothing to lose.

@@ -84,9 +84,9 @@ async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(),
         Leaving::Nothing => {}
         Leaving::LeftToOthers => tell("The emulator keeps running: another program is using it.\n"),
         Leaving::Stop(_lease) => {
-            let work = Box::pin(context.emulator.stop(&context.progress));
-            context.guarded_anew(work).await?;
-            ahead::begin(context);
+            let worker = ahead::worker(context.emulator);
+            let work = context.emulator.stop(worker.as_ref(), &context.progress);
+            context.guarded_anew(Box::pin(work)).await?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use emulator::paths::InstanceName;
 use emulator::{Emulator, State, StopReport};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, ahead};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Detail, ErrorReport, Render};
@@ -73,11 +73,14 @@ async fn stop(
     discard: bool,
 ) -> Result<StopReport, Failure> {
     let progress = &context.progress;
+    let worker = ahead::worker(emulator);
+    let worker = worker.as_ref();
     let work = async {
         Ok(if discard {
-            emulator.discard("stop --all --discard", progress).await?
+            let command = "stop --all --discard";
+            emulator.discard(command, worker, progress).await?
         } else {
-            emulator.stop(progress).await?
+            emulator.stop(worker, progress).await?
         })
     };
     let recover = async || emulator.recover_interrupted(progress).await;

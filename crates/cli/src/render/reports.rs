@@ -92,10 +92,10 @@ impl Render for StartReport<String> {
         } else {
             "Running"
         };
-        let ahead = if self.start.prepared {
-            ", prepared ahead,"
-        } else {
-            ""
+        let ahead = match (self.start.standby, self.start.prepared) {
+            (true, _) => ", from standby,",
+            (false, true) => ", prepared ahead,",
+            (false, false) => "",
         };
         let how = format!(
             "{}{ahead} in {} ({})",
@@ -136,6 +136,9 @@ impl Render for StopReport {
         let fate = match self.session {
             None => "",
             Some(SessionFate::Saved) => "; the next start continues this session",
+            Some(SessionFate::Saving) => {
+                "; the session is being saved in the background, and the next start continues it"
+            }
             Some(SessionFate::DiskKept) => {
                 "; the session's disk is kept, and the next start boots from it"
             }
@@ -293,6 +296,7 @@ mod tests {
                 }],
                 rotated: true,
                 prepared: false,
+                standby: false,
             },
             services: vec![
                 service("Dashboard", 26700, true),

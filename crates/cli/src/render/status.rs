@@ -81,7 +81,12 @@ impl Render for Status {
 /// What the next start finds done; `None` if there is nothing to tell.
 fn next_line(next: NextStart) -> Option<String> {
     match next {
+        NextStart::Standby { memory } => Some(match memory {
+            Some(memory) => format!("standby ({})", bytes(memory)),
+            None => "standby".to_owned(),
+        }),
         NextStart::Prepared => Some("prepared: it has fresh secrets already".to_owned()),
+        NextStart::GoesOn => Some("at once: the virtual machine is still in memory".to_owned()),
         NextStart::Preparing => Some("being prepared".to_owned()),
         NextStart::Plain { rotation_ms } => rotation_ms.map(|ms| {
             format!(

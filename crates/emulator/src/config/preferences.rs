@@ -51,6 +51,7 @@ pub struct Preferences {
 
 /// How much of the next start is done ahead of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 #[serde(rename_all = "snake_case")]
 pub enum Ahead {
     /// Nothing.
@@ -59,6 +60,8 @@ pub enum Ahead {
     /// the disk.
     #[default]
     Disk,
+    /// It waits in memory as well, where there is room for it.
+    Memory,
 }
 
 impl Ahead {
@@ -67,12 +70,13 @@ impl Ahead {
         match self {
             Self::Off => "off",
             Self::Disk => "disk",
+            Self::Memory => "memory",
         }
     }
 
     /// What a user wrote.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Off, Self::Disk]
+        [Self::Off, Self::Disk, Self::Memory]
             .into_iter()
             .find(|one| one.name() == name)
     }
@@ -272,7 +276,8 @@ impl Preferences {
                 };
             }
             Preference::Ahead => {
-                let parse = |text| Ahead::from_name(text).ok_or_else(|| invalid("off or disk"));
+                let parse =
+                    |text| Ahead::from_name(text).ok_or_else(|| invalid("off, disk or memory"));
                 self.ahead = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {

@@ -26,7 +26,7 @@ pub const READY_TIMEOUT: &str = "EMULATOR_READY_TIMEOUT";
 pub const NO_SNAPSHOT: &str = "EMULATOR_NO_SNAPSHOT";
 /// `1` keeps the placeholder secrets.
 pub const NO_ROTATION: &str = "EMULATOR_NO_ROTATION";
-/// How much of the next start is done ahead of it, `off` or `disk`.
+/// How much of the next start is done ahead of it, `off`, `disk` or `memory`.
 pub const AHEAD: &str = "STACK_EMULATOR_AHEAD";
 /// Set where nobody waits for a next start; by CI services.
 pub(crate) const CI: &str = "CI";
@@ -206,7 +206,7 @@ impl Settings {
                 Some(text) => text
                     .to_str()
                     .and_then(Ahead::from_name)
-                    .ok_or_else(|| source.invalid(AHEAD, "off or disk"))?,
+                    .ok_or_else(|| source.invalid(AHEAD, "off, disk or memory"))?,
             },
             default_ahead,
             force_capture: source.flag(FORCE_CAPTURE)?,

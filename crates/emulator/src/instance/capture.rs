@@ -12,8 +12,8 @@ use qemu::{Disk, Ram};
 use record::sync_folder;
 use serde::Serialize;
 
+use super::put_away::QUIT;
 use super::recover::leave_nothing;
-use super::stop::QUIT;
 use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
 use crate::instance::error::InstanceError as Error;
@@ -153,6 +153,7 @@ impl LockedInstance<'_> {
         let machine = spec.machine(disk, folder.config_iso(), &endpoints);
         let bring_up = BringUp {
             slot: &self.slot,
+            logs: &self.slot.paths,
             settings: &self.emulator.settings,
             spec,
             endpoints: &endpoints,

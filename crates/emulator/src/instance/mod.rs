@@ -5,6 +5,7 @@
 //! | [`policy`] | what is done in which state: pure functions |
 //! | `start`, `stop`, `capture`, `rotate`, `verify`, [`archive`] | the operations |
 //! | [`ahead`] | the next start's work, done while nobody waits |
+//! | `put_away` | the steps in which a machine is saved and ended |
 //! | `recover` | finishing or undoing what a killed command left |
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
 //! | `clone`, `delete` | an instance that is to come, or to go |
@@ -24,6 +25,7 @@ pub mod lease;
 pub mod lock;
 pub(crate) mod policy;
 mod prepare;
+mod put_away;
 mod recover;
 mod remembered;
 pub(crate) mod rotate;
@@ -38,14 +40,16 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use self::lock::{Lock, LockError};
-use crate::config::paths::{Home, InstanceName, InstancePaths, make_private_folder};
+use self::recover::Recovered;
+use crate::config::paths::{Home, InstanceName, InstancePaths, SlotName, make_private_folder};
 use crate::config::variables::Settings;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{RunRecord, RunningVm};
 use crate::machine::slot::Slot;
+use crate::state::aside;
 use crate::vault::places::{self, Vault};
-use progress::Reporter;
+use progress::{Reporter, Stopwatch};
 
 /// One emulator: a name, its settings, and the folder that is the truth about it.
 ///
@@ -67,6 +71,8 @@ pub(crate) struct LockedInstance<'a> {
     pub slot: Slot,
     /// That machine, if there is one.
     pub running: Option<(RunRecord, RunningVm)>,
+    /// One that a stop has set aside; there only for those who asked for the instance as it is.
+    pub set_aside: Option<(RunRecord, RunningVm)>,
     vault: OnceLock<Vault>,
     _lock: Lock,
 }
@@ -129,8 +135,20 @@ impl Emulator {
         &self.settings
     }
 
-    /// Takes the lock and cleans up after commands that were killed.
+    /// Takes the lock, cleans up after commands that were killed, and finishes what a stop has left to
+    /// be done behind it.
     pub(crate) async fn hold(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<LockedInstance<'_>, Error> {
+        let mut held = self.hold_as_it_is(command, reporter).await?;
+        held.finish_stop(&mut Stopwatch::new(reporter)).await?;
+        Ok(held)
+    }
+
+    /// The same with a machine that was set aside left so.
+    pub(crate) async fn hold_as_it_is(
         &self,
         command: &str,
         reporter: &dyn Reporter,
@@ -159,7 +177,11 @@ impl Emulator {
     ) -> Result<Option<LockedInstance<'_>>, Error> {
         self.make_folders()?;
         match Lock::try_acquire(&self.paths.main().lock(), command) {
-            Ok(Some(lock)) => self.held(lock, reporter).await.map(Some),
+            Ok(Some(lock)) => {
+                let mut held = self.held(lock, reporter).await?;
+                held.finish_stop(&mut Stopwatch::new(reporter)).await?;
+                Ok(Some(held))
+            }
             Ok(None) | Err(LockError::Gone { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -181,14 +203,32 @@ impl Emulator {
         self.remove_leftovers();
         let slot = Slot::open(self.paths.main())?;
         self.mend_instance_record(reporter)?;
-        let running = self.recover(&slot, reporter).await?;
+        let (running, set_aside) = match self.recover(&slot, reporter).await? {
+            Recovered::Nothing => (None, None),
+            Recovered::Running(record, vm) => (Some((*record, *vm)), None),
+            Recovered::SetAside(record, vm) => (None, Some((*record, *vm))),
+        };
         Ok(LockedInstance {
             emulator: self,
             slot,
             running,
+            set_aside,
             vault: OnceLock::new(),
             _lock: lock,
         })
+    }
+
+    /// Has the session's saved memory, which fits its disk no longer, out of the way.
+    pub(crate) fn put_memory_aside(&self) -> Result<(), Error> {
+        let ram = self.paths.main().session().ram();
+        let aside = aside::put(&self.paths.slot(SlotName::Ahead), &ram);
+        aside.map_err(Error::file("put aside", &ram))
+    }
+
+    /// Frees the room of what was put aside.
+    pub(crate) fn remove_aside(&self) -> Result<(), Error> {
+        let ahead = self.paths.slot(SlotName::Ahead);
+        aside::remove(&ahead).map_err(Error::file("remove", &ahead.used()))
     }
 
     /// The places of this host for the instance's secrets, best first.

@@ -1,18 +1,28 @@
 //! Recovery: whatever a killed command left of a machine is finished or undone before anything
 //! else is done to the instance.
 
-use qemu::{Monitor, ProcessIdentity, Sockets};
+use qemu::ProcessIdentity;
 
 use super::Emulator;
+use super::ahead::standby;
 use super::lock::{Lock, LockError};
-use crate::config::paths::SlotPaths;
+use super::put_away::PutAway;
+use crate::config::paths::{SlotName, SlotPaths};
 use crate::instance::error::InstanceError as Error;
-use crate::machine::error::MachineError;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded};
-use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::state::{prepared, session};
-use progress::{Event, Reporter};
+use progress::{Event, Reporter, Stopwatch};
+
+/// What there is once nothing is half-done.
+pub(super) enum Recovered {
+    /// No machine.
+    Nothing,
+    /// One that runs.
+    Running(Box<RunRecord>, Box<RunningVm>),
+    /// One that a stop has set aside.
+    SetAside(Box<RunRecord>, Box<RunningVm>),
+}
 
 impl Emulator {
     /// Cleans up after an operation whose future was dropped, as the next
@@ -28,25 +38,33 @@ impl Emulator {
             Ok(Some(_lock)) => {
                 self.remove_leftovers();
                 let slot = Slot::open(self.paths.main())?;
-                self.recover(&slot, reporter).await.map(drop)
+                match self.recover(&slot, reporter).await? {
+                    Recovered::Nothing | Recovered::Running(..) => Ok(()),
+                    // Nobody may be there to do what is left.
+                    Recovered::SetAside(record, vm) => {
+                        let mut watch = Stopwatch::new(reporter);
+                        let machine = PutAway::connect(self, &slot, &record, &vm).await?;
+                        machine.finish(&mut watch).await
+                    }
+                }
             }
             Ok(None) | Err(LockError::Gone { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Finishes or undoes what is half-done; returns the machine that runs in the main slot, if any.
+    /// Finishes or undoes what is half-done; returns the machine that is there in the main slot.
     pub(super) async fn recover(
         &self,
         slot: &Slot,
         reporter: &dyn Reporter,
-    ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
+    ) -> Result<Recovered, Error> {
         self.end_work_ahead().await?;
-        let running = self.recover_machine(slot, reporter).await?;
+        let found = self.recover_machine(slot, reporter).await?;
         // A start that took what was prepared was killed before the machine was the user's.
         let given = prepared::give_back(&self.paths);
         given.map_err(Error::file("give back", self.paths.root()))?;
-        Ok(running)
+        Ok(found)
     }
 
     /// The same for the machine of the main slot.
@@ -54,11 +72,15 @@ impl Emulator {
         &self,
         slot: &Slot,
         reporter: &dyn Reporter,
-    ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
+    ) -> Result<Recovered, Error> {
         let (record, alive) = match recorded(&slot.paths)? {
             Recorded::Ours(record) => {
                 let alive = live_processes(&slot.paths, &record)?;
-                if record.running().is_some() && alive.is_empty() {
+                let lost = match record.purpose {
+                    Purpose::SetAside(_) => !slot.paths.session().saved().exists(),
+                    _ => record.running().is_some(),
+                };
+                if lost && alive.is_empty() {
                     reporter.report(Event::Notice(
                         "The virtual machine stopped unexpectedly; its disk is kept.",
                     ));
@@ -75,18 +97,18 @@ impl Emulator {
             Recorded::Nothing => {
                 // The record goes last, so nothing should be there; but files
                 // can be lost, and a QEMU that nobody knows holds the ports.
-                kill(&orphans(&slot.paths)?).await?;
+                kill(&self.strays(slot)?).await?;
                 self.remove_unfinished_capture()?;
-                return Ok(None);
+                return Ok(Recovered::Nothing);
             }
             Recorded::Damaged(error) => {
                 reporter.report(Event::Warning(&format!(
                     "The record of the virtual machine is damaged, so the virtual machine is ended; its disk is kept. ({error})"
                 )));
-                kill(&orphans(&slot.paths)?).await?;
+                kill(&self.strays(slot)?).await?;
                 self.remove_unfinished_capture()?;
                 slot.forget()?;
-                return Ok(None);
+                return Ok(Recovered::Nothing);
             }
         };
         self.settle(slot, *record, &alive, reporter).await
@@ -98,8 +120,11 @@ impl Emulator {
         record: RunRecord,
         alive: &[ProcessIdentity],
         reporter: &dyn Reporter,
-    ) -> Result<Option<(RunRecord, RunningVm)>, Error> {
-        if let Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_) = record.purpose
+    ) -> Result<Recovered, Error> {
+        if let Purpose::Running(_)
+        | Purpose::Rotating(_)
+        | Purpose::Saving(_)
+        | Purpose::SetAside(_) = record.purpose
             && slot.paths.session().prepared().exists()
         {
             // A start that was killed once its machine was the user's.
@@ -109,23 +134,31 @@ impl Emulator {
             // What an interrupted rotation left is settled by the command that asks for
             // the secrets: the machine runs with one set or the other.
             Purpose::Running(vm) | Purpose::Rotating(vm) if !alive.is_empty() => {
-                return Ok(Some((record, *vm)));
+                return Ok(Recovered::Running(Box::new(record), vm));
+            }
+            Purpose::SetAside(vm) if !alive.is_empty() => {
+                return Ok(Recovered::SetAside(Box::new(record), vm));
             }
             Purpose::Saving(vm) if !alive.is_empty() => {
                 reporter.report(Event::Notice(
                     "A stop was interrupted; the virtual machine keeps running.",
                 ));
-                self.undo_saving(slot, &record, reporter).await?;
+                let mut watch = Stopwatch::new(reporter);
+                let machine = PutAway::connect(self, slot, &record, &vm).await?;
+                machine.take_back(&mut watch).await?;
+                machine.close().await;
                 let record = RunRecord {
                     purpose: Purpose::Running(vm.clone()),
                     ..record
                 };
-                slot.write(&record)?;
-                return Ok(Some((record, *vm)));
+                return Ok(Recovered::Running(Box::new(record), vm));
             }
             // The process has ended. Where it was being saved, the session is saved if
             // `saved.json` is there, and a disk alone otherwise.
-            Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_) => {}
+            Purpose::Running(_)
+            | Purpose::Rotating(_)
+            | Purpose::Saving(_)
+            | Purpose::SetAside(_) => {}
             Purpose::Starting { fresh_disk } => {
                 kill(alive).await?;
                 // One that was prepared is given back, which this is not.
@@ -133,41 +166,22 @@ impl Emulator {
                     drop_session(&slot.paths)?;
                 }
             }
-            Purpose::Capturing | Purpose::Preparing => {
+            Purpose::Capturing | Purpose::Preparing | Purpose::StandingBy => {
                 kill(alive).await?;
                 self.remove_unfinished_capture()?;
             }
         }
         slot.forget()?;
-        Ok(None)
+        Ok(Recovered::Nothing)
     }
 
-    /// Lets a VM run on whose stop was cut short.
-    async fn undo_saving(
-        &self,
-        slot: &Slot,
-        record: &RunRecord,
-        reporter: &dyn Reporter,
-    ) -> Result<(), Error> {
-        let failed = |action| move |source| MachineError::Monitor { action, source };
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
-            .await
-            .map_err(failed("answer"))?;
-        // Not cancelled: QEMU can crash over that, and would take the guest with it.
-        qemu::migration::wait_ended(&monitor, MIGRATION_LIMIT)
-            .await
-            .map_err(failed("finish saving"))?;
-        let session = slot.paths.session();
-        session::consume(&session)?;
-        monitor
-            .cont(MONITOR_LIMIT)
-            .await
-            .map_err(failed("let the guest run on"))?;
-        session::drop_memory(&session)?;
-        folders::attach_all(&slot.paths, &self.settings, &monitor, &sockets, reporter).await?;
-        monitor.close().await;
-        Ok(())
+    /// Machines of the slot that no record tells of. One that stands by belongs to the slot by its token,
+    /// and is recorded elsewhere.
+    fn strays(&self, slot: &Slot) -> Result<Vec<ProcessIdentity>, Error> {
+        let standby = standby::find(&self.paths.slot(SlotName::Ahead))?.map(|(_, process)| process);
+        let mut strays = orphans(&slot.paths)?;
+        strays.retain(|process| Some(process) != standby.as_ref());
+        Ok(strays)
     }
 
     pub(crate) fn remove_unfinished_capture(&self) -> Result<(), Error> {

@@ -94,8 +94,10 @@ impl Emulator {
                 Purpose::Running(_)
                 | Purpose::Starting { .. }
                 | Purpose::Saving(_)
+                | Purpose::SetAside(_)
                 | Purpose::Capturing
-                | Purpose::Preparing,
+                | Purpose::Preparing
+                | Purpose::StandingBy,
             )
             | None => {}
         }

@@ -165,7 +165,10 @@ impl Ties {
             if let Some(run) = slot::record_of(&slot)?
                 && matches!(
                     run.purpose,
-                    Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Saving(_)
+                    Purpose::Running(_)
+                        | Purpose::Rotating(_)
+                        | Purpose::Saving(_)
+                        | Purpose::SetAside(_)
                 )
             {
                 running |= !slot::live_processes(&slot, &run)?.is_empty();

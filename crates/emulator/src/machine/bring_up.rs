@@ -23,6 +23,7 @@ use super::run_record::RunRecord;
 use super::slot::Slot;
 use super::spec::MachineSpec;
 use super::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT};
+use crate::config::paths::SlotPaths;
 use crate::config::variables::Settings;
 use crate::logs::Follower;
 use crate::machine::error::MachineError as Error;
@@ -68,6 +69,8 @@ pub(crate) enum Secrets<'a> {
     Replace(&'a Vault),
     /// It gets fresh ones, which will be in force when a start takes it.
     ReplaceAhead(&'a Vault),
+    /// It got these ahead, and is proved to have them; they are not in force yet.
+    Hold(&'a Vault, &'a SecretSet),
     /// It got these ahead; they are in force once they are proved.
     TakeOver(&'a Vault, &'a SecretSet),
 }
@@ -75,6 +78,8 @@ pub(crate) enum Secrets<'a> {
 /// One machine that comes up in a slot.
 pub(crate) struct BringUp<'a> {
     pub slot: &'a Slot,
+    /// The slot whose logs QEMU and the guest's console write.
+    pub logs: &'a SlotPaths,
     pub settings: &'a Settings,
     pub spec: &'a MachineSpec,
     /// The services, at the ports of the host that this machine binds.
@@ -110,7 +115,23 @@ impl BringUp<'_> {
         let (running, record) = self.spawn(machine, record, watch).await?;
         let work = async {
             self.load(&running, watch).await?;
-            before_running()?;
+            before_running()
+        };
+        // On the heap: every operation on the way here would be as large.
+        self.while_alive(&running, Box::pin(work)).await?;
+        self.wake_up(running, record, secrets, watch).await
+    }
+
+    /// The rest for a machine that is in memory and stands still: lets it run, and sees to its clock,
+    /// ports and secrets.
+    pub(crate) async fn wake_up(
+        &self,
+        running: Running,
+        record: RunRecord,
+        secrets: Secrets<'_>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Up, Error> {
+        let work = async {
             let (mut guest, off_ms) = self.wake(&running, watch).await?;
             let told_ports = self.move_ports(&mut guest, watch).await?;
             self.rotate_and_prove(&mut guest, secrets, watch).await?;
@@ -118,7 +139,6 @@ impl BringUp<'_> {
             Ok((off_ms, told_ports))
         };
         let work = self.without_reset(&running, work);
-        // On the heap: every operation on the way here would be as large.
         let (clock_off_ms, told_ports) = self.while_alive(&running, Box::pin(work)).await?;
         Ok(Up {
             running,
@@ -180,8 +200,8 @@ impl BringUp<'_> {
             ram,
             launch,
             run_dir: &self.slot.runtime_folder,
-            log: &self.slot.paths.qemu_log(),
-            serial_log: &self.slot.paths.serial_log(),
+            log: &self.logs.qemu_log(),
+            serial_log: &self.logs.serial_log(),
             token: record.token.as_deref().unwrap_or_default(),
             limit: SPAWN_LIMIT,
         };
@@ -305,6 +325,11 @@ impl BringUp<'_> {
             Secrets::ReplaceAhead(vault) => {
                 let replaced = replace(endpoints, guest, vault, Kept::Next, limit, watch);
                 replaced.await.map(drop)
+            }
+            Secrets::Hold(vault, set) => {
+                let known = vault.known(watch.reporter()).await?;
+                let proof = prove(endpoints, set, &known, Proof::Again, limit);
+                watch.phase(Phase::Ready, proof).await
             }
             Secrets::TakeOver(vault, set) => {
                 let known = vault.known(watch.reporter()).await?;

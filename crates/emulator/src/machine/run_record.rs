@@ -5,9 +5,10 @@
 //! means stopped. It only has to be whole for the processes of this boot: after
 //! a power cut there is no QEMU, and the record's boot id says so.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use qemu::ProcessIdentity;
+use qemu::{Forward, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use super::slot::FolderIdentity;
@@ -47,6 +48,10 @@ pub(crate) struct RunningVm {
     pub total_ms: f64,
     pub phases: Vec<PhaseTime>,
     pub endpoints: Vec<Endpoint>,
+    /// The port inside the guest of each service that the host forwards; records of earlier versions
+    /// have none.
+    #[serde(default)]
+    pub guest_ports: BTreeMap<String, u16>,
     /// The ports that links inside the guest lead to, as far as the services have others.
     #[serde(default)]
     pub told_ports: Vec<ServicePort>,
@@ -58,11 +63,36 @@ pub(crate) struct RunningVm {
     /// Whether it was prepared before its start.
     #[serde(default)]
     pub prepared: bool,
+    /// Whether it stood by in memory.
+    #[serde(default)]
+    pub standby: bool,
     /// Whether the image has a process on the rotation port.
     #[serde(default)]
     pub rotation_port: bool,
     /// What the session's memory will fit, once saved.
     pub fingerprint: Fingerprint,
+}
+
+impl RunningVm {
+    /// The ports of the host that lead into the guest.
+    pub(crate) fn forwards(&self) -> Vec<Forward> {
+        forwards(&self.endpoints, &self.guest_ports)
+    }
+}
+
+/// Which port of the host leads to which of the guest, for those that lead anywhere.
+pub(crate) fn forwards(
+    endpoints: &[Endpoint],
+    guest_ports: &BTreeMap<String, u16>,
+) -> Vec<Forward> {
+    let forward = |endpoint: &Endpoint| {
+        let guest_port = *guest_ports.get(&endpoint.id)?;
+        Some(Forward {
+            host_port: endpoint.port,
+            guest_port,
+        })
+    };
+    endpoints.iter().filter_map(forward).collect()
 }
 
 /// Why there is a QEMU process.
@@ -80,10 +110,14 @@ pub(crate) enum Purpose {
     Rotating(Box<RunningVm>),
     /// A stop is saving the session.
     Saving(Box<RunningVm>),
+    /// A stop has left it standing still, without ports, to be saved and ended by who comes next.
+    SetAside(Box<RunningVm>),
     /// A snapshot is being taken.
     Capturing,
     /// The machine of the next start is being made, in the second slot.
     Preparing,
+    /// The machine of the next start is there, and stands still.
+    StandingBy,
 }
 
 /// The run record.
@@ -115,8 +149,10 @@ impl RunRecord {
             Purpose::Running(vm) | Purpose::Rotating(vm) => Some(vm),
             Purpose::Starting { .. }
             | Purpose::Saving(_)
+            | Purpose::SetAside(_)
             | Purpose::Capturing
-            | Purpose::Preparing => None,
+            | Purpose::Preparing
+            | Purpose::StandingBy => None,
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use images::Image;
-use qemu::{Accelerator, Disk, Forward, QemuBinary};
+use qemu::{Accelerator, Disk, QemuBinary};
 
 use super::config_disk::ConfigDisk;
 use super::fingerprint::{Content, Fingerprint};
 use super::folders;
 use super::readiness::Endpoint;
+use super::run_record::forwards;
 use super::slot::Slot;
 
 /// Root ports kept free for folders that are shared with a running machine.
@@ -45,13 +46,6 @@ impl MachineSpec {
         config_iso: PathBuf,
         endpoints: &[Endpoint],
     ) -> qemu::Machine {
-        let forward = |endpoint: &Endpoint| {
-            let guest_port = *self.guest_ports.get(&endpoint.id)?;
-            Some(Forward {
-                host_port: endpoint.port,
-                guest_port,
-            })
-        };
         qemu::Machine {
             arch: self.arch,
             accelerator: self.accelerator,
@@ -60,7 +54,7 @@ impl MachineSpec {
             name: self.name.clone(),
             disk,
             isos: vec![config_iso],
-            forwards: endpoints.iter().filter_map(forward).collect(),
+            forwards: forwards(endpoints, &self.guest_ports),
             shared_slots: SHARED_SLOTS,
             shares: Vec::new(),
             firmware: qemu::firmware::find(&self.binary),

@@ -183,8 +183,12 @@ impl Emulator {
             (Purpose::Saving(_) | Purpose::Running(_) | Purpose::Rotating(_), _, Some(_)) => {
                 State::Stopping
             }
+            (Purpose::SetAside(_), _, Some(holder)) if holder.command == "start" => State::Starting,
+            (Purpose::SetAside(_), _, Some(_)) => State::Stopping,
+            // What is left is done behind the prompt.
+            (Purpose::SetAside(_), _, None) => State::Stopped,
             (Purpose::Capturing, _, Some(_)) => State::Capturing,
-            (Purpose::Preparing, _, _)
+            (Purpose::Preparing | Purpose::StandingBy, _, _)
             | (Purpose::Starting { .. } | Purpose::Saving(_) | Purpose::Capturing, _, None) => {
                 State::Interrupted
             }

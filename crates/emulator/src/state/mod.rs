@@ -1,6 +1,7 @@
 //! Saved state of an instance: snapshots and sessions, what makes them safe to load, and what is
 //! kept of them.
 
+pub(crate) mod aside;
 pub(crate) mod error;
 pub(crate) mod instance_record;
 pub(crate) mod prepared;

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use super::session::SavedRecord;
 use super::snapshot::Sealed;
-use super::sparse;
-use crate::config::paths::{InstancePaths, SessionPaths, SlotName, SlotPaths};
+use super::{aside, sparse};
+use crate::config::paths::{InstancePaths, SessionPaths, SlotName};
 use crate::machine::fingerprint::Fingerprint;
 
 /// What a prepared machine was made from.
@@ -189,11 +189,15 @@ pub(crate) fn give_back(instance: &InstancePaths) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes the machine that was taken the user's. What it was made from is no longer needed, and put
-/// aside: to free the room of a session's memory takes a second or two where each freed block is
-/// told to the disk, and somebody waits for the start. [`remove_used`] does it later.
+/// Makes the machine that was taken the user's. What it was made from is no longer needed, and
+/// [put aside](aside).
 pub(crate) fn adopt(instance: &InstancePaths) -> io::Result<()> {
     let session = instance.main().session();
+    let standby = session.standby_disk();
+    if standby.try_exists()? {
+        // The machine is the one that stood by, which runs on that disk.
+        std::fs::rename(&standby, session.disk())?;
+    }
     record::remove_file(&session.prepared())?;
     record::sync_folder(session.root())?;
     for path in [session.prepared_ram(), session.device_state()] {
@@ -202,16 +206,7 @@ pub(crate) fn adopt(instance: &InstancePaths) -> io::Result<()> {
     }
     let ahead = instance.slot(SlotName::Ahead);
     let former = ahead.session();
-    if former.root().try_exists()? {
-        remove_used(&ahead)?;
-        std::fs::rename(former.root(), ahead.used())?;
-    }
-    Ok(())
-}
-
-/// Removes what the last adoption has put aside.
-pub(crate) fn remove_used(ahead: &SlotPaths) -> io::Result<()> {
-    record::remove_folder(&ahead.used())
+    aside::put(&ahead, former.root())
 }
 
 /// Exchanges two folders, or moves `two` where `one` is not there.
@@ -314,7 +309,7 @@ mod tests {
             adopt(instance).unwrap();
             let ahead = instance.slot(SlotName::Ahead);
             assert_eq!(ahead.used().exists(), user.is_some());
-            remove_used(&ahead).unwrap();
+            aside::remove(&ahead).unwrap();
             assert!(!ahead.used().exists());
         }
     }

@@ -54,6 +54,9 @@ pub enum VaultError {
         /// How long it was given.
         limit: Duration,
     },
+    /// What was stored is not there.
+    #[error("the secrets that were stored are gone")]
+    Gone,
     /// What is written there could be read from a disk later.
     #[error("the folder {} is on a disk, and secrets are only kept in memory", path.display())]
     OnDisk {
@@ -103,7 +106,7 @@ impl VaultError {
                 Some(Remedy::UnlockKeychain)
             }
             Self::Place(StoreError::NotASecret { .. }) => Some(Remedy::RotateSecrets),
-            Self::Place(StoreError::Absent { .. }) => Some(Remedy::StartForNewSecrets),
+            Self::Place(StoreError::Absent { .. }) | Self::Gone => Some(Remedy::StartForNewSecrets),
             Self::OnDisk { .. } => Some(Remedy::UnlockKeychainOrUseMemory {
                 variable: variables::RUNTIME_FOLDER,
             }),

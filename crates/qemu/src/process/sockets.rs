@@ -69,6 +69,27 @@ impl Sockets {
         self.folder.join("rotate.sock")
     }
 
+    /// Moves them into `folder`, replacing what others have left there. Clients that are connected stay
+    /// so, and QEMU goes on listening.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::SocketPathTooLong`] for `folder`; [`SpawnError::StaleSocket`] if one cannot be
+    /// moved.
+    pub fn move_to(&self, folder: &Path) -> Result<Self, SpawnError> {
+        let moved = Self::in_dir(folder)?;
+        for (from, to) in [
+            (self.control(), moved.control()),
+            (self.events(), moved.events()),
+            (self.agent(), moved.agent()),
+            (self.rotate(), moved.rotate()),
+        ] {
+            std::fs::rename(&from, &to)
+                .map_err(|source| SpawnError::StaleSocket { path: from, source })?;
+        }
+        Ok(moved)
+    }
+
     /// Removes the sockets. For after the machine has ended.
     ///
     /// # Errors

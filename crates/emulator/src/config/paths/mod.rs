@@ -410,7 +410,7 @@ impl SlotPaths {
         self.root.join("worker.json")
     }
 
-    /// The session that a start which was prepared has taken the place of.
+    /// What is of no use any more and not removed yet.
     pub fn used(&self) -> PathBuf {
         self.root.join("used")
     }

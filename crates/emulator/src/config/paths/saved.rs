@@ -97,6 +97,12 @@ impl SessionPaths {
         self.root.join("device.state")
     }
 
+    /// The disk of the machine that stands by for the next start; in place of the prepared one from then
+    /// on.
+    pub fn standby_disk(&self) -> PathBuf {
+        self.root.join("standby.qcow2")
+    }
+
     /// Written last: this is a machine that was prepared for the next start. It stays until that start
     /// has succeeded; what the user has done is elsewhere until then.
     pub fn prepared(&self) -> PathBuf {

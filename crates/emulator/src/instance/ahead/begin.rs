@@ -5,30 +5,43 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::WorkerRecord;
+use super::{WorkerRecord, standby};
 use crate::config::paths::{SlotName, SlotPaths};
 use crate::config::preferences::Ahead;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::slot::{Recorded, kill, live_processes, orphans, recorded};
+use crate::state::aside;
 use progress::Reporter;
 use record::Durability;
 
 /// The program that calls [`Emulator::work_ahead`], as this process would run it.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub arguments: Vec<OsString>,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Worker {
+    /// This process's own program with `arguments`. `None` where the system does not say which that
+    /// is; what would be done behind is then waited for.
+    pub fn this_program(arguments: Vec<OsString>) -> Option<Self> {
+        match std::env::current_exe() {
+            Ok(program) => Some(Self { program, arguments }),
+            Err(error) => {
+                tracing::debug!(%error, "nothing is done ahead");
+                None
+            }
+        }
+    }
 }
 
 impl Emulator {
     /// Has `worker` work ahead of the next start, in the background. It outlives this process and the
     /// user's session, and writes what it does into a log.
     ///
-    /// To be called when nobody waits any more; does nothing where the setting is off.
-    pub fn begin_work_ahead(&self, worker: &Worker) -> Result<(), Error> {
+    /// To be called with the instance unlocked; does nothing where the setting is off.
+    pub(in crate::instance) fn begin_work_ahead(&self, worker: &Worker) -> Result<(), Error> {
         if self.settings.ahead == Ahead::Off {
             return Ok(());
         }
@@ -64,6 +77,9 @@ impl Emulator {
         {
             kill(&[worker.process]).await?;
         }
+        if self.settings.ahead == Ahead::Memory && standby::find(&paths)?.is_some() {
+            return remove_work(&paths);
+        }
         clear(&paths).await
     }
 
@@ -75,7 +91,9 @@ impl Emulator {
             return Ok(());
         }
         record::remove_file(&session.prepared()).map_err(Error::file("remove", session.root()))?;
-        record::remove_folder(session.root()).map_err(Error::file("remove", session.root()))?;
+        // One that stands by has its disk there.
+        clear(&ahead).await?;
+        aside::put(&ahead, session.root()).map_err(Error::file("remove", session.root()))?;
         if let Some(vault) = self.recorded_vault()? {
             vault.forget_next(reporter).await;
         }
@@ -86,6 +104,22 @@ impl Emulator {
     }
 }
 
+/// Leaves what is done, and the machine of the slot if it stands by.
+pub(super) async fn clear_unless_standby(paths: &SlotPaths) -> Result<(), Error> {
+    if standby::find(paths)?.is_some() {
+        return remove_work(paths);
+    }
+    clear(paths).await
+}
+
+/// Removes what the work leaves beside a machine that stands by.
+fn remove_work(paths: &SlotPaths) -> Result<(), Error> {
+    let worker = paths.worker();
+    record::remove_file(&worker).map_err(Error::file("remove", &worker))?;
+    let unfinished = paths.unfinished();
+    aside::put(paths, unfinished.root()).map_err(Error::file("remove", unfinished.root()))
+}
+
 /// Ends the machine of the slot, and removes all but what is done.
 pub(super) async fn clear(paths: &SlotPaths) -> Result<(), Error> {
     let mut alive = orphans(paths)?;
@@ -94,8 +128,14 @@ pub(super) async fn clear(paths: &SlotPaths) -> Result<(), Error> {
     }
     kill(&alive).await?;
     let unfinished = paths.unfinished();
-    record::remove_folder(unfinished.root()).map_err(Error::file("remove", unfinished.root()))?;
-    for path in [paths.run_record(), paths.worker(), paths.boot_config_iso()] {
+    aside::put(paths, unfinished.root()).map_err(Error::file("remove", unfinished.root()))?;
+    let standby_disk = paths.session().standby_disk();
+    for path in [
+        standby_disk,
+        paths.run_record(),
+        paths.worker(),
+        paths.boot_config_iso(),
+    ] {
         record::remove_file(&path).map_err(Error::file("remove", &path))?;
     }
     Ok(())

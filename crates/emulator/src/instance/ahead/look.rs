@@ -1,17 +1,31 @@
 //! What the next start would find done, seen without changing anything; and what a start leaves for that.
 
-use super::{History, NextStart};
+use super::{History, NextStart, policy, standby};
 use crate::config::paths::SlotName;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::Lock;
-use crate::machine::run_record::RunningVm;
+use crate::machine::run_record::{Purpose, RunningVm};
+use crate::machine::slot::{live_processes, record_of};
 use record::Durability;
 
 impl Emulator {
     /// What a start would find done. One that is prepared is not looked at closely: the start does that.
     pub(crate) fn next_start(&self) -> Result<NextStart, Error> {
+        let main = self.paths.main();
+        if let Some(record) = record_of(&main).ok().flatten()
+            && matches!(record.purpose, Purpose::SetAside(_))
+            && !live_processes(&main, &record)?.is_empty()
+        {
+            return Ok(NextStart::GoesOn);
+        }
         let ahead = self.paths.slot(SlotName::Ahead);
+        if !self.settings.no_rotation
+            && let Some((_, process)) = standby::find(&ahead)?
+        {
+            let memory = process.memory().map(|memory| memory.anonymous);
+            return Ok(NextStart::Standby { memory });
+        }
         if ahead.session().prepared().try_exists().unwrap_or(false) && !self.settings.no_rotation {
             return Ok(NextStart::Prepared);
         }
@@ -28,6 +42,12 @@ impl Emulator {
         })
     }
 
+    /// Whether this machine has room for one that stands by, as things are now.
+    pub fn has_room_for_standby(&self) -> Result<bool, Error> {
+        let needed = u64::from(self.ram_mib()?) << 20;
+        Ok(policy::has_room(host::memory::available(), needed))
+    }
+
     /// What became of earlier work; a record that is lost says that there was none.
     pub(super) fn ahead_history(&self) -> History {
         record::read_optional(&self.paths.ahead_history())
@@ -35,8 +55,9 @@ impl Emulator {
             .unwrap_or_default()
     }
 
-    /// Notes that there was a start, and what work ahead would save the next one.
-    pub(in crate::instance) fn note_start(&self, vm: &RunningVm) -> Result<(), Error> {
+    /// Notes that there was a start, and what work ahead would save the next one. A note that cannot be
+    /// taken is no failure of the start.
+    pub(in crate::instance) fn note_start(&self, vm: &RunningVm) {
         let took = |name: &str| {
             let phase = vm.phases.iter().find(|phase| phase.name == name);
             phase.map(|phase| phase.ms)
@@ -47,6 +68,8 @@ impl Emulator {
             rotation_ms: replaced.or(self.ahead_history().rotation_ms),
         };
         let path = self.paths.ahead_history();
-        Ok(record::write(&path, &history, Durability::ThisBoot)?)
+        if let Err(error) = record::write(&path, &history, Durability::ThisBoot) {
+            tracing::info!(error = %failure::chain(&error), "the start is not noted");
+        }
     }
 }

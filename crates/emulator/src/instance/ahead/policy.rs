@@ -20,8 +20,6 @@ pub(crate) struct Situation {
     pub no_rotation: bool,
     /// This host runs on its battery.
     pub on_battery: bool,
-    /// The user's machine runs, or a command is at work on it.
-    pub in_use: bool,
     pub session: SessionOnDisk,
     pub snapshot: SnapshotOnDisk,
     /// Prepared machines in a row that no start took.
@@ -68,17 +66,11 @@ pub(crate) enum Idle {
 
 /// What is worth preparing now.
 pub(crate) fn worth(now: &Situation) -> Result<Work, Idle> {
-    let short = |free: Option<u64>, needed: u64, spare: u64| {
-        free.is_some_and(|free| free < needed.saturating_add(spare))
-    };
     if now.setting == Ahead::Off {
         return Err(Idle::Off);
     }
     if now.no_rotation {
         return Err(Idle::NoRotation);
-    }
-    if now.in_use {
-        return Err(Idle::InUse);
     }
     if now.on_battery {
         return Err(Idle::OnBattery);
@@ -91,13 +83,25 @@ pub(crate) fn worth(now: &Situation) -> Result<Work, Idle> {
         (SessionOnDisk::None, SnapshotOnDisk::Ready) => Work::Snapshot,
         _ => return Err(Idle::NothingSaved),
     };
-    if short(now.memory_free, now.memory_needed, SPARE_MEMORY) {
+    if !has_room(now.memory_free, now.memory_needed) {
         return Err(Idle::Memory);
     }
-    if short(now.disk_free, now.disk_needed, SPARE_DISK) {
+    let disk_needed = now.disk_needed.saturating_add(SPARE_DISK);
+    if now.disk_free.is_some_and(|free| free < disk_needed) {
         return Err(Idle::Disk);
     }
     Ok(work)
+}
+
+/// Whether the machine that was prepared is also brought up, to stand by in memory.
+pub(crate) fn stands_by(now: &Situation) -> bool {
+    now.setting == Ahead::Memory && has_room(now.memory_free, now.memory_needed)
+}
+
+/// Whether a machine that may take `needed` bytes of memory leaves enough of what is `free`, if that is
+/// known.
+pub(crate) fn has_room(free: Option<u64>, needed: u64) -> bool {
+    free.is_none_or(|free| free >= needed.saturating_add(SPARE_MEMORY))
 }
 
 #[cfg(test)]
@@ -134,7 +138,8 @@ mod tests {
     }
 
     fn any_situation() -> impl Strategy<Value = Situation> {
-        let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+        let setting = prop_oneof![Just(Ahead::Off), Just(Ahead::Disk), Just(Ahead::Memory)];
+        let flags = (setting, any::<bool>(), any::<bool>());
         let room = (
             any::<Option<u64>>(),
             any::<u64>(),
@@ -142,11 +147,10 @@ mod tests {
             any::<u64>(),
         );
         (any_session(), any_snapshot(), 0..5u32, flags, room).prop_map(
-            |(session, snapshot, unused, (off, no_rotation, on_battery, in_use), room)| Situation {
-                setting: if off { Ahead::Off } else { Ahead::Disk },
+            |(session, snapshot, unused, (setting, no_rotation, on_battery), room)| Situation {
+                setting,
                 no_rotation,
                 on_battery,
-                in_use,
                 session,
                 snapshot,
                 unused,
@@ -163,13 +167,23 @@ mod tests {
         fn work_is_done_only_where_nobody_minds(now in any_situation()) {
             if worth(&now).is_ok() {
                 prop_assert!(now.setting != Ahead::Off && !now.no_rotation);
-                prop_assert!(!now.on_battery && !now.in_use && now.unused < MOST_UNUSED);
+                prop_assert!(!now.on_battery && now.unused < MOST_UNUSED);
                 for (free, needed) in [
                     (now.memory_free, now.memory_needed),
                     (now.disk_free, now.disk_needed),
                 ] {
                     prop_assert!(free.is_none_or(|free| free >= needed));
                 }
+            }
+        }
+
+        #[test]
+        fn a_machine_stands_by_only_where_that_was_asked_for_and_there_is_room(
+            now in any_situation(),
+        ) {
+            if stands_by(&now) {
+                prop_assert_eq!(now.setting, Ahead::Memory);
+                prop_assert!(now.memory_free.is_none_or(|free| free >= now.memory_needed));
             }
         }
 

@@ -1,5 +1,6 @@
 //! A start that finds its work done.
 
+use super::standby;
 use crate::config::paths::SlotName;
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
@@ -65,6 +66,12 @@ impl LockedInstance<'_> {
             emulator.drop_prepared(reporter).await?;
             return Ok(None);
         };
+        let standby = standby::find(&paths.slot(SlotName::Ahead))?;
+        if standby.is_none() {
+            // Of one that did not live to this.
+            let disk = place.standby_disk();
+            record::remove_file(&disk).map_err(Error::file("remove", &disk))?;
+        }
         let config_iso = write_config(self, spec)?;
         if let Err(error) = prepared::take(paths) {
             // Not every file system can exchange two folders.
@@ -92,6 +99,7 @@ impl LockedInstance<'_> {
             reason: None,
             snapshot_damaged: false,
             saved: None,
+            standby,
             taken: Some(secrets),
         }))
     }

@@ -1,5 +1,6 @@
 //! `start`: from whatever lies on disk to a running emulator with fresh secrets.
 
+mod go_on;
 pub(in crate::instance) mod source;
 
 use std::pin::Pin;
@@ -80,6 +81,8 @@ pub struct StartDetails<R = Remedy> {
     pub rotated: bool,
     /// True if the secrets were replaced ahead of the start.
     pub prepared: bool,
+    /// True if the virtual machine stood by in memory, too.
+    pub standby: bool,
 }
 
 impl<R> StartReport<R> {
@@ -97,6 +100,7 @@ impl<R> StartReport<R> {
                 phases: self.start.phases,
                 rotated: self.start.rotated,
                 prepared: self.start.prepared,
+                standby: self.start.standby,
             },
             services: self.services,
             told_ports: self.told_ports,
@@ -128,10 +132,17 @@ impl Emulator {
         get_image: &GetImage<'_>,
         reporter: &dyn Reporter,
     ) -> Result<StartReport, Error> {
-        let held = self.hold("start", reporter).await?;
+        let mut held = self.hold_as_it_is("start", reporter).await?;
         if let Some((record, vm)) = &held.running {
             let mut watch = Stopwatch::new(reporter);
             return self.already_running(record, vm, &mut watch).await;
+        }
+        if held.set_aside.is_some() {
+            let mut watch = Stopwatch::new(reporter);
+            if let Some(report) = Box::pin(held.go_on(&mut watch)).await? {
+                return Ok(report);
+            }
+            Box::pin(held.finish_stop(&mut watch)).await?;
         }
         if self.settings.no_rotation {
             let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
@@ -373,6 +384,7 @@ impl LockedInstance<'_> {
         let machine = spec.session_machine(&self.slot, snapshot_disk, source.config_iso.clone());
         let bring_up = BringUp {
             slot: &self.slot,
+            logs: &self.slot.paths,
             settings: &self.emulator.settings,
             spec,
             endpoints: &spec.endpoints,
@@ -391,9 +403,15 @@ impl LockedInstance<'_> {
             None if self.emulator.settings.no_rotation => Secrets::Keep,
             None => Secrets::Replace(self.vault()?),
         };
-        let up = bring_up
-            .bring_up(&machine, record, secrets, before_running, watch)
-            .await?;
+        // On the heap: every operation on the way here would be as large.
+        let up = if let Some(standby) = &source.standby {
+            let fresh_disk = source.fresh_disk;
+            let up = self.hand_over(&bring_up, standby, fresh_disk, secrets, watch);
+            Box::pin(up).await?
+        } else {
+            let up = bring_up.bring_up(&machine, record, secrets, before_running, watch);
+            Box::pin(up).await?
+        };
         self.adopt(&bring_up, source, up, watch).await
     }
 
@@ -420,7 +438,7 @@ impl LockedInstance<'_> {
                 let attached = bring_up.while_alive(running, Box::pin(attached));
                 watch.phase(Phase::Folders, attached).await?;
             }
-            let remove = async { session::drop_memory_behind(&self.slot.paths.session()) };
+            let remove = async { self.emulator.put_memory_aside() };
             watch.phase(Phase::Commit, remove).await?;
         }
         let vm = RunningVm {
@@ -432,11 +450,13 @@ impl LockedInstance<'_> {
             total_ms: watch.total_ms(),
             phases: watch.times(),
             endpoints: spec.endpoints.clone(),
+            guest_ports: spec.guest_ports.clone(),
             told_ports: up.told_ports.clone(),
             accelerator: spec.accelerator.to_string(),
             snapshot: source.snapshot.clone(),
             rotated: !settings.no_rotation,
             prepared: source.taken.is_some(),
+            standby: source.standby.is_some(),
             rotation_port: spec.image.has_rotation_port(),
             fingerprint: spec.fingerprint.clone(),
         };
@@ -444,10 +464,7 @@ impl LockedInstance<'_> {
             purpose: Purpose::Running(Box::new(vm.clone())),
             ..up.record
         })?;
-        if let Err(error) = self.emulator.note_start(&vm) {
-            // It says when work ahead is worth while; the machine runs all the same.
-            tracing::warn!(error = %chain(&error), "the start is not noted");
-        }
+        self.emulator.note_start(&vm);
         if source.taken.is_some() {
             // From the record on it is the user's, also for a command that finds this one killed.
             let paths = &self.emulator.paths;
@@ -539,6 +556,7 @@ fn report(
             phases: vm.phases.clone(),
             rotated: vm.rotated,
             prepared: vm.prepared,
+            standby: vm.standby,
         },
         services,
         told_ports: vm.told_ports.clone(),

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use qemu::Ram;
+use qemu::{ProcessIdentity, Ram};
 use secrets::SecretSet;
 
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::policy::{self, StartPlan, StartWishes};
 use crate::machine::bring_up::Origin;
-use crate::machine::run_record::StartKind;
+use crate::machine::run_record::{RunRecord, StartKind};
 use crate::machine::spec::MachineSpec;
 use crate::state::error::StateError;
 use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
@@ -30,6 +30,8 @@ pub(in crate::instance) struct StartSource {
     pub snapshot_damaged: bool,
     /// What the session's memory was when it was saved, if that is loaded.
     pub saved: Option<SavedRecord>,
+    /// The machine itself, if it stands by in memory.
+    pub standby: Option<(RunRecord, ProcessIdentity)>,
     /// The values that the guest has got ahead, if it was prepared.
     pub taken: Option<SecretSet>,
 }
@@ -147,6 +149,7 @@ fn resume(snapshot: &Snapshot) -> StartSource {
         reason: None,
         snapshot_damaged: false,
         saved: None,
+        standby: None,
         taken: None,
     }
 }
@@ -181,6 +184,7 @@ fn continue_session(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Sta
         kind: StartKind::Continued,
         reason: None,
         snapshot_damaged: false,
+        standby: None,
         taken: None,
     })
 }
@@ -200,6 +204,7 @@ pub(super) fn cold_session(
         reason: Some(reason),
         snapshot_damaged: false,
         saved: None,
+        standby: None,
         taken: None,
     })
 }
@@ -218,6 +223,7 @@ pub(super) fn cold_fresh(
         reason: Some(reason),
         snapshot_damaged: false,
         saved: None,
+        standby: None,
         taken: None,
     })
 }

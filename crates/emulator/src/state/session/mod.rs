@@ -14,8 +14,6 @@
 
 mod base;
 
-use std::fs::File;
-
 use host::FileStamp;
 use serde::{Deserialize, Serialize};
 
@@ -158,21 +156,6 @@ pub(crate) fn drop_memory(paths: &SessionPaths) -> Result<(), RecordError> {
     })
 }
 
-/// The same without waiting until the file system has freed its room, which takes a second or two
-/// where each freed block is told to the disk.
-pub(crate) fn drop_memory_behind(paths: &SessionPaths) -> Result<(), RecordError> {
-    // A removed file is there for as long as somebody has it open: who closes it last waits.
-    let held = File::open(paths.ram());
-    drop_memory(paths)?;
-    if let Ok(held) = held {
-        let closing = std::thread::Builder::new().spawn(move || drop(held));
-        if let Err(error) = closing {
-            tracing::debug!(%error, "the session's memory file was closed in the foreground");
-        }
-    }
-    Ok(())
-}
-
 /// Writes `session.json` for a new disk.
 pub(crate) fn begin(paths: &SessionPaths, record: &SessionRecord) -> Result<(), RecordError> {
     record::write(&paths.record(), record, Durability::PowerCut)
@@ -193,19 +176,15 @@ mod tests {
     use crate::config::paths::{Home, InstanceName};
 
     #[test]
-    fn memory_is_gone_at_once_though_its_room_is_freed_later() {
+    fn memory_is_gone_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().to_owned());
         let session = home.instance(&InstanceName::default()).main().session();
         std::fs::create_dir_all(session.root()).unwrap();
-        for drop in [drop_memory, drop_memory_behind] {
-            std::fs::write(session.ram(), "memory").unwrap();
-            drop(&session).unwrap();
-            // A save that comes at once has the name to itself.
-            File::create_new(session.ram()).unwrap();
-            drop(&session).unwrap();
+        std::fs::write(session.ram(), "memory").unwrap();
+        for _ in 0..2 {
+            drop_memory(&session).unwrap();
             assert!(!session.ram().exists());
-            drop(&session).unwrap();
         }
     }
 }

@@ -1,0 +1,83 @@
+//! A start that comes while a stop is still being finished behind its prompt: the machine is in memory,
+//! and goes on.
+//!
+//! It is the stop that is taken back, and not a start of its own: nothing was loaded, so nothing was
+//! copied that another machine could hold, and the secrets stay those that were in force.
+
+use host::now_ms;
+
+use super::{StartReport, report};
+use crate::config::paths::SlotName;
+use crate::instance::LockedInstance;
+use crate::instance::error::InstanceError as Error;
+use crate::instance::put_away::PutAway;
+use crate::machine::error::MachineError;
+use crate::machine::readiness::Prober;
+use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
+use crate::machine::services::{Health, ServiceStatus};
+use crate::machine::spec::MachineSpec;
+use progress::{Phase, Stopwatch};
+
+impl LockedInstance<'_> {
+    /// Has the machine that was set aside go on, if it is the one that is asked for now; `None` if
+    /// there is none, or if another one is.
+    pub(super) async fn go_on(
+        &mut self,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<StartReport>, Error> {
+        let prepare = self.prepare_with_session();
+        let (spec, _) = watch.phase(Phase::Prepare, prepare).await?;
+        let Some((record, vm)) = self
+            .set_aside
+            .take_if(|(_, vm)| self.emulator.wants(vm, &spec))
+        else {
+            return Ok(None);
+        };
+        let settings = &self.emulator.settings;
+        let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
+        let off_ms = machine.take_back(watch).await?;
+        machine.close().await;
+        let prober = Prober::new().map_err(MachineError::from)?;
+        let healthy = prober.all_healthy(&vm.endpoints, settings.ready_timeout);
+        let ready = watch.phase(Phase::Ready, healthy).await;
+        ready.map_err(MachineError::from)?;
+        let vm = RunningVm {
+            kind: StartKind::Continued,
+            fallback_reason: None,
+            clock_off_ms: off_ms,
+            started_at_ms: now_ms(),
+            total_ms: watch.total_ms(),
+            phases: watch.times(),
+            prepared: false,
+            standby: false,
+            ..vm
+        };
+        self.slot.write(&RunRecord {
+            purpose: Purpose::Running(Box::new(vm.clone())),
+            ..record
+        })?;
+        self.emulator.note_start(&vm);
+        let services = vm
+            .endpoints
+            .iter()
+            .map(|endpoint| ServiceStatus::new(endpoint, Health::Healthy, None))
+            .collect();
+        let reporter = watch.reporter();
+        Ok(Some(report(self.emulator, &vm, services, false, reporter)))
+    }
+}
+
+impl crate::instance::Emulator {
+    /// Whether `vm` is what a start by the present settings would bring up.
+    fn wants(&self, vm: &RunningVm, spec: &MachineSpec) -> bool {
+        let settings = &self.settings;
+        let prepared = self.paths.slot(SlotName::Ahead).session().prepared();
+        // One that is prepared is as fast, and has fresh secrets.
+        !prepared.exists()
+            && !settings.no_snapshot
+            && !settings.force_capture
+            && vm.rotated != settings.no_rotation
+            && vm.endpoints == spec.endpoints
+            && vm.fingerprint.mismatches(&spec.fingerprint).is_empty()
+    }
+}
