@@ -245,12 +245,14 @@ impl<'a> PutAway<'a> {
         watch.phase(Phase::Quit, quit).await
     }
 
-    /// Takes the steps that are left for a machine that was set aside, whatever happened since.
-    pub(super) async fn finish(&self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
-        match self.secure(watch).await? {
-            None => self.end(watch).await,
-            Some(_) => Ok(()),
+    /// Takes the steps that are left for a machine that was set aside, whatever happened since. Says
+    /// why, if only the disk could be kept.
+    pub(super) async fn finish(&self, watch: &mut Stopwatch<'_>) -> Result<Option<String>, Error> {
+        let reason = self.secure(watch).await?;
+        if reason.is_none() {
+            self.end(watch).await?;
         }
+        Ok(reason)
     }
 
     /// The same without ending it; if its memory cannot be saved, that has ended it, and this says why.

@@ -44,7 +44,7 @@ impl Emulator {
                     Recovered::SetAside(record, vm) => {
                         let mut watch = Stopwatch::new(reporter);
                         let machine = PutAway::connect(self, &slot, &record, &vm).await?;
-                        machine.finish(&mut watch).await
+                        machine.finish(&mut watch).await.map(drop)
                     }
                 }
             }

@@ -112,17 +112,17 @@ impl Emulator {
             };
         }
         let left = held.set_aside.is_some();
-        if !behind {
-            held.finish_stop(&mut watch).await?;
-        }
-        let session = left.then_some(if behind {
-            SessionFate::Saving
-        } else {
-            SessionFate::Saved
-        });
+        let (session, reason) = match (left, behind) {
+            (false, _) => (None, None),
+            (true, true) => (Some(SessionFate::Saving), None),
+            (true, false) => {
+                let reason = held.finish_stop(&mut watch).await?;
+                (Some(fate(reason.as_ref())), reason)
+            }
+        };
         let report = StopReport {
             already_stopped: true,
-            ..StopReport::new(&watch, session, None)
+            ..StopReport::new(&watch, session, reason)
         };
         Ok((report, left && behind))
     }
@@ -194,11 +194,8 @@ impl LockedInstance<'_> {
         drop(guest);
         // Here no other process will.
         self.emulator.remove_aside()?;
-        let fate = match reason {
-            None => SessionFate::Saved,
-            Some(_) => SessionFate::DiskKept,
-        };
-        Ok(StopReport::new(watch, Some(fate), reason))
+        let session = Some(fate(reason.as_ref()));
+        Ok(StopReport::new(watch, session, reason))
     }
 
     /// Leaves the machine standing still, with its disk as good as saved, for another process to save.
@@ -216,12 +213,24 @@ impl LockedInstance<'_> {
         Ok(StopReport::new(watch, Some(SessionFate::Saving), None))
     }
 
-    /// Does what a stop has left of a machine that it set aside, if there is one.
-    pub(super) async fn finish_stop(&mut self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
-        if let Some((record, vm)) = self.set_aside.take() {
-            let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
-            machine.finish(watch).await?;
-        }
-        Ok(())
+    /// Does what a stop has left of a machine that it set aside, if there is one. Says why, if only its
+    /// disk could be kept.
+    pub(super) async fn finish_stop(
+        &mut self,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<String>, Error> {
+        let Some((record, vm)) = self.set_aside.take() else {
+            return Ok(None);
+        };
+        let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
+        machine.finish(watch).await
+    }
+}
+
+/// What is kept of a session whose memory could not be saved for `reason`, if for any.
+fn fate(reason: Option<&String>) -> SessionFate {
+    match reason {
+        None => SessionFate::Saved,
+        Some(_) => SessionFate::DiskKept,
     }
 }
