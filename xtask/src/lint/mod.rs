@@ -94,7 +94,8 @@ fn clippy(root: &Path) -> Result<()> {
     run_command(
         cargo(root, "clippy")
             .args(["--workspace", "--all-targets", "--quiet"])
-            .args(["--features", desktop::EMBEDDED, "--", "--deny=warnings"]),
+            .args(["--features", desktop::EMBEDDED, "--features", "starter/sdk"])
+            .args(["--", "--deny=warnings"]),
     )
 }
 

@@ -4,9 +4,9 @@
 //! Answers and errors are those of the real backend, as recorded; where the real one has a route and
 //! this one does not, it says so by name ([`error::ApiError::not_in_starter`]).
 //!
-//! A request of an app becomes a [`call::Call`]: project, access type and user are known and its key is right.
+//! A request of an app becomes a `call::Call`: project, access type and user are known and its key is right.
 //! Handlers are sorted by what they are about (`auth`, `users`, `channels`, `teams`, `permissions`,
-//! `api_keys`); each has its statements beside it and runs them through [`store`]. What several of them need
+//! `api_keys`); each has its statements beside it and runs them through `store`. What several of them need
 //! is below: `tokens` and `signing_keys`, `codes`, `mail`, `passwords`, `config`.
 
 pub mod access;
