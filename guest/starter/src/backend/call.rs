@@ -19,7 +19,7 @@ use super::{
     database::DatabaseError,
     error::ApiError,
     fields::Fields,
-    tokens::{self, Claims},
+    tokens::Claims,
     users::{self, User},
 };
 
@@ -55,7 +55,7 @@ impl FromRequest<Arc<Shared>> for Call {
         config_watch::look(shared, &headers).await;
         let caller = access::check(&headers, &shared.database).await?;
         let claims = match access::text(&headers, "x-stack-access-token") {
-            Some(token) => Some(tokens::verify(token, &caller.project)?),
+            Some(token) => Some(shared.verified.check(token, &caller.project)?),
             None => None,
         };
         let allows_anonymous =

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Shared, error::ApiError, wire};
+use super::{Shared, clock, error::ApiError, wire};
 use crate::{key::Key, secrets::CRON};
 
 /// `GET /internal/email-queue-step`. The starter sends no mail, so its queue is always done.
@@ -23,8 +23,8 @@ pub(super) async fn email_queue_step(
     Ok(wire::json(&json!({ "ok": true })))
 }
 
-/// `GET /internal/local-emulator/prune-step`: removes keys of local projects that can never be used
-/// again. The project-credentials call makes new ones.
+/// `GET /internal/local-emulator/prune-step`: removes what can never be used again: keys of local projects
+/// (the project-credentials call makes new ones), sessions and codes. Tells the number of keys.
 pub(super) async fn prune_step(
     State(shared): State<Arc<Shared>>,
     method: Method,
@@ -41,6 +41,22 @@ pub(super) async fn prune_step(
             &[],
         )
         .await?;
+    // Sessions that are over, and codes of which nobody is to be told any more that they have expired.
+    let now = clock::now_millis();
+    for (action, sql, before) in [
+        (
+            "remove sessions that are over",
+            r#"DELETE FROM "Session" WHERE "expiresAtMillis" <= $1"#,
+            now,
+        ),
+        (
+            "remove old codes",
+            r#"DELETE FROM "VerificationCode" WHERE "expiresAtMillis" <= $1"#,
+            now - 7 * clock::DAY,
+        ),
+    ] {
+        shared.database.execute(action, sql, &[&before]).await?;
+    }
     Ok(wire::json(&json!({ "ok": true, "pruned": pruned })))
 }
 

@@ -60,6 +60,7 @@ use self::{
     database::{Database, DatabaseError},
     passwords::Hasher,
     rotation_connection::RotationConnection,
+    tokens::Verified,
 };
 use crate::{
     notify,
@@ -77,6 +78,7 @@ pub struct Shared {
     /// Address that error texts name.
     listen: SocketAddr,
     hasher: Hasher,
+    verified: Verified,
     looks: Looks,
     moved_ports: MovedPorts,
     /// Where the host finds this, unless it was told otherwise since.
@@ -148,6 +150,7 @@ pub async fn run(settings: &Settings) -> Result<(), BackendError> {
         host_root: settings.host_root.clone(),
         listen: address,
         hasher: Hasher::new(),
+        verified: Verified::default(),
         looks: Looks::default(),
         moved_ports: settings.moved_ports.clone(),
         port_on_host: settings.ports.backend_on_host,

@@ -59,6 +59,17 @@ pub(super) async fn begin(connection: &mut Object) -> Result<Transaction<'_>, Da
     limited("begin a transaction", connection.transaction()).await
 }
 
+/// Begins a transaction that does not wait for the disk when it ends: a power cut may undo it. For notes that
+/// nobody misses, such as when a session was last used; waiting is most of what such a request costs.
+pub(super) async fn begin_unsynced(
+    connection: &mut Object,
+) -> Result<Transaction<'_>, DatabaseError> {
+    let transaction = begin(connection).await?;
+    let sql = "SET LOCAL synchronous_commit = off";
+    limited("begin a transaction", transaction.batch_execute(sql)).await?;
+    Ok(transaction)
+}
+
 /// Makes what a transaction did last.
 pub(super) async fn commit(transaction: Transaction<'_>) -> Result<(), DatabaseError> {
     limited("commit a transaction", transaction.commit()).await

@@ -4,7 +4,10 @@
 //! matters here: a signature that draws a random number gives the private key away when two copies of one
 //! snapshot draw the same.
 
-use std::sync::Once;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, Once, PoisonError},
+};
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation,
@@ -16,8 +19,14 @@ use p256::ecdsa::{
     signature::{Error as SignatureError, Signer, Verifier},
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::{access::Project, error::ApiError, signing_keys::SigningKey, users::User};
+use super::{
+    access::{Project, PublicKey},
+    error::ApiError,
+    signing_keys::SigningKey,
+    users::User,
+};
 
 /// How long a token is good, in seconds.
 const LIFETIME: i64 = 10 * 60;
@@ -116,12 +125,72 @@ pub(super) fn sign(claims: &Claims, key: &SigningKey) -> Result<String, ApiError
     )
 }
 
-/// Checks a token against a project's key and the clock.
+/// Tokens whose signatures were found right, by a digest of token and key.
 ///
-/// # Errors
-/// The real backend's for a token of another project, one that is none, and one whose time is over.
-pub(super) fn verify(token: &str, project: &Project) -> Result<Claims, ApiError> {
-    verify_at(token, project, super::clock::now_millis())
+/// An app sends the same token for ten minutes, and under emulation a signature costs more than all else in
+/// most requests. Whether one is right never changes, so it is safe to remember, over a resume as well; project,
+/// key and clock are looked at each time. It holds no token and no key.
+#[derive(Debug, Default)]
+pub(super) struct Verified(Mutex<HashMap<[u8; 32], Claims>>);
+
+/// How many are remembered; then all are forgotten.
+const MEMORY: usize = 256;
+
+impl Verified {
+    /// Checks a token against a project's key and the clock.
+    ///
+    /// # Errors
+    /// The real backend's for a token of another project, one that is none, and one whose time is over.
+    pub(super) fn check(&self, token: &str, project: &Project) -> Result<Claims, ApiError> {
+        self.check_at(token, project, super::clock::now_millis())
+    }
+
+    fn check_at(
+        &self,
+        token: &str,
+        project: &Project,
+        now_millis: i64,
+    ) -> Result<Claims, ApiError> {
+        let Some(key) = &project.public_key else {
+            return verify_at(token, project, now_millis);
+        };
+        let digest = digest_of(token, key);
+        // What the map holds is whole at any time, even if a thread has panicked meanwhile.
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().get(&digest).cloned();
+        if let Some(claims) = known.filter(|claims| claims.project_id == project.id) {
+            return in_time(claims, now_millis);
+        }
+        let claims = verify_at(token, project, now_millis)?;
+        let mut memory = lock();
+        if memory.len() >= MEMORY {
+            memory.clear();
+        }
+        memory.insert(digest, claims.clone());
+        Ok(claims)
+    }
+}
+
+fn digest_of(token: &str, key: &PublicKey) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    // None of them has a space in it.
+    for part in [&key.kid, &key.x, &key.y, token] {
+        digest.update(part.as_bytes());
+        digest.update(b" ");
+    }
+    digest.finalize().into()
+}
+
+fn in_time(claims: Claims, now_millis: i64) -> Result<Claims, ApiError> {
+    if claims.exp > now_millis / 1000 {
+        return Ok(claims);
+    }
+    Err(ApiError::access_token_expired(
+        claims.exp,
+        &claims.project_id,
+        &claims.sub,
+        &claims.refresh_token_id,
+    ))
 }
 
 fn verify_at(token: &str, project: &Project, now_millis: i64) -> Result<Claims, ApiError> {
@@ -136,15 +205,7 @@ fn verify_at(token: &str, project: &Project, now_millis: i64) -> Result<Claims, 
         ));
     }
     let claims = trusted(token, project).ok_or_else(ApiError::unparsable_access_token)?;
-    if claims.exp <= now_millis / 1000 {
-        return Err(ApiError::access_token_expired(
-            claims.exp,
-            &claims.project_id,
-            &claims.sub,
-            &claims.refresh_token_id,
-        ));
-    }
-    Ok(claims)
+    in_time(claims, now_millis)
 }
 
 /// The claims of a token that the project's key has signed.
@@ -279,6 +340,43 @@ mod tests {
         );
         // The same key twice makes the same signature: nothing is drawn for it.
         assert_eq!(sign(&claims("p"), &signing).unwrap(), token);
+    }
+
+    #[test]
+    fn what_is_remembered_is_as_good_as_what_is_not() {
+        let (signing, public) = signing_keys::fresh_for_tests();
+        let (_, other_key) = signing_keys::fresh_for_tests();
+        let here = project("p", Some(public.clone()));
+        let verified = Verified::default();
+        let token = sign(&claims("p"), &signing).unwrap();
+        let end = NOW + LIFETIME * 1000;
+        for _ in 0..2 {
+            assert_eq!(verified.check_at(&token, &here, NOW).unwrap(), claims("p"));
+            let expired = verified.check_at(&token, &here, end);
+            assert_eq!(code(&expired), "ACCESS_TOKEN_EXPIRED");
+            let elsewhere = verified.check_at(&token, &project("q", Some(public.clone())), NOW);
+            assert_eq!(code(&elsewhere), "INVALID_PROJECT_FOR_ACCESS_TOKEN");
+            // With the project's next key the token is worth nothing.
+            let replaced = verified.check_at(&token, &project("p", Some(other_key.clone())), NOW);
+            assert_eq!(code(&replaced), "UNPARSABLE_ACCESS_TOKEN");
+            let forged = format!("{}A", &token[..token.len() - 1]);
+            let forged = verified.check_at(&forged, &here, NOW);
+            assert!(forged.is_err() || token.ends_with('A'));
+        }
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let (signing, public) = signing_keys::fresh_for_tests();
+        let here = project("p", Some(public));
+        let verified = Verified::default();
+        for index in 0..=MEMORY {
+            let user = User::for_tests(&index.to_string());
+            let claims = Claims::new(&user, "p", "s", "http://127.0.0.1:1", NOW);
+            let token = sign(&claims, &signing).unwrap();
+            assert_eq!(verified.check_at(&token, &here, NOW).unwrap(), claims);
+            assert!(verified.0.lock().unwrap().len() <= MEMORY);
+        }
     }
 
     #[test]

@@ -2,7 +2,13 @@
 
 use std::process::Stdio;
 
-use crate::support::{Four, Stack, read_all};
+use serde_json::json;
+
+use crate::support::{
+    Four, Stack,
+    app::{App, EVERYTHING},
+    read_all,
+};
 
 #[test]
 fn the_prune_step_removes_what_can_never_be_used() {
@@ -124,4 +130,40 @@ fn the_runner_reports_trouble_without_the_secret() {
     assert!(!line.contains(&Four::placeholders().cron), "{line}");
     runner.kill().unwrap();
     runner.wait().unwrap();
+}
+
+#[test]
+fn sessions_and_codes_that_are_over_are_pruned() {
+    let stack = Stack::start();
+    let app = App::new(&stack, "/app/stack.config.ts", EVERYTHING);
+    let (ada, _bob) = (app.user("ada@example.com"), app.user("bob@example.com"));
+    for email in ["ada@example.com", "bob@example.com"] {
+        let body = json!({ "email": email, "callback_url": "http://localhost:3000/" });
+        let sent = app.client(None, "POST", "/auth/password/send-reset-code", &body);
+        assert_eq!(sent.status, 200);
+    }
+    let left = || {
+        let sql =
+            r#"SELECT (SELECT count(*) FROM "Session"), (SELECT count(*) FROM "VerificationCode")"#;
+        stack.database.run(sql)[0].clone()
+    };
+    let two = Some("2".to_owned());
+    let prune = || {
+        stack
+            .request("GET", "/api/latest/internal/local-emulator/prune-step")
+            .header(
+                "authorization",
+                &format!("Bearer {}", Four::placeholders().cron),
+            )
+            .send()
+            .status
+    };
+    assert_eq!((prune(), left()), (200, vec![two.clone(), two]));
+    stack.database.run(&format!(
+        r#"UPDATE "Session" SET "expiresAtMillis" = 1 WHERE "userId" = '{0}';
+           UPDATE "VerificationCode" SET "expiresAtMillis" = 1 WHERE "userId" = '{0}'"#,
+        ada.user_id
+    ));
+    let one = Some("1".to_owned());
+    assert_eq!((prune(), left()), (200, vec![one.clone(), one]));
 }

@@ -82,13 +82,16 @@ async fn access_token(
 /// Makes an access token for whoever has a refresh token.
 pub(super) async fn refresh(
     shared: &Shared,
-    db: &impl GenericClient,
     project: &Project,
     refresh_token: &str,
 ) -> Result<String, ApiError> {
     let now = clock::now_millis();
+    let mut connection = shared.database.connection().await?;
+    // If it is the first token of the project, its keys are made: those have to last.
+    signing_keys::signing_key(&connection, &project.id).await?;
+    let transaction = store::begin_unsynced(&mut connection).await?;
     let row = store::row(
-        db,
+        &transaction,
         "use a session",
         r#"UPDATE "Session" SET "lastUsedAtMillis" = $3
            WHERE "projectId" = $1 AND "refreshTokenDigest" = $2
@@ -99,10 +102,12 @@ pub(super) async fn refresh(
     .await?
     .ok_or_else(ApiError::refresh_token_not_found)?;
     let (id, user_id): (String, String) = (row.get(0), row.get(1));
-    let user = users::find(db, &project.id, &user_id)
+    let user = users::find(&transaction, &project.id, &user_id)
         .await?
         .ok_or_else(ApiError::refresh_token_not_found)?;
-    access_token(shared, db, project, &user, &id, now).await
+    let access = access_token(shared, &transaction, project, &user, &id, now).await?;
+    store::commit(transaction).await?;
+    Ok(access)
 }
 
 /// Ends all sessions of a user, but one if it is named.
@@ -253,7 +258,6 @@ pub(in crate::backend) async fn delete_current(call: Call) -> Answer {
 pub(in crate::backend) async fn refresh_current(headers: HeaderMap, call: Call) -> Answer {
     let token = access::text(&headers, "x-stack-refresh-token")
         .ok_or_else(ApiError::refresh_token_not_found)?;
-    let db = call.connection().await?;
-    let access = refresh(call.shared(), &db, &call.project, token).await?;
+    let access = refresh(call.shared(), &call.project, token).await?;
     Ok(wire::json(&json!({ "access_token": access })))
 }

@@ -55,8 +55,7 @@ pub(in crate::backend) async fn token(
         }
         Err(error) => return Err(error),
     };
-    let db = shared.database.connection().await?;
-    let access = sessions::refresh(&shared, &db, &caller.project, refresh_token).await?;
+    let access = sessions::refresh(&shared, &caller.project, refresh_token).await?;
     Ok(wire::json(&json!({
         "access_token": access,
         "token_type": "Bearer",
