@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Guarded, LIMIT, Lab, counts, wait_for_counts};
 use qemu::migration::{
-    MigrationError, cancel, capture_ignore_shared, incoming_ignore_shared, load_mapped_ram,
+    MigrationError, cancel, capture_ignore_shared, copy_machine, incoming_ignore_shared, load_mapped_ram,
     save_mapped_ram,
 };
 use qemu::{Launch, Ram};
@@ -268,4 +268,83 @@ async fn a_save_that_takes_too_long_is_cancelled() {
         .await
         .unwrap();
     vm.kill().await;
+}
+
+#[tokio::test]
+async fn a_copy_is_saved_and_resumed_while_the_original_goes_on() {
+    let lab = Lab::new().await;
+    let (ram, state, socket) = (lab.path("ram"), lab.path("state"), lab.path("copy.sock"));
+    let original = lab.spawn("original", Ram::Private, Launch::Boot).await;
+    wait_for_counts(&lab.serial("original"), 2).await;
+    let file = std::fs::File::create(&ram).unwrap();
+    file.set_len(u64::from(common::RAM_MIB) << 20).unwrap();
+    let copy = lab
+        .spawn("copy", Ram::SharedFile(ram.clone()), Launch::Incoming)
+        .await;
+    original.monitor().stop(LIMIT).await.unwrap();
+    let last = *counts(&lab.serial("original")).last().unwrap();
+    let summary = copy_machine(
+        original.monitor(),
+        copy.monitor(),
+        lab.binary.version,
+        &socket,
+        CHANNELS,
+        LIMIT,
+        |_| {},
+    )
+    .await
+    .unwrap();
+    assert!(summary.transferred_bytes > 0, "{summary:?}");
+    original.monitor().cont(LIMIT).await.unwrap();
+    let before = counts(&lab.serial("original")).len();
+    wait_for_counts(&lab.serial("original"), before + 2).await;
+
+    assert!(!copy.monitor().status(LIMIT).await.unwrap().running);
+    let summary = capture_ignore_shared(copy.monitor(), &state, LIMIT, |_| {})
+        .await
+        .unwrap();
+    assert!(summary.transferred_bytes < 2 << 20, "{summary:?}");
+    copy.quit().await;
+    assert!(!socket.exists());
+    // Both would have the same disk.
+    original.kill().await;
+    let vm = resumed(&lab, "resume", &ram, &state).await;
+    assert_goes_on(&lab, "resume", last).await;
+    vm.kill().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_nobody_receives_leaves_the_original_as_it_was() {
+    let mut lab = Lab::new().await;
+    let original = lab.spawn("original", Ram::Private, Launch::Boot).await;
+    wait_for_counts(&lab.serial("original"), 1).await;
+    lab.machine.vcpus = 2;
+    let other = lab.spawn("other", Ram::Private, Launch::Incoming).await;
+    original.monitor().stop(LIMIT).await.unwrap();
+    let (version, far) = (lab.binary.version, lab.path("no/such.sock"));
+    for (what, socket) in [("no socket", far), ("another shape", lab.path("s"))] {
+        let error = copy_machine(
+            original.monitor(),
+            other.monitor(),
+            version,
+            &socket,
+            CHANNELS,
+            LIMIT,
+            |_| {},
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                MigrationError::Failed { .. } | MigrationError::QemuGone { .. }
+            ),
+            "{what}: {error:?}"
+        );
+    }
+    other.kill().await;
+    original.monitor().cont(LIMIT).await.unwrap();
+    let before = counts(&lab.serial("original")).len();
+    wait_for_counts(&lab.serial("original"), before + 2).await;
+    original.kill().await;
 }

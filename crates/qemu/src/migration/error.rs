@@ -13,6 +13,17 @@ pub enum Operation {
     Save,
     /// Reading state from a file.
     Load,
+    /// Writing state to a socket.
+    Send,
+    /// Reading state from a socket.
+    Receive,
+}
+
+impl Operation {
+    /// Whether it is the end that state comes to.
+    pub(super) const fn is_incoming(self) -> bool {
+        matches!(self, Self::Load | Self::Receive)
+    }
 }
 
 impl std::fmt::Display for Operation {
@@ -20,6 +31,8 @@ impl std::fmt::Display for Operation {
         f.write_str(match self {
             Self::Save => "saving the machine's state to",
             Self::Load => "loading the machine's state from",
+            Self::Send => "sending the machine's state to",
+            Self::Receive => "receiving the machine's state from",
         })
     }
 }

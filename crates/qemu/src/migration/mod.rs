@@ -1,11 +1,15 @@
-//! Saving a machine's state to files and loading it again, by QEMU's migration.
+//! Saving a machine's state to files and loading it again, or copying it into another machine, by
+//! QEMU's migration.
 //!
-//! Two ways:
+//! Three ways:
 //!
 //! - *ignore-shared*: the guest's RAM is a file of ours already, so only device state (under 1 MiB)
 //!   is written or read. For capture (RAM file mapped shared) and resume (mapped privately).
 //! - *mapped-ram*: RAM goes to its place in a file, by several threads. For a session whose RAM is
 //!   mapped privately or not backed by a file.
+//! - *stream*: RAM and device state go through a socket to another QEMU that waits for them. For a
+//!   copy of a machine that itself goes on: where the other one's RAM is a file mapped shared, the
+//!   copy can then be saved by ignore-shared.
 //!
 //! Stop the vCPUs before saving ([`Monitor::stop`]), let them run after loading
 //! ([`Monitor::cont`]). After saving, QEMU has let go of its disks: either `cont` takes them back,
@@ -26,9 +30,10 @@ use std::time::Duration;
 
 use qapi_qmp::{
     FileMigrationArgs, MigrationAddress, MigrationCapability, MigrationCapabilityStatus,
-    MigrationChannel, MigrationChannelType,
+    MigrationChannel, MigrationChannelType, SocketAddress, UnixSocketAddress,
 };
 use qapi_spec::Command;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::wire::{Phase, QueryMigrate, QueryYank, SetParameters};
@@ -139,6 +144,40 @@ pub async fn load_mapped_ram(
         .await
 }
 
+/// Copies RAM and device state of the machine behind `from` into the one behind `into`, which waits
+/// for an incoming migration, by `channels` connections through a socket at `socket`.
+///
+/// `version` is that of the receiving QEMU. The socket's path must be free, and short enough for one.
+///
+/// # Errors
+///
+/// See [`MigrationError`]. The first machine stays as it was, stopped; `cont` lets it run again. The
+/// second cannot be used after one.
+pub async fn copy_machine(
+    from: &Monitor,
+    into: &Monitor,
+    version: Version,
+    socket: &Path,
+    channels: u8,
+    limit: Duration,
+    progress: impl FnMut(Progress),
+) -> Result<Summary, MigrationError> {
+    let way = Way::Stream { channels };
+    let sender = Migration::new(from, Operation::Send, socket, limit)?;
+    let receiver = Migration::new(into, Operation::Receive, socket, limit)?;
+    let (listening, listens) = oneshot::channel();
+    let send = async {
+        match listens.await {
+            Ok(()) => sender.send(way, progress).await,
+            Err(_) => Err(sender.failed(Some("nobody receives it".to_owned()))),
+        }
+    };
+    // Both to their ends: one that fails cuts the connection, by which the other fails as well.
+    let (sent, received) = tokio::join!(send, receiver.receive(way, version, listening));
+    // The receiver knows better what was wrong.
+    received.and(sent)
+}
+
 /// Cancels a save that is under way, and waits until it has ended one way or the other.
 ///
 /// Harmless if nothing is under way. The last resort, for a save that goes nowhere: QEMU 10.0.2
@@ -200,21 +239,23 @@ async fn put_away(monitor: &Monitor) -> Result<bool, QmpError> {
 enum Way {
     IgnoreShared,
     MappedRam { channels: u8 },
+    Stream { channels: u8 },
 }
 
 impl Way {
     fn capabilities(self) -> [(MigrationCapability, bool); 4] {
         let mapped = matches!(self, Self::MappedRam { .. });
+        let shared = matches!(self, Self::IgnoreShared);
         [
             (MigrationCapability::events, true),
-            (MigrationCapability::x_ignore_shared, !mapped),
+            (MigrationCapability::x_ignore_shared, shared),
             (MigrationCapability::mapped_ram, mapped),
-            (MigrationCapability::multifd, mapped),
+            (MigrationCapability::multifd, !shared),
         ]
     }
 }
 
-/// One save or load.
+/// One save or load, or one end of a copy.
 struct Migration<'a> {
     monitor: &'a Monitor,
     operation: Operation,
@@ -264,7 +305,38 @@ impl<'a> Migration<'a> {
             resume: None,
             uri: None,
         };
-        self.run(way, command, progress).await
+        self.run(way, command, || {}, progress).await
+    }
+
+    async fn send(
+        &self,
+        way: Way,
+        progress: impl FnMut(Progress),
+    ) -> Result<Summary, MigrationError> {
+        let command = qapi_qmp::migrate {
+            channels: Some(self.channels()),
+            detach: None,
+            resume: None,
+            uri: None,
+        };
+        self.run(way, command, || {}, progress).await
+    }
+
+    /// Says by `listening` when there is somebody to send to.
+    async fn receive(
+        &self,
+        way: Way,
+        version: Version,
+        listening: oneshot::Sender<()>,
+    ) -> Result<Summary, MigrationError> {
+        let command = qapi_qmp::migrate_incoming {
+            channels: Some(self.channels()),
+            exit_on_error: (version >= REPORTS_LOAD_ERRORS).then_some(false),
+            uri: None,
+        };
+        // A sender that is gone has no use for it.
+        let begun = || drop(listening.send(()));
+        self.run(way, command, begun, |_| {}).await
     }
 
     async fn load(&self, way: Way, version: Version) -> Result<Summary, MigrationError> {
@@ -275,13 +347,15 @@ impl<'a> Migration<'a> {
             exit_on_error: (version >= REPORTS_LOAD_ERRORS).then_some(false),
             uri: None,
         };
-        self.run(way, command, |_| {}).await
+        self.run(way, command, || {}, |_| {}).await
     }
 
+    /// `begun` is called once QEMU has taken the command.
     async fn run<C: Command>(
         &self,
         way: Way,
         command: C,
+        begun: impl FnOnce(),
         progress: impl FnMut(Progress),
     ) -> Result<Summary, MigrationError> {
         // One whose future was dropped may still be on its way out.
@@ -289,9 +363,11 @@ impl<'a> Migration<'a> {
         // Before the command: its events must not be missed.
         let mut events = self.monitor.subscribe();
         self.set_capabilities(&way.capabilities()).await?;
-        let outcome = self.carry_out(way, command, &mut events, progress).await;
+        let outcome = self
+            .carry_out(way, command, &mut events, begun, progress)
+            .await;
         // A load that failed is not worth waiting for: that QEMU is of no further use.
-        if self.operation == Operation::Load && outcome.is_err() {
+        if self.operation.is_incoming() && outcome.is_err() {
             return outcome;
         }
         if let Err(error) = self.put_away().await {
@@ -324,13 +400,14 @@ impl<'a> Migration<'a> {
         way: Way,
         command: C,
         events: &mut EventStream,
+        begun: impl FnOnce(),
         progress: impl FnMut(Progress),
     ) -> Result<Summary, MigrationError> {
         self.execute(SetParameters {
             max_bandwidth: BANDWIDTH,
             multifd_channels: match way {
                 Way::IgnoreShared => None,
-                Way::MappedRam { channels } => Some(channels),
+                Way::MappedRam { channels } | Way::Stream { channels } => Some(channels),
             },
         })
         .await?;
@@ -342,13 +419,14 @@ impl<'a> Migration<'a> {
             } => self.failed(Some(desc)),
             error => error,
         })?;
+        begun();
 
         let deadline = self.started + self.limit;
         if let Ok(outcome) = timeout_at(deadline, self.outcome(events, progress)).await {
             return outcome;
         }
         // Loading cannot be cancelled; the caller ends that QEMU.
-        if self.operation == Operation::Save {
+        if !self.operation.is_incoming() {
             cancel(self.monitor, COMMAND_LIMIT)
                 .await
                 .map_err(|source| self.qmp_error(source))?;
@@ -421,14 +499,24 @@ impl<'a> Migration<'a> {
             .map_err(|source| self.qmp_error(source))
     }
 
-    /// The file as structured arguments: a URI would give commas in a path a meaning.
+    /// The file or socket as structured arguments: a URI would give commas in a path a meaning.
     fn channels(&self) -> Vec<MigrationChannel> {
-        vec![MigrationChannel {
-            channel_type: MigrationChannelType::main,
-            addr: MigrationAddress::file(FileMigrationArgs {
+        let addr = match self.operation {
+            Operation::Save | Operation::Load => MigrationAddress::file(FileMigrationArgs {
                 filename: self.name.to_owned(),
                 offset: 0,
             }),
+            Operation::Send | Operation::Receive => {
+                MigrationAddress::socket(SocketAddress::unix(UnixSocketAddress {
+                    path: self.name.to_owned(),
+                    abstract_: None,
+                    tight: None,
+                }))
+            }
+        };
+        vec![MigrationChannel {
+            channel_type: MigrationChannelType::main,
+            addr,
         }]
     }
 

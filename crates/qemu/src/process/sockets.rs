@@ -90,19 +90,32 @@ impl Sockets {
         Ok(moved)
     }
 
+    /// For a copy of another machine to come through; QEMU makes it and removes it. Short enough
+    /// wherever the others are.
+    pub fn copy(&self) -> PathBuf {
+        self.folder.join("copy.sock")
+    }
+
     /// Removes the sockets. For after the machine has ended.
     ///
     /// # Errors
     ///
     /// [`SpawnError::StaleSocket`] if one cannot be removed.
     pub fn remove(&self) -> Result<(), SpawnError> {
-        [self.control(), self.events(), self.agent(), self.rotate()]
-            .iter()
-            .try_for_each(|path| remove_socket(path))
+        [
+            self.control(),
+            self.events(),
+            self.agent(),
+            self.rotate(),
+            self.copy(),
+        ]
+        .iter()
+        .try_for_each(|path| remove_socket(path))
     }
 
     pub(super) fn listen(&self) -> Result<Listeners, SpawnError> {
         private_folder(&self.folder)?;
+        remove_socket(&self.copy())?;
         let listen = |path: PathBuf| {
             remove_socket(&path)?;
             UnixListener::bind(&path).map_err(|source| SpawnError::Listen { path, source })
