@@ -359,6 +359,8 @@ pub(crate) const fn describe(task: Task) -> &'static str {
         Task::Pull => "installing an image",
         Task::SetUp => "setting up the emulator",
         Task::Rotate => "rotating the secrets",
+        Task::Checkpoint => "creating a checkpoint",
+        Task::Restore => "restoring a checkpoint",
     }
 }
 

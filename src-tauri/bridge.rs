@@ -5,7 +5,7 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{checks, desktop, images, lifecycle, logs, projects, settings};
+use crate::commands::{checkpoints, checks, desktop, images, lifecycle, logs, projects, settings};
 use crate::wire::app::ConfigFileDrag;
 
 /// The commands and events.
@@ -25,6 +25,10 @@ pub(crate) fn builder() -> Builder<Wry> {
             lifecycle::rotate_secrets,
             lifecycle::cancel,
             lifecycle::dismiss,
+            checkpoints::list_checkpoints,
+            checkpoints::create_checkpoint,
+            checkpoints::restore_checkpoint,
+            checkpoints::delete_checkpoint,
             checks::examine,
             images::list_releases,
             images::resolve_image,

@@ -118,7 +118,7 @@ const fn done(task: Task) -> Option<&'static str> {
         Task::Start | Task::Restart | Task::SetUp => Some("The emulator is ready"),
         Task::Capture => Some("The snapshot was taken"),
         Task::Pull => Some("The image was installed"),
-        Task::Stop | Task::Reset | Task::Rotate => None,
+        Task::Stop | Task::Reset | Task::Rotate | Task::Checkpoint | Task::Restore => None,
     }
 }
 
@@ -132,6 +132,8 @@ const fn failed(task: Task) -> &'static str {
         Task::Pull => "The image could not be installed",
         Task::SetUp => "The emulator could not be set up",
         Task::Rotate => "The secrets could not be rotated",
+        Task::Checkpoint => "The checkpoint could not be created",
+        Task::Restore => "The checkpoint could not be restored",
     }
 }
 

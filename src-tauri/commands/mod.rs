@@ -1,5 +1,6 @@
 //! What the page may ask for: each command calls the engine, or the desktop, and says how it went.
 
+pub(crate) mod checkpoints;
 pub(crate) mod checks;
 pub(crate) mod desktop;
 pub(crate) mod images;

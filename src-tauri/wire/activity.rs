@@ -44,6 +44,10 @@ pub(crate) enum Task {
     Pull,
     SetUp,
     Rotate,
+    /// A checkpoint is created.
+    Checkpoint,
+    /// A checkpoint is restored.
+    Restore,
 }
 
 /// A part of a task.
@@ -56,6 +60,7 @@ pub(crate) enum Stage {
     Stop,
     Rotate,
     Reset,
+    Checkpoint,
 }
 
 /// How far a phase has come.

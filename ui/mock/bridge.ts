@@ -109,6 +109,13 @@ function answers(
     capture: nothing,
     set_up: nothing,
     rotate_secrets: nothing,
+    list_checkpoints: () => data.checkpoints,
+    create_checkpoint: nothing,
+    restore_checkpoint: become({
+      ...data.running,
+      start: { ...data.startSummary, kind: "restored", checkpoint: "seeded", total_ms: 334 },
+    }),
+    delete_checkpoint: nothing,
     cancel: nothing,
     dismiss: () => {
       send({ kind: "activity", activity: null });

@@ -3,6 +3,7 @@ import type {
   Activity,
   AppInfo,
   Check,
+  CheckpointEntry,
   Failure,
   InstalledImage,
   InstalledImages,
@@ -81,8 +82,26 @@ export const snapshot: SnapshotInfo = {
   bytes_on_disk: 412_000_000,
 };
 
+export const checkpoints: CheckpointEntry[] = [
+  {
+    name: "before-upgrade",
+    created_at_ms: NOW - 9 * DAY,
+    bytes_on_disk: 388_000_000,
+    fits: false,
+    reason: "QEMU was 9.2.1 and is now 10.0.2",
+  },
+  {
+    name: "seeded",
+    created_at_ms: NOW - 12 * MINUTE,
+    bytes_on_disk: 217_000_000,
+    fits: true,
+    reason: null,
+  },
+];
+
 export const startSummary: StartSummary = {
   kind: "resumed",
+  checkpoint: null,
   fallback_reason: null,
   total_ms: 712,
   phases: [

@@ -35,6 +35,42 @@ const offline = refuse({
 /** Every scenario by its name. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   running: of({}),
+  restored: of({
+    status: {
+      status: {
+        ...data.running,
+        start: { ...data.startSummary, kind: "restored", checkpoint: "seeded", total_ms: 334 },
+      },
+    },
+  }),
+  checkpointing: of({
+    activity: {
+      activity: data.activity({
+        task: "checkpoint",
+        subject: "seeded",
+        stages: ["checkpoint"],
+        phases: [
+          { stage: "checkpoint", phase: "qemu", ms: 60, bytes: null },
+          { stage: "checkpoint", phase: "save", ms: null, bytes: null },
+        ],
+      }),
+    },
+  }),
+  "checkpoint-lost": of(
+    { status: { status: data.stopped } },
+    {
+      list_checkpoints: () => [
+        { ...data.checkpoints[0], name: "a-name-as-long-as-any-of-them-is" },
+        {
+          name: "broken",
+          created_at_ms: null,
+          bytes_on_disk: 4096,
+          fits: false,
+          reason: "cannot read ~/.stack/emulator/instances/default/checkpoints/broken/checkpoint.json",
+        },
+      ],
+    },
+  ),
   stopped: of({ status: { status: data.stopped } }),
   prepared: of({ status: { status: { ...data.stopped, next_start: { kind: "prepared" } } } }),
   standby: of({
@@ -48,10 +84,14 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "slow-rotation": of({
     status: { status: { ...data.stopped, next_start: { kind: "plain", rotation_ms: 104_000 } } },
   }),
-  loading: { state: {}, answers: { list_releases: forever, examine: forever, follow_log: forever } },
+  loading: {
+    state: {},
+    answers: { list_releases: forever, examine: forever, follow_log: forever, list_checkpoints: forever },
+  },
   empty: of(
     { ...firstRun, app: { app: data.app } },
     {
+      list_checkpoints: () => [],
       follow_log: refuse({
         code: "log_missing",
         message: "there is no log at ~/.stack/emulator/instances/default/logs/serial.log yet",

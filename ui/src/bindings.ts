@@ -25,6 +25,14 @@ export const commands = {
 	cancel: (activity: number) => typedError<null, Failure>(__TAURI_INVOKE("cancel", { activity })),
 	/**  Forgets an activity that has ended, so that it is no longer shown. */
 	dismiss: (activity: number) => typedError<null, Failure>(__TAURI_INVOKE("dismiss", { activity })),
+	/**  The checkpoints, in the order of their names. */
+	listCheckpoints: () => typedError<CheckpointEntry[], Failure>(__TAURI_INVOKE("list_checkpoints")),
+	/**  Keeps the running emulator under a name. */
+	createCheckpoint: (name: string) => typedError<null, Failure>(__TAURI_INVOKE("create_checkpoint", { name })),
+	/**  Has the emulator run from a checkpoint, in place of what runs or is saved. */
+	restoreCheckpoint: (name: string) => typedError<null, Failure>(__TAURI_INVOKE("restore_checkpoint", { name })),
+	/**  Removes a checkpoint. */
+	deleteCheckpoint: (name: string) => typedError<null, Failure>(__TAURI_INVOKE("delete_checkpoint", { name })),
 	/**  Looks at whether this host can run the emulator. */
 	examine: (probeAgain: boolean) => typedError<Examination, Failure>(__TAURI_INVOKE("examine", { probeAgain })),
 	/**  Asks the repository for its releases. */
@@ -166,6 +174,20 @@ export type Check = {
 	remedy: Remedy | null,
 };
 
+/**  One checkpoint of the list. */
+export type CheckpointEntry = {
+	/**  Its name. */
+	name: string,
+	/**  When it was created, in milliseconds since the Unix epoch; `null` if its record is lost. */
+	created_at_ms: number | null,
+	/**  What it takes on disk, in bytes; holes take nothing. */
+	bytes_on_disk: number,
+	/**  Whether a restore resumes it; if not, its disk is booted. `null` if that cannot be told. */
+	fits: boolean | null,
+	/**  Why it does not fit, or why that cannot be told. */
+	reason: string | null,
+};
+
 /**  Lines that were added to a log. */
 export type Chunk = {
 	/**  The first line's number, counted from where the following began. */
@@ -237,6 +259,16 @@ export type Code =
 "instance_missing" | 
 /**  There is an instance of that name already. */
 "instance_exists" | 
+/**  The text cannot be the name of a checkpoint. */
+"checkpoint_name" | 
+/**  There is no checkpoint of that name. */
+"checkpoint_missing" | 
+/**  There is a checkpoint of that name already. */
+"checkpoint_exists" | 
+/**  The checkpoint is damaged. */
+"checkpoint_damaged" | 
+/**  The running virtual machine does not fit the host and the settings any more. */
+"other_machine" | 
 /**  There is no saved session. */
 "no_session" | 
 /**  Changes made by other programs cannot be watched for. */
@@ -530,6 +562,8 @@ export type ImageHold = {
 	 *  only selected.
 	 */
 	session: boolean,
+	/**  Whether it has checkpoints of it. */
+	checkpoints: boolean,
 };
 
 /**  The image that the next start uses. */
@@ -617,6 +651,8 @@ export type Loss =
 "secrets" | 
 /**  The snapshot; a new one can be taken. */
 "snapshot" | 
+/**  The checkpoint. */
+"checkpoint" | 
 /**  The settings; the defaults apply. */
 "settings" | 
 /**  What the file says. */
@@ -853,6 +889,14 @@ instance: string } |
 { kind: "delete_instance"; 
 /**  The instance. */
 instance: string } | 
+/**  Stop the emulator and start it again. */
+{ kind: "stop_and_start" } | 
+/**  See which checkpoints there are. */
+{ kind: "list_checkpoints" } | 
+/**  Delete the checkpoint, or choose another name. */
+{ kind: "delete_checkpoint"; 
+/**  The checkpoint. */
+checkpoint: string } | 
 /**  Clone the snapshot, or start and stop the instance for a session. */
 { kind: "clone_snapshot" } | 
 /**  Stop the emulator, which ends the virtual machine and keeps its disk. */
@@ -1235,7 +1279,7 @@ export type SnapshotInfo = {
 };
 
 /**  A part of a task. */
-export type Stage = "pull" | "capture" | "start" | "stop" | "rotate" | "reset";
+export type Stage = "pull" | "capture" | "start" | "stop" | "rotate" | "reset" | "checkpoint";
 
 /**  How a VM came to run. */
 export type StartKind = 
@@ -1244,12 +1288,16 @@ export type StartKind =
 /**  From the last session. */
 "continued" | 
 /**  By booting. */
-"cold";
+"cold" | 
+/**  From a checkpoint. */
+"restored";
 
 /**  How the present VM was started. */
 export type StartSummary = {
-	/**  `resumed`, `continued` or `cold`. */
+	/**  `resumed`, `continued`, `restored` or `cold`. */
 	kind: StartKind,
+	/**  The checkpoint that was restored; `null` if none was. */
+	checkpoint: string | null,
 	/**  Why it was not the fastest kind. */
 	fallback_reason: string | null,
 	/**  How long the start took, in milliseconds. */
@@ -1330,7 +1378,11 @@ export type StoreKind =
 "runtime_file";
 
 /**  A long operation. */
-export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate";
+export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" | "set_up" | "rotate" | 
+/**  A checkpoint is created. */
+"checkpoint" | 
+/**  A checkpoint is restored. */
+"restore";
 
 /**  Where the token comes from that GitHub is asked with. */
 export type TokenSource = 

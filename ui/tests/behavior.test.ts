@@ -67,6 +67,44 @@ describe("the status page", () => {
     expect(await place()).toEqual(before);
   });
 
+  it("creates, restores and deletes checkpoints, and asks before something is lost", async () => {
+    const page = await open("status");
+    const create = button(page, "Create checkpoint");
+    expect(await create.isDisabled()).toBe(true);
+    await page.getByLabel("Name of the new checkpoint").fill(" two-users ");
+    await page.keyboard.press("Enter");
+    expect(await calls(page, "create_checkpoint")).toEqual([{ name: "two-users" }]);
+    expect(await page.getByLabel("Name of the new checkpoint").inputValue()).toBe("");
+
+    await page.getByText("Restoring boots its disk: QEMU was 9.2.1").waitFor();
+    await button(page, "Restore the checkpoint seeded").click();
+    await page.getByText("ends the running emulator without saving").waitFor();
+    await button(page, "Cancel").click();
+    expect(await calls(page, "restore_checkpoint")).toHaveLength(0);
+    await button(page, "Restore the checkpoint seeded").click();
+    await button(page, "Restore checkpoint").click();
+    expect(await calls(page, "restore_checkpoint")).toEqual([{ name: "seeded" }]);
+    await page.getByText("from the checkpoint seeded").first().waitFor();
+
+    const listed = (await calls(page, "list_checkpoints")).length;
+    await button(page, "Delete the checkpoint seeded").click();
+    await button(page, "Delete checkpoint").click();
+    await expect.poll(async () => (await calls(page, "list_checkpoints")).length).toBeGreaterThan(listed);
+    expect(await calls(page, "delete_checkpoint")).toEqual([{ name: "seeded" }]);
+
+    // One that was created by the command line is there when that has ended.
+    const before = (await calls(page, "list_checkpoints")).length;
+    const busy = { pid: 31_337, command: "checkpoint create" };
+    await send(page, { kind: "status", status: { ...running, busy } });
+    await send(page, { kind: "status", status: running });
+    await expect.poll(async () => (await calls(page, "list_checkpoints")).length).toBeGreaterThan(before);
+
+    await send(page, { kind: "status", status: stopped });
+    expect(await page.getByLabel("Name of the new checkpoint").isDisabled()).toBe(true);
+    await button(page, "Restore the checkpoint before-upgrade").click();
+    await page.getByText("replaces the saved session").waitFor();
+  });
+
   it("leads from a taken port to the setting that changes it", async () => {
     const page = await open("status", "start-failed");
     await page.getByText("A port is in use by another program").waitFor();

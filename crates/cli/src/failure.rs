@@ -123,6 +123,10 @@ pub(crate) enum Destruction {
     Reset,
     /// An instance is deleted.
     Delete,
+    /// What runs or is saved gives way to a checkpoint.
+    Restore,
+    /// A checkpoint is deleted.
+    DeleteCheckpoint,
 }
 
 impl Destruction {
@@ -130,14 +134,16 @@ impl Destruction {
     pub(crate) const fn heading(self) -> &'static str {
         match self {
             Self::Reset => "Reset:",
-            Self::Delete => "Delete:",
+            Self::Delete | Self::DeleteCheckpoint => "Delete:",
+            Self::Restore => "Restore:",
         }
     }
 
     const fn describe(self) -> &'static str {
         match self {
             Self::Reset => "the reset",
-            Self::Delete => "the deletion",
+            Self::Delete | Self::DeleteCheckpoint => "the deletion",
+            Self::Restore => "the restore",
         }
     }
 
@@ -147,6 +153,8 @@ impl Destruction {
                 "a reset deletes all users, projects and data created since the snapshot"
             }
             Self::Delete => "this deletes the instance with its saved session and its snapshots",
+            Self::Restore => "this ends the running emulator without saving its session",
+            Self::DeleteCheckpoint => "this deletes the checkpoint with all data that only it has",
         }
     }
 }

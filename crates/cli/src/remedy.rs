@@ -9,6 +9,8 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::Start => "Run `stack-emulator start` first.",
         Remedy::Stop => "Run `stack-emulator stop` first.",
         Remedy::ListInstances => "See the instances with `stack-emulator instances`.",
+        Remedy::StopAndStart => "Run `stack-emulator stop` and `stack-emulator start` first.",
+        Remedy::ListCheckpoints => "See the checkpoints with `stack-emulator checkpoint list`.",
         Remedy::CloneSnapshot => {
             "Clone its snapshot with `--from snapshot`, or start and stop it first."
         }
@@ -169,6 +171,11 @@ pub(crate) fn words(remedy: &Remedy) -> String {
                 "Choose another name, or delete it with `stack-emulator delete {instance}`."
             );
         }
+        Remedy::DeleteCheckpoint { checkpoint } => {
+            return format!(
+                "Choose another name, or delete it with `stack-emulator checkpoint delete {checkpoint}`."
+            );
+        }
         Remedy::WaitLonger { variable } => {
             return format!(
                 "See `stack-emulator logs`. If this host is slow, allow more time with {variable}."
@@ -282,6 +289,13 @@ fn port_commands<'a>(services: impl Iterator<Item = &'a str>, between: &str) -> 
 /// How to have nothing use an image.
 fn release(holds: &[ImageHold]) -> String {
     let way = |hold: &ImageHold| {
+        let delete = if hold.checkpoints {
+            let option = hold.instance.as_ref();
+            let option = option.map_or_else(String::new, |name| format!(" --instance {name}"));
+            format!("`stack-emulator checkpoint delete NAME{option}`, then ")
+        } else {
+            String::new()
+        };
         let option = hold
             .instance
             .as_ref()
@@ -291,7 +305,7 @@ fn release(holds: &[ImageHold]) -> String {
         } else {
             String::new()
         };
-        format!("{discard}`stack-emulator images use OTHER{option}` (or `--none`)")
+        format!("{delete}{discard}`stack-emulator images use OTHER{option}` (or `--none`)")
     };
     let ways: Vec<_> = holds.iter().map(way).collect();
     let warning = if holds.iter().any(|hold| hold.session) {
@@ -312,6 +326,7 @@ const fn consequence(loss: Loss) -> &'static str {
         Loss::SharedFolders => "the shared folders are lost, and can be shared again",
         Loss::Projects => "the list of projects is lost",
         Loss::Secrets => "the secrets are lost, and the next start creates new ones",
+        Loss::Checkpoint => "the checkpoint is lost",
         Loss::Snapshot => "`stack-emulator capture` takes a new snapshot",
         Loss::Settings => "the default settings apply",
         Loss::Content => "its content is lost",
@@ -327,6 +342,7 @@ mod tests {
         let hold = |session| ImageHold {
             instance: Some("two".into()),
             session,
+            checkpoints: false,
         };
         let text = words(&Remedy::ReleaseImage {
             holds: vec![hold(false)],

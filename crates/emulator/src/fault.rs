@@ -46,6 +46,7 @@ fn loss(path: &Path) -> Loss {
         Some("projects.json") => Loss::Projects,
         Some("secrets.json") => Loss::Secrets,
         Some("snapshot.json") => Loss::Snapshot,
+        Some("checkpoint.json") => Loss::Checkpoint,
         Some("settings.json") => Loss::Settings,
         _ => Loss::Content,
     }

@@ -14,7 +14,7 @@
 //! | `library` | operations on images: offers, pull, installed, prune |
 //! | `apps` | an app's side: credentials, projects, `.env` files |
 //! | `observe` | looks and changes nothing: status, instances, changes, doctor, diagnostics |
-//! | `instance` | an instance: lock and recovery, start, stop, capture, rotate, verify, archive, clone, delete |
+//! | `instance` | an instance: lock and recovery, start, stop, capture, rotate, verify, archive, checkpoint, clone, delete |
 //! | `state` | saved state: snapshots, sessions, what is kept of them |
 //! | `machine` | a virtual machine: bringing it up, its guest, proof of readiness, shared folders |
 //! | `vault` | where secret values are kept |
@@ -46,6 +46,10 @@ pub use error::Error;
 pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain};
 pub use instance::ahead::{AheadReport, NextStart, Worker};
 pub use instance::capture::CaptureReport;
+pub use instance::checkpoint::{
+    CheckpointEntry, CheckpointList, CheckpointReport, DeleteCheckpointReport,
+    RestoreCheckpointReport,
+};
 pub use instance::choice::UseReport;
 pub use instance::clone::{CloneFrom, CloneReport};
 pub use instance::delete::DeleteReport;

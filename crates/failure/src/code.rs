@@ -88,6 +88,16 @@ codes! {
     InstanceMissing = "instance_missing",
     /// There is an instance of that name already.
     InstanceExists = "instance_exists",
+    /// The text cannot be the name of a checkpoint.
+    CheckpointName = "checkpoint_name",
+    /// There is no checkpoint of that name.
+    CheckpointMissing = "checkpoint_missing",
+    /// There is a checkpoint of that name already.
+    CheckpointExists = "checkpoint_exists",
+    /// The checkpoint is damaged.
+    CheckpointDamaged = "checkpoint_damaged",
+    /// The running virtual machine does not fit the host and the settings any more.
+    OtherMachine = "other_machine",
     /// There is no saved session.
     NoSession = "no_session",
     /// Changes made by other programs cannot be watched for.

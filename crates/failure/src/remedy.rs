@@ -29,6 +29,15 @@ pub enum Remedy {
         /// The instance.
         instance: String,
     },
+    /// Stop the emulator and start it again.
+    StopAndStart,
+    /// See which checkpoints there are.
+    ListCheckpoints,
+    /// Delete the checkpoint, or choose another name.
+    DeleteCheckpoint {
+        /// The checkpoint.
+        checkpoint: String,
+    },
     /// Clone the snapshot, or start and stop the instance for a session.
     CloneSnapshot,
     /// Stop the emulator, which ends the virtual machine and keeps its disk.
@@ -324,6 +333,8 @@ pub enum Loss {
     Secrets,
     /// The snapshot; a new one can be taken.
     Snapshot,
+    /// The checkpoint.
+    Checkpoint,
     /// The settings; the defaults apply.
     Settings,
     /// What the file says.
@@ -349,6 +360,8 @@ pub struct ImageHold {
     /// Whether it runs the image or has a session of it; otherwise the image is
     /// only selected.
     pub session: bool,
+    /// Whether it has checkpoints of it.
+    pub checkpoints: bool,
 }
 
 impl Remedy {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{Guarded, LIMIT, Lab, counts, wait_for_counts};
 use qemu::migration::{
-    MigrationError, cancel, capture_ignore_shared, copy_machine, incoming_ignore_shared, load_mapped_ram,
-    save_mapped_ram,
+    MigrationError, cancel, capture_ignore_shared, copy_machine, incoming_ignore_shared,
+    load_mapped_ram, save_mapped_ram, wait_ended,
 };
 use qemu::{Launch, Ram};
 
@@ -281,9 +281,8 @@ async fn a_copy_is_saved_and_resumed_while_the_original_goes_on() {
     let copy = lab
         .spawn("copy", Ram::SharedFile(ram.clone()), Launch::Incoming)
         .await;
-    original.monitor().stop(LIMIT).await.unwrap();
-    let last = *counts(&lab.serial("original")).last().unwrap();
-    let summary = copy_machine(
+    let begun = tokio::time::Instant::now();
+    let copied = copy_machine(
         original.monitor(),
         copy.monitor(),
         lab.binary.version,
@@ -294,7 +293,10 @@ async fn a_copy_is_saved_and_resumed_while_the_original_goes_on() {
     )
     .await
     .unwrap();
-    assert!(summary.transferred_bytes > 0, "{summary:?}");
+    assert!(copied.summary.transferred_bytes > 0, "{copied:?}");
+    assert!(copied.stopped > begun, "it ran meanwhile");
+    assert!(!original.monitor().status(LIMIT).await.unwrap().running);
+    let last = *counts(&lab.serial("original")).last().unwrap();
     original.monitor().cont(LIMIT).await.unwrap();
     let before = counts(&lab.serial("original")).len();
     wait_for_counts(&lab.serial("original"), before + 2).await;
@@ -320,7 +322,6 @@ async fn a_copy_that_nobody_receives_leaves_the_original_as_it_was() {
     wait_for_counts(&lab.serial("original"), 1).await;
     lab.machine.vcpus = 2;
     let other = lab.spawn("other", Ram::Private, Launch::Incoming).await;
-    original.monitor().stop(LIMIT).await.unwrap();
     let (version, far) = (lab.binary.version, lab.path("no/such.sock"));
     for (what, socket) in [("no socket", far), ("another shape", lab.path("s"))] {
         let error = copy_machine(
@@ -343,6 +344,7 @@ async fn a_copy_that_nobody_receives_leaves_the_original_as_it_was() {
         );
     }
     other.kill().await;
+    wait_ended(original.monitor(), LIMIT).await.unwrap();
     original.monitor().cont(LIMIT).await.unwrap();
     let before = counts(&lab.serial("original")).len();
     wait_for_counts(&lab.serial("original"), before + 2).await;

@@ -340,6 +340,8 @@ const fn doing(activity: &Activity) -> &'static str {
         Task::Pull => "Installing an image…",
         Task::SetUp => "Setting up…",
         Task::Rotate => "Rotating the secrets…",
+        Task::Checkpoint => "Creating a checkpoint…",
+        Task::Restore => "Restoring a checkpoint…",
     }
 }
 
@@ -353,6 +355,8 @@ const fn failed_word(task: Task) -> &'static str {
         Task::Pull => "Installation failed",
         Task::SetUp => "Setup failed",
         Task::Rotate => "Rotation failed",
+        Task::Checkpoint => "Checkpoint failed",
+        Task::Restore => "Restore failed",
     }
 }
 

@@ -23,6 +23,7 @@ fn running() -> ShownStatus {
     let mut status = status(State::Running);
     status.report.start = Some(StartSummary {
         kind: StartKind::Resumed,
+        checkpoint: None,
         fallback_reason: None,
         total_ms: 561.0,
         phases: vec![],

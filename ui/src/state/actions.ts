@@ -43,6 +43,11 @@ export const stop = (discardSession = false): Promise<void> => operate(() => com
 export const setUp = (source: ImageSource): Promise<void> => operate(() => commands.setUp(source));
 export const pull = (source: ImageSource): Promise<void> => operate(() => commands.pull(source, true));
 
+export const createCheckpoint = (name: string): Promise<void> =>
+  operate(() => commands.createCheckpoint(name));
+export const restoreCheckpoint = (name: string): Promise<void> =>
+  operate(() => commands.restoreCheckpoint(name));
+
 /** Cancels the running activity. */
 export function cancel(): void {
   const activity = observed.activity;
@@ -82,7 +87,7 @@ export function showInFolder(path: string): void {
 }
 
 /** Runs an activity's task again, as far as the activity says what it was. */
-function again({ task, source }: Activity): void {
+function again({ task, source, subject }: Activity): void {
   switch (task) {
     case "start":
       return void start();
@@ -96,6 +101,12 @@ function again({ task, source }: Activity): void {
       return void capture();
     case "rotate":
       return void rotate();
+    case "checkpoint":
+      if (subject !== null) void createCheckpoint(subject);
+      return;
+    case "restore":
+      if (subject !== null) void restoreCheckpoint(subject);
+      return;
     case "pull":
       if (source) void pull(source);
       else route.go("images");
@@ -150,4 +161,35 @@ export async function rotateAfterAsking(): Promise<void> {
     danger: false,
   });
   if (agreed) await rotate();
+}
+
+/** Restores a checkpoint, after asking if anything would be lost. */
+export async function restoreAfterAsking(name: string): Promise<void> {
+  const status = observed.status;
+  const lost =
+    status?.state !== "stopped"
+      ? "This ends the running emulator without saving its session."
+      : status.session_kept
+        ? "This replaces the saved session."
+        : null;
+  const agreed =
+    lost === null ||
+    (await questions.ask({
+      title: `Restore the checkpoint ${name}?`,
+      text: `${lost} All users, projects and data that are not in the checkpoint are deleted.`,
+      yes: "Restore checkpoint",
+      danger: true,
+    }));
+  if (agreed) await restoreCheckpoint(name);
+}
+
+/** Deletes a checkpoint after asking. Returns whether it is gone. */
+export async function deleteCheckpointAfterAsking(name: string): Promise<boolean> {
+  const agreed = await questions.ask({
+    title: `Delete the checkpoint ${name}?`,
+    text: "This deletes all users, projects and data that only this checkpoint has. A running emulator is not affected.",
+    yes: "Delete checkpoint",
+    danger: true,
+  });
+  return agreed && (await attempt(() => ask(commands.deleteCheckpoint(name))));
 }

@@ -85,7 +85,11 @@ function running(status: ShownStatus, now: number): Headline {
     return { tone: "warn", title: "Running with problems", detail: `${names} ${verb} unhealthy`, can };
   }
   if (!start) return { tone: "ok", title: "Running", detail: "", can };
-  const secrets = start.rotated ? "with fresh secrets" : "with the image’s placeholder secrets";
+  const secrets = !start.rotated
+    ? "with the image’s placeholder secrets"
+    : start.kind === "restored"
+      ? `from the checkpoint ${start.checkpoint ?? ""}`
+      : "with fresh secrets";
   const detail = `${manner(start.kind)} in ${seconds(start.total_ms)} ${secrets}${since}`;
   return { tone: start.rotated ? "ok" : "warn", title: "Running", detail, can };
 }

@@ -4,7 +4,18 @@ import type { Page, Task } from "../bindings";
 import { shows } from "./outcomes";
 
 describe("the outcome of a task", () => {
-  const TASKS = ["start", "stop", "restart", "reset", "capture", "pull", "set_up", "rotate"] as const;
+  const TASKS = [
+    "start",
+    "stop",
+    "restart",
+    "reset",
+    "capture",
+    "pull",
+    "set_up",
+    "rotate",
+    "checkpoint",
+    "restore",
+  ] as const;
   it.each<[Page, readonly Task[]]>([
     ["status", TASKS],
     ["images", ["capture", "pull", "set_up"]],

@@ -36,6 +36,8 @@ const TASKS: Readonly<Record<Task, { doing: string; cancelled: string }>> = {
   pull: { doing: "Installing the image", cancelled: "Download paused" },
   set_up: { doing: "Setting up", cancelled: "Setup paused" },
   rotate: { doing: "Rotating the secrets", cancelled: "Rotation canceled" },
+  checkpoint: { doing: "Creating a checkpoint", cancelled: "Checkpoint canceled" },
+  restore: { doing: "Restoring a checkpoint", cancelled: "Restore canceled" },
 };
 
 const STAGES: Readonly<Record<Stage, { title: string; about: string }>> = {
@@ -45,6 +47,7 @@ const STAGES: Readonly<Record<Stage, { title: string; about: string }>> = {
   stop: { title: "Stop", about: "Saves the session." },
   rotate: { title: "Rotate the secrets", about: "" },
   reset: { title: "Discard the session", about: "" },
+  checkpoint: { title: "Create a checkpoint", about: "" },
 };
 
 /** A phase while it runs: `Waking the virtual machine`. */
@@ -72,6 +75,8 @@ export function manner(kind: StartKind): string {
       return "Continued";
     case "cold":
       return "Booted cold";
+    case "restored":
+      return "Restored";
   }
 }
 

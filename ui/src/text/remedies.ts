@@ -40,6 +40,7 @@ const LOSSES: Readonly<Record<Loss, string>> = {
   projects: "the list of projects is lost",
   secrets: "the secrets are lost, and the next start creates new ones",
   snapshot: "you can take a new snapshot",
+  checkpoint: "the checkpoint is lost",
   settings: "the default settings apply",
   content: "its content is lost",
 };
@@ -54,6 +55,11 @@ const WORDS: Words = {
   list_instances: () => ({}),
   delete_instance: ({ instance }) => ({
     hint: `Choose another name, or delete the instance ${instance}.`,
+  }),
+  stop_and_start: () => ({ hint: "Restart the emulator first.", action: toStatus }),
+  list_checkpoints: () => ({}),
+  delete_checkpoint: ({ checkpoint }) => ({
+    hint: `Choose another name, or delete the checkpoint ${checkpoint}.`,
   }),
   clone_snapshot: () => ({ hint: "Clone the snapshot, or start and stop the emulator first." }),
   end_machine: () => ({
@@ -159,7 +165,9 @@ const WORDS: Words = {
   release_image: ({ holds }) => ({
     hint: holds.some((hold) => hold.session)
       ? "Stop the emulator, discard its session, and select another image. Discarding deletes that session’s data."
-      : "Select another image first.",
+      : holds.some((hold) => hold.checkpoints)
+        ? "Delete the checkpoints of this image, and select another image."
+        : "Select another image first.",
   }),
   choose_architecture: () => ({
     hint: "Choose an image for this computer’s architecture.",

@@ -7,6 +7,7 @@
 //! machine, so only ratios of one run are worth comparing.
 
 mod ahead;
+mod checkpoints;
 mod clones;
 mod cold;
 mod desktop;
@@ -36,6 +37,8 @@ enum Part {
     Ahead,
     /// Clones for test workers: one, and eight at once
     Clones,
+    /// Creating and restoring checkpoints, beside a stop and a start
+    Checkpoints,
     /// A pull against `curl`
     Pull,
     /// Archiving and restoring a snapshot against `tar` and `zstd`
@@ -87,6 +90,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wanted(Part::Clones) {
         clones::measure(&program, runs)?;
+    }
+    if wanted(Part::Checkpoints) {
+        checkpoints::measure(&program, runs)?;
     }
     if wanted(Part::Pull) {
         transfer::pull(&root, &program, &image, runs)?;

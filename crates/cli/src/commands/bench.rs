@@ -130,7 +130,7 @@ fn summarize(runs: u16, cycles: &[Cycle]) -> Option<BenchReport> {
     for cycle in cycles {
         match cycle.start.start.kind {
             StartKind::Resumed => kinds.resumed += 1,
-            StartKind::Continued => kinds.continued += 1,
+            StartKind::Continued | StartKind::Restored => kinds.continued += 1,
             StartKind::Cold => kinds.cold += 1,
         }
     }
@@ -302,6 +302,7 @@ mod tests {
                     rotated: true,
                     prepared: false,
                     standby: false,
+                    secrets_kept: false,
                 },
                 services: vec![],
                 told_ports: vec![],

@@ -18,7 +18,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Exit, Failure> {
 pub(super) async fn clone(
     context: &Context<'_>,
     name: &InstanceName,
-    from: CloneFrom,
+    from: &CloneFrom,
 ) -> Result<Exit, Failure> {
     let work = context.emulator.clone_to(name, from, &context.progress);
     let report = context.guarded(Box::pin(work)).await?;
@@ -58,7 +58,7 @@ fn losses(entry: &InstanceEntry) -> String {
         }
     };
     format!(
-        "this deletes the instance {} with its snapshots, logs and secrets ({own}).{session}",
+        "this deletes the instance {} with its snapshots, checkpoints, logs and secrets ({own}).{session}",
         entry.name
     )
 }
@@ -84,7 +84,7 @@ mod tests {
         };
         assert_eq!(
             losses(&entry),
-            "this deletes the instance work with its snapshots, logs and secrets (400 MB)."
+            "this deletes the instance work with its snapshots, checkpoints, logs and secrets (400 MB)."
         );
         entry.session = Some(KeptSession::DiskKept);
         assert!(losses(&entry).contains("all users, projects and data"));

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod bench;
+mod checkpoints;
 mod confirm;
 mod credentials;
 mod diagnostics;
@@ -28,7 +29,8 @@ use emulator::variables::Settings;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
-    FoldersArguments, ImagesArguments, Operation, Request, SecretsArguments, SettingsArguments,
+    CheckpointArguments, FoldersArguments, ImagesArguments, Operation, Request, SecretsArguments,
+    SettingsArguments,
 };
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -117,9 +119,10 @@ async fn operate(
         Operation::Stop { discard: true, .. } => lifecycle::discard(&context).await,
         Operation::Status => lifecycle::status(&context).await,
         Operation::Instances => instances::list(&context).await,
-        Operation::Clone { name, from } => instances::clone(&context, &name, from.into()).await,
+        Operation::Clone { name, from } => instances::clone(&context, &name, &from.0).await,
         Operation::Delete { name, yes } => instances::delete(&context, name, yes).await,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
+        Operation::Checkpoint(command) => checkpoints::run(&context, command).await,
         Operation::WorkAhead => ahead::work(&context).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
@@ -191,6 +194,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
             !matches!(command, Some(SettingsArguments::GithubToken { .. }))
         }
         Operation::Folders(command) => matches!(command, FoldersArguments::List),
+        Operation::Checkpoint(command) => matches!(command, CheckpointArguments::List),
         Operation::Secrets(command) => matches!(command, SecretsArguments::List),
         Operation::Start
         | Operation::Stop { .. }

@@ -236,6 +236,9 @@ impl Render for ImageList {
                 "No images yet. `stack-emulator pull` installs one, and so does the first start.\n\n",
             );
         }
+        if self.checkpoint_bytes > 0 {
+            let _ = writeln!(text, "Checkpoints: {}.", bytes(self.checkpoint_bytes));
+        }
         if self.interrupted_bytes > 0 {
             let _ = writeln!(
                 text,
@@ -267,6 +270,7 @@ fn image(entry: &ImageEntry, detail: Detail) -> String {
         .map(|used| {
             let how = match used.tie {
                 Tie::Chosen => "selected it",
+                Tie::Checkpoint => "has checkpoints of it",
                 Tie::Session => "has a saved session on it",
                 Tie::Running => "is running it",
             };
@@ -373,6 +377,10 @@ impl Render for PruneReport {
                 Item::Image { digest } => format!("image {}", digest.short()),
                 Item::Prepared { instance } => format!("the prepared start of {instance}"),
                 Item::Snapshot { instance, .. } => format!("a snapshot of {instance}"),
+                Item::Checkpoint {
+                    instance,
+                    checkpoint,
+                } => format!("the checkpoint {checkpoint} of instance {instance}"),
                 Item::Archive { instance, .. } => format!("a compressed snapshot of {instance}"),
             };
             let _ = writeln!(text, "Removed {what}: {}.", bytes(*freed_bytes));
@@ -480,6 +488,7 @@ mod tests {
             damaged: vec![],
             placed: None,
             interrupted_bytes: 0,
+            checkpoint_bytes: 0,
             bytes_on_disk: 205_000_000,
             cache_limit_bytes: Some(20_000_000_000),
         }

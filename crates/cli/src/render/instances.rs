@@ -65,9 +65,10 @@ impl Render for InstanceList {
 
 impl Render for CloneReport {
     fn render(&self, _: Detail) -> String {
-        let from = match self.from {
-            CloneFrom::Snapshot => "snapshot",
-            CloneFrom::Session => "session",
+        let from = match &self.from {
+            CloneFrom::Snapshot => "snapshot".to_owned(),
+            CloneFrom::Session => "session".to_owned(),
+            CloneFrom::Checkpoint(name) => format!("checkpoint {name}"),
         };
         format!(
             "{} the {from} of instance {} in {}; ports {}.\n\

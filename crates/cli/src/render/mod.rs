@@ -1,5 +1,6 @@
 //! Reports as text: calm, aligned, and the same units everywhere.
 
+pub(crate) mod checkpoints;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod phases;

@@ -22,6 +22,7 @@ pub(crate) const fn manner(kind: StartKind) -> &'static str {
         StartKind::Resumed => "resumed from the snapshot",
         StartKind::Continued => "continued from the saved session",
         StartKind::Cold => "booted cold",
+        StartKind::Restored => "restored from a checkpoint",
     }
 }
 
@@ -213,11 +214,22 @@ impl Render for CaptureReport {
 
 impl Render for VerifyReport {
     fn render(&self, _: Detail) -> String {
-        let what = if self.session {
-            "The snapshot and the saved session are"
+        let mut parts = vec!["the snapshot".to_owned()];
+        if self.session {
+            parts.push("the saved session".to_owned());
+        }
+        match self.checkpoints.len() {
+            0 => {}
+            1 => parts.push("the checkpoint".to_owned()),
+            many => parts.push(format!("{many} checkpoints")),
+        }
+        let last = parts.pop().unwrap_or_default();
+        let what = if parts.is_empty() {
+            format!("{last} is")
         } else {
-            "The snapshot is"
+            format!("{} and {last} are", parts.join(", "))
         };
+        let what = format!("T{}", &what[1..]);
         let intact = paint(GOOD, "intact");
         format!(
             "{what} {intact} (every byte checked in {}).\n",
@@ -297,6 +309,7 @@ mod tests {
                 rotated: true,
                 prepared: false,
                 standby: false,
+                secrets_kept: false,
             },
             services: vec![
                 service("Dashboard", 26700, true),
@@ -453,6 +466,7 @@ mod tests {
         let verified = VerifyReport {
             snapshot: "0123456789abcdef".into(),
             session: false,
+            checkpoints: vec![],
             total_ms: 2100.0,
         };
         assert_eq!(

@@ -1,6 +1,6 @@
 //! What `status` shows.
 
-use emulator::{NextStart, SnapshotInfo, State, Status};
+use emulator::{NextStart, SnapshotInfo, StartKind, State, Status};
 
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
@@ -17,13 +17,15 @@ impl Render for Status {
         }
         if let Some(start) = &self.start {
             let up = span(start.uptime_ms);
+            let how = match &start.checkpoint {
+                Some(name) if start.kind == StartKind::Restored => {
+                    format!("restored from the checkpoint {}", printable(name))
+                }
+                Some(_) | None => manner(start.kind).to_owned(),
+            };
             facts.add(
                 "Started",
-                format!(
-                    "{} in {}, {up} ago",
-                    manner(start.kind),
-                    seconds(start.total_ms)
-                ),
+                format!("{how} in {}, {up} ago", seconds(start.total_ms)),
             );
             if let Some(reason) = &start.fallback_reason {
                 facts.add("Reason", printable(reason));
@@ -212,6 +214,7 @@ mod tests {
             state: State::Running,
             start: Some(StartSummary {
                 kind: StartKind::Continued,
+                checkpoint: None,
                 fallback_reason: None,
                 total_ms: 912.0,
                 phases: vec![],

@@ -9,7 +9,7 @@ use record::RecordError;
 use super::archive::ArchiveError;
 use super::lock::LockError;
 use crate::config::error::ConfigError;
-use crate::config::paths::{FolderError, InstanceName};
+use crate::config::paths::{CheckpointName, FolderError, InstanceName};
 use crate::config::variables;
 use crate::fault::{self, by_way_of};
 use crate::machine::config_disk::ConfigDiskError;
@@ -59,6 +59,34 @@ pub enum InstanceError {
     NoSession {
         /// The instance.
         instance: InstanceName,
+    },
+    /// There is no such checkpoint.
+    #[error("there is no checkpoint {checkpoint}")]
+    NoCheckpoint {
+        /// Its name.
+        checkpoint: CheckpointName,
+    },
+    /// There is such a checkpoint.
+    #[error("there is a checkpoint {checkpoint} already")]
+    CheckpointExists {
+        /// Its name.
+        checkpoint: CheckpointName,
+    },
+    /// A file of the checkpoint is not what it was.
+    #[error("the checkpoint {checkpoint} is damaged: {damage}")]
+    CheckpointDamaged {
+        /// Its name.
+        checkpoint: CheckpointName,
+        /// What is wrong.
+        damage: String,
+    },
+    /// QEMU, the image or the settings have changed since the start.
+    #[error(
+        "the running virtual machine does not fit this host and its settings any more: {mismatch}"
+    )]
+    OtherMachine {
+        /// What differs.
+        mismatch: String,
     },
     /// This needs a running emulator.
     #[error("cannot {request}: the emulator is not running")]
@@ -202,6 +230,10 @@ impl InstanceError {
             Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Code::InstanceMissing,
             Self::InstanceExists { .. } => Code::InstanceExists,
             Self::NoSession { .. } => Code::NoSession,
+            Self::NoCheckpoint { .. } => Code::CheckpointMissing,
+            Self::CheckpointExists { .. } => Code::CheckpointExists,
+            Self::CheckpointDamaged { .. } => Code::CheckpointDamaged,
+            Self::OtherMachine { .. } => Code::OtherMachine,
             Self::NotRunning { .. } => Code::NotRunning,
             Self::NoImage { .. } => Code::ImageMissing,
             Self::Image(_) => Code::Image,
@@ -238,6 +270,13 @@ impl InstanceError {
                 instance: instance.to_string(),
             },
             Self::NoSession { .. } => Remedy::CloneSnapshot,
+            Self::NoCheckpoint { .. } => Remedy::ListCheckpoints,
+            Self::CheckpointExists { checkpoint } | Self::CheckpointDamaged { checkpoint, .. } => {
+                Remedy::DeleteCheckpoint {
+                    checkpoint: checkpoint.to_string(),
+                }
+            }
+            Self::OtherMachine { .. } => Remedy::StopAndStart,
             Self::NotRunning { .. } => Remedy::Start,
             Self::NoImage { .. } => Remedy::PullImage,
             Self::ImageChanged { .. } => Remedy::PullAgain,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`policy`] | what is done in which state: pure functions |
 //! | `start`, `stop`, `capture`, `rotate`, `verify`, [`archive`] | the operations |
+//! | `checkpoint` | named saved states, which are not used up |
 //! | [`ahead`] | the next start's work, done while nobody waits |
 //! | `put_away` | the steps in which a machine is saved and ended |
 //! | `recover` | finishing or undoing what a killed command left |
@@ -14,6 +15,7 @@
 pub(crate) mod ahead;
 pub mod archive;
 pub(crate) mod capture;
+pub(crate) mod checkpoint;
 pub(crate) mod choice;
 mod clock;
 pub(crate) mod clone;

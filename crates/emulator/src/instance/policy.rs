@@ -107,7 +107,8 @@ pub(crate) fn plan_start(
     }
 }
 
-fn list(mismatches: &[Mismatch]) -> String {
+/// What differs, in words.
+pub(crate) fn list(mismatches: &[Mismatch]) -> String {
     mismatches
         .iter()
         .map(ToString::to_string)

@@ -73,23 +73,38 @@ impl Emulator {
     /// start would load holds those of another instance.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Error> {
         let mut prepared = self.prepare_anew().await?;
-        let spec = &mut prepared.spec;
-        if let Some(saved) = self.told_before(spec.image_content()) {
-            let prefix = self.settings.port_prefix;
-            let config = ConfigDisk::new(&spec.image.path, prefix, &saved.ports)?;
-            let now = Fingerprint {
-                config: config.digest(),
-                ports: saved.ports.clone(),
-                ports_of_another: true,
-                ..spec.fingerprint.clone()
-            };
-            // State that has to be made anew for another reason is told the right ports.
-            if saved.mismatches(&now).is_empty() {
-                spec.config = config;
-                spec.fingerprint = now;
-            }
+        if let Some(saved) = self.told_before(prepared.spec.image_content()) {
+            self.leave_told(&mut prepared.spec, &saved)?;
         }
         Ok(prepared)
+    }
+
+    /// The same for saved state of the machine of `saved`, and no other.
+    pub(crate) async fn prepare_for(&self, saved: &Fingerprint) -> Result<Prepared, Error> {
+        let mut prepared = self.prepare_anew().await?;
+        if saved.ports_of_another {
+            self.leave_told(&mut prepared.spec, saved)?;
+        }
+        Ok(prepared)
+    }
+
+    /// Leaves a guest that was told the ports of another instance what it was told, if it fits apart
+    /// from that.
+    fn leave_told(&self, spec: &mut MachineSpec, saved: &Fingerprint) -> Result<(), Error> {
+        let prefix = self.settings.port_prefix;
+        let config = ConfigDisk::new(&spec.image.path, prefix, &saved.ports)?;
+        let now = Fingerprint {
+            config: config.digest(),
+            ports: saved.ports.clone(),
+            ports_of_another: true,
+            ..spec.fingerprint.clone()
+        };
+        // State that has to be made anew for another reason is told the right ports.
+        if saved.mismatches(&now).is_empty() {
+            spec.config = config;
+            spec.fingerprint = now;
+        }
+        Ok(())
     }
 
     /// The fingerprint of the saved state that a start would load, if its guest was told the ports of

@@ -213,6 +213,7 @@ impl<'a> PutAway<'a> {
         let saved = SavedRecord {
             fingerprint: self.vm.fingerprint.clone(),
             ram: Sealed::of(&ram).map_err(Error::file("read", &ram))?,
+            device_state: None,
             disk: FileStamp::of(&disk).map_err(Error::file("look at", &disk))?,
             boot_id: host::boot_id().map_err(IdentityError::BootId)?,
             saved_at_ms: now_ms(),

@@ -10,8 +10,8 @@ use super::put_away::PutAway;
 use crate::config::paths::{SlotName, SlotPaths};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
-use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded};
-use crate::state::{prepared, session};
+use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded, wait_gone};
+use crate::state::{checkpoint, prepared, session};
 use progress::{Event, Reporter, Stopwatch};
 
 /// What there is once nothing is half-done.
@@ -60,7 +60,12 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<Recovered, Error> {
         self.end_work_ahead().await?;
+        // Before the machine that it is made of goes on.
+        self.remove_unfinished_checkpoint().await?;
         let found = self.recover_machine(slot, reporter).await?;
+        // A restore was killed while one session took the place of another.
+        let finished = checkpoint::finish_replacing(&slot.paths);
+        finished.map_err(Error::file("replace", slot.paths.session().root()))?;
         // A start that took what was prepared was killed before the machine was the user's.
         let given = prepared::give_back(&self.paths);
         given.map_err(Error::file("give back", self.paths.root()))?;
@@ -84,6 +89,7 @@ impl Emulator {
                     reporter.report(Event::Notice(
                         "The virtual machine stopped unexpectedly; its disk is kept.",
                     ));
+                    wait_gone(&record).await?;
                 }
                 (record, alive)
             }
@@ -124,7 +130,8 @@ impl Emulator {
         if let Purpose::Running(_)
         | Purpose::Rotating(_)
         | Purpose::Saving(_)
-        | Purpose::SetAside(_) = record.purpose
+        | Purpose::SetAside(_)
+        | Purpose::Checkpointing(_) = record.purpose
             && slot.paths.session().prepared().exists()
         {
             // A start that was killed once its machine was the user's.
@@ -139,10 +146,14 @@ impl Emulator {
             Purpose::SetAside(vm) if !alive.is_empty() => {
                 return Ok(Recovered::SetAside(Box::new(record), vm));
             }
-            Purpose::Saving(vm) if !alive.is_empty() => {
-                reporter.report(Event::Notice(
-                    "A stop was interrupted; the virtual machine keeps running.",
-                ));
+            Purpose::Saving(vm) | Purpose::Checkpointing(vm) if !alive.is_empty() => {
+                let what = match record.purpose {
+                    Purpose::Checkpointing(_) => "The creation of a checkpoint",
+                    _ => "A stop",
+                };
+                reporter.report(Event::Notice(&format!(
+                    "{what} was interrupted; the virtual machine keeps running."
+                )));
                 let mut watch = Stopwatch::new(reporter);
                 let machine = PutAway::connect(self, slot, &record, &vm).await?;
                 machine.take_back(&mut watch).await?;
@@ -158,7 +169,8 @@ impl Emulator {
             Purpose::Running(_)
             | Purpose::Rotating(_)
             | Purpose::Saving(_)
-            | Purpose::SetAside(_) => {}
+            | Purpose::SetAside(_)
+            | Purpose::Checkpointing(_) => {}
             Purpose::Starting { fresh_disk } => {
                 kill(alive).await?;
                 // One that was prepared is given back, which this is not.

@@ -87,7 +87,7 @@ impl Emulator {
                 let held = self.hold("secrets", reporter).await?;
                 held.settle_rotation(reporter).await?;
             }
-            Some(Purpose::Running(vm)) if !vm.rotated => {
+            Some(Purpose::Running(vm) | Purpose::Checkpointing(vm)) if !vm.rotated => {
                 return Ok(Some(SecretSet::placeholders()));
             }
             Some(
@@ -95,6 +95,7 @@ impl Emulator {
                 | Purpose::Starting { .. }
                 | Purpose::Saving(_)
                 | Purpose::SetAside(_)
+                | Purpose::Checkpointing(_)
                 | Purpose::Capturing
                 | Purpose::Preparing
                 | Purpose::StandingBy,

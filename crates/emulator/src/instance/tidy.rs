@@ -6,6 +6,7 @@ use super::Emulator;
 use super::archive::compressed;
 use crate::config::paths::InstancePaths;
 use crate::instance::error::InstanceError as Error;
+use crate::state::checkpoint;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::retention::{Kept, obsolete_snapshots};
 use crate::state::session::Base;
@@ -20,14 +21,21 @@ impl Emulator {
         let list = |ids: std::io::Result<Vec<String>>| {
             ids.map_err(Error::file("list", &paths.snapshots()))
         };
-        let session = match Base::of(&self.home, &self.name) {
-            Ok(base) => base.and_then(|base| base.snapshot),
+        let mut lain_on: BTreeSet<String> = match Base::of(&self.home, &self.name) {
+            Ok(base) => base.and_then(|base| base.snapshot).into_iter().collect(),
             // Any of them may be what it lies on; its start says what is wrong.
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "no snapshot is tidied away");
                 return Ok(());
             }
         };
+        let checkpoints = checkpoint::snapshots_under(paths)
+            .map_err(Error::file("list", &paths.checkpoints()))?;
+        let Some(under) = checkpoints else {
+            tracing::warn!("no snapshot is tidied away: a checkpoint may lie on any");
+            return Ok(());
+        };
+        lain_on.extend(under);
         let current = Snapshot::current_id(paths);
         let contents = self.home.image_store().contents()?;
         let mut installed: BTreeSet<_> = contents.images.iter().map(|image| image.digest).collect();
@@ -45,7 +53,7 @@ impl Emulator {
                 }
             })
             .collect();
-        for id in obsolete_snapshots(&kept, current.as_deref(), session.as_deref(), &installed) {
+        for id in obsolete_snapshots(&kept, current.as_deref(), &lain_on, &installed) {
             remove_snapshot(paths, id, false)?;
         }
         for id in list(Snapshot::archived_ids(paths))? {
@@ -105,6 +113,20 @@ mod tests {
         emulator.tidy_snapshots().unwrap();
         assert!(snapshot.disk().exists());
         crate::state::session::remove(&session).unwrap();
+        // Nor for a checkpoint.
+        let checkpoint = emulator.paths.checkpoint(&"seeded".parse().unwrap());
+        std::fs::create_dir_all(checkpoint.root()).unwrap();
+        for on_it in [true, false] {
+            record::remove_file(&checkpoint.disk()).unwrap();
+            if on_it {
+                qcow2::create_overlay(&checkpoint.disk(), &snapshot.disk(), 1 << 20).unwrap();
+            } else {
+                std::fs::write(checkpoint.disk(), "no overlay").unwrap();
+            }
+            emulator.tidy_snapshots().unwrap();
+            assert!(snapshot.disk().exists());
+        }
+        record::remove_folder(checkpoint.root()).unwrap();
         emulator.tidy_snapshots().unwrap();
         assert!(!snapshot.root().exists());
     }

@@ -14,7 +14,7 @@ use images::fetch::leftovers;
 use images::store::{Damaged, Installed, bytes_on_disk, find, share_on_disk};
 use serde::Serialize;
 
-use crate::config::paths::{Home, InstanceName, SlotName};
+use crate::config::paths::{CheckpointName, Home, InstanceName, SlotName};
 use crate::config::preferences::Preferences;
 use crate::instance::Emulator;
 use crate::instance::archive::compressed;
@@ -23,6 +23,7 @@ use crate::instance::tidy::remove_snapshot;
 use crate::library::error::LibraryError;
 use crate::machine::run_record::Purpose;
 use crate::machine::slot;
+use crate::state::checkpoint::{self, Checkpoint};
 use crate::state::instance_record::InstanceRecord;
 use crate::state::prepared;
 use crate::state::session::Base;
@@ -37,6 +38,8 @@ use progress::Reporter;
 pub enum Tie {
     /// Its next start will use it.
     Chosen,
+    /// Checkpoints of it lie on it.
+    Checkpoint,
     /// The session that it keeps lies on it.
     Session,
     /// It runs.
@@ -50,6 +53,8 @@ pub struct ImageUse {
     pub instance: InstanceName,
     /// How.
     pub tie: Tie,
+    /// Whether checkpoints of the instance lie on it, whatever else there is.
+    pub checkpoints: bool,
 }
 
 impl ImageUse {
@@ -58,6 +63,7 @@ impl ImageUse {
         ImageHold {
             instance: (!self.instance.is_default()).then(|| self.instance.to_string()),
             session: matches!(self.tie, Tie::Running | Tie::Session),
+            checkpoints: self.checkpoints,
         }
     }
 }
@@ -66,6 +72,7 @@ impl std::fmt::Display for ImageUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let how = match self.tie {
             Tie::Chosen => "selected it",
+            Tie::Checkpoint => "has checkpoints of it",
             Tie::Session => "has a saved session of it",
             Tie::Running => "is running it",
         };
@@ -124,6 +131,8 @@ pub struct ImageList {
     pub placed: Option<PlacedImage>,
     /// What interrupted pulls have left, in bytes on disk.
     pub interrupted_bytes: u64,
+    /// What the checkpoints of all instances take on disk, in bytes.
+    pub checkpoint_bytes: u64,
     /// What all of this and all snapshots take on disk, in bytes.
     pub bytes_on_disk: u64,
     /// Most that it may take, in bytes, if a limit is set.
@@ -148,6 +157,10 @@ pub(crate) struct Ties {
     pub chosen: Option<Sha256Digest>,
     /// The image under the session's disk, and the snapshot, if it lies on one.
     pub session: Option<(Option<Sha256Digest>, Option<String>)>,
+    /// The images under the disks of checkpoints.
+    checkpoint_images: Vec<Sha256Digest>,
+    /// The snapshots under them; `None` if it may be any.
+    checkpoint_snapshots: Option<Vec<String>>,
     pub running: bool,
 }
 
@@ -159,6 +172,17 @@ impl Ties {
             record::read_optional(&paths.instance_record())?.unwrap_or_default();
         let session = Base::of(home, name)?;
         let chosen = instance.image_digest(home);
+        let list = |source| Error::file("list", &paths.checkpoints())(source);
+        let mut checkpoint_images = Vec::new();
+        for name in Checkpoint::names(&paths).map_err(list)? {
+            // One whose record is lost keeps the image that was used last.
+            let image = match Checkpoint::open(&paths, &name) {
+                Ok(checkpoint) => Some(checkpoint.record.base.image.sha256),
+                Err(_) => chosen,
+            };
+            checkpoint_images.extend(image);
+        }
+        let checkpoint_snapshots = checkpoint::snapshots_under(&paths).map_err(list)?;
         let mut running = false;
         for slot in SlotName::ALL {
             let slot = paths.slot(slot);
@@ -169,6 +193,7 @@ impl Ties {
                         | Purpose::Rotating(_)
                         | Purpose::Saving(_)
                         | Purpose::SetAside(_)
+                        | Purpose::Checkpointing(_)
                 )
             {
                 running |= !slot::live_processes(&slot, &run)?.is_empty();
@@ -179,6 +204,8 @@ impl Ties {
             chosen,
             // One whose image is not known keeps the one that was used last.
             session: session.map(|base| (base.image.or(chosen), base.snapshot)),
+            checkpoint_images,
+            checkpoint_snapshots,
             running,
         })
     }
@@ -189,10 +216,13 @@ impl Ties {
             .session
             .as_ref()
             .is_some_and(|(of, _)| *of == Some(image));
+        let checkpoints = self.checkpoint_images.contains(&image);
         let tie = if on_session && self.running {
             Tie::Running
         } else if on_session {
             Tie::Session
+        } else if checkpoints {
+            Tie::Checkpoint
         } else if self.chosen == Some(image) {
             Tie::Chosen
         } else {
@@ -201,14 +231,47 @@ impl Ties {
         Some(ImageUse {
             instance: self.instance.clone(),
             tie,
+            checkpoints,
         })
     }
 
-    /// The snapshot that a session lies on.
-    pub(crate) fn session_snapshot(&self) -> Option<&str> {
-        let (_, snapshot) = self.session.as_ref()?;
-        snapshot.as_deref()
+    /// Whether the disk of a session or of a checkpoint lies on the snapshot called `id`.
+    pub(crate) fn lies_on(&self, id: &str) -> bool {
+        let of_session = self.session.as_ref().and_then(|(_, of)| of.as_deref());
+        let of_checkpoints = self.checkpoint_snapshots.as_ref();
+        of_session == Some(id)
+            || of_checkpoints.is_none_or(|under| under.iter().any(|under| under == id))
     }
+}
+
+/// A checkpoint, as something that takes space.
+pub(crate) struct CheckpointSpace {
+    pub name: CheckpointName,
+    /// `None` if its record is lost.
+    pub image: Option<Sha256Digest>,
+    pub created_at_ms: u64,
+    /// What it takes on disk, in bytes; of files that several share, its part.
+    pub bytes_on_disk: u64,
+}
+
+/// The checkpoints of one instance.
+pub(crate) fn checkpoints_of(
+    home: &Home,
+    name: &InstanceName,
+) -> Result<Vec<CheckpointSpace>, Error> {
+    let paths = home.instance(name);
+    let names = Checkpoint::names(&paths).map_err(Error::file("list", &paths.checkpoints()))?;
+    let space = |name: CheckpointName| {
+        let record = Checkpoint::open(&paths, &name).ok();
+        let record = record.map(|checkpoint| checkpoint.record);
+        CheckpointSpace {
+            bytes_on_disk: share_on_disk(paths.checkpoint(&name).root()),
+            image: record.as_ref().map(|record| record.base.image.sha256),
+            created_at_ms: record.map_or(0, |record| record.created_at_ms),
+            name,
+        }
+    };
+    Ok(names.into_iter().map(space).collect())
 }
 
 /// Snapshots and archives of one instance, each with its image.
@@ -281,9 +344,12 @@ impl Emulator {
             .iter()
             .filter_map(|name| Ties::of(&self.home, name).ok())
             .collect();
-        let mut snapshots = Vec::new();
+        let (mut snapshots, mut checkpoint_bytes) = (Vec::new(), 0);
         for name in &names {
             snapshots.extend(snapshots_of(&self.home, name)?);
+            for checkpoint in checkpoints_of(&self.home, name)? {
+                checkpoint_bytes += checkpoint.bytes_on_disk;
+            }
         }
         let chosen = self.image_to_use(&self.remembered()?);
         let leftovers = leftovers(&store.incoming()).map_err(PullError::from)?;
@@ -292,6 +358,7 @@ impl Emulator {
         let placed = self.placed_image(&chosen);
         let mut total =
             interrupted_bytes + placed.as_ref().map_or(0, |placed| placed.bytes_on_disk);
+        total += checkpoint_bytes;
         total += snapshots
             .iter()
             .map(|(_, snapshot)| snapshot.bytes_on_disk)
@@ -323,6 +390,7 @@ impl Emulator {
             damaged: contents.damaged,
             placed,
             interrupted_bytes,
+            checkpoint_bytes,
             bytes_on_disk: total,
             cache_limit_bytes: Preferences::read(&self.home)?.cache_limit_bytes,
         })

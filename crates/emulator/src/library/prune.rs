@@ -22,7 +22,9 @@ use crate::config::preferences::Preferences;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::tidy::remove_snapshot;
 use crate::instance::{Emulator, LockedInstance};
-use crate::library::installed::{ImageSnapshot, ImageUse, Ties, remove_snapshots, snapshots_of};
+use crate::library::installed::{
+    ImageSnapshot, ImageUse, Ties, checkpoints_of, remove_snapshots, snapshots_of,
+};
 use crate::state::prepared;
 use crate::state::retention::{Holding, Item, is_stale, plan_removals};
 use crate::state::snapshot::Snapshot;
@@ -236,10 +238,9 @@ impl PruneContext<'_> {
         for held in &self.held {
             let emulator = held.emulator;
             let ties = self.ties.iter().find(|ties| ties.instance == emulator.name);
-            let needed = ties.and_then(Ties::session_snapshot);
             for (_, snapshot) in snapshots_of(&emulator.home, &emulator.name)? {
                 let stale = !snapshot.archived
-                    && Some(snapshot.id.as_str()) != needed
+                    && !ties.is_some_and(|ties| ties.lies_on(&snapshot.id))
                     && is_stale(snapshot.last_used_at_ms, now, after_days);
                 if !stale || held.running.is_some() {
                     continue;
@@ -305,6 +306,8 @@ impl PruneContext<'_> {
                 }
                 Item::Snapshot { instance, snapshot } => (instance, snapshot, false),
                 Item::Archive { instance, snapshot } => (instance, snapshot, true),
+                // Only the user deletes one.
+                Item::Checkpoint { .. } => continue,
             };
             if let Some(emulator) = emulator(instance) {
                 remove_snapshot(&emulator.paths, snapshot, archived)?;
@@ -354,8 +357,7 @@ impl PruneContext<'_> {
                     archived,
                     last_used_at_ms,
                 } = snapshot;
-                let in_use = !archived
-                    && (current.as_ref() == Some(&id) || ties.session_snapshot() == Some(&id));
+                let in_use = !archived && (current.as_ref() == Some(&id) || ties.lies_on(&id));
                 let item = if archived {
                     Item::Archive {
                         instance,
@@ -373,6 +375,22 @@ impl PruneContext<'_> {
                     bytes: bytes_on_disk,
                     last_needed_at_ms: last_used_at_ms,
                     needed: in_use || !ours,
+                });
+            }
+            for checkpoint in checkpoints_of(&emulator.home, &emulator.name)? {
+                // Of an image that is not known, it keeps the one that was used last.
+                let Some(image) = checkpoint.image.or(ties.chosen) else {
+                    continue;
+                };
+                holdings.push(Holding {
+                    item: Item::Checkpoint {
+                        instance: emulator.name.clone(),
+                        checkpoint: checkpoint.name,
+                    },
+                    image,
+                    bytes: checkpoint.bytes_on_disk,
+                    last_needed_at_ms: checkpoint.created_at_ms,
+                    needed: true,
                 });
             }
         }

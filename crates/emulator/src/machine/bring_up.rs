@@ -59,6 +59,8 @@ pub(crate) enum Saved {
     Session(PathBuf),
     /// Device state of a machine whose memory the file holds already.
     DeviceState(PathBuf),
+    /// None: the state of another machine is copied into it, by somebody else.
+    OtherMachine,
 }
 
 /// What becomes of the secrets of a machine that comes up.
@@ -73,6 +75,8 @@ pub(crate) enum Secrets<'a> {
     Hold(&'a Vault, &'a SecretSet),
     /// It got these ahead; they are in force once they are proved.
     TakeOver(&'a Vault, &'a SecretSet),
+    /// It has these, which are in force and stay so.
+    Prove(&'a Vault, &'a SecretSet),
 }
 
 /// One machine that comes up in a slot.
@@ -219,7 +223,11 @@ impl BringUp<'_> {
     ) -> Result<(), Error> {
         let (monitor, version) = (&running.monitor, running.greeting.version);
         let loaded = match self.origin {
-            Origin::Boot(_) => return Ok(()),
+            Origin::Boot(_)
+            | Origin::Ahead {
+                from: Saved::OtherMachine,
+                ..
+            } => return Ok(()),
             Origin::Snapshot { device_state, .. }
             | Origin::Ahead {
                 from: Saved::DeviceState(device_state),
@@ -336,6 +344,12 @@ impl BringUp<'_> {
                 let proof = prove(endpoints, set, &known, Proof::Again, limit);
                 watch.phase(Phase::Ready, proof).await?;
                 Ok(vault.promote(set, watch.reporter()).await?)
+            }
+            Secrets::Prove(vault, set) => {
+                let mut others = vault.known(watch.reporter()).await?;
+                others.retain(|known| known != set);
+                let proof = prove(endpoints, set, &others, Proof::Again, limit);
+                watch.phase(Phase::Ready, proof).await
             }
         }
     }

@@ -12,6 +12,7 @@ use qemu::{Forward, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use super::slot::FolderIdentity;
+use crate::config::paths::CheckpointName;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
@@ -29,6 +30,8 @@ pub enum StartKind {
     Continued,
     /// By booting.
     Cold,
+    /// From a checkpoint.
+    Restored,
 }
 
 /// A VM that has been started.
@@ -60,6 +63,13 @@ pub(crate) struct RunningVm {
     pub snapshot: Option<String>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// When the start was that made the secrets in force, in milliseconds since the Unix epoch, if it
+    /// was an earlier one: of a restored checkpoint that kept them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_from_ms: Option<u64>,
+    /// The checkpoint that was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointName>,
     /// Whether it was prepared before its start.
     #[serde(default)]
     pub prepared: bool,
@@ -74,6 +84,11 @@ pub(crate) struct RunningVm {
 }
 
 impl RunningVm {
+    /// When the start was that made the secrets in force, in milliseconds since the Unix epoch.
+    pub(crate) fn secrets_made_at_ms(&self) -> u64 {
+        self.secrets_from_ms.unwrap_or(self.started_at_ms)
+    }
+
     /// The ports of the host that lead into the guest.
     pub(crate) fn forwards(&self) -> Vec<Forward> {
         forwards(&self.endpoints, &self.guest_ports)
@@ -112,6 +127,8 @@ pub(crate) enum Purpose {
     Saving(Box<RunningVm>),
     /// A stop has left it standing still, without ports, to be saved and ended by who comes next.
     SetAside(Box<RunningVm>),
+    /// The emulator runs, and stands still for a moment while a checkpoint is made of it.
+    Checkpointing(Box<RunningVm>),
     /// A snapshot is being taken.
     Capturing,
     /// The machine of the next start is being made, in the second slot.
@@ -146,7 +163,7 @@ impl RunRecord {
     /// The VM, if one was started and is not being saved.
     pub(crate) fn running(&self) -> Option<&RunningVm> {
         match &self.purpose {
-            Purpose::Running(vm) | Purpose::Rotating(vm) => Some(vm),
+            Purpose::Running(vm) | Purpose::Rotating(vm) | Purpose::Checkpointing(vm) => Some(vm),
             Purpose::Starting { .. }
             | Purpose::Saving(_)
             | Purpose::SetAside(_)

@@ -165,6 +165,15 @@ pub(crate) async fn kill(processes: &[ProcessIdentity]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Waits until the process of `record`, which lives no more, is gone: one that is exiting still has
+/// its ports and the locks of its disks.
+pub(crate) async fn wait_gone(record: &RunRecord) -> Result<(), Error> {
+    if let Some(process) = &record.process {
+        process.wait_gone(KILL_LIMIT).await?;
+    }
+    Ok(())
+}
+
 /// What the run record of the slot at `paths` says.
 pub(crate) fn recorded(paths: &SlotPaths) -> Result<Recorded, RecordError> {
     let record: RunRecord = match record::read_optional(&paths.run_record()) {

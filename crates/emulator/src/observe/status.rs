@@ -83,8 +83,10 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct StartSummary {
-    /// `resumed`, `continued` or `cold`.
+    /// `resumed`, `continued`, `restored` or `cold`.
     pub kind: StartKind,
+    /// The checkpoint that was restored; `null` if none was.
+    pub checkpoint: Option<String>,
     /// Why it was not the fastest kind.
     pub fallback_reason: Option<String>,
     /// How long the start took, in milliseconds.
@@ -177,14 +179,27 @@ impl Emulator {
         };
         let process = slot::live_processes(&paths, &record)?.into_iter().next();
         glance.state = match (&record.purpose, &process, &glance.busy) {
-            (Purpose::Running(_) | Purpose::Rotating(_), Some(_), _) => State::Running,
-            (Purpose::Running(_) | Purpose::Rotating(_), None, None) => State::Died,
+            (
+                Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Checkpointing(_),
+                Some(_),
+                _,
+            ) => State::Running,
+            (
+                Purpose::Running(_) | Purpose::Rotating(_) | Purpose::Checkpointing(_),
+                None,
+                None,
+            ) => State::Died,
             (Purpose::Starting { .. }, _, Some(_)) => State::Starting,
-            (Purpose::Saving(_) | Purpose::Running(_) | Purpose::Rotating(_), _, Some(_)) => {
-                State::Stopping
-            }
             (Purpose::SetAside(_), _, Some(holder)) if holder.command == "start" => State::Starting,
-            (Purpose::SetAside(_), _, Some(_)) => State::Stopping,
+            (
+                Purpose::Saving(_)
+                | Purpose::SetAside(_)
+                | Purpose::Running(_)
+                | Purpose::Rotating(_)
+                | Purpose::Checkpointing(_),
+                _,
+                Some(_),
+            ) => State::Stopping,
             // What is left is done behind the prompt.
             (Purpose::SetAside(_), _, None) => State::Stopped,
             (Purpose::Capturing, _, Some(_)) => State::Capturing,
@@ -196,6 +211,7 @@ impl Emulator {
         if let (Some(vm), Some(_)) = (record.running(), &process) {
             glance.start = Some(StartSummary {
                 kind: vm.kind,
+                checkpoint: vm.checkpoint.as_ref().map(ToString::to_string),
                 fallback_reason: vm.fallback_reason.clone(),
                 total_ms: vm.total_ms,
                 phases: vm.phases.clone(),

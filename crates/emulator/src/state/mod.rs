@@ -1,7 +1,8 @@
-//! Saved state of an instance: snapshots and sessions, what makes them safe to load, and what is
+//! Saved state of an instance: snapshots, sessions and checkpoints, what makes them safe to load, and what is
 //! kept of them.
 
 pub(crate) mod aside;
+pub(crate) mod checkpoint;
 pub(crate) mod error;
 pub(crate) mod instance_record;
 pub(crate) mod prepared;

@@ -1,19 +1,20 @@
 //! What is kept and what goes: pure functions over what is on disk.
 //!
-//! Four things take space: *images*, *snapshots* (of one instance and one
-//! image each), *archives* (snapshots that were compressed) and *prepared
-//! starts*. What somebody needs now is never given up, whatever the limit: an
-//! image that an instance has chosen or has a session on, a snapshot that a
-//! session lies on, the snapshot that the next start of an instance would
-//! resume. Of the rest, prepared starts go first, which cost some seconds of
-//! the next start, and then what was not used for longest.
+//! Five things take space: *images*, *snapshots* (of one instance and one
+//! image each), *archives* (snapshots that were compressed), *checkpoints* and
+//! *prepared starts*. What somebody needs now is never given up, whatever the
+//! limit: an image that an instance has chosen or has a session on, a snapshot
+//! that a session lies on, the snapshot that the next start of an instance would
+//! resume, and any checkpoint with all that it lies on. Of the rest, prepared
+//! starts go first, which cost some seconds of the next start, and then what was
+//! not used for longest.
 
 use std::collections::BTreeSet;
 
 use images::Sha256Digest;
 use serde::Serialize;
 
-use crate::config::paths::InstanceName;
+use crate::config::paths::{CheckpointName, InstanceName};
 
 /// Milliseconds in a day.
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -40,6 +41,13 @@ pub enum Item {
         instance: InstanceName,
         /// The snapshot's identifier.
         snapshot: String,
+    },
+    /// A checkpoint, which only its user deletes.
+    Checkpoint {
+        /// Whose it is.
+        instance: InstanceName,
+        /// Its name.
+        checkpoint: CheckpointName,
     },
     /// An image; its snapshots and archives go with it.
     Image {
@@ -83,6 +91,7 @@ pub fn plan_removals(holdings: &[Holding], limit: u64) -> Removals {
         .iter()
         .filter(|holding| match holding.item {
             Item::Image { .. } => !needed.contains(&holding.image),
+            Item::Checkpoint { .. } => false,
             Item::Snapshot { .. } | Item::Archive { .. } | Item::Prepared { .. } => !holding.needed,
         })
         .collect();
@@ -116,7 +125,10 @@ pub fn plan_removals(holdings: &[Holding], limit: u64) -> Removals {
 
 /// Images that are needed, by themselves or for a snapshot of theirs.
 fn needed_images(holdings: &[Holding]) -> BTreeSet<Sha256Digest> {
-    let needed = holdings.iter().filter(|holding| holding.needed);
+    let is_checkpoint = |holding: &&Holding| matches!(holding.item, Item::Checkpoint { .. });
+    let needed = holdings
+        .iter()
+        .filter(|holding| holding.needed || is_checkpoint(holding));
     needed.map(|holding| holding.image).collect()
 }
 
@@ -125,7 +137,10 @@ fn needed_images(holdings: &[Holding]) -> BTreeSet<Sha256Digest> {
 fn recency(holding: &Holding, holdings: &[Holding]) -> u64 {
     let own = holding.last_needed_at_ms;
     match holding.item {
-        Item::Snapshot { .. } | Item::Archive { .. } | Item::Prepared { .. } => own,
+        Item::Snapshot { .. }
+        | Item::Archive { .. }
+        | Item::Checkpoint { .. }
+        | Item::Prepared { .. } => own,
         Item::Image { .. } => holdings
             .iter()
             .filter(|other| other.image == holding.image)
@@ -145,13 +160,13 @@ pub(crate) struct Kept {
 
 /// Snapshots of one instance that are of no use any more.
 ///
-/// Kept are the `current` one, the one that a session lies on, and for each
+/// Kept are the `current` one, those that a session or a checkpoint lies on, and for each
 /// other image that is still `installed` the newest, which is there again when
 /// the instance goes back to that image.
 pub(crate) fn obsolete_snapshots<'a>(
     snapshots: &'a [Kept],
     current: Option<&str>,
-    session: Option<&str>,
+    lain_on: &BTreeSet<String>,
     installed: &BTreeSet<Sha256Digest>,
 ) -> Vec<&'a str> {
     let current_image = snapshots
@@ -169,7 +184,7 @@ pub(crate) fn obsolete_snapshots<'a>(
                 && installed.contains(&image)
                 && newest(image).is_some_and(|newest| newest.id == snapshot.id)
         });
-        id == current || id == session || waits
+        id == current || lain_on.contains(&snapshot.id) || waits
     };
     snapshots
         .iter()
@@ -200,6 +215,7 @@ mod tests {
         Archive,
         Snapshot,
         Prepared,
+        Checkpoint,
     }
 
     /// Up to four images with up to four snapshots, archives or prepared starts each.
@@ -209,9 +225,10 @@ mod tests {
             0u64..1000,
             prop::bool::weighted(0.2),
             prop_oneof![
-                Just(Kind::Archive),
-                Just(Kind::Snapshot),
-                Just(Kind::Prepared)
+                3 => Just(Kind::Archive),
+                3 => Just(Kind::Snapshot),
+                3 => Just(Kind::Prepared),
+                1 => Just(Kind::Checkpoint),
             ],
         );
         let image = (
@@ -240,6 +257,10 @@ mod tests {
                         Kind::Prepared => Item::Prepared {
                             instance: format!("i-{snapshot}").parse().unwrap(),
                         },
+                        Kind::Checkpoint => Item::Checkpoint {
+                            instance,
+                            checkpoint: format!("c-{snapshot}").parse().unwrap(),
+                        },
                     };
                     holdings.push(Holding {
                         item,
@@ -267,7 +288,21 @@ mod tests {
         (left, bytes)
     }
 
+    fn is_checkpoint(holding: &Holding) -> bool {
+        matches!(holding.item, Item::Checkpoint { .. })
+    }
+
     proptest! {
+        #[test]
+        fn a_checkpoint_stays_with_its_image(holdings in any_holdings(), limit in 0u64..5000) {
+            let removals = plan_removals(&holdings, limit);
+            for holding in holdings.iter().filter(|holding| is_checkpoint(holding)) {
+                prop_assert!(!removals.items.contains(&holding.item));
+                let item = Item::Image { digest: holding.image };
+                prop_assert!(!removals.items.contains(&item));
+            }
+        }
+
         #[test]
         fn what_is_needed_stays_with_its_image(holdings in any_holdings(), limit in 0u64..5000) {
             let removals = plan_removals(&holdings, limit);
@@ -287,7 +322,7 @@ mod tests {
                 let needed = needed_images(&holdings);
                 let stays = |holding: &&Holding| {
                     let image = matches!(holding.item, Item::Image { .. });
-                    holding.needed || image && needed.contains(&holding.image)
+                    holding.needed || is_checkpoint(holding) || image && needed.contains(&holding.image)
                 };
                 prop_assert!(left.iter().all(stays));
             }
@@ -317,16 +352,17 @@ mod tests {
         fn of_each_image_one_snapshot_is_kept(
             snapshots in prop::collection::vec((prop::option::weighted(0.9, 0u8..4), 0u64..5), 0..8),
             current in prop::option::of(0usize..8),
-            session in prop::option::of(0usize..8),
+            lain_on in prop::collection::btree_set(0usize..8, 0..3),
             installed in prop::collection::btree_set(0u8..4, 0..4),
         ) {
             let snapshots: Vec<_> = snapshots.into_iter().enumerate().map(|(index, (image, captured_at_ms))| Kept {
                 id: index.to_string(), image: image.map(digest), captured_at_ms,
             }).collect();
             let installed: BTreeSet<_> = installed.into_iter().map(digest).collect();
-            let (current, session) = (current.map(|index| index.to_string()), session.map(|index| index.to_string()));
-            let gone = obsolete_snapshots(&snapshots, current.as_deref(), session.as_deref(), &installed);
-            for id in [&current, &session].into_iter().flatten() {
+            let current = current.map(|index| index.to_string());
+            let lain_on: BTreeSet<_> = lain_on.iter().map(ToString::to_string).collect();
+            let gone = obsolete_snapshots(&snapshots, current.as_deref(), &lain_on, &installed);
+            for id in current.iter().chain(&lain_on) {
                 prop_assert!(!gone.contains(&id.as_str()));
             }
             let current_image = snapshots.iter().find(|s| Some(&s.id) == current.as_ref()).and_then(|s| s.image);
@@ -334,7 +370,7 @@ mod tests {
                 let of_image: Vec<_> = snapshots.iter().filter(|s| s.image == Some(*image)).collect();
                 let kept = of_image.iter().filter(|s| !gone.contains(&s.id.as_str())).count();
                 prop_assert_eq!(kept == 0, of_image.is_empty());
-                let asked = of_image.iter().filter(|s| Some(&s.id) == current.as_ref() || Some(&s.id) == session.as_ref()).count();
+                let asked = of_image.iter().filter(|s| Some(&s.id) == current.as_ref() || lain_on.contains(&s.id)).count();
                 prop_assert!(kept <= asked + usize::from(Some(*image) != current_image));
             }
         }

@@ -56,6 +56,14 @@ pub(crate) fn memory_total() -> Option<u64> {
     parse::bytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal")
 }
 
+pub(crate) fn nameless_file(purpose: &str) -> io::Result<Option<(File, PathBuf)>> {
+    use std::os::fd::AsRawFd as _;
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let file = File::from(rustix::fs::memfd_create(purpose, flags)?);
+    let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    Ok(Some((file, path.into())))
+}
+
 pub(crate) fn memory_available() -> Option<u64> {
     parse::bytes(
         &std::fs::read_to_string("/proc/meminfo").ok()?,

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use libproc::bsd_info::BSDInfo;
@@ -89,6 +90,11 @@ fn memory() -> System {
 
 pub(crate) fn memory_total() -> Option<u64> {
     Some(memory().total_memory()).filter(|bytes| *bytes > 0)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
+pub(crate) fn nameless_file(_purpose: &str) -> io::Result<Option<(File, PathBuf)>> {
+    Ok(None)
 }
 
 pub(crate) fn memory_available() -> Option<u64> {

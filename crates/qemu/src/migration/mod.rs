@@ -18,9 +18,11 @@
 //! Progress and outcome come from `MIGRATION` events and from `query-migrate`, never from text.
 //! Every call sets all of the capabilities it depends on, and takes them back in the end.
 
+mod copy;
 mod error;
 mod wire;
 
+pub use copy::{Copied, copy_machine};
 pub use error::{MigrationError, Operation};
 
 use std::io;
@@ -142,40 +144,6 @@ pub async fn load_mapped_ram(
     Migration::new(monitor, Operation::Load, file, limit)?
         .load(way, version)
         .await
-}
-
-/// Copies RAM and device state of the machine behind `from` into the one behind `into`, which waits
-/// for an incoming migration, by `channels` connections through a socket at `socket`.
-///
-/// `version` is that of the receiving QEMU. The socket's path must be free, and short enough for one.
-///
-/// # Errors
-///
-/// See [`MigrationError`]. The first machine stays as it was, stopped; `cont` lets it run again. The
-/// second cannot be used after one.
-pub async fn copy_machine(
-    from: &Monitor,
-    into: &Monitor,
-    version: Version,
-    socket: &Path,
-    channels: u8,
-    limit: Duration,
-    progress: impl FnMut(Progress),
-) -> Result<Summary, MigrationError> {
-    let way = Way::Stream { channels };
-    let sender = Migration::new(from, Operation::Send, socket, limit)?;
-    let receiver = Migration::new(into, Operation::Receive, socket, limit)?;
-    let (listening, listens) = oneshot::channel();
-    let send = async {
-        match listens.await {
-            Ok(()) => sender.send(way, progress).await,
-            Err(_) => Err(sender.failed(Some("nobody receives it".to_owned()))),
-        }
-    };
-    // Both to their ends: one that fails cuts the connection, by which the other fails as well.
-    let (sent, received) = tokio::join!(send, receiver.receive(way, version, listening));
-    // The receiver knows better what was wrong.
-    received.and(sent)
 }
 
 /// Cancels a save that is under way, and waits until it has ended one way or the other.
@@ -334,8 +302,11 @@ impl<'a> Migration<'a> {
             exit_on_error: (version >= REPORTS_LOAD_ERRORS).then_some(false),
             uri: None,
         };
-        // A sender that is gone has no use for it.
-        let begun = || drop(listening.send(()));
+        let begun = || {
+            if listening.send(()).is_err() {
+                tracing::debug!("the sender of a copied machine is gone");
+            }
+        };
         self.run(way, command, begun, |_| {}).await
     }
 

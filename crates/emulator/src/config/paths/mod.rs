@@ -23,6 +23,9 @@
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
 //!     logs/                              serial.log qemu.log ahead.log
+//!     checkpoints/<name>/                ram.raw device.state disk.qcow2 checkpoint.json
+//!     checkpoints/.unfinished/           the machine that a checkpoint is made of while one is made
+//!     restored/ replaced/                a session that takes the place of another; that other one
 //!     ahead/                             the second machine: work done ahead of the next start
 //!       lock worker.json                   held by the one process that works; which one it is
 //!       unfinished/ used/                  what is being prepared; what the last prepared start replaced
@@ -35,6 +38,7 @@
 //! folder can be longer than that by itself. So sockets live in the user's
 //! runtime folder, under a digest of the instance's path.
 
+mod checkpoint;
 mod saved;
 
 use std::fmt;
@@ -45,6 +49,7 @@ use std::str::FromStr;
 use failure::{Code, Remedy};
 use serde::{Deserialize, Serialize};
 
+pub use self::checkpoint::{CheckpointName, CheckpointPaths, InvalidCheckpointName};
 pub use self::saved::{SessionPaths, SnapshotPaths};
 
 use super::variables::RUNTIME_FOLDER;
@@ -287,6 +292,7 @@ impl InstancePaths {
                 // The instance's folder itself: so it was when there was one machine.
                 SlotName::Main => self.root.clone(),
                 SlotName::Ahead => self.root.join("ahead"),
+                SlotName::Checkpoint => self.checkpoints().join(".unfinished"),
             },
         }
     }
@@ -348,6 +354,25 @@ impl InstancePaths {
         self.snapshots().join(format!("{id}{ARCHIVE_SUFFIX}"))
     }
 
+    /// The folder of all checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    /// The files of the checkpoint called `name`.
+    pub fn checkpoint(&self, name: &CheckpointName) -> CheckpointPaths {
+        CheckpointPaths {
+            root: self.checkpoints().join(name.as_str()),
+        }
+    }
+
+    /// A checkpoint that is being made, in the slot of the machine that it is made of.
+    pub fn checkpoint_in_progress(&self) -> CheckpointPaths {
+        CheckpointPaths {
+            root: self.slot(SlotName::Checkpoint).root.join("checkpoint"),
+        }
+    }
+
     /// Where a capture works before it is committed.
     pub fn capture_in_progress(&self) -> SnapshotPaths {
         SnapshotPaths {
@@ -356,18 +381,20 @@ impl InstancePaths {
     }
 }
 
-/// Which of an instance's two machines.
+/// Which of an instance's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotName {
     /// The one that the user works with.
     Main,
     /// The one on which work is done ahead.
     Ahead,
+    /// The copy of the user's that a checkpoint is made of. It never runs.
+    Checkpoint,
 }
 
 impl SlotName {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Main, Self::Ahead];
+    pub const ALL: [Self; 3] = [Self::Main, Self::Ahead, Self::Checkpoint];
 }
 
 /// The files of one of an instance's machines.
@@ -419,6 +446,20 @@ impl SlotPaths {
     pub fn unfinished(&self) -> SessionPaths {
         SessionPaths {
             root: self.root.join("unfinished"),
+        }
+    }
+
+    /// A session that is about to take the place of [`Self::session`].
+    pub fn restored(&self) -> SessionPaths {
+        SessionPaths {
+            root: self.root.join("restored"),
+        }
+    }
+
+    /// The session whose place was taken, until it is removed.
+    pub fn replaced(&self) -> SessionPaths {
+        SessionPaths {
+            root: self.root.join("replaced"),
         }
     }
 

@@ -87,12 +87,13 @@ impl SessionPaths {
         self.root.join("ram.mapped")
     }
 
-    /// The memory of a prepared machine; sparse, mapped privately by the start that takes it.
+    /// The memory of a prepared machine or of a restored checkpoint; sparse, mapped privately by the
+    /// start that takes it.
     pub fn prepared_ram(&self) -> PathBuf {
         self.root.join("ram.raw")
     }
 
-    /// The devices' state of a prepared machine.
+    /// The devices' state beside that memory.
     pub fn device_state(&self) -> PathBuf {
         self.root.join("device.state")
     }

@@ -101,6 +101,8 @@ impl LockedInstance<'_> {
             saved: None,
             standby,
             taken: Some(secrets),
+            kept: None,
+            checkpoint: None,
         }))
     }
 }

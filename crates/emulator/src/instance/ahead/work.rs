@@ -233,6 +233,10 @@ impl Emulator {
         Ok(match (work, found) {
             (Work::Session, _) => {
                 let saved: SavedRecord = record::read(&self.paths.main().session().saved())?;
+                if saved.is_mapped() {
+                    // Of a restore that was cut short, or of a clone that was not started yet.
+                    return Ok(None);
+                }
                 let under = base.and_then(|base| base.snapshot);
                 Some(Source {
                     from: PreparedFrom::session(&saved),

@@ -3,7 +3,7 @@
 //! A snapshot's files are never written to once it is committed, so the clone has the same files by
 //! further names; where the file system does not allow that, copies of them. Each instance that has a
 //! name of a file may remove it. A session's memory is not written to either; its disk is, and is
-//! copied.
+//! copied. A checkpoint is cloned as a session: the clone's first start restores it.
 //!
 //! The clone is made beside the instances, under a name that no instance can have, and appears by one rename. Its
 //! ports are chosen and written down while no other instance can choose. Its guest was told the ports
@@ -15,15 +15,19 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use host::FileStamp;
+use host::{FileStamp, IdentityError};
 use serde::Serialize;
 
+use super::checkpoint::put_memory;
 use super::lock::Lock;
 use super::shared::{SharedLock, incoming};
 use super::{Emulator, LockedInstance};
-use crate::config::paths::{InstanceName, InstancePaths, make_private_folder};
+use crate::config::paths::{
+    CheckpointName, InstanceName, InstancePaths, SessionPaths, make_private_folder,
+};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::ports::ServicePort;
+use crate::state::checkpoint::Checkpoint;
 use crate::state::error::StateError;
 use crate::state::instance_record::InstanceRecord;
 use crate::state::prepared::copy_sparse;
@@ -33,14 +37,26 @@ use progress::{Reporter, milliseconds};
 use record::Durability;
 
 /// What a clone begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CloneFrom {
     /// The snapshot: a clean start.
     #[default]
     Snapshot,
     /// The saved session, with all data in it.
     Session,
+    /// A checkpoint, with all data in it.
+    Checkpoint(CheckpointName),
+}
+
+impl Serialize for CloneFrom {
+    /// Only of which kind it is.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Snapshot => "snapshot",
+            Self::Session => "session",
+            Self::Checkpoint(_) => "checkpoint",
+        })
+    }
 }
 
 /// What cloning reports.
@@ -52,6 +68,8 @@ pub struct CloneReport {
     pub source: InstanceName,
     /// What it begins with.
     pub from: CloneFrom,
+    /// The checkpoint, if it is one.
+    pub checkpoint: Option<CheckpointName>,
     /// The host ports of its services.
     pub ports: Vec<ServicePort>,
     /// Milliseconds.
@@ -67,9 +85,19 @@ struct Parts {
 
 /// A saved session, as far as it can be used.
 struct Session {
+    disk: PathBuf,
     record: Option<SessionRecord>,
-    /// There if the memory can be loaded.
-    saved: Option<SavedRecord>,
+    memory: Memory,
+}
+
+/// The memory of a session.
+enum Memory {
+    /// It cannot be loaded.
+    None,
+    /// It was saved, and is in this session.
+    Saved(Box<SavedRecord>, SessionPaths),
+    /// It is a checkpoint's.
+    Checkpoint(Box<Checkpoint>),
 }
 
 /// An instance that is being made; removed again unless it is committed.
@@ -96,7 +124,7 @@ impl Emulator {
     pub async fn clone_to(
         &self,
         name: &InstanceName,
-        from: CloneFrom,
+        from: &CloneFrom,
         reporter: &dyn Reporter,
     ) -> Result<CloneReport, Error> {
         let begun = std::time::Instant::now();
@@ -107,6 +135,7 @@ impl Emulator {
         let parts = match from {
             CloneFrom::Snapshot => held.parts_of_snapshot(reporter).await?,
             CloneFrom::Session => held.parts_of_session()?,
+            CloneFrom::Checkpoint(name) => held.parts_of_checkpoint(name)?,
         };
         let record = InstanceRecord {
             port_offset: 0,
@@ -114,10 +143,9 @@ impl Emulator {
         };
         let (mut unfinished, record) = target.begin(record)?;
         let ports = target.clone_ports(&record)?;
-        let source = self.paths.clone();
         // Files may have to be copied, which can take a while.
         let work = tokio::task::spawn_blocking(move || {
-            fill(&unfinished.paths, &source, parts)?;
+            fill(&unfinished.paths, parts)?;
             let root = unfinished.paths.root();
             record::sync_folder(root).map_err(Error::file("sync", root))?;
             Ok::<_, Error>(unfinished)
@@ -130,7 +158,11 @@ impl Emulator {
         Ok(CloneReport {
             instance: target.name,
             source: self.name.clone(),
-            from,
+            checkpoint: match from {
+                CloneFrom::Checkpoint(name) => Some(name.clone()),
+                CloneFrom::Snapshot | CloneFrom::Session => None,
+            },
+            from: from.clone(),
             ports,
             total_ms: milliseconds(begun.elapsed()),
         })
@@ -240,21 +272,7 @@ impl LockedInstance<'_> {
             });
         };
         let session = self.slot.paths.session();
-        let snapshot = match &base.snapshot {
-            Some(id) => {
-                let snapshot = Snapshot::open(&emulator.paths, id)?;
-                let disk = snapshot.paths.disk();
-                if let Some(damage) = snapshot.manifest.disk.damage(&disk, false) {
-                    return Err(StateError::SessionBase { problem: damage }.into());
-                }
-                Some(snapshot)
-            }
-            // The disk lies on the image itself, and the snapshot is what comes after the session.
-            None => match Snapshot::current(&emulator.paths) {
-                Found::Whole(snapshot) => Some(*snapshot),
-                Found::None | Found::Damaged(_) => None,
-            },
-        };
+        let snapshot = self.snapshot_under(base.snapshot.as_deref())?;
         let disk = FileStamp::of(&session.disk()).ok();
         let known_damage = KnownDamage::at(&session.known_damage());
         // What a start would not load is not worth a copy: the disk is booted.
@@ -266,15 +284,66 @@ impl LockedInstance<'_> {
             record: emulator.remembered()?,
             snapshot,
             session: Some(Session {
+                disk: session.disk(),
                 record: record::read(&session.record()).ok(),
-                saved,
+                memory: saved.map_or(Memory::None, |saved| {
+                    Memory::Saved(Box::new(saved), session)
+                }),
             }),
         })
     }
+
+    /// The checkpoint called `name` as a session, on what its disk lies on.
+    fn parts_of_checkpoint(&self, name: &CheckpointName) -> Result<Parts, Error> {
+        let emulator = self.emulator;
+        let checkpoint = emulator.checkpoint(name)?;
+        if let Some(damage) = checkpoint.disk_damage(false) {
+            let checkpoint = name.clone();
+            return Err(Error::CheckpointDamaged { checkpoint, damage });
+        }
+        let base = checkpoint.record.base.clone();
+        let boot_id = host::boot_id().map_err(IdentityError::BootId)?;
+        let memory = checkpoint.memory_damage(&boot_id, false);
+        Ok(Parts {
+            record: InstanceRecord {
+                image: Some(emulator.home.relative(&base.image_path)),
+                image_content: Some(base.image.clone()),
+                ..emulator.remembered()?
+            },
+            snapshot: self.snapshot_under(base.snapshot.as_deref())?,
+            session: Some(Session {
+                disk: checkpoint.paths.disk(),
+                record: Some(base),
+                // The disk is booted then, and the start says that there is no more.
+                memory: memory.map_or_else(
+                    || Memory::Checkpoint(Box::new(checkpoint)),
+                    |_| Memory::None,
+                ),
+            }),
+        })
+    }
+
+    /// The snapshot called `id`, whose disk is that under another; without one the snapshot in use.
+    fn snapshot_under(&self, id: Option<&str>) -> Result<Option<Snapshot>, Error> {
+        let paths = &self.emulator.paths;
+        let Some(id) = id else {
+            // The disk lies on the image itself, and the snapshot is what comes after the session.
+            return Ok(match Snapshot::current(paths) {
+                Found::Whole(snapshot) => Some(*snapshot),
+                Found::None | Found::Damaged(_) => None,
+            });
+        };
+        let snapshot = Snapshot::open(paths, id)?;
+        let disk = snapshot.paths.disk();
+        match snapshot.manifest.disk.damage(&disk, false) {
+            Some(problem) => Err(StateError::SessionBase { problem }.into()),
+            None => Ok(Some(snapshot)),
+        }
+    }
 }
 
-/// Puts all parts of `source` into the folder of the clone.
-fn fill(clone: &InstancePaths, source: &InstancePaths, parts: Parts) -> Result<(), Error> {
+/// Puts all parts into the folder of the clone.
+fn fill(clone: &InstancePaths, parts: Parts) -> Result<(), Error> {
     make_private_folder(&clone.snapshots())?;
     if let Some(snapshot) = parts.snapshot {
         let id = snapshot.manifest.id.clone();
@@ -282,7 +351,7 @@ fn fill(clone: &InstancePaths, source: &InstancePaths, parts: Parts) -> Result<(
         Snapshot::make_current(clone, &id)?;
     }
     match parts.session {
-        Some(session) => clone_session(clone, source, session),
+        Some(session) => clone_session(clone, session),
         None => Ok(()),
     }
 }
@@ -316,32 +385,51 @@ fn clone_snapshot(clone: &InstancePaths, snapshot: Snapshot) -> Result<(), Error
     Ok(())
 }
 
-fn clone_session(
-    clone: &InstancePaths,
-    source: &InstancePaths,
-    session: Session,
-) -> Result<(), Error> {
-    let (from, to) = (source.main().session(), clone.main().session());
+fn clone_session(clone: &InstancePaths, session: Session) -> Result<(), Error> {
+    let to = clone.main().session();
     make_private_folder(to.root())?;
-    copy(&from.disk(), &to.disk()).map_err(Error::file("copy", &from.disk()))?;
+    copy(&session.disk, &to.disk()).map_err(Error::file("copy", &session.disk))?;
     if let Some(record) = session.record {
         record::write(&to.record(), &record, Durability::PowerCut)?;
     }
-    if let Some(mut saved) = session.saved {
-        link_or_copy(&from.ram(), &to.ram())?;
-        let stamp = |path: PathBuf| FileStamp::of(&path).map_err(Error::file("look at", &path));
-        saved.ram.stamp = stamp(to.ram())?;
-        saved.disk = stamp(to.disk())?;
-        saved.fingerprint.ports_of_another = true;
-        // Last: from here on the memory can be loaded.
-        record::write(&to.saved(), &saved, Durability::PowerCut)?;
+    match session.memory {
+        Memory::None => {}
+        Memory::Saved(saved, from) => link_memory(*saved, &from, &to)?,
+        Memory::Checkpoint(mut checkpoint) => {
+            checkpoint.record.fingerprint.ports_of_another = true;
+            put_memory(&checkpoint, &to)?;
+        }
     }
     record::sync_folder(to.root()).map_err(Error::file("sync", to.root()))
 }
 
+/// Gives the session in `to`, whose disk is there, the saved memory of the one in `from`.
+fn link_memory(
+    mut saved: SavedRecord,
+    from: &SessionPaths,
+    to: &SessionPaths,
+) -> Result<(), Error> {
+    let part = |sealed: &mut Sealed, from: PathBuf, to: PathBuf| {
+        link_or_copy(&from, &to)?;
+        sealed.stamp = FileStamp::of(&to).map_err(Error::file("look at", &to))?;
+        Ok::<_, Error>(())
+    };
+    if let Some(state) = &mut saved.device_state {
+        part(state, from.device_state(), to.device_state())?;
+        part(&mut saved.ram, from.prepared_ram(), to.prepared_ram())?;
+    } else {
+        part(&mut saved.ram, from.ram(), to.ram())?;
+    }
+    let disk = to.disk();
+    saved.disk = FileStamp::of(&disk).map_err(Error::file("look at", &disk))?;
+    saved.fingerprint.ports_of_another = true;
+    // Last: from here on the memory can be loaded.
+    Ok(record::write(&to.saved(), &saved, Durability::PowerCut)?)
+}
+
 /// Gives the file `from`, which nobody writes to any more, the further name `to`; or copies it, where
 /// a file can have one name only, or not on another disk.
-fn link_or_copy(from: &Path, to: &Path) -> Result<(), Error> {
+pub(super) fn link_or_copy(from: &Path, to: &Path) -> Result<(), Error> {
     match std::fs::hard_link(from, to) {
         Ok(()) => Ok(()),
         Err(error) if is_about_links(&error) => copy(from, to).map_err(Error::file("copy", from)),

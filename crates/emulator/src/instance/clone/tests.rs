@@ -38,6 +38,7 @@ fn save_session(emulator: &Emulator, snapshot: &Snapshot) {
     let saved = SavedRecord {
         fingerprint: snapshot.manifest.fingerprint.clone(),
         ram: Sealed::of(&paths.ram()).unwrap(),
+        device_state: None,
         disk: FileStamp::of(&paths.disk()).unwrap(),
         boot_id: "boot".into(),
         saved_at_ms: 1,
@@ -69,7 +70,7 @@ async fn a_clone_has_the_files_of_the_snapshot_and_ports_of_its_own() {
         let source = &source;
         async move {
             source
-                .clone_to(&name(to), CloneFrom::Snapshot, &Silent)
+                .clone_to(&name(to), &CloneFrom::Snapshot, &Silent)
                 .await
         }
     };
@@ -102,7 +103,7 @@ async fn what_exists_is_not_replaced_and_what_was_left_is() {
         let source = &source;
         async move {
             source
-                .clone_to(&name(to), CloneFrom::Snapshot, &Silent)
+                .clone_to(&name(to), &CloneFrom::Snapshot, &Silent)
                 .await
         }
     };
@@ -142,7 +143,7 @@ async fn without_a_snapshot_nothing_is_made() {
     let paths = &source.paths;
     let try_clone = async || {
         let error = source
-            .clone_to(&name("one"), CloneFrom::Snapshot, &Silent)
+            .clone_to(&name("one"), &CloneFrom::Snapshot, &Silent)
             .await;
         let names = source.instance_names().unwrap();
         assert_eq!(names, [InstanceName::default()]);
@@ -162,7 +163,7 @@ async fn a_session_is_cloned_with_a_disk_of_its_own() {
     let (source, snapshot) = source(dir.path());
     let clone = async |to| {
         source
-            .clone_to(&name(to), CloneFrom::Session, &Silent)
+            .clone_to(&name(to), &CloneFrom::Session, &Silent)
             .await
     };
     let error = clone("one").await.unwrap_err();

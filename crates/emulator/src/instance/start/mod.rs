@@ -25,7 +25,7 @@ use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{MONITOR_LIMIT, folders};
 use crate::state::prepared;
-use crate::state::session::{self, SessionRecord};
+use crate::state::session::{self, SavedRecord, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
 use crate::state::used_pages::{self, Memory};
@@ -63,7 +63,7 @@ pub(crate) type GetImage<'g> = dyn for<'a> Fn(
 /// How a start went.
 #[derive(Clone, Debug, Serialize)]
 pub struct StartDetails<R = Remedy> {
-    /// `resumed`, `continued` or `cold`.
+    /// `resumed`, `continued`, `restored` or `cold`.
     pub kind: StartKind,
     /// Why it is not the fastest kind; `null` if it is.
     pub fallback_reason: Option<String>,
@@ -83,6 +83,8 @@ pub struct StartDetails<R = Remedy> {
     pub prepared: bool,
     /// True if the virtual machine stood by in memory, too.
     pub standby: bool,
+    /// True if the secrets in force before this start stayed so.
+    pub secrets_kept: bool,
 }
 
 impl<R> StartReport<R> {
@@ -101,6 +103,7 @@ impl<R> StartReport<R> {
                 rotated: self.start.rotated,
                 prepared: self.start.prepared,
                 standby: self.start.standby,
+                secrets_kept: self.start.secrets_kept,
             },
             services: self.services,
             told_ports: self.told_ports,
@@ -144,16 +147,7 @@ impl Emulator {
             }
             Box::pin(held.finish_stop(&mut watch)).await?;
         }
-        if self.settings.no_rotation {
-            let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
-                variables::NO_ROTATION
-            } else {
-                "the setting no-rotation"
-            };
-            reporter.report(Event::Warning(&format!(
-                "The secrets are not rotated, because of {by}. {NO_ROTATION_WARNING}"
-            )));
-        }
+        self.warn_of_placeholders(reporter);
         get_image(&held, reporter).await?;
         // Only what follows counts as the start.
         let mut watch = Stopwatch::new(reporter);
@@ -167,12 +161,26 @@ impl Emulator {
             held.vault()?;
         }
         if let Some(source) = held.take_prepared(&spec, base.as_ref(), reporter).await?
-            && let Some(report) = held.start_prepared(&spec, &source, &mut watch).await?
+            && let Some(report) = Box::pin(held.start_prepared(&spec, &source, &mut watch)).await?
         {
             return Ok(report);
         }
         let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
-        held.start_on(&spec, source, watch).await
+        Box::pin(held.start_on(&spec, source, watch)).await
+    }
+
+    /// Says so if the secrets are not going to be rotated.
+    pub(in crate::instance) fn warn_of_placeholders(&self, reporter: &dyn Reporter) {
+        if self.settings.no_rotation {
+            let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
+                variables::NO_ROTATION
+            } else {
+                "the setting no-rotation"
+            };
+            reporter.report(Event::Warning(&format!(
+                "The secrets are not rotated, because of {by}. {NO_ROTATION_WARNING}"
+            )));
+        }
     }
 
     async fn already_running(
@@ -268,7 +276,7 @@ impl LockedInstance<'_> {
     }
 
     /// Starts on `source`; if saved state turns out not to work, boots cold.
-    async fn start_on(
+    pub(in crate::instance) async fn start_on(
         self,
         spec: &MachineSpec,
         source: StartSource,
@@ -292,10 +300,14 @@ impl LockedInstance<'_> {
             KnownDamage::at(&snapshot.known_damage())
         });
         let snapshot_damaged = source.snapshot_damaged || found.is_some();
+        let checkpoint = source.checkpoint;
         let mut source = match source.kind {
-            StartKind::Continued => cold_session(&self, spec, reason.clone())?,
+            StartKind::Continued | StartKind::Restored => {
+                cold_session(&self, spec, reason.clone())?
+            }
             StartKind::Resumed | StartKind::Cold => cold_fresh(&self, spec, reason.clone())?,
         };
+        source.checkpoint = checkpoint;
         source.snapshot_damaged = snapshot_damaged;
         match self.attempt(spec, &source, &mut watch).await {
             Ok(vm) => Ok(self.report(&vm, watch.reporter())),
@@ -321,6 +333,7 @@ impl LockedInstance<'_> {
         let suspects = Suspects {
             snapshot: source.snapshot.clone(),
             saved: source.saved.clone(),
+            checkpoint: source.checkpoint.clone(),
         };
         let damage = if suspects.are_none() {
             None
@@ -335,7 +348,9 @@ impl LockedInstance<'_> {
             })
         };
         match (damage, source.kind) {
-            (Some(damage), StartKind::Continued | StartKind::Resumed) => damage,
+            (Some(damage), StartKind::Continued | StartKind::Restored | StartKind::Resumed) => {
+                damage
+            }
             (Some(damage), StartKind::Cold) => {
                 // The error itself says no more than that a boot failed.
                 reporter.report(Event::Warning(&format!(
@@ -345,6 +360,9 @@ impl LockedInstance<'_> {
             }
             (None, StartKind::Continued) => {
                 format!("the saved session could not be resumed: {}", chain(error))
+            }
+            (None, StartKind::Restored) => {
+                format!("the checkpoint could not be resumed: {}", chain(error))
             }
             (None, StartKind::Resumed | StartKind::Cold) => {
                 format!("the snapshot could not be resumed: {}", chain(error))
@@ -398,10 +416,11 @@ impl LockedInstance<'_> {
             }
             Ok(())
         };
-        let secrets = match &source.taken {
-            Some(set) => Secrets::TakeOver(self.vault()?, set),
-            None if self.emulator.settings.no_rotation => Secrets::Keep,
-            None => Secrets::Replace(self.vault()?),
+        let secrets = match (&source.taken, &source.kept) {
+            (Some(set), _) => Secrets::TakeOver(self.vault()?, set),
+            (None, Some(kept)) => Secrets::Prove(self.vault()?, &kept.set),
+            (None, None) if self.emulator.settings.no_rotation => Secrets::Keep,
+            (None, None) => Secrets::Replace(self.vault()?),
         };
         // On the heap: every operation on the way here would be as large.
         let up = if let Some(standby) = &source.standby {
@@ -438,7 +457,14 @@ impl LockedInstance<'_> {
                 let attached = bring_up.while_alive(running, Box::pin(attached));
                 watch.phase(Phase::Folders, attached).await?;
             }
-            let remove = async { self.emulator.put_memory_aside() };
+            let remove = async {
+                self.emulator.put_memory_aside()?;
+                if source.saved.as_ref().is_some_and(SavedRecord::is_mapped) {
+                    // Its pages stay with the process that has mapped it.
+                    session::drop_memory(&self.slot.paths.session())?;
+                }
+                Ok::<_, Error>(())
+            };
             watch.phase(Phase::Commit, remove).await?;
         }
         let vm = RunningVm {
@@ -455,6 +481,8 @@ impl LockedInstance<'_> {
             accelerator: spec.accelerator.to_string(),
             snapshot: source.snapshot.clone(),
             rotated: !settings.no_rotation,
+            secrets_from_ms: source.kept.as_ref().map(|kept| kept.made_at_ms),
+            checkpoint: source.checkpoint.clone(),
             prepared: source.taken.is_some(),
             standby: source.standby.is_some(),
             rotation_port: spec.image.has_rotation_port(),
@@ -557,6 +585,7 @@ fn report(
             rotated: vm.rotated,
             prepared: vm.prepared,
             standby: vm.standby,
+            secrets_kept: vm.secrets_from_ms.is_some(),
         },
         services,
         told_ports: vm.told_ports.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use qemu::{ProcessIdentity, Ram};
 use secrets::SecretSet;
 
+use crate::config::paths::CheckpointName;
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::policy::{self, StartPlan, StartWishes};
@@ -16,6 +17,13 @@ use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
 use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
 use crate::state::used_pages::Memory;
 use progress::{Event, Reporter, Stopwatch};
+
+/// Secrets in force that a guest keeps.
+pub(in crate::instance) struct KeptSecrets {
+    pub set: SecretSet,
+    /// When the start was that made them, in milliseconds since the Unix epoch.
+    pub made_at_ms: u64,
+}
 
 /// What a start makes its session from.
 pub(in crate::instance) struct StartSource {
@@ -34,6 +42,10 @@ pub(in crate::instance) struct StartSource {
     pub standby: Option<(RunRecord, ProcessIdentity)>,
     /// The values that the guest has got ahead, if it was prepared.
     pub taken: Option<SecretSet>,
+    /// The values that the guest keeps, if they are in force already.
+    pub kept: Option<KeptSecrets>,
+    /// The checkpoint that is restored.
+    pub checkpoint: Option<CheckpointName>,
 }
 
 impl StartSource {
@@ -41,8 +53,9 @@ impl StartSource {
     pub(super) fn memory(&self) -> Option<(&str, Memory<'_>)> {
         let snapshot = self.snapshot.as_deref()?;
         match &self.origin {
-            // A prepared machine has memory of its own, written in this boot of the host.
-            Origin::Snapshot { .. } if self.taken.is_some() => None,
+            // A prepared machine has memory of its own, written in this boot of the host, and so has
+            // a session that was a checkpoint.
+            Origin::Snapshot { .. } if self.taken.is_some() || self.saved.is_some() => None,
             Origin::Snapshot { .. } => Some((snapshot, Memory::Snapshot)),
             Origin::Session { ram } => Some((snapshot, Memory::Session(ram))),
             Origin::Boot(_) | Origin::Ahead { .. } => None,
@@ -151,6 +164,8 @@ fn resume(snapshot: &Snapshot) -> StartSource {
         saved: None,
         standby: None,
         taken: None,
+        kept: None,
+        checkpoint: None,
     }
 }
 
@@ -172,12 +187,24 @@ fn session_base(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Base, E
     Ok(base)
 }
 
-fn continue_session(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<StartSource, Error> {
+pub(in crate::instance) fn continue_session(
+    held: &LockedInstance<'_>,
+    spec: &MachineSpec,
+) -> Result<StartSource, Error> {
     let base = session_base(held, spec)?;
     let session = held.slot.paths.session();
+    let saved: SavedRecord = record::read(&session.saved())?;
+    let origin = if saved.is_mapped() {
+        Origin::Snapshot {
+            ram: session.prepared_ram(),
+            device_state: session.device_state(),
+        }
+    } else {
+        Origin::Session { ram: session.ram() }
+    };
     Ok(StartSource {
-        origin: Origin::Session { ram: session.ram() },
-        saved: Some(record::read(&session.saved())?),
+        origin,
+        saved: Some(saved),
         config_iso: write_config(held, spec)?,
         snapshot: base.snapshot,
         fresh_disk: false,
@@ -186,10 +213,12 @@ fn continue_session(held: &LockedInstance<'_>, spec: &MachineSpec) -> Result<Sta
         snapshot_damaged: false,
         standby: None,
         taken: None,
+        kept: None,
+        checkpoint: None,
     })
 }
 
-pub(super) fn cold_session(
+pub(in crate::instance) fn cold_session(
     held: &LockedInstance<'_>,
     spec: &MachineSpec,
     reason: String,
@@ -206,6 +235,8 @@ pub(super) fn cold_session(
         saved: None,
         standby: None,
         taken: None,
+        kept: None,
+        checkpoint: None,
     })
 }
 
@@ -225,6 +256,8 @@ pub(super) fn cold_fresh(
         saved: None,
         standby: None,
         taken: None,
+        kept: None,
+        checkpoint: None,
     })
 }
 

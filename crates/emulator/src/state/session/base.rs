@@ -14,7 +14,7 @@ use images::Sha256Digest;
 use images::qcow2::Header;
 
 use super::{SavedRecord, SessionRecord};
-use crate::config::paths::{Home, InstanceName, InstancePaths};
+use crate::config::paths::{Home, InstanceName, InstancePaths, SessionPaths};
 use crate::machine::fingerprint::Content;
 use crate::state::error::StateError as Error;
 use crate::state::instance_record::InstanceRecord;
@@ -42,7 +42,15 @@ impl Base {
     /// is no session's disk.
     pub(crate) fn of(home: &Home, name: &InstanceName) -> Result<Option<Self>, Error> {
         let paths = home.instance(name);
-        let session = paths.main().session();
+        Self::under(home, &paths, &paths.main().session())
+    }
+
+    /// The same for the disk of `session`, one of the instance with these `paths`.
+    pub(crate) fn under(
+        home: &Home,
+        paths: &InstancePaths,
+        session: &SessionPaths,
+    ) -> Result<Option<Self>, Error> {
         let disk = session.disk();
         // A disk that cannot be looked at is not a disk that is not there.
         if !disk.try_exists().map_err(Error::file("look at", &disk))? {
@@ -51,7 +59,7 @@ impl Base {
         let named = backing(&disk);
         let doubt = match record::read::<SessionRecord>(&session.record()) {
             Ok(record) if is_of(&record, named.as_deref()) => {
-                let base = Self::new(&paths, record.snapshot, |_| {
+                let base = Self::new(paths, record.snapshot, |_| {
                     Some((record.image_path, Some(record.image.sha256)))
                 });
                 return base.map(Some);
@@ -59,7 +67,7 @@ impl Base {
             Ok(_) => format!("{} is of another session", session.record().display()),
             Err(lost) => failure::chain(&lost),
         };
-        let base = Self::by_the_disk(home, &paths, named)?;
+        let base = Self::by_the_disk(home, paths, session, named)?;
         Ok(Some(Self {
             doubt: Some(doubt),
             recorded: false,
@@ -98,9 +106,9 @@ impl Base {
     fn by_the_disk(
         home: &Home,
         paths: &InstancePaths,
+        session: &SessionPaths,
         named: Option<PathBuf>,
     ) -> Result<Self, Error> {
-        let session = paths.main().session();
         let snapshot = named.as_deref().and_then(snapshot_with_disk);
         Self::new(paths, snapshot.clone(), |under| {
             let path = match &snapshot {
@@ -195,7 +203,7 @@ pub(crate) fn backing(path: &Path) -> Option<PathBuf> {
 
 /// The identifier of the snapshot whose disk `path` is, in this folder or
 /// wherever the home folder was before.
-fn snapshot_with_disk(path: &Path) -> Option<String> {
+pub(crate) fn snapshot_with_disk(path: &Path) -> Option<String> {
     let folder = path.parent()?;
     let id = folder.file_name()?.to_str()?;
     let is_disk = path.file_name()? == "disk.qcow2" && folder.parent()?.file_name()? == "snapshots";

@@ -3,7 +3,9 @@
 //! ```text
 //! session/disk.qcow2    overlay on a snapshot's disk, or on the image
 //! session/session.json  what it lies on; written before QEMU opens the disk
-//! session/ram.mapped    memory and devices at the last stop
+//! session/ram.mapped    memory and devices at the last stop; or, of a restored checkpoint,
+//! session/ram.raw       memory alone, in the form that is mapped privately, and
+//! session/device.state  devices
 //! session/saved.json    written last at a stop, removed before the guest runs again
 //! ```
 //!
@@ -17,7 +19,7 @@ mod base;
 use host::FileStamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::base::{Base, backing};
+pub(crate) use self::base::{Base, backing, snapshot_with_disk};
 
 use crate::config::paths::SessionPaths;
 use crate::machine::fingerprint::{Content, Fingerprint, Mismatch};
@@ -46,7 +48,11 @@ impl Record for SessionRecord {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SavedRecord {
     pub fingerprint: Fingerprint,
+    /// `ram.mapped`, or `ram.raw` if the devices' state is apart from it.
     pub ram: Sealed,
+    /// The devices' state, if it is apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_state: Option<Sealed>,
     /// The disk at the same moment. Only its stamp: its content is the
     /// guest's business, and any write changes the stamp.
     pub disk: FileStamp,
@@ -60,6 +66,24 @@ pub(crate) struct SavedRecord {
 impl Record for SavedRecord {
     const FORMAT: &'static str = "stack-emulator-saved-session";
     const VERSION: u32 = 1;
+}
+
+impl SavedRecord {
+    /// Whether the memory is in the form that is mapped, with the devices apart.
+    pub(crate) const fn is_mapped(&self) -> bool {
+        self.device_state.is_some()
+    }
+
+    /// The first damage found in the files of the memory; `full` reads them all.
+    pub(crate) fn damage(&self, paths: &SessionPaths, full: bool) -> Option<String> {
+        match &self.device_state {
+            // It is small.
+            Some(state) => state
+                .damage(&paths.device_state(), true)
+                .or_else(|| self.ram.damage(&paths.prepared_ram(), full)),
+            None => self.ram.damage(&paths.ram(), full),
+        }
+    }
 }
 
 /// What lies in an instance's session folder.
@@ -114,7 +138,7 @@ pub(crate) fn look(
         return SessionOnDisk::SavedDamaged { damage };
     }
     let full = saved.boot_id != boot_id;
-    match saved.ram.damage(&paths.ram(), full) {
+    match saved.damage(paths, full) {
         Some(damage) => SessionOnDisk::SavedDamaged { damage },
         None => SessionOnDisk::Saved {
             mismatches: saved.fingerprint.mismatches(now),
@@ -146,14 +170,15 @@ pub(crate) fn consume(paths: &SessionPaths) -> Result<(), RecordError> {
     })
 }
 
-/// Removes the memory file, which is of no use without `saved.json`.
+/// Removes the files of the memory, which are of no use without `saved.json`.
 ///
-/// Its name alone: a clone may have the same file, so that it is not cut short either.
+/// Their names alone: a clone or a checkpoint may have the same file, so that it is not cut short
+/// either.
 pub(crate) fn drop_memory(paths: &SessionPaths) -> Result<(), RecordError> {
-    record::remove_file(&paths.ram()).map_err(|source| RecordError::Write {
-        path: paths.ram(),
-        source,
-    })
+    for path in [paths.ram(), paths.prepared_ram(), paths.device_state()] {
+        record::remove_file(&path).map_err(|source| RecordError::Write { path, source })?;
+    }
+    Ok(())
 }
 
 /// Writes `session.json` for a new disk.

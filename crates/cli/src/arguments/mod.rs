@@ -1,12 +1,13 @@
 //! The command line, as the parser reads it: each command and its options.
 
+mod checkpoints;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use emulator::CloneFrom;
 use emulator::credentials::Format;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
@@ -14,6 +15,8 @@ use emulator::pull::PullRequest;
 use emulator::secrets::SecretName;
 use images::github::Repo;
 use images::source::{Arch, Source};
+
+pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -124,9 +127,10 @@ pub(crate) enum Operation {
             an asterisk. Files that several instances share are counted in each, and once in the total."
     )]
     Instances,
-    /// Create another instance from the snapshot or the saved session, without booting
+    /// Create another instance from the snapshot, the saved session or a checkpoint, without booting
     #[command(
-        long_about = "Create another instance from the snapshot or the saved session, without booting.\n\n\
+        long_about = "Create another instance from the snapshot, the saved session or a checkpoint, without \
+            booting.\n\n\
             The new instance has its own ports, session and secrets, and shares the files of the snapshot \
             with its source as long as both exist. Use it with `--instance NAME`.\n\n\
             The snapshot holds the ports of the source. A start tells the new ones to the virtual machine, if \
@@ -137,8 +141,9 @@ pub(crate) enum Operation {
         /// Name of the new instance
         #[arg(value_name = "NAME")]
         name: InstanceName,
-        /// What to clone
-        #[arg(long, value_enum, value_name = "WHAT", default_value_t = CloneSource::Snapshot)]
+        /// What to clone: `snapshot` (clean; the source can be running), `session` (saved, with all
+        /// data in it), or the name of a checkpoint
+        #[arg(long, value_name = "WHAT", default_value = "snapshot")]
         from: CloneSource,
     },
     /// Delete an instance with its session, snapshots, logs and secrets
@@ -170,9 +175,12 @@ pub(crate) enum Operation {
     /// Prepare the next start; begun in the background when the emulator has been stopped
     #[command(hide = true)]
     WorkAhead,
+    /// Create, list, restore and delete checkpoints: named states to return to
+    #[command(subcommand)]
+    Checkpoint(CheckpointArguments),
     /// Boot the image and take a new snapshot
     Capture,
-    /// Check every byte of the snapshot and the saved session
+    /// Check every byte of the snapshot, the saved session and the checkpoints
     Verify,
     /// Write the snapshot to a compressed archive file
     #[command(long_about = "Write the snapshot to a compressed archive file.\n\n\
@@ -466,24 +474,6 @@ pub(crate) enum TokenArguments {
     Set,
     /// Remove the token from the keychain
     Forget,
-}
-
-/// What a clone begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CloneSource {
-    /// The clean snapshot; the source can be running
-    Snapshot,
-    /// The saved session of a stopped instance, with all data in it
-    Session,
-}
-
-impl From<CloneSource> for CloneFrom {
-    fn from(source: CloneSource) -> Self {
-        match source {
-            CloneSource::Snapshot => Self::Snapshot,
-            CloneSource::Session => Self::Session,
-        }
-    }
 }
 
 /// Which app.
