@@ -70,11 +70,14 @@ fn a_stop_prepares_the_next_start_in_the_background() {
     let clock = world.clock_off();
     assert!(clock.is_within(1000));
     world.stop();
-    let patience = Instant::now() + Duration::from_secs(120);
+    // The work gives way to other tests.
+    let patience = Instant::now() + Duration::from_secs(300);
     while !prepared(&world).join("prepared.json").exists() {
         assert!(Instant::now() < patience, "nothing was prepared");
         std::thread::sleep(Duration::from_millis(100));
     }
+    let log = world.run(["logs", "--ahead"]).ok().stdout;
+    assert!(log.contains("Begin(Settle)"), "{log}");
     // Nothing answers to anybody until the start, and the values in force are those before.
     assert_eq!(world.secret("pck"), before);
     let (kind, ahead) = starts(&world, &before);

@@ -13,8 +13,11 @@ use std::io;
 
 use crate::system;
 
-/// The niceness of work that nobody waits for.
+/// The niceness of work that nobody waits for, within its session and for reads and writes.
 const LOW: i32 = 15;
+/// The niceness of its session: beside another one that is busy it gets a tenth of a processor, so that it
+/// is done some time on a host that is always busy.
+const SESSION_LOW: i32 = 10;
 
 /// How long a process gives way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ pub fn step_back(until: Until) -> io::Result<()> {
         rustix::process::setpriority_pgrp(None, LOW)?;
     }
     if alone {
-        system::set_session_niceness(std::process::id(), LOW)?;
+        system::set_session_niceness(std::process::id(), SESSION_LOW)?;
     }
     Ok(())
 }
@@ -107,7 +110,7 @@ mod tests {
         let expected = if until == Until::End { "15" } else { "0" };
         assert!(threads.iter().all(|nice| nice == expected), "{threads:?}");
         if grouped {
-            assert_eq!(of_session(std::process::id()).unwrap(), "15");
+            assert_eq!(of_session(std::process::id()).unwrap(), "10");
         }
         // What it starts gives way as well, and can stop doing so.
         let mut started = Command::new("sleep").arg("60").spawn().unwrap();
