@@ -399,6 +399,10 @@ export type Code =
 "not_shared" | 
 /**  As many folders are shared as there can be. */
 "too_many_folders" | 
+/**  The image's backend does not show the mails that it sends. */
+"mail_unsupported" | 
+/**  There is no such mail, or no code in it. */
+"mail_missing" | 
 /**  There is no log yet. */
 "log_missing" | 
 /**  The log cannot be read or written. */

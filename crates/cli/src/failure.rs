@@ -43,6 +43,26 @@ pub(crate) enum Failure {
     /// There are no secrets to show.
     #[error("there are no secrets: the emulator was never started, or its secrets were removed")]
     NoSecrets,
+    /// There is no mail.
+    #[error("there is no mail{}", recipient(.to.as_deref()))]
+    NoMail {
+        /// Whose mails were meant.
+        to: Option<String>,
+    },
+    /// No mail came in time.
+    #[error("no mail{} came within {seconds} s", recipient(.to.as_deref()))]
+    NoMailCame {
+        /// Whose mails were meant.
+        to: Option<String>,
+        /// How long was waited.
+        seconds: u32,
+    },
+    /// The mail has no code.
+    #[error("there is no code in the mail \"{subject}\"")]
+    NoMailCode {
+        /// Its subject.
+        subject: String,
+    },
     /// The `.env` file cannot be changed.
     #[error(transparent)]
     Dotenv(#[from] emulator::dotenv::DotenvError),
@@ -188,6 +208,9 @@ impl Failure {
             Self::FileExists { .. } => Code::FileExists,
             Self::NoToken => Code::Token,
             Self::NoSecrets => Code::SecretsMissing,
+            Self::NoMail { .. } | Self::NoMailCame { .. } | Self::NoMailCode { .. } => {
+                Code::MailMissing
+            }
             Self::Program { .. } => Code::Program,
             Self::BenchOccupied { .. } => Code::Occupied,
             Self::Print(_) | Self::Encode(_) => Code::Output,
@@ -207,6 +230,11 @@ impl Failure {
             Self::NoToken => {
                 "Pass the token as one line: `gh auth token | stack-emulator settings github-token set`."
             }
+            Self::NoMail { .. } => "Wait for the next one with --wait.",
+            Self::NoMailCame { .. } => {
+                "See the mails that came before with `stack-emulator mail list`; `--wait=SECONDS` waits longer."
+            }
+            Self::NoMailCode { .. } => "Read the whole mail: leave out --code.",
             Self::NoSecrets => "Start the emulator first: `stack-emulator start`.",
             Self::BenchOccupied { .. } => {
                 "Use a separate instance: `stack-emulator bench --instance bench`."
@@ -241,6 +269,9 @@ impl Failure {
             | Self::FileExists { .. }
             | Self::NoToken
             | Self::NoSecrets
+            | Self::NoMail { .. }
+            | Self::NoMailCame { .. }
+            | Self::NoMailCode { .. }
             | Self::BenchOccupied { .. }
             | Self::Print(_)
             | Self::Encode(_)
@@ -249,6 +280,11 @@ impl Failure {
             | Self::Signals(_) => Exit::Failed,
         }
     }
+}
+
+/// ` to ADDRESS`, after the word mail.
+fn recipient(to: Option<&str>) -> String {
+    to.map_or_else(String::new, |to| format!(" to {to}"))
 }
 
 fn engine_exit(error: &emulator::Error) -> Exit {
@@ -344,6 +380,14 @@ mod tests {
             Failure::NobodyToAsk(Destruction::Delete),
             Failure::Settings(SettingsError::NoHome),
             Failure::NoSecrets,
+            Failure::NoMail { to: None },
+            Failure::NoMailCame {
+                to: Some("ada@example.com".into()),
+                seconds: 30,
+            },
+            Failure::NoMailCode {
+                subject: "Hi".into(),
+            },
             Failure::BenchOccupied {
                 occupied: Occupied::Session,
             },

@@ -234,6 +234,10 @@ codes! {
     NotShared = "not_shared",
     /// As many folders are shared as there can be.
     TooManyFolders = "too_many_folders",
+    /// The image's backend does not show the mails that it sends.
+    MailUnsupported = "mail_unsupported",
+    /// There is no such mail, or no code in it.
+    MailMissing = "mail_missing",
 
     // Logs.
     /// There is no log yet.

@@ -22,6 +22,8 @@ type CommandLine =
   | "environment"
   | "file_exists"
   | "interrupted"
+  | "mail_missing"
+  | "mail_unsupported"
   | "occupied"
   | "output"
   | "program"

@@ -1,6 +1,7 @@
 //! The command line, as the parser reads it: each command and its options.
 
 mod checkpoints;
+mod mail;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use images::github::Repo;
 use images::source::{Arch, Source};
 
 pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
+pub(crate) use self::mail::MailArguments;
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -320,6 +322,9 @@ pub(crate) enum Operation {
         #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
         command: Vec<OsString>,
     },
+    /// Read the mails that the backend sends: magic links, codes, invitations
+    #[command(subcommand, arg_required_else_help = true)]
+    Mail(MailArguments),
     /// List shared folders, or stop sharing one
     #[command(
         subcommand,

@@ -14,6 +14,7 @@ mod images;
 mod instances;
 mod lifecycle;
 mod logs;
+mod mail;
 mod run;
 mod secrets;
 mod settings;
@@ -171,6 +172,7 @@ async fn operate(
         Operation::Run { config, command } => {
             run::run(&context, &config.config_file, &command).await
         }
+        Operation::Mail(arguments) => mail::run(&context, arguments).await,
         Operation::Folders(FoldersArguments::List) => folders::list(&context),
         Operation::Folders(FoldersArguments::Remove { folder }) => {
             folders::remove(&context, &folder).await
@@ -210,6 +212,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         | Operation::Doctor { .. }
         | Operation::Diagnostics { .. }
         | Operation::Credentials { .. }
+        | Operation::Mail(_)
         | Operation::Run { .. }
         | Operation::Bench { .. } => false,
     }

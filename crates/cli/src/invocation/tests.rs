@@ -5,7 +5,7 @@ use emulator::secrets::SecretName;
 use images::source::Source;
 
 use super::*;
-use crate::arguments::{ImagesArguments, SettingsArguments};
+use crate::arguments::{ImagesArguments, MailArguments, SettingsArguments};
 
 fn meant(line: &str) -> Result<Invocation, Refused> {
     read(line.split_ascii_whitespace().map(OsString::from))
@@ -46,6 +46,28 @@ fn what_follows_two_dashes_is_the_program_s() {
     assert_eq!(config.config_file, PathBuf::from("a.ts"));
     assert_eq!(command, ["npm", "run", "dev", "--", "--json"]);
     assert!(meant("x run").is_err() && meant("x run npm").is_err());
+}
+
+#[test]
+fn waiting_for_a_mail_has_a_usual_limit() {
+    let waits = |line: &str| match operation(line) {
+        Operation::Mail(MailArguments::Latest {
+            wait,
+            part,
+            recipient,
+        }) => (wait, part.code, recipient.to),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(waits("x mail latest"), (None, false, None));
+    assert_eq!(
+        waits("x mail latest --to a@b.c --wait --code"),
+        (Some(30), true, Some("a@b.c".into()))
+    );
+    assert_eq!(waits("x mail latest --wait=5").0, Some(5));
+    for wrong in ["--wait 5", "--wait=0", "--wait=x", "--wait="] {
+        assert!(meant(&format!("x mail latest {wrong}")).is_err(), "{wrong}");
+    }
+    assert!(meant("x mail show").is_err() && meant("x mail list --limit 0").is_err());
 }
 
 #[test]

@@ -319,7 +319,7 @@ fn damaged_image(damaged: &Damaged) -> String {
 }
 
 /// `3 min ago`.
-fn ago(at_ms: u64) -> String {
+pub(crate) fn ago(at_ms: u64) -> String {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -3,6 +3,7 @@
 pub(crate) mod checkpoints;
 pub(crate) mod images;
 pub(crate) mod instances;
+pub(crate) mod mail;
 pub(crate) mod phases;
 pub(crate) mod reports;
 pub(crate) mod status;

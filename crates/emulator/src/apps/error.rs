@@ -1,4 +1,4 @@
-//! Why an app does not get its credentials.
+//! Why an app does not get its credentials or its mails.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use failure::{Code, FileError, Remedy};
 use record::RecordError;
 
 use super::credentials::CredentialsError;
+use super::mail::MailError;
 use crate::config::paths::FolderError;
 use crate::fault::by_way_of;
 use crate::instance::error::InstanceError;
@@ -13,13 +14,16 @@ use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::vault::VaultError;
 
-/// Why an app does not get its credentials.
+/// Why an app does not get its credentials or its mails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppsError {
     /// The backend gave no credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The backend showed no mails.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// The instance refused or failed.
     #[error(transparent)]
     Instance(#[from] InstanceError),
@@ -40,6 +44,7 @@ impl AppsError {
     pub fn code(&self) -> Code {
         match self {
             Self::Credentials(error) => error.code(),
+            Self::Mail(error) => error.code(),
             Self::Instance(error) => error.code(),
         }
     }
@@ -48,6 +53,7 @@ impl AppsError {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Credentials(error) => error.remedy(),
+            Self::Mail(error) => error.remedy(),
             Self::Instance(error) => error.remedy(),
         }
     }

@@ -44,6 +44,8 @@ plain_errors! {
         "X-Stack-Access-Token is for an anonymous user, but anonymous users are not enabled. Set the X-Stack-Allow-Anonymous-User header of this request to 'true' to allow anonymous users.";
     /// No such user.
     user_not_found = NOT_FOUND "USER_NOT_FOUND" "User not found.";
+    /// No mail with that ID.
+    mail_not_found = NOT_FOUND "MAIL_NOT_FOUND" "There is no mail with that ID.";
     /// The config file allows no new accounts.
     sign_up_not_enabled = BAD_REQUEST "SIGN_UP_NOT_ENABLED"
         "Creation of new accounts is not enabled for this project. Please ask the project owner to enable it.";

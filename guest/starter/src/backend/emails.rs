@@ -44,6 +44,8 @@ pub(super) async fn send(call: Call) -> Answer {
         subject: subject.unwrap_or(&call.project.display_name).to_owned(),
         text: mail::text_of(html),
         html: html.to_owned(),
+        link: None,
+        code: None,
     };
     let mut results: Vec<Value> = Vec::with_capacity(ids.len());
     for id in &ids {

@@ -1,6 +1,6 @@
 //! Mails: written into a table, in place of being sent. No mail leaves the machine.
 //!
-//! Whatever shows mails reads the table `"Mail"`, in the order of `"createdAtMillis"`.
+//! [`mailbox`](super::mailbox) shows them, in the order of `"number"`.
 
 use deadpool_postgres::GenericClient;
 
@@ -26,6 +26,10 @@ pub(super) struct Letter {
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) html: String,
+    /// Where its button leads, if it is one of our own.
+    pub(super) link: Option<String>,
+    /// What the recipient types, or else the code in the link.
+    pub(super) code: Option<String>,
 }
 
 /// Writes one of our own mails into the outbox.
@@ -55,8 +59,9 @@ pub(super) async fn write(
     store::execute(
         db,
         "write a mail",
-        r#"INSERT INTO "Mail" ("id", "projectId", "recipient", "subject", "text", "html", "createdAtMillis")
-           VALUES ($1, $2, $3, $4, $5, $6, $7)"#,
+        r#"INSERT INTO "Mail" ("id", "projectId", "recipient", "subject", "text", "html", "link", "code",
+             "createdAtMillis")
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
         &[
             &random::uuid()?,
             &project.id,
@@ -64,6 +69,8 @@ pub(super) async fn write(
             &one_line(&letter.subject),
             &letter.text,
             &letter.html,
+            &letter.link,
+            &letter.code,
             &clock::now_millis(),
         ],
     )
@@ -131,6 +138,8 @@ impl Content<'_> {
                 escape(link),
                 typed_html.unwrap_or_default()
             ),
+            code: code.or_else(|| code_in(link)),
+            link: Some((*link).to_owned()),
             subject,
         }
     }
@@ -144,6 +153,17 @@ pub(super) fn link_with_code(url: &str, code: &str) -> String {
     };
     let separator = if address.contains('?') { '&' } else { '?' };
     format!("{address}{separator}code={code}{fragment}")
+}
+
+/// The code that [`link_with_code`] has put into a link.
+fn code_in(link: &str) -> Option<String> {
+    let address = link.split_once('#').map_or(link, |(address, _)| address);
+    let (_, query) = address.split_once('?')?;
+    // The last one: an app's own address may have an entry of that name, too.
+    let (_, code) = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "code")
+        .last()?;
+    Some(code.into_owned())
 }
 
 /// A name that goes into a subject: a line of its own would be a header.
@@ -227,6 +247,34 @@ mod tests {
         ] {
             assert_eq!(link_with_code(url, "c"), expected);
         }
+    }
+
+    #[test]
+    fn the_code_of_a_link_is_found_again() {
+        for url in [
+            "http://a/b",
+            "http://a/b?code=other",
+            "http://a/b?x=1#f?code=other",
+        ] {
+            let code = code_in(&link_with_code(url, "c1"));
+            assert_eq!(code.as_deref(), Some("c1"), "{url}");
+        }
+        assert_eq!(code_in("http://a/b?x=1"), None);
+        assert_eq!(code_in("http://a/b#?code=1"), None);
+    }
+
+    #[test]
+    fn a_letter_names_its_link_and_the_code_that_is_typed() {
+        let link = "http://a/?code=ab12cdrest";
+        let sign_in = Content::SignIn {
+            link,
+            code: "ab12cd",
+        };
+        let letter = sign_in.letter("P");
+        assert_eq!(letter.link.as_deref(), Some(link));
+        assert_eq!(letter.code.as_deref(), Some("AB12CD"));
+        let letter = Content::PasswordReset { link }.letter("P");
+        assert_eq!(letter.code.as_deref(), Some("ab12cdrest"));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod fields;
 mod health;
 mod local_emulator;
 mod mail;
+mod mailbox;
 mod own_endpoints;
 mod passwords;
 mod permissions;

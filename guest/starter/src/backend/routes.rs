@@ -13,7 +13,7 @@ use axum::{
 
 use super::{
     Shared, api_keys, auth, channels, cron_jobs, emails, error::ApiError, health, local_emulator,
-    permissions, projects, signing_keys, teams, users, wire,
+    mailbox, permissions, projects, signing_keys, teams, users, wire,
 };
 
 /// First words of the real API's routes, so that a call that only the full backend can answer is told
@@ -100,6 +100,8 @@ fn api() -> Api {
             "/internal/local-emulator/random",
             local_emulator::random_values,
         )
+        .get("/internal/local-emulator/mails", mailbox::list)
+        .get("/internal/local-emulator/mails/{id}", mailbox::read)
         .get("/internal/local-emulator/prune-step", cron_jobs::prune_step)
         .get("/internal/email-queue-step", cron_jobs::email_queue_step);
     api_keys_api(teams_api(users_api(auth_api(api))))

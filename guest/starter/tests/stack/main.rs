@@ -8,6 +8,7 @@ mod conformance;
 mod cron;
 mod dashboard;
 mod database_trouble;
+mod mails;
 mod rotation;
 mod rotation_faults;
 mod rotation_kills;

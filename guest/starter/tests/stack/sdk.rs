@@ -15,7 +15,8 @@ fn flow(sdk: &str) {
     let node = env::var_os(NODE).expect("`cargo xtask test sdk` says where Node is");
     let stack = Stack::start();
     let app = App::new(&stack, "/home/dev/app/stack.config.ts", EVERYTHING);
-    let sql = r#"SELECT "text" FROM "Mail" WHERE "recipient" = :'to' ORDER BY "createdAtMillis" DESC LIMIT 1"#;
+    let sql =
+        r#"SELECT "text" FROM "Mail" WHERE "recipient" = :'to' ORDER BY "number" DESC LIMIT 1"#;
     let newest_mail = r#"echo "$1" | psql --no-psqlrc -At -v to="$3" "$2""#;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk");
     let output = Command::new(node)

@@ -203,15 +203,15 @@ impl Emulator {
 }
 
 /// The keys of the emulator's own project that open the call.
-struct OwnKeys {
+pub(super) struct OwnKeys {
     /// What published backends ask for.
     publishable: Secret,
     /// What a backend may ask for besides, and the starter does: the dashboard serves the other to everybody.
-    server: Secret,
+    pub(super) server: Secret,
 }
 
 impl LockedInstance<'_> {
-    async fn own_keys(&self, rotated: bool) -> Result<OwnKeys, Error> {
+    pub(super) async fn own_keys(&self, rotated: bool) -> Result<OwnKeys, Error> {
         if !rotated {
             return Ok(OwnKeys {
                 publishable: SecretName::Pck.placeholder(),
@@ -245,12 +245,31 @@ async fn ask(
 }
 
 /// What a backend said.
-struct Said {
-    status: StatusCode,
-    body: Zeroizing<Vec<u8>>,
+pub(super) struct Said {
+    pub(super) status: StatusCode,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 impl Said {
+    /// Reads an answer, which may not be too long.
+    pub(super) async fn read(mut answer: reqwest::Response) -> Result<Self, CredentialsError> {
+        let status = answer.status();
+        let mut body = Zeroizing::new(Vec::with_capacity(16 << 10));
+        while let Some(chunk) = answer
+            .chunk()
+            .await
+            .map_err(CredentialsError::Unreachable)?
+        {
+            if body.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(CredentialsError::Invalid {
+                    problem: "it is too long",
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self { status, body })
+    }
+
     /// Whether it knows the key, and wants one that is worth more.
     fn wants_more(&self) -> bool {
         #[derive(Deserialize)]
@@ -263,12 +282,9 @@ impl Said {
     }
 }
 
-async fn ask_at(
-    api_url: &str,
-    keys: &OwnKeys,
-    path: &str,
-) -> Result<ProjectCredentials, CredentialsError> {
-    let client = reqwest::Client::builder()
+/// A client for a backend on this host.
+pub(super) fn client() -> Result<reqwest::Client, CredentialsError> {
+    reqwest::Client::builder()
         .tls_backend_preconfigured(images::http::no_tls().map_err(CredentialsError::Tls)?)
         // A proxy has no business between the host and its own loopback.
         .no_proxy()
@@ -276,7 +292,15 @@ async fn ask_at(
         .redirect(reqwest::redirect::Policy::none())
         .timeout(REQUEST_LIMIT)
         .build()
-        .map_err(CredentialsError::Client)?;
+        .map_err(CredentialsError::Client)
+}
+
+async fn ask_at(
+    api_url: &str,
+    keys: &OwnKeys,
+    path: &str,
+) -> Result<ProjectCredentials, CredentialsError> {
+    let client = client()?;
     let key = ("x-stack-publishable-client-key", &keys.publishable);
     let mut answer = ask_as(&client, api_url, "client", key, path).await?;
     if answer.wants_more() {
@@ -314,7 +338,7 @@ async fn ask_as(
     path: &str,
 ) -> Result<Said, CredentialsError> {
     let body = serde_json::json!({ "absolute_file_path": path }).to_string();
-    let mut answer = client
+    let answer = client
         .post(format!("{api_url}/api/v1/internal/local-emulator/project"))
         .header("content-type", "application/json")
         .header("x-stack-project-id", "internal")
@@ -324,21 +348,7 @@ async fn ask_as(
         .send()
         .await
         .map_err(CredentialsError::Unreachable)?;
-    let status = answer.status();
-    let mut body = Zeroizing::new(Vec::with_capacity(16 << 10));
-    while let Some(chunk) = answer
-        .chunk()
-        .await
-        .map_err(CredentialsError::Unreachable)?
-    {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(CredentialsError::Invalid {
-                problem: "it is too long",
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Said { status, body })
+    Said::read(answer).await
 }
 
 #[cfg(test)]

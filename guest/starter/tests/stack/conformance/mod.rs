@@ -153,7 +153,7 @@ fn learn_code(stack: &Stack, translation: &mut Translation, exchange: &Exchange)
     }
     let mails = stack
         .database
-        .run(r#"SELECT "text" FROM "Mail" ORDER BY "createdAtMillis" DESC LIMIT 1"#);
+        .run(r#"SELECT "text" FROM "Mail" ORDER BY "number" DESC LIMIT 1"#);
     // Without a mail the exchange is sent with a code that cannot be right, and compared.
     let text = mails
         .first()

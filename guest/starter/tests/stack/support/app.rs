@@ -122,7 +122,7 @@ impl<'a> App<'a> {
     #[track_caller]
     pub fn mailed_code(&self, email: &str) -> String {
         let mails = self.stack.database.run(&format!(
-            r#"SELECT "text" FROM "Mail" WHERE "recipient" = '{email}' ORDER BY "createdAtMillis" DESC LIMIT 1"#
+            r#"SELECT "text" FROM "Mail" WHERE "recipient" = '{email}' ORDER BY "number" DESC LIMIT 1"#
         ));
         let text = mails[0][0].clone().unwrap();
         let (_, rest) = text.split_once("code=").expect("a mail with a link");

@@ -192,17 +192,20 @@ CREATE TABLE "OwnedApiKey" (
     UNIQUE ("projectId", "keyDigest")
 );
 
--- What would have been sent. No mail leaves the machine.
+-- What would have been sent. No mail leaves the machine. `"link"` and `"code"` are those of the text, if it has them.
 CREATE TABLE "Mail" (
     "id" TEXT PRIMARY KEY,
+    "number" BIGINT NOT NULL UNIQUE GENERATED ALWAYS AS IDENTITY,
     "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
     "recipient" TEXT NOT NULL,
     "subject" TEXT NOT NULL,
     "text" TEXT NOT NULL,
     "html" TEXT NOT NULL,
+    "link" TEXT,
+    "code" TEXT,
     "createdAtMillis" BIGINT NOT NULL
 );
-CREATE INDEX ON "Mail" ("recipient", "createdAtMillis");
+CREATE INDEX ON "Mail" ("recipient", "number");
 
 INSERT INTO "Project" ("id", "displayName", "configOverride") VALUES (
     'internal',

@@ -1,0 +1,159 @@
+//! `mail`: a user signs in with the code of a magic link that no server has sent.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is test code: what is not as expected fails the test"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::time::Duration;
+
+use e2e::World;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+const CONFIG: &str = "export const config = { auth: { allowSignUp: true, password: { allowSignIn: true }, \
+    otp: { allowSignIn: true } } };\n";
+const ADA: &str = "ada@example.com";
+
+/// An app's project in a running emulator.
+struct App {
+    credentials: Value,
+    client: reqwest::blocking::Client,
+}
+
+impl App {
+    fn new(world: &World) -> Self {
+        let folder = world.user_home().canonicalize().unwrap().join("app");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("stack.config.ts");
+        std::fs::write(&file, CONFIG).unwrap();
+        let words = ["credentials", "--json", "--config-file"].map(std::ffi::OsStr::new);
+        let words = words.into_iter().chain([file.as_os_str()]);
+        Self {
+            credentials: world.run(words).ok().json(),
+            client: reqwest::blocking::Client::builder()
+                .tls_backend_preconfigured(images::http::no_tls().unwrap())
+                .no_proxy()
+                .timeout(Duration::from_secs(30))
+                .build()
+                .unwrap(),
+        }
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.credentials[field].as_str().unwrap()
+    }
+
+    /// A call of one of the app's pages.
+    #[track_caller]
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = self
+            .client
+            .post(format!("{}/api/v1{path}", self.text("api_url")))
+            .header("content-type", "application/json")
+            .header("x-stack-project-id", self.text("project_id"))
+            .header("x-stack-access-type", "client")
+            .header(
+                "x-stack-publishable-client-key",
+                self.text("publishable_client_key"),
+            )
+            .body(body.to_string())
+            .send()
+            .unwrap();
+        let (status, said) = (answer.status().as_u16(), answer.text().unwrap());
+        assert_eq!(status, 200, "{path}: {said}");
+        serde_json::from_str(&said).unwrap()
+    }
+
+    /// Has a magic link mailed; gives the part of the code that the app keeps.
+    fn ask_for_link(&self, email: &str) -> String {
+        let callback = "http://localhost:3000/handler/magic-link-callback";
+        let body = json!({ "email": email, "callback_url": callback });
+        let answer = self.post("/auth/otp/send-sign-in-code", &body);
+        answer["nonce"].as_str().unwrap().to_owned()
+    }
+
+    fn sign_in(&self, typed: &str, nonce: &str) -> Value {
+        let body = json!({ "code": format!("{typed}{nonce}") });
+        self.post("/auth/otp/sign-in", &body)
+    }
+}
+
+#[test]
+fn the_code_of_a_magic_link_signs_its_user_in() {
+    let world = World::captured();
+    let stopped = world.run(["mail", "list", "--json"]).fails_with(3);
+    assert_eq!(stopped.error_code(), "not_running");
+    world.start();
+    let app = App::new(&world);
+    let none = world.run(["mail", "latest", "--to", ADA, "--json"]);
+    assert_eq!(none.fails_with(1).error_code(), "mail_missing");
+
+    let nonce = app.ask_for_link(ADA);
+    let typed = world.run(["mail", "latest", "--to", ADA, "--code"]).ok();
+    let user = app.sign_in(typed.stdout.trim_end(), &nonce);
+    assert_eq!(user["is_new_user"], true);
+
+    // That one is not the one that is waited for.
+    let words = ["mail", "latest", "--to", ADA, "--wait", "--code"];
+    let mut waiting = world.spawn(words);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Waiting for a mail") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
+    }
+    app.ask_for_link("bob@example.com");
+    let nonce = app.ask_for_link(ADA);
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let typed = String::from_utf8(output.stdout).unwrap();
+    let signed_in = app.sign_in(typed.trim_end(), &nonce);
+    assert_eq!(signed_in["user_id"], user["user_id"]);
+
+    let list = world.run(["mail", "list", "--json"]).ok().json();
+    let mails = list["mails"].as_array().unwrap();
+    let recipients: Vec<_> = mails.iter().map(|mail| &mail["to"]).collect();
+    assert_eq!(recipients, [ADA, "bob@example.com", ADA]);
+    let id = mails[0]["id"].as_str().unwrap();
+    let mail = world.run(["mail", "show", id, "--json"]).ok().json();
+    assert_eq!(mail["code"], typed.trim_end());
+    assert!(mail["html"].as_str().unwrap().contains("<a href="));
+    let shown = world.run(["mail", "show", id]).ok().stdout;
+    assert!(
+        shown.contains(ADA) && shown.contains(typed.trim_end()),
+        "{shown}"
+    );
+    let latest = world.run(["mail", "latest", "--code", "--json"]).ok();
+    assert_eq!(latest.json(), json!({ "code": typed.trim_end() }));
+    let unknown = world.run(["mail", "show", "nope", "--json"]).fails_with(1);
+    assert_eq!(unknown.error_code(), "mail_missing");
+    world.discard();
+}
+
+#[test]
+fn waiting_ends_with_its_time_or_with_ctrl_c() {
+    let world = World::captured();
+    world.start();
+    let late = world
+        .run(["mail", "latest", "--wait=1", "--json"])
+        .fails_with(1);
+    assert_eq!(late.error_code(), "mail_missing");
+    let mut waiting = world.spawn(["mail", "latest", "--wait=600"]);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("Waiting for a mail") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
+    }
+    // Others may use the instance meanwhile, and even give it other secrets.
+    world.run(["secrets", "rotate"]).ok();
+    assert!(waiting.try_wait().unwrap().is_none(), "it waits on");
+    let pid = i32::try_from(waiting.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.unwrap(), Signal::INT).unwrap();
+    let status = waiting.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    world.discard();
+}
