@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
+use super::picture::{self, Bar};
 use super::program::{Program, Sample};
 use super::{check_kind, cores, median, megabytes, phase_table, row, seconds};
 use crate::image;
@@ -11,6 +12,8 @@ use crate::workspace;
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
+/// The continued starts of both images.
+const PICTURE: &str = "docs/ahead.svg";
 const OFF: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "off")];
 const DISK: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "disk")];
 const MEMORY: [(&str, &str); 1] = [("STACK_EMULATOR_AHEAD", "memory")];
@@ -19,14 +22,21 @@ const NO_ROTATION: [(&str, &str); 1] = [("EMULATOR_NO_ROTATION", "1")];
 /// Measures both images, `runs` times each.
 pub(super) fn measure(root: &Path, image: &Path, runs: usize) -> Result<()> {
     let slow = image::ensure_built(&image::Args::of(Some(root.join(SLOW_PAYLOAD))))?.qcow2;
-    for (name, image) in [("starter", image), ("slow payload", &slow)] {
+    let mut bars = Vec::new();
+    for (name, image) in [("slow payload", slow.as_path()), ("starter", image)] {
         let home = workspace::target_dir(root).join("bench-ahead-home");
         let program = Program::build(root, &home, image)?;
         println!("{name}: capture");
         program.run(&["capture"], &[])?;
-        one(&program, name, runs)?;
+        bars.extend(one(&program, name, runs)?);
         stops(&program, name, runs)?;
     }
+    let path = root.join(PICTURE);
+    let about =
+        "Phases of continued starts: with the secrets replaced first, prepared, and from standby";
+    std::fs::write(&path, picture::draw(&bars, about))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\npicture: {}", path.display());
     Ok(())
 }
 
@@ -124,7 +134,7 @@ fn stops(program: &Program, name: &str, runs: usize) -> Result<()> {
     Ok(())
 }
 
-fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
+fn one(program: &Program, name: &str, runs: usize) -> Result<[Bar; 3]> {
     println!("{name}: fresh starts, plain, prepared, from standby and without rotation");
     let mut fresh = Samples::default();
     for _ in 0..runs {
@@ -194,5 +204,9 @@ fn one(program: &Program, name: &str, runs: usize) -> Result<()> {
             ("work", &samples.work),
         ]);
     }
-    Ok(())
+    Ok([
+        Bar::new(&format!("{name}: secrets replaced first"), &continued.plain),
+        Bar::new(&format!("{name}: prepared on disk"), &continued.prepared),
+        Bar::new(&format!("{name}: standby in memory"), &continued.standby),
+    ])
 }

@@ -216,8 +216,14 @@ fn starts(args: &Args, root: &Path, program: &Program, image: &Path, runs: usize
         picture::Bar::new("Continue the last session", &continued),
         picture::Bar::new("Start from the snapshot", &resumed),
     ];
-    std::fs::write(&path, picture::draw(&bars))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(
+        &path,
+        picture::draw(
+            &bars,
+            "Phases of a start from the snapshot, of a continued session and of a cold boot",
+        ),
+    )
+    .with_context(|| format!("cannot write {}", path.display()))?;
     println!("\npicture: {}", path.display());
     Ok(())
 }

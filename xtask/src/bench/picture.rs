@@ -59,8 +59,8 @@ const WIDTH: f64 = 860.0;
 const LEFT: f64 = 24.0;
 const BAR_WIDTH: f64 = WIDTH - 2.0 * LEFT;
 
-/// Draws `bars`: all on one scale first, then the fast ones enlarged.
-pub(super) fn draw(bars: &[Bar]) -> String {
+/// Draws `bars`: all on one scale first, then the fast ones enlarged. `about` is for who cannot see it.
+pub(super) fn draw(bars: &[Bar], about: &str) -> String {
     let longest = bars.iter().map(Bar::length_ms).fold(1.0, f64::max);
     let fast: Vec<&Bar> = bars
         .iter()
@@ -85,7 +85,7 @@ pub(super) fn draw(bars: &[Bar]) -> String {
     y = draw_legend(&mut body, bars, y + 10.0);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y:.0}\" role=\"img\" \
-         aria-label=\"Phases of a start from the snapshot, of a continued session and of a cold boot\">\n\
+         aria-label=\"{about}\">\n\
          <style>text{{font:13px system-ui,sans-serif;fill:#1d1f23}}.h{{font-weight:600}}.d{{fill:#5d6169}}\
          .n{{font-variant-numeric:tabular-nums}}.bg{{fill:#fbfbfc}}\
          @media(prefers-color-scheme:dark){{text{{fill:#e8e9ec}}.d{{fill:#a5a9b2}}.bg{{fill:#17181b}}}}</style>\n\
