@@ -12,7 +12,7 @@ const LENGTH: usize = 64;
 /// Fails the test if any of `values` is in a file below `home` or in a runtime
 /// folder, or in the arguments or the environment of any process. The disk and the
 /// saved memory of the guest's session and of a checkpoint, which hold what the guest holds,
-/// are passed over; those of the snapshot are not.
+/// are passed over, and so are those that were put aside; those of the snapshot are not.
 #[track_caller]
 pub fn nowhere(home: &Path, values: &[String]) {
     for value in values {
@@ -128,11 +128,15 @@ fn is_around(at: usize, bytes: &[u8], needles: &[&[u8]]) -> bool {
 
 /// The disk and the saved memory of the guest's session hold what the guest holds.
 fn is_the_guest_s(path: &Path) -> bool {
-    let of_a_checkpoint = || {
-        let folder = path.ancestors().nth(2)?.file_name()?;
-        let name = path.file_name()?;
-        Some(folder == "checkpoints" && (name == "ram.raw" || name == "disk.qcow2"))
+    let below = |folder: &str, names: &[&str]| {
+        let parent = path.ancestors().nth(2).and_then(Path::file_name);
+        let name = path.file_name().and_then(|name| name.to_str());
+        parent.is_some_and(|parent| parent == folder)
+            && name.is_some_and(|name| names.contains(&name))
     };
+    let of_a_checkpoint = || below("checkpoints", &["ram.raw", "disk.qcow2"]);
+    // Of a session that was, and whose room is not freed yet.
+    let put_aside = || below("used", &["ram.mapped", "ram.raw", "disk.qcow2"]);
     // A prepared machine's memory file has the name of a snapshot's, which holds none.
     [
         "session/disk.qcow2",
@@ -141,7 +145,8 @@ fn is_the_guest_s(path: &Path) -> bool {
     ]
     .iter()
     .any(|end| path.ends_with(end))
-        || of_a_checkpoint() == Some(true)
+        || of_a_checkpoint()
+        || put_aside()
 }
 
 fn search_processes(needles: &[&[u8]], found: &mut Vec<String>) {

@@ -22,8 +22,13 @@ pub(crate) fn put(ahead: &SlotPaths, path: &Path) -> io::Result<()> {
     let used = ahead.used();
     let mut places = (0..MOST).map(|place| used.join(place.to_string()));
     if let Some(place) = places.find(|place| !place.exists()) {
-        make_folder(&used)?;
-        std::fs::rename(path, place)
+        if path.is_dir() {
+            make_folder(&used)?;
+            return std::fs::rename(path, place);
+        }
+        // Under its own name, which says what it is.
+        make_folder(&place)?;
+        std::fs::rename(path, place.join(path.file_name().unwrap_or_default()))
     } else if path.is_dir() {
         record::remove_folder(path)
     } else {
@@ -67,6 +72,7 @@ mod tests {
             assert!(!dir.exists());
         }
         assert_eq!(ahead.used().read_dir().unwrap().count(), MOST);
+        assert!(ahead.used().join("0/memory").exists());
         remove(&ahead).unwrap();
         assert!(!ahead.used().exists());
         remove(&ahead).unwrap();
