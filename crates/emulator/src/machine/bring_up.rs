@@ -16,7 +16,7 @@ use secrets::{SecretName, SecretSet, Slot as Kept};
 
 use super::boot;
 use super::config_disk::TOLD_SERVICES;
-use super::guest::{self, Guest, GuestError, Resident};
+use super::guest::{self, Guest, GuestError};
 use super::ports::ServicePort;
 use super::readiness::{Endpoint, Prober, Proof};
 use super::run_record::RunRecord;
@@ -116,6 +116,21 @@ impl BringUp<'_> {
         before_running: impl FnOnce() -> Result<(), Error>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<Up, Error> {
+        let up = self.bring_up_and_hold(machine, record, secrets, before_running, watch);
+        Ok(up.await?.0)
+    }
+
+    /// The same, with the conversation with the guest still open: a guest that is paused in it answers
+    /// at once when it goes on. Of the guest agent, which looks for a host ten times a second while
+    /// there is none, that saves a tenth of a second.
+    pub(crate) async fn bring_up_and_hold(
+        &self,
+        machine: &qemu::Machine,
+        record: RunRecord,
+        secrets: Secrets<'_>,
+        before_running: impl FnOnce() -> Result<(), Error>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<(Up, Guest), Error> {
         let (running, record) = self.spawn(machine, record, watch).await?;
         let work = async {
             self.load(&running, watch).await?;
@@ -134,22 +149,23 @@ impl BringUp<'_> {
         record: RunRecord,
         secrets: Secrets<'_>,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<Up, Error> {
+    ) -> Result<(Up, Guest), Error> {
         let work = async {
             let (mut guest, off_ms) = self.wake(&running, watch).await?;
             let told_ports = self.move_ports(&mut guest, watch).await?;
             self.rotate_and_prove(&mut guest, secrets, watch).await?;
             let off_ms = settle_clock(&mut guest, off_ms, watch).await?;
-            Ok((off_ms, told_ports))
+            Ok((off_ms, told_ports, guest))
         };
         let work = self.without_reset(&running, work);
-        let (clock_off_ms, told_ports) = self.while_alive(&running, Box::pin(work)).await?;
-        Ok(Up {
+        let (clock_off_ms, told_ports, guest) = self.while_alive(&running, Box::pin(work)).await?;
+        let up = Up {
             running,
             record,
             clock_off_ms,
             told_ports,
-        })
+        };
+        Ok((up, guest))
     }
 
     /// Tells a guest that was told the ports of another instance its own. Returns what it goes on
@@ -295,11 +311,8 @@ impl BringUp<'_> {
         reporter: &dyn Reporter,
     ) -> Result<Guest, Error> {
         // Before the guest runs: it then need not be told that somebody is there.
-        let resident = if self.spec.image.has_rotation_port() {
-            Some(Resident::greet(&running.sockets.rotate()).await)
-        } else {
-            None
-        };
+        let by_port = self.spec.image.has_rotation_port();
+        let greeted = guest::greet(&running.sockets, by_port, limit).await;
         running
             .monitor
             .cont(MONITOR_LIMIT)
@@ -308,7 +321,7 @@ impl BringUp<'_> {
                 action: "let the guest run",
                 source,
             })?;
-        Ok(guest::answered(resident, &running.sockets, limit, reporter).await?)
+        Ok(guest::answered(greeted, &running.sockets, limit, reporter).await?)
     }
 
     /// Sees to the secrets of a guest that has just come up, and proves them with all services

@@ -94,8 +94,8 @@ impl Emulator {
             ..slot.new_record(Purpose::Preparing)?
         };
         let secrets = Secrets::Hold(&vault, &set);
-        let up = bring_up
-            .bring_up(&machine, record, secrets, || Ok(()), watch)
+        let (up, guest) = bring_up
+            .bring_up_and_hold(&machine, record, secrets, || Ok(()), watch)
             .await?;
         let pause = async {
             let failed = |action| move |source| MachineError::Monitor { action, source };
@@ -112,6 +112,7 @@ impl Emulator {
             })?)
         };
         watch.phase(Phase::Pause, pause).await?;
+        drop(guest);
         up.running.monitor.close().await;
         Ok(())
     }
@@ -164,7 +165,7 @@ impl LockedInstance<'_> {
         // It was made by a process that gives way to others, and is now one that somebody waits for.
         let pid = process.pid;
         let restore = tokio::task::spawn_blocking(move || host::priority::restore(pid));
-        let up = bring_up.wake_up(running, record, secrets, watch).await?;
+        let (up, _) = bring_up.wake_up(running, record, secrets, watch).await?;
         match restore.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::info!(%error, "the machine keeps its low priority"),

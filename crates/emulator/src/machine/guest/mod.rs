@@ -118,38 +118,53 @@ pub(crate) async fn reach(
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
-    let greeted = if rotation_port {
-        Some(Resident::greet(&sockets.rotate()).await)
-    } else {
-        None
-    };
+    let greeted = greet(sockets, rotation_port, limit).await;
     answered(greeted, sockets, limit, reporter).await
+}
+
+/// A conversation that was begun, and not answered yet.
+pub(super) enum Greeted {
+    Resident(Result<Resident, ResidentError>),
+    Agent(Result<GuestAgent, AgentError>),
+}
+
+/// Begins to talk to a guest, which need not run yet: it then finds that somebody is there.
+pub(super) async fn greet(sockets: &Sockets, rotation_port: bool, limit: Duration) -> Greeted {
+    if rotation_port {
+        Greeted::Resident(Resident::greet(&sockets.rotate()).await)
+    } else {
+        Greeted::Agent(GuestAgent::connect(&sockets.agent(), limit).await)
+    }
 }
 
 /// Waits until a guest answers: the process that was greeted, if there is one,
 /// else or if that fails the guest agent, which is slower and does the same.
 /// The user is told why it then takes longer.
 pub(super) async fn answered(
-    greeted: Option<Result<Resident, ResidentError>>,
+    greeted: Greeted,
     sockets: &Sockets,
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
-    if let Some(greeted) = greeted {
-        let answered = async {
-            let mut resident = greeted?;
-            resident.answered(RESIDENT_LIMIT.min(limit)).await?;
-            Ok::<_, ResidentError>(resident)
-        };
-        match answered.await {
-            Ok(resident) => return Ok(Guest::Resident(resident)),
-            Err(error) => reporter.report(Event::Warning(&format!(
+    let greeted = match greeted {
+        Greeted::Agent(agent) => return in_sync(agent, limit).await.map(Guest::Agent),
+        Greeted::Resident(greeted) => greeted,
+    };
+    let answered = async {
+        let mut resident = greeted?;
+        resident.answered(RESIDENT_LIMIT.min(limit)).await?;
+        Ok::<_, ResidentError>(resident)
+    };
+    match answered.await {
+        Ok(resident) => Ok(Guest::Resident(resident)),
+        Err(error) => {
+            reporter.report(Event::Warning(&format!(
                 "Using the guest agent instead, which is slower: {}.",
                 failure::chain(&error)
-            ))),
+            )));
+            connect(&sockets.agent(), limit).await.map(Guest::Agent)
         }
     }
-    connect(&sockets.agent(), limit).await.map(Guest::Agent)
 }
 
 /// Connects to the agent and waits until it answers.
@@ -157,8 +172,16 @@ pub(super) async fn answered(
 /// The wait needs no polling: the channel holds the question until the guest
 /// opens its end.
 pub(crate) async fn connect(socket: &Path, limit: Duration) -> Result<GuestAgent, GuestError> {
+    in_sync(GuestAgent::connect(socket, limit).await, limit).await
+}
+
+/// Waits for the first answer of an agent that was connected to.
+async fn in_sync(
+    agent: Result<GuestAgent, AgentError>,
+    limit: Duration,
+) -> Result<GuestAgent, GuestError> {
     let no_agent = |source| GuestError::NoAgent { limit, source };
-    let mut agent = GuestAgent::connect(socket, limit).await.map_err(no_agent)?;
+    let mut agent = agent.map_err(no_agent)?;
     agent.sync(limit).await.map_err(no_agent)?;
     Ok(agent)
 }
