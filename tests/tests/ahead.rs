@@ -225,7 +225,7 @@ fn a_start_killed_while_it_takes_what_is_prepared_loses_nothing() {
 }
 
 #[test]
-fn whoever_needs_the_emulator_ends_the_work() {
+fn a_command_that_needs_the_emulator_ends_the_work() {
     let world = kept();
     let before = world.secret("pck");
     let mut work = world.reach(&["work-ahead"], "Begin(Settle)");

@@ -161,5 +161,13 @@ fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
     );
     drop(taken);
     goes_on(&world, &key);
+    // Nor is the memory, where it was saved before the start failed.
+    set_aside(&world);
+    assert!(world.kill_at(&["work-ahead"], "End(Commit"));
+    let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    world.run(["start", "--json"]).fails_with(1);
+    assert!(world.instance().join("session/saved.json").exists());
+    drop(taken);
+    goes_on(&world, &key);
     world.discard();
 }

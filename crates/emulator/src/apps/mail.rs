@@ -183,7 +183,7 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// [`MailError::Unsupported`] with other images; [`MailError::Missing`] if there is none with that ID.
+    /// [`MailError::Unsupported`] with other images; [`MailError::Missing`] if no mail has that ID.
     pub async fn read(&self, id: &str) -> Result<Mail, MailError> {
         // An empty one would ask for the list.
         if id.is_empty() {
@@ -210,7 +210,7 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list), with the first answer that is none.
+    /// As [`list`](Self::list): an error ends the wait.
     pub async fn wait(&self, to: Option<&str>, after: Option<&str>) -> Result<Mail, MailError> {
         let query = MailQuery {
             to,

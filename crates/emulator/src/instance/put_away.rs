@@ -290,10 +290,11 @@ impl<'a> PutAway<'a> {
         let goes_on = async {
             // What a killed command began goes on in QEMU.
             self.is_saved().await?;
-            session::consume(&session)?;
             if matches!(self.record.purpose, Purpose::SetAside(_)) {
+                // Before the saved memory is given up: a port can be taken.
                 self.add_ports().await?;
             }
+            session::consume(&session)?;
             self.monitor
                 .cont(MONITOR_LIMIT)
                 .await

@@ -437,7 +437,7 @@ impl SlotPaths {
         self.root.join("worker.json")
     }
 
-    /// What is of no use any more and not removed yet.
+    /// What is of no use any more and not removed yet, such as the saved memory of a session that went on.
     pub fn used(&self) -> PathBuf {
         self.root.join("used")
     }

@@ -24,7 +24,8 @@
 //! | `begin` | starting that process, and ending it |
 //!
 //! Nothing here is the only place of anything. The work is on copies, and the machine that was put away
-//! ends only once its session is saved, so the process may be killed at any point; every command that acts on the instance ends it first ([`Emulator::hold`](super::Emulator)).
+//! ends only once its session is saved, so the process may be killed at any point; every command that
+//! acts on the instance ends it first ([`Emulator::hold`](super::Emulator)).
 //! What is done is dropped in any doubt, and the start is then the one without it. How it lies on disk,
 //! and what a start that is killed leaves, says [`crate::state::prepared`].
 

@@ -187,7 +187,7 @@ impl Emulator {
         Ok(Outcome::Prepared)
     }
 
-    /// What the policy goes by, and what it was found from.
+    /// The input of the policy, and the session and the snapshot that it was read from.
     fn situation(&self, spec: &MachineSpec) -> Result<(Situation, Option<Base>, Found), Error> {
         let main = self.paths.main();
         let base = Base::of(&self.home, &self.name)?;

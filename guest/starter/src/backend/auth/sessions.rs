@@ -79,7 +79,7 @@ async fn access_token(
     tokens::sign(&claims, &key)
 }
 
-/// Makes an access token for whoever has a refresh token.
+/// Makes an access token for the holder of a refresh token.
 pub(super) async fn refresh(
     shared: &Shared,
     project: &Project,
