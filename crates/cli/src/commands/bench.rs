@@ -88,7 +88,7 @@ pub(super) async fn run(context: &Context<'_>, runs: u16) -> Result<Exit, Failur
         let mut cycles = Vec::new();
         for run in 1..=runs {
             context.progress.step(Some(format!("Run {run} of {runs}")));
-            cycles.push(cycle(context).await?);
+            cycles.push(Box::pin(cycle(context)).await?);
         }
         context.progress.step(None);
         Ok(cycles)
