@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 
 use super::{
     config::Config,
+    dashboard,
     database::{Database, DatabaseError},
     error::ApiError,
 };
@@ -22,7 +23,7 @@ pub enum Access {
     Client,
     /// What the app's own server may: with the secret server key.
     Server,
-    /// Everything: with the super secret admin key.
+    /// Everything: with the super secret admin key, or the token of a session of the dashboard.
     Admin,
 }
 
@@ -105,15 +106,32 @@ pub async fn check(headers: &HeaderMap, database: &Database) -> Result<Caller, A
         Access::parse(type_name).ok_or_else(|| ApiError::invalid_access_type(type_name))?;
     let project_id = text(headers, "x-stack-project-id")
         .ok_or_else(|| ApiError::access_type_without_project_id(access))?;
-    let key = text(headers, access.key_header());
+    let key = key(headers, access);
+    let token = admin_token(headers).filter(|_| access == Access::Admin && key.is_none());
     let (project, key_is_valid) = find(database, access, project_id, key.unwrap_or_default())
         .await?
         .ok_or_else(|| ApiError::current_project_not_found(project_id))?;
+    if let Some(token) = token {
+        if !dashboard::is_open(database, token).await? {
+            return Err(ApiError::admin_access_token_expired());
+        }
+        return Ok(Caller { project, access });
+    }
     match (key, key_is_valid) {
         (None, _) => Err(ApiError::key_required(access)),
         (Some(_), false) => Err(ApiError::invalid_key(access, project_id)),
         (Some(_), true) => Ok(Caller { project, access }),
     }
+}
+
+/// The key that a request shows for an access type.
+pub(super) fn key(headers: &HeaderMap, access: Access) -> Option<&str> {
+    text(headers, access.key_header())
+}
+
+/// What a request shows in place of an admin key: the token of a session of the dashboard.
+pub(super) fn admin_token(headers: &HeaderMap) -> Option<&str> {
+    text(headers, "x-stack-admin-access-token")
 }
 
 /// A header's value; one that is empty or not ASCII counts as absent.

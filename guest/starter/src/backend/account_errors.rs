@@ -28,6 +28,9 @@ macro_rules! plain_errors {
 plain_errors! {
     /// Something that is no token of ours.
     unparsable_access_token = UNAUTHORIZED "UNPARSABLE_ACCESS_TOKEN" "Access token is not parsable.";
+    /// A session of the dashboard that ended, or none.
+    admin_access_token_expired = UNAUTHORIZED "ADMIN_ACCESS_TOKEN_EXPIRED"
+        "Admin access token has expired. Please refresh it and try again.";
     /// A session that ended.
     refresh_token_not_found = UNAUTHORIZED "REFRESH_TOKEN_NOT_FOUND_OR_EXPIRED"
         "Refresh token not found for this project, or the session has expired/been revoked.";

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Shared,
-    access::{self, Access, Project},
+    access::{self, Access, INTERNAL, Project},
     config::Config,
     config_watch,
     database::DatabaseError,
@@ -120,6 +120,17 @@ impl Call {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses other projects than the emulator's own, and less than server access to that.
+    pub(super) fn need_internal(&self) -> Result<(), ApiError> {
+        if self.project.id != INTERNAL {
+            return Err(ApiError::schema(
+                &self.endpoint,
+                "auth.project.id must be one of the following values: internal",
+            ));
+        }
+        self.need_server()
     }
 
     /// The token of the user that is signed in.

@@ -22,6 +22,7 @@ mod config_file;
 mod config_watch;
 mod control_socket;
 mod cron_jobs;
+mod dashboard;
 pub mod database;
 mod emails;
 pub mod error;

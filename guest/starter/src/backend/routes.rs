@@ -12,8 +12,8 @@ use axum::{
 };
 
 use super::{
-    Shared, api_keys, auth, channels, cron_jobs, emails, error::ApiError, health, local_emulator,
-    mailbox, permissions, projects, signing_keys, teams, users, wire,
+    Shared, api_keys, auth, channels, cron_jobs, dashboard, emails, error::ApiError, health,
+    local_emulator, mailbox, permissions, projects, signing_keys, teams, users, wire,
 };
 
 /// First words of the real API's routes, so that a call that only the full backend can answer is told
@@ -99,6 +99,23 @@ fn api() -> Api {
         .get(
             "/internal/local-emulator/random",
             local_emulator::random_values,
+        )
+        .get("/internal/local-emulator/projects", dashboard::list)
+        .post(
+            "/internal/local-emulator/dashboard-links",
+            dashboard::make_link,
+        )
+        .post(
+            "/internal/local-emulator/dashboard-links/redeem",
+            dashboard::redeem_link,
+        )
+        .post(
+            "/internal/local-emulator/dashboard-sessions",
+            dashboard::sign_in,
+        )
+        .delete(
+            "/internal/local-emulator/dashboard-sessions/current",
+            dashboard::sign_out,
         )
         .get("/internal/local-emulator/mails", mailbox::list)
         .get("/internal/local-emulator/mails/{id}", mailbox::read)

@@ -110,6 +110,9 @@ fn a_list_is_newest_first_and_can_be_narrowed() {
         [all[1].clone()]
     );
     assert_eq!(listed(&stack, "?to=nobody@example.com"), []);
+    let of_app = format!("?project_id={}", app.project_id);
+    assert_eq!(listed(&stack, &of_app), all);
+    assert_eq!(listed(&stack, "?project_id=internal"), []);
 
     for limit in ["0", "-1", "1001", "x", "99999999999999999999"] {
         let response = asked(&stack, &format!("?limit={limit}")).send();

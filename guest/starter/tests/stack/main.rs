@@ -7,6 +7,7 @@ mod backend;
 mod conformance;
 mod cron;
 mod dashboard;
+mod dashboard_sessions;
 mod database_trouble;
 mod mails;
 mod rotation;

@@ -51,6 +51,19 @@ CREATE TABLE "SigningKey" (
     PRIMARY KEY ("projectId", "position")
 );
 
+-- Who is signed in to the dashboard. Good while the server key of `internal` is the one with this digest.
+CREATE TABLE "DashboardLink" (
+    "codeDigest" BYTEA PRIMARY KEY,
+    "keyDigest" BYTEA NOT NULL,
+    "expiresAtMillis" BIGINT NOT NULL
+);
+
+CREATE TABLE "DashboardSession" (
+    "tokenDigest" BYTEA PRIMARY KEY,
+    "keyDigest" BYTEA NOT NULL,
+    "expiresAtMillis" BIGINT NOT NULL
+);
+
 -- What an app keeps here. Times are milliseconds since 1970, as the API has them. Of what opens an account
 -- (refresh tokens, codes, API keys) only digests are kept.
 

@@ -1,8 +1,13 @@
-//! The dashboard's web server: the built files, read from disk for each request.
+//! The dashboard's web server: its files, signing in to it, and the way on to the backend for who is signed in.
 //!
-//! Nothing is cached, here or in the browser, because a rotation exchanges the bundle on the disk and
-//! the next page load must have the new key. The page that loads the bundle is the only thing made on
-//! the fly: it tells the bundle where the host has put the backend.
+//! Every user of the host and every page of their browsers can reach this port, so that an answer here is for all of
+//! them unless it asks for a session ([`session`]). What the page may do then is what the backend's API can do: calls
+//! are passed on with admin access ([`forward`]). This process keeps nothing of a session.
+
+mod backend;
+mod files;
+mod forward;
+mod session;
 
 use std::{
     io,
@@ -13,25 +18,22 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse, Redirect, Response},
-    routing::get,
+    response::{IntoResponse, Response},
+    routing::{any, get, post},
 };
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
+use self::backend::Backend;
 use crate::{
-    notify, report,
+    notify,
     settings::{MovedPorts, Settings},
 };
 
-/// The page, in the dashboard's folder.
-const PAGE: &str = "index.html";
-/// What stands in the page for the backend's port on the host.
-const PORT_MARK: &str = "{{BACKEND_HOST_PORT}}";
-/// Largest file served, in bytes.
-const MAX_FILE: u64 = 32 * 1024 * 1024;
+/// Largest request body in bytes, as the backend has it.
+const MAX_BODY: usize = 64 * 1024;
 
 /// Why the dashboard could not run.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,7 @@ pub enum DashboardError {
 #[derive(Debug)]
 struct Site {
     folder: PathBuf,
+    backend: Backend,
     backend_port: u16,
     moved_ports: MovedPorts,
 }
@@ -83,11 +86,12 @@ pub async fn run(settings: &Settings) -> Result<(), DashboardError> {
         tokio::signal::unix::signal(SignalKind::terminate()).map_err(DashboardError::Signals)?;
     let site = Arc::new(Site {
         folder: settings.dashboard_dir.clone(),
+        backend: Backend::at(settings.ports.backend()),
         backend_port: settings.ports.backend_on_host,
         moved_ports: settings.moved_ports.clone(),
     });
     notify::ready().map_err(DashboardError::Notify)?;
-    // Answers are small files: nothing is worth waiting for when the machine goes down.
+    // Answers are small: nothing is worth waiting for when the machine goes down.
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         ended = axum::serve(listener, router(site)) => ended.map_err(DashboardError::Serve),
@@ -96,79 +100,14 @@ pub async fn run(settings: &Settings) -> Result<(), DashboardError> {
 
 fn router(site: Arc<Site>) -> Router {
     Router::new()
-        .route(
-            "/",
-            get(|| async { Redirect::temporary("/handler/sign-in") }),
-        )
-        .route("/handler/sign-in", get(page))
-        .route("/assets/{name}", get(asset))
+        .route("/", get(files::page))
+        .route("/handler/sign-in", get(files::page))
+        .route("/assets/{name}", get(files::asset))
+        .route("/session", post(session::sign_in).delete(session::sign_out))
+        .route("/api/v1/{*path}", any(forward::pass_on))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site)
-}
-
-async fn page(State(site): State<Arc<Site>>) -> Response {
-    match read(&site.folder.join(PAGE)).await {
-        Ok(content) => {
-            let text = String::from_utf8_lossy(&content)
-                .replace(PORT_MARK, &site.backend_port().to_string());
-            file(
-                HeaderValue::from_static("text/html; charset=utf-8"),
-                text.into_bytes(),
-            )
-        }
-        Err(error) => unreadable(&error),
-    }
-}
-
-async fn asset(
-    State(site): State<Arc<Site>>,
-    axum::extract::Path(name): axum::extract::Path<String>,
-) -> Response {
-    // The router hands out one segment, decoded: it may hold any character, a slash included.
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    let kind = match name.rsplit_once('.') {
-        Some((stem, "js")) if !stem.is_empty() => "text/javascript; charset=utf-8",
-        Some((stem, "css")) if !stem.is_empty() => "text/css; charset=utf-8",
-        Some((stem, "svg")) if !stem.is_empty() => "image/svg+xml",
-        _ => return StatusCode::NOT_FOUND.into_response(),
-    };
-    if !plain {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    match read(&site.folder.join("assets").join(name)).await {
-        Ok(content) => file(HeaderValue::from_static(kind), content),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            StatusCode::NOT_FOUND.into_response()
-        }
-        Err(error) => unreadable(&error),
-    }
-}
-
-async fn read(path: &std::path::Path) -> io::Result<Vec<u8>> {
-    use tokio::io::AsyncReadExt as _;
-
-    let mut content = Vec::new();
-    let file = tokio::fs::File::open(path).await?;
-    file.take(MAX_FILE + 1).read_to_end(&mut content).await?;
-    if content.len() as u64 > MAX_FILE {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(content)
-}
-
-fn file(kind: HeaderValue, content: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, kind)], content).into_response()
-}
-
-fn unreadable(error: &io::Error) -> Response {
-    report::log("cannot read a file of the dashboard", error);
-    (
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "The dashboard's files are not readable; see the journal of stack-dashboard.",
-    )
-        .into_response()
 }
 
 /// Refuses foreign host names and adds the headers that keep the bundle's key on this page.
@@ -183,8 +122,8 @@ async fn guard(State(site): State<Arc<Site>>, request: Request, next: Next) -> R
     let mut response = next.run(request).await;
     let port = site.backend_port();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-         connect-src http://127.0.0.1:{port} http://localhost:{port}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
+         img-src 'self'; connect-src 'self' http://127.0.0.1:{port} http://localhost:{port}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = response.headers_mut();

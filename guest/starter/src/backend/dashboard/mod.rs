@@ -1,0 +1,13 @@
+//! What the dashboard needs beside the API: signing in to it, and the list of projects.
+//!
+//! One signs in by a link or by the server key of project `internal`, and gets the token of a session, with which
+//! `access` gives admin access to every project. Links and sessions are good only while the key is in force that
+//! they were made with. Each start rotates it, so none of them is of use in a clone or on a restored checkpoint.
+
+mod projects;
+mod sessions;
+
+pub(super) use self::{
+    projects::list,
+    sessions::{is_open, make_link, redeem_link, sign_in, sign_out},
+};
