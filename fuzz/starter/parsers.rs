@@ -10,7 +10,7 @@ use starter::{
     resident::protocol::Input,
     rotation,
     settings::Ports,
-    stack_config,
+    stack_config::{self, ConfigError},
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -96,6 +96,10 @@ fn config_file(text: &str) {
         assert!(config.is_object());
         let again = stack_config::parse(&format!("export default {config}"));
         assert_eq!(again.as_ref(), Ok(&config));
+    }
+    if let Err(ConfigError::NotASetting { line, column, .. }) = stack_config::read(text) {
+        let told = text.lines().nth(line - 1);
+        assert!(told.is_some_and(|told| column <= told.chars().count()));
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn read(host_root: &Path, path: &str) -> Result<Value, ApiError
             )));
         }
     };
-    stack_config::parse(&text).map_err(|error| {
+    stack_config::read(&text).map_err(|error| {
         ApiError::bad_request(format!("Config file not understood: {path}: {error}"))
     })
 }

@@ -142,13 +142,16 @@ fn a_project_is_usable_with_its_keys_and_shows_its_settings() {
 #[test]
 fn settings_come_back_as_the_file_has_them() {
     let stack = Stack::start();
-    stack.write_host_file(CONFIG, "import x from 'y';\nexport const config: X = {\n  // c\n  'a.b': 1, list: [true, null,],\n};\n");
+    stack.write_host_file(CONFIG, "import x from 'y';\nexport const config: X = {\n  // c\n  'auth.otp': { allowSignIn: true, }, teams: null,\n};\n");
     let config = call(&stack, CONFIG).json()["branch_config_override_string"]
         .as_str()
         .unwrap()
         .to_owned();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
-    assert_eq!(config, json!({ "a.b": 1, "list": [true, null] }));
+    assert_eq!(
+        config,
+        json!({ "auth.otp": { "allowSignIn": true }, "teams": null })
+    );
 }
 
 #[test]
@@ -162,6 +165,10 @@ fn a_file_that_is_not_understood_says_where() {
         ("export const config = make();", "must be an object literal"),
         ("const config = {};", "there is no `export const config"),
         ("export const config = {", "never closed"),
+        (
+            "export const config = {\n  auth: {\n    pasword: { allowSignIn: true },\n  },\n};",
+            "line 3, column 5: `auth.pasword` is not a setting: there is no `pasword`; did you mean `password`?",
+        ),
     ] {
         stack.write_host_file(CONFIG, content);
         let response = call(&stack, CONFIG);

@@ -5,6 +5,8 @@
 //! finds that literal, and a JSON5 parser reads it. What only running the file could tell, such as a
 //! call or a variable, is an error that says where.
 
+mod settings;
+
 use serde_json::{Map, Value};
 
 /// How deep brackets may be nested; keeps recursion in the parser bounded.
@@ -47,9 +49,38 @@ pub enum ConfigError {
         "only plain data is understood (strings, numbers, true, false, null, lists and objects): {0}"
     )]
     NotData(String),
+    /// A setting that there is not, or whose value is of another kind.
+    #[error("line {line}, column {column}: {text}")]
+    NotASetting {
+        /// Where its name stands.
+        line: usize,
+        /// Where its name stands.
+        column: usize,
+        /// The setting's name and what is wrong with it.
+        text: String,
+    },
 }
 
-/// Reads the settings from a file's text. A file with nothing but comments means no settings.
+/// Reads the settings from a file's text, and checks that there are such settings. A file with nothing but
+/// comments means no settings.
+///
+/// # Errors
+/// [`ConfigError`] says where and what.
+pub fn read(text: &str) -> Result<Value, ConfigError> {
+    let config = parse(text)?;
+    settings::check(&config).map_err(|fault| {
+        let start = name_of(text, &fault.names).unwrap_or_default();
+        let (line, column) = position(text, start);
+        ConfigError::NotASetting {
+            line,
+            column,
+            text: fault.text,
+        }
+    })?;
+    Ok(config)
+}
+
+/// Reads the object from a file's text, whatever is in it.
 ///
 /// # Errors
 /// [`ConfigError`] says where and what.
@@ -262,6 +293,52 @@ fn close_of(text: &str, tokens: &[Token]) -> Result<usize, ConfigError> {
     Err(unclosed(text, open.last().map_or(0, |(_, start)| *start)))
 }
 
+/// Where the last of `names` stands, each being in the object that the one before it names.
+fn name_of(text: &str, names: &[String]) -> Option<usize> {
+    let tokens = scan(text).ok()?;
+    let mut at = find_value(&tokens)?;
+    let mut found = None;
+    for name in names {
+        // Inside of the object whose bracket `at` is.
+        let mut depth = 0_usize;
+        let mut last = None;
+        for (index, token) in tokens.iter().enumerate().skip(at) {
+            match token.kind {
+                Kind::Open(_) => depth += 1,
+                Kind::Close(_) => {
+                    depth = depth.checked_sub(1)?;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                Kind::Word | Kind::Text if depth == 1 => {
+                    let is_name = tokens
+                        .get(index + 1)
+                        .is_some_and(|next| next.kind == Kind::Other(b':'));
+                    if is_name && spelt(&text[token.start..token.end]).as_ref() == Some(name) {
+                        // Of two with one name the later one counts.
+                        last = Some(index);
+                    }
+                }
+                Kind::Word | Kind::Text | Kind::Other(_) => {}
+            }
+        }
+        let index = last?;
+        found = Some(tokens[index].start);
+        at = index + 2;
+    }
+    found
+}
+
+/// What a name in an object is, with or without quotes.
+fn spelt(token: &str) -> Option<String> {
+    if token.starts_with(['"', '\'']) {
+        json5::from_str(token).ok()
+    } else {
+        Some(token.to_owned())
+    }
+}
+
 fn unclosed(text: &str, start: usize) -> ConfigError {
     let (line, column) = position(text, start);
     ConfigError::Unclosed { line, column }
@@ -340,6 +417,34 @@ mod tests {
         assert!(error.to_string().contains("line 2"), "{error}");
         assert!(parse("export const config = { ...base };").is_err());
         assert!(parse("export const config = { a: `x` };").is_err());
+    }
+
+    #[test]
+    fn a_setting_that_is_wrong_is_found_in_the_file() {
+        let at = |text: &str| match read(text) {
+            Err(ConfigError::NotASetting { line, column, .. }) => (line, column),
+            other => panic!("{text}: {other:?}"),
+        };
+        let text = "import { f } from 'pasword';\nexport const config = {\n  auth: {\n    otp: { allowSignIn: true },\n    // pasword\n    pasword: {},\n  },\n};";
+        assert_eq!(at(text), (6, 5));
+        assert_eq!(
+            read(text).unwrap_err().to_string(),
+            "line 6, column 5: `auth.pasword` is not a setting: there is no `pasword`; did you mean `password`?"
+        );
+        // In the object that it is in, not in one before it.
+        assert_eq!(at("export default { a: 1 , teams: { a: true } }"), (1, 18));
+        assert_eq!(
+            at(
+                "export default {\n teams: {},\n 'auth': {\n  \"oauth.providers\": {\n   x: { allowSignIn: 1 } } } }"
+            ),
+            (5, 9)
+        );
+        assert_eq!(at("export default { teams: {}, teams: 1 }"), (1, 29));
+        assert_eq!(
+            at("export default {\n domains: { trustedDomains: [\n { url: 'x' }] } }"),
+            (2, 13)
+        );
+        assert!(read("export default { auth: { password: { allowSignIn: true } } }").is_ok());
     }
 
     #[test]
