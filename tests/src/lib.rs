@@ -17,6 +17,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+pub mod app;
 pub mod desktop;
 pub mod keychain;
 pub mod leaks;

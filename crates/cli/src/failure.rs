@@ -40,6 +40,9 @@ pub(crate) enum Failure {
     /// No token came on standard input.
     #[error("standard input does not contain a GitHub token")]
     NoToken,
+    /// No password came on standard input.
+    #[error("standard input does not contain a password")]
+    NoPassword,
     /// There are no secrets to show.
     #[error("there are no secrets: the emulator was never started, or its secrets were removed")]
     NoSecrets,
@@ -207,6 +210,7 @@ impl Failure {
             Self::NobodyToAsk(_) | Self::Ask(_) => Code::Confirmation,
             Self::FileExists { .. } => Code::FileExists,
             Self::NoToken => Code::Token,
+            Self::NoPassword => Code::Password,
             Self::NoSecrets => Code::SecretsMissing,
             Self::NoMail { .. } | Self::NoMailCame { .. } | Self::NoMailCode { .. } => {
                 Code::MailMissing
@@ -229,6 +233,9 @@ impl Failure {
             Self::FileExists { .. } => "Choose another file name.",
             Self::NoToken => {
                 "Pass the token as one line: `gh auth token | stack-emulator settings github-token set`."
+            }
+            Self::NoPassword => {
+                "Pass the password as one line, or leave out --password-stdin for a new one."
             }
             Self::NoMail { .. } => "Wait for the next one with --wait.",
             Self::NoMailCame { .. } => {
@@ -268,6 +275,7 @@ impl Failure {
             | Self::Ask(_)
             | Self::FileExists { .. }
             | Self::NoToken
+            | Self::NoPassword
             | Self::NoSecrets
             | Self::NoMail { .. }
             | Self::NoMailCame { .. }
@@ -380,6 +388,7 @@ mod tests {
             Failure::NobodyToAsk(Destruction::Delete),
             Failure::Settings(SettingsError::NoHome),
             Failure::NoSecrets,
+            Failure::NoPassword,
             Failure::NoMail { to: None },
             Failure::NoMailCame {
                 to: Some("ada@example.com".into()),

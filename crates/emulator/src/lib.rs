@@ -39,7 +39,7 @@ pub use progress;
 pub use secrets;
 
 pub use apps::error::AppsError;
-pub use apps::{credentials, dotenv, mail, projects};
+pub use apps::{credentials, dotenv, mail, projects, users};
 pub use config::error::ConfigError;
 pub use config::{paths, preferences, quantities as quantity, variables};
 pub use error::Error;

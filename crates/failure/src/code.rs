@@ -238,6 +238,10 @@ codes! {
     MailUnsupported = "mail_unsupported",
     /// There is no such mail, or no code in it.
     MailMissing = "mail_missing",
+    /// The project has no such user.
+    UserMissing = "user_missing",
+    /// The backend refuses to do this with the user.
+    UserRefused = "user_refused",
 
     // Logs.
     /// There is no log yet.
@@ -254,6 +258,8 @@ codes! {
     FileExists = "file_exists",
     /// Standard input does not contain a GitHub token.
     Token = "token",
+    /// Standard input does not contain a password.
+    Password = "password",
     /// The program to run cannot be started.
     Program = "program",
     /// A benchmark would end a running emulator or discard a session.

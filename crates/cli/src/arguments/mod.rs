@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod mail;
+mod users;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use images::source::{Arch, Source};
 
 pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
 pub(crate) use self::mail::MailArguments;
+pub(crate) use self::users::UsersArguments;
 
 /// Everything on the command line.
 #[derive(Debug, Parser)]
@@ -325,6 +327,20 @@ pub(crate) enum Operation {
     /// Read the mails that the backend sends: magic links, codes, invitations
     #[command(subcommand, arg_required_else_help = true)]
     Mail(MailArguments),
+    /// Create, list and delete the users of an app
+    #[command(
+        arg_required_else_help = true,
+        long_about = "Create, list and delete the users of an app.\n\n\
+            They are the users of the project that belongs to the config file, whose folder is shared with the \
+            emulator as `credentials` does.\n\n\
+            For example: stack-emulator users add ada@example.com"
+    )]
+    Users {
+        #[command(flatten)]
+        config: ConfigArguments,
+        #[command(subcommand)]
+        command: UsersArguments,
+    },
     /// List shared folders, or stop sharing one
     #[command(
         subcommand,

@@ -10,6 +10,7 @@ mod doctor;
 mod documents;
 mod folders;
 mod github_token;
+mod hidden;
 mod images;
 mod instances;
 mod lifecycle;
@@ -19,6 +20,7 @@ mod run;
 mod secrets;
 mod settings;
 mod stop_all;
+mod users;
 
 use std::io::IsTerminal as _;
 
@@ -173,6 +175,9 @@ async fn operate(
             run::run(&context, &config.config_file, &command).await
         }
         Operation::Mail(arguments) => mail::run(&context, arguments).await,
+        Operation::Users { config, command } => {
+            users::run(&context, &config.config_file, command).await
+        }
         Operation::Folders(FoldersArguments::List) => folders::list(&context),
         Operation::Folders(FoldersArguments::Remove { folder }) => {
             folders::remove(&context, &folder).await
@@ -213,6 +218,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         | Operation::Diagnostics { .. }
         | Operation::Credentials { .. }
         | Operation::Mail(_)
+        | Operation::Users { .. }
         | Operation::Run { .. }
         | Operation::Bench { .. } => false,
     }

@@ -9,3 +9,4 @@ pub(crate) mod reports;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod text;
+pub(crate) mod users;

@@ -1,4 +1,4 @@
-//! Why an app does not get its credentials or its mails.
+//! Why an app does not get its credentials, its users or its mails.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use record::RecordError;
 
 use super::credentials::CredentialsError;
 use super::mail::MailError;
+use super::users::UsersError;
 use crate::config::paths::FolderError;
 use crate::fault::by_way_of;
 use crate::instance::error::InstanceError;
@@ -14,7 +15,7 @@ use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::vault::VaultError;
 
-/// Why an app does not get its credentials or its mails.
+/// Why an app does not get its credentials, its users or its mails.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppsError {
@@ -24,6 +25,9 @@ pub enum AppsError {
     /// The backend showed no mails.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Nothing was done with a user.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// The instance refused or failed.
     #[error(transparent)]
     Instance(#[from] InstanceError),
@@ -45,6 +49,7 @@ impl AppsError {
         match self {
             Self::Credentials(error) => error.code(),
             Self::Mail(error) => error.code(),
+            Self::Users(error) => error.code(),
             Self::Instance(error) => error.code(),
         }
     }
@@ -54,6 +59,7 @@ impl AppsError {
         match self {
             Self::Credentials(error) => error.remedy(),
             Self::Mail(error) => error.remedy(),
+            Self::Users(error) => error.remedy(),
             Self::Instance(error) => error.remedy(),
         }
     }

@@ -353,9 +353,8 @@ async fn ask_as(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
+    use crate::apps::backend_double::backend_of;
 
     const GOOD: &str = r#"{"project_id": "p-1", "publishable_client_key": "pck_1", "secret_server_key": "ssk_1",
         "super_secret_admin_key": "sak_1", "branch_config_override_string": "{}", "more": 1}"#;
@@ -408,34 +407,6 @@ mod tests {
         for bad in ["", "[]", "{\"project_id\": 7}", "<html>"] {
             assert!(validate(bad.as_bytes(), String::new()).is_err());
         }
-    }
-
-    /// Answers one request after the other, each with a status and a body of the list, and gives what it was asked.
-    async fn backend_of(
-        answers: Vec<(&'static str, &'static str)>,
-    ) -> (String, tokio::task::JoinHandle<Vec<String>>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = tokio::spawn(async move {
-            let mut asked = Vec::new();
-            for (status, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !request.ends_with(b"}") {
-                    let mut chunk = [0; 1024];
-                    let length = stream.read(&mut chunk).await.unwrap();
-                    request.extend_from_slice(&chunk[..length]);
-                }
-                let length = body.len();
-                let text = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                stream.write_all(text.as_bytes()).await.unwrap();
-                asked.push(String::from_utf8(request).unwrap());
-            }
-            asked
-        });
-        (url, asked)
     }
 
     fn own_keys() -> OwnKeys {
