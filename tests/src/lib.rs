@@ -26,6 +26,7 @@ pub mod guest;
 mod moments;
 mod processes;
 pub mod qmp;
+pub mod services;
 mod small_disk;
 pub mod template;
 
@@ -37,8 +38,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub use self::moments::Reached;
+pub use self::services::port;
 pub use self::small_disk::SmallDisk;
-pub use self::template::ports;
 
 /// Names the starter image.
 pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
@@ -290,6 +291,17 @@ impl World {
         self.set_or_unset(name, None);
     }
 
+    /// From here on, the ports come from the settings. A variable would be the same for all instances of this home.
+    pub fn ports_from_settings(&mut self) {
+        for (service, port) in services::ports() {
+            let name = format!("port.{}", service.id);
+            self.run(["settings", "set", &name, &port.to_string()]).ok();
+        }
+        for (variable, _) in services::variables() {
+            self.unset(&variable);
+        }
+    }
+
     fn set_or_unset(&mut self, name: &str, value: Option<String>) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value));
@@ -331,8 +343,7 @@ impl World {
         command
             .env("HOME", self.home.path())
             .env("STACK_EMULATOR_HOME", &self.emulator_home)
-            .env("EMULATOR_DASHBOARD_PORT", ports().0.to_string())
-            .env("EMULATOR_BACKEND_PORT", ports().1.to_string())
+            .envs(services::variables())
             .env_remove("XDG_RUNTIME_DIR")
             // What the machine has of these is not for tests.
             .env_remove("GITHUB_TOKEN")
@@ -488,7 +499,7 @@ fn loopback_client(limit: Duration) -> reqwest::blocking::Client {
 
 /// `GET` of a path on the backend with the given headers: status and body.
 pub fn get(path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
-    get_at(ports().1, path, headers)
+    get_at(port("backend"), path, headers)
 }
 
 /// The same on a backend at `port`.
@@ -513,7 +524,7 @@ pub fn dashboard_page(port: u16) -> String {
 
 /// What the backend says to a publishable client key: an HTTP status.
 pub fn try_client_key(key: &str) -> u16 {
-    backend_says(ports().1, key)
+    backend_says(port("backend"), key)
 }
 
 /// The same on a backend at `port`.

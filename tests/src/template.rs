@@ -1,8 +1,8 @@
 //! Homes that are made once and copied into each further world.
 //!
 //! A snapshot takes a boot of the guest, half a minute under software emulation, so the test programs of a
-//! run share them: [`TEMPLATES`] names the folder, and [`PORTS`] the ports, since a snapshot's guest has
-//! been told them. A test program that runs by itself has templates of its own.
+//! run share them: [`TEMPLATES`] names the folder, and [`PORTS`](crate::services::PORTS) the ports, since a
+//! snapshot's guest has been told them. A test program that runs by itself has templates of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,30 +12,6 @@ use crate::World;
 
 /// Names the folder of templates that test programs share.
 pub const TEMPLATES: &str = "STACK_EMULATOR_TEST_TEMPLATES";
-/// Names the host ports of dashboard and backend: `26700,26701`.
-pub const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
-
-/// Host ports of dashboard and backend in every world: free ones, so that the tests can run beside
-/// whatever else there is, and always the same.
-pub fn ports() -> (u16, u16) {
-    static CHOSEN: OnceLock<(u16, u16)> = OnceLock::new();
-    *CHOSEN.get_or_init(|| match std::env::var(PORTS) {
-        Ok(text) => {
-            let (one, two) = text.split_once(',').expect("two ports");
-            let port = |text: &str| text.parse().expect("a port");
-            (port(one), port(two))
-        }
-        Err(_) => free_ports(),
-    })
-}
-
-fn free_ports() -> (u16, u16) {
-    let any = || std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (one, two) = (any(), any());
-    let port = |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
-    (port(&one), port(&two))
-}
-
 /// Folder of the template `name`, which `make` makes if there is none yet.
 ///
 /// It is there whole or not at all. Others that need it in the meantime wait.

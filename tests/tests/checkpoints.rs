@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use e2e::leaks::nowhere;
-use e2e::{PLACEHOLDER_PCK, World, leave_a_note, ports, read_the_note, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, leave_a_note, read_the_note, try_client_key};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -436,15 +436,8 @@ fn a_restore_that_is_killed_leaves_one_of_two_sessions() {
 #[test]
 fn shared_folders_survive_and_a_clone_begins_with_the_data() {
     let mut world = World::captured();
-    // By settings and not by variables, which would be the same for the clone.
-    for (service, port) in [("dashboard", ports().0), ("backend", ports().1)] {
-        let name = format!("port.{service}");
-        world
-            .run(["settings", "set", &name, &port.to_string()])
-            .ok();
-    }
-    world.unset("EMULATOR_DASHBOARD_PORT");
-    world.unset("EMULATOR_BACKEND_PORT");
+    // The clone has others.
+    world.ports_from_settings();
     world.start();
     let project = world.user_home().canonicalize().unwrap().join("app");
     std::fs::create_dir_all(&project).unwrap();

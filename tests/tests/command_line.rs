@@ -6,7 +6,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
-use e2e::{PLACEHOLDER_PCK, World, ports, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, port, try_client_key};
 use serde_json::Value;
 
 fn leave_a_note(world: &World) {
@@ -46,7 +46,7 @@ fn a_start_without_rotation_says_so_and_a_reset_drops_what_was_done() {
     assert_eq!(try_client_key(PLACEHOLDER_PCK), 200);
 
     // The report says where everything is, and what it took.
-    let (dashboard, backend) = ports();
+    let (dashboard, backend) = (port("dashboard"), port("backend"));
     let expected = (address(dashboard), address(backend));
     assert_eq!(addresses(&started), expected, "{started}");
     let total = started["start"]["total_ms"].as_f64().unwrap();
@@ -89,7 +89,7 @@ fn a_session_of_another_shape_boots_cold_with_its_data() {
     leave_a_note(&world);
     assert_eq!(world.stop()["session"], "saved");
 
-    let (dashboard, backend) = ports();
+    let (dashboard, backend) = (port("dashboard"), port("backend"));
     world.set("EMULATOR_CPUS", others.to_string());
     world.set("EMULATOR_DASHBOARD_PORT", backend.to_string());
     world.set("EMULATOR_BACKEND_PORT", dashboard.to_string());

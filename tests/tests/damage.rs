@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use e2e::{PLACEHOLDER_PCK, World, image, leave_a_note, ports, read_the_note, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, image, leave_a_note, port, read_the_note, try_client_key};
 use serde_json::Value;
 
 /// Why a start was not the fastest kind.
@@ -419,7 +419,7 @@ fn an_image_replaced_under_a_snapshot_is_noticed() {
 #[test]
 fn a_taken_port_is_named_with_its_process() {
     let world = World::captured_alone();
-    let (dashboard, backend) = ports();
+    let (dashboard, backend) = (port("dashboard"), port("backend"));
     let listener = std::net::TcpListener::bind(("127.0.0.1", backend)).unwrap();
     let run = world.run(["start", "--json"]);
     assert_eq!(run.error_code(), "port_taken");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use e2e::desktop::{Desktop, SOON, Tray, until};
 use e2e::leaks::nowhere;
-use e2e::{PLACEHOLDER_PCK, World, ports, try_client_key};
+use e2e::{PLACEHOLDER_PCK, World, port, try_client_key};
 
 /// Limit for a start or a stop; a busy machine without hardware virtualisation is no failure.
 const A_WHILE: Duration = Duration::from_secs(240);
@@ -206,7 +206,7 @@ fn a_port_that_is_taken_is_shown_with_its_remedy() {
     let desktop = Desktop::start(&mut world);
     let app = desktop.launch(&world);
     app.page.wait_for_heading("Stopped", SOON);
-    let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     // From the tray, as somebody would who does not look at the window.
     desktop.tray().click("Start");
     desktop.tray().wait_for_drawing("failed-light", SOON);
@@ -242,14 +242,14 @@ fn a_second_launch_and_a_notification_show_the_window() {
     // Whatever the first one held so that there is one only, its death gave back.
     desktop.tray().forget();
     let mut third = desktop.launch_alone(&world, &["--hidden"]);
-    let _taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    let _taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     desktop.tray().click("Start");
     let told = desktop
         .notifications
         .wait_for("the failure", A_WHILE, |one| {
             one.summary.contains("could not be started")
         });
-    assert!(told.body.contains(&ports().1.to_string()), "{told:?}");
+    assert!(told.body.contains(&port("backend").to_string()), "{told:?}");
     assert!(!desktop.shows_window());
     let (action, _) = &told.actions[0];
     desktop.notifications.invoke(&told, action);

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use e2e::desktop::releases::publish;
 use e2e::desktop::{App, Desktop, SOON, until};
-use e2e::{World, ports};
+use e2e::{World, port};
 
 /// Every page of the window.
 const PAGES: [&str; 5] = ["Status", "Images", "Credentials", "Logs", "Settings"];
@@ -47,10 +47,13 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
     };
     let (dashboard, backend) = (address("dashboard"), address("backend"));
     assert!(
-        dashboard.contains(&format!(":{}", ports().0)),
+        dashboard.contains(&format!(":{}", port("dashboard"))),
         "{dashboard}"
     );
-    assert!(backend.contains(&format!(":{}", ports().1)), "{backend}");
+    assert!(
+        backend.contains(&format!(":{}", port("backend"))),
+        "{backend}"
+    );
 
     desktop.tray().click("Open dashboard");
     assert_eq!(desktop.browser.wait_for(1), dashboard);

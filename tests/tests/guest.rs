@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use e2e::{World, guest, image, ports, qmp};
+use e2e::{World, guest, image, port, qmp};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -190,7 +190,10 @@ fn the_dashboard_works_in_a_browser_with_the_key_of_the_moment() {
             "--user-data-dir={}",
             world.user_home().join("browser").display()
         ))
-        .arg(format!("http://127.0.0.1:{}/handler/sign-in", ports().0))
+        .arg(format!(
+            "http://127.0.0.1:{}/handler/sign-in",
+            port("dashboard")
+        ))
         .output()
         .unwrap();
     let page = String::from_utf8_lossy(&output.stdout);

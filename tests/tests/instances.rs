@@ -10,21 +10,13 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use e2e::{PLACEHOLDER_PCK, Run, World, backend_says, dashboard_page, leave_a_note, ports};
+use e2e::{PLACEHOLDER_PCK, Run, World, backend_says, dashboard_page, leave_a_note, port};
 use serde_json::Value;
 
-/// A home with a snapshot, whose instances have ports of their own: these follow from the settings
-/// and not from variables, which would be the same for all of them.
+/// A home with a snapshot, whose instances have ports of their own.
 fn world() -> World {
     let mut world = World::captured();
-    for (service, port) in [("dashboard", ports().0), ("backend", ports().1)] {
-        let name = format!("port.{service}");
-        world
-            .run(["settings", "set", &name, &port.to_string()])
-            .ok();
-    }
-    world.unset("EMULATOR_DASHBOARD_PORT");
-    world.unset("EMULATOR_BACKEND_PORT");
+    world.ports_from_settings();
     world
 }
 
@@ -95,7 +87,7 @@ fn clones_run_side_by_side_with_ports_and_secrets_of_their_own() {
         }
         keys.push(key);
     }
-    assert_eq!(taken[0], ports().1);
+    assert_eq!(taken[0], port("backend"));
 
     // What runs is neither deleted nor is its session cloned.
     let refused = world

@@ -9,7 +9,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use e2e::template::ports;
+use e2e::port;
 use e2e::{World, leave_a_note, read_the_note};
 
 /// A running emulator with a note, whose stops leave the rest to the background.
@@ -58,7 +58,7 @@ fn a_stop_frees_the_ports_at_once_and_a_start_takes_it_back() {
     let key = world.secret("pck");
     let stopped = world.stop();
     assert_eq!(stopped["session"], "saving", "{stopped}");
-    let (dashboard, backend) = ports();
+    let (dashboard, backend) = (port("dashboard"), port("backend"));
     assert!(!answers(dashboard) && !answers(backend));
     let again = world.stop();
     assert_eq!(
@@ -152,11 +152,11 @@ fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
     let world = running();
     let key = world.secret("pck");
     set_aside(&world);
-    let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     let refused = world.run(["start", "--json"]).fails_with(1);
     assert_eq!(refused.error_code(), "port_taken");
     assert!(
-        refused.stderr.contains(&ports().1.to_string()) || refused.stdout.contains("backend"),
+        refused.stderr.contains(&port("backend").to_string()) || refused.stdout.contains("backend"),
         "{refused:?}"
     );
     drop(taken);
@@ -164,7 +164,7 @@ fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
     // Nor is the memory, where it was saved before the start failed.
     set_aside(&world);
     assert!(world.kill_at(&["work-ahead"], "End(Commit"));
-    let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     world.run(["start", "--json"]).fails_with(1);
     assert!(world.instance().join("session/saved.json").exists());
     drop(taken);

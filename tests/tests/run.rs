@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use e2e::{World, ports};
+use e2e::{World, port};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Says who the backend takes it for, by each set of names.
@@ -225,7 +225,7 @@ fn keys_are_set_in_a_file_and_the_rest_of_it_stays() {
          NEXT_PUBLIC_STACK_API_URL=http://127.0.0.1:{}\r\nSTACK_SECRET_SERVER_KEY={}\r\n",
         key("project_id"),
         key("publishable_client_key"),
-        ports().1,
+        port("backend"),
         key("secret_server_key"),
     );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);

@@ -10,7 +10,7 @@
 use std::net::{TcpListener, TcpStream};
 
 use e2e::leaks::nowhere;
-use e2e::template::ports;
+use e2e::port;
 use e2e::{PLACEHOLDER_PCK, World, leave_a_note, read_the_note, try_client_key};
 
 /// A kept session with a note, for which a machine stands by.
@@ -59,7 +59,7 @@ fn starts(world: &World, former: &str) -> (bool, bool) {
 fn a_start_takes_the_machine_that_stands_by() {
     let world = standing_by();
     let before = world.secret("pck");
-    let (dashboard, backend) = ports();
+    let (dashboard, backend) = (port("dashboard"), port("backend"));
     for port in [dashboard, backend] {
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
     }
@@ -118,7 +118,7 @@ fn a_standby_that_is_lost_is_a_prepared_start() {
     // A port that is taken is told before anything is done.
     let before = world.secret("pck");
     stop(&world);
-    let taken = TcpListener::bind(("127.0.0.1", ports().1)).unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     let refused = world.run(["start", "--json"]).fails_with(1);
     assert_eq!(refused.error_code(), "port_taken");
     drop(taken);

@@ -11,6 +11,7 @@ mod image;
 mod lint;
 mod package;
 mod pictures;
+mod ports;
 mod progress;
 mod setup;
 mod stages;

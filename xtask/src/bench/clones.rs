@@ -12,6 +12,8 @@ use super::{cores, median, megabytes, row, seconds};
 const AT_ONCE: u16 = 8;
 /// Ports of the clones begin here, away from those of the measured instance.
 const PORTS: u16 = 36700;
+/// From one clone's ports to the next one's: no image has more services.
+const SERVICES: u16 = 10;
 
 /// Measures it `runs` times.
 pub(super) fn measure(program: &Program, runs: usize) -> Result<()> {
@@ -64,19 +66,15 @@ pub(super) fn measure(program: &Program, runs: usize) -> Result<()> {
 struct Clone<'a> {
     program: &'a Program,
     name: String,
-    ports: [(&'static str, String); 2],
+    ports: Vec<(String, String)>,
 }
 
 impl<'a> Clone<'a> {
     fn new(program: &'a Program, number: u16) -> Self {
-        let port = |service: u16| (PORTS + 2 * number + service).to_string();
         Self {
             program,
             name: format!("clone-{number}"),
-            ports: [
-                ("EMULATOR_DASHBOARD_PORT", port(0)),
-                ("EMULATOR_BACKEND_PORT", port(1)),
-            ],
+            ports: program.ports_from(PORTS + SERVICES * number),
         }
     }
 
@@ -108,10 +106,10 @@ impl<'a> Clone<'a> {
 
     fn run(&self, command: &[&str]) -> Result<Sample> {
         let arguments = [&["--instance", self.name.as_str()], command].concat();
-        let ports = self
-            .ports
-            .each_ref()
-            .map(|(name, port)| (*name, port.as_str()));
+        let ports = self.ports.iter();
+        let ports: Vec<_> = ports
+            .map(|(name, port)| (name.as_str(), port.as_str()))
+            .collect();
         self.program.run(&arguments, &ports)
     }
 }

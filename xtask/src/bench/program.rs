@@ -8,7 +8,11 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::cargo::cargo;
+use crate::ports;
 use crate::stages::run as run_command;
+
+/// Host ports begin here.
+const PORTS: u16 = 36600;
 
 /// One run of one command.
 pub(super) struct Sample {
@@ -37,6 +41,8 @@ pub(super) struct Program {
     path: PathBuf,
     home: PathBuf,
     image: PathBuf,
+    /// One of its own for each service, by variable.
+    ports: Vec<(String, String)>,
 }
 
 impl Program {
@@ -48,6 +54,7 @@ impl Program {
             path,
             home: home.to_owned(),
             image: image.to_owned(),
+            ports: ports::variables(&ports::services(root)?, PORTS),
         };
         if home.exists() {
             program.run(&["stop", "--discard"], &[])?;
@@ -81,8 +88,7 @@ impl Program {
             .args(arguments)
             .env("STACK_EMULATOR_HOME", &self.home)
             // Away from the default ports, so that it can run beside an emulator in use.
-            .env("EMULATOR_DASHBOARD_PORT", "36600")
-            .env("EMULATOR_BACKEND_PORT", "36601")
+            .envs(self.ports.iter().cloned())
             // Nothing is to be at work that is not measured.
             .env("STACK_EMULATOR_AHEAD", "off")
             .envs(variables.iter().copied())
@@ -110,6 +116,12 @@ impl Program {
         variables: &[(&str, &str)],
     ) -> Result<Vec<Sample>> {
         (0..runs).map(|_| self.run(arguments, variables)).collect()
+    }
+
+    /// The variables that give the services other ports, from `first` on.
+    pub(super) fn ports_from(&self, first: u16) -> Vec<(String, String)> {
+        let names = self.ports.iter().map(|(name, _)| name.clone());
+        names.zip((first..).map(|port| port.to_string())).collect()
     }
 
     /// The program itself.

@@ -23,7 +23,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use images::manifest::ImageFile;
+use images::manifest::{ImageFile, Service};
 use images::sha256_file;
 use tempfile::TempDir;
 
@@ -122,6 +122,11 @@ pub(crate) fn ensure_built(args: &Args) -> Result<Built> {
         }),
         Some(out) => copy_out(&entry, out, &name),
     }
+}
+
+/// The services of the image that is built unless another payload is given.
+pub(crate) fn default_services(root: &Path) -> Result<Vec<Service>> {
+    Ok(payload::Manifest::read(&starter::folder(root))?.services())
 }
 
 fn image_name(arch: &str) -> String {

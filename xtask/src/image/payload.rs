@@ -153,12 +153,8 @@ impl Manifest {
 }
 
 impl Manifest {
-    /// The manifest of the image made with this payload, without inputs and packages.
-    pub(crate) fn describe(
-        &self,
-        arch: &str,
-        image: image_manifest::ImageFile,
-    ) -> image_manifest::Manifest {
+    /// The services, in the order in which they are written.
+    pub(crate) fn services(&self) -> Vec<Service> {
         let services = self.services.iter().cloned().map(|service| Service {
             id: service.id,
             name: service.name,
@@ -168,6 +164,15 @@ impl Manifest {
             path: service.path,
             browsable: service.browsable,
         });
+        services.collect()
+    }
+
+    /// The manifest of the image made with this payload, without inputs and packages.
+    pub(crate) fn describe(
+        &self,
+        arch: &str,
+        image: image_manifest::ImageFile,
+    ) -> image_manifest::Manifest {
         image_manifest::Manifest {
             format: image_manifest::FORMAT.into(),
             version: image_manifest::VERSION,
@@ -179,7 +184,7 @@ impl Manifest {
             min_ram_mib: self.min_ram_mib,
             ram_mib: self.ram_mib,
             min_vcpus: self.min_vcpus,
-            services: services.collect(),
+            services: self.services(),
             rotation_port: self.rotation_port,
             inputs: vec![],
             packages: vec![],

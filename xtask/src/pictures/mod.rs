@@ -13,7 +13,7 @@ use crate::cargo::cargo;
 use crate::command::output_of;
 use crate::desktop::{self, Profile};
 use crate::stages::Stages;
-use crate::{image, package, setup, test, workspace};
+use crate::{image, package, ports, setup, test, workspace};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut stages = Stages::new("pictures");
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
     let image = stages.run("image", || image::ensure_built(&image::Args::of(None)))?;
+    let services = ports::services(&root)?;
     // As the end-to-end tests have both, so that neither is built for this alone.
     let app = stages.run("programs", || desktop::build(&root, Profile::Dev))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
@@ -47,7 +48,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env(test::DESKTOP, &app)
                 .env(test::TAURI_DRIVER, driver)
                 // The addresses of an emulator without settings.
-                .env(test::PORTS, "26700,26701")
+                .env(
+                    test::PORTS,
+                    ports::list(services.iter().map(|service| service.host_port)),
+                )
                 .env("TMPDIR", scratch.path()),
             "taking the pictures",
         )

@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::PORTS;
 use super::programs::Program;
 use crate::command::{OnOurDeath, tied};
+use crate::{ports, workspace};
 
 /// More would take time from each other that the tests' limits do not allow for.
 const MOST: usize = 2;
@@ -60,10 +61,14 @@ pub(super) fn run(
 ) -> Result<()> {
     // What the tests leave, such as snapshots that they share, goes with it.
     let scratch = tempfile::Builder::new().prefix("emulator-e2e-").tempdir()?;
+    let services = ports::services(&workspace::root()?)?.len();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let mut free = (20_000..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     let lanes = (0..MOST.min(processors))
-        .map(|number| Lane::new(&scratch.path().join(number.to_string()), &mut free))
+        .map(|number| {
+            let folder = scratch.path().join(number.to_string());
+            Lane::new(&folder, services, &mut free)
+        })
         .collect::<Result<Vec<_>>>()?;
     let queue = Mutex::new(ordered(programs));
     let failed = Mutex::new(vec![]);
@@ -121,22 +126,24 @@ fn tell(lane: &Lane, name: &str, took: Duration, result: Result<()>) -> Result<(
 struct Lane {
     temporary: PathBuf,
     templates: PathBuf,
-    ports: [u16; 2],
+    /// One for each service of the starter image.
+    ports: Vec<u16>,
     /// What the program that runs has printed.
     log: PathBuf,
 }
 
 impl Lane {
-    /// In `folder`, which it makes, on the next two of the `free` ports.
-    fn new(folder: &Path, free: &mut impl Iterator<Item = u16>) -> Result<Self> {
-        let ports = free
-            .next()
-            .zip(free.next())
-            .context("every port from 20000 to 30000 is taken")?;
+    /// In `folder`, which it makes, on the next of the `free` ports.
+    fn new(folder: &Path, services: usize, free: &mut impl Iterator<Item = u16>) -> Result<Self> {
+        let ports: Vec<u16> = free.take(services).collect();
+        ensure!(
+            ports.len() == services,
+            "every port from 20000 to 30000 is taken"
+        );
         let lane = Self {
             temporary: folder.join("tmp"),
             templates: folder.join("templates"),
-            ports: ports.into(),
+            ports,
             log: folder.join("log"),
         };
         for folder in [&lane.temporary, &lane.templates] {
@@ -147,13 +154,12 @@ impl Lane {
     }
 
     fn command(&self, program: &Program) -> Command {
-        let [dashboard, backend] = self.ports;
         let mut command = tied(&program.path, OnOurDeath::Terminate);
         command
             .current_dir(&program.folder)
             .env("TMPDIR", &self.temporary)
             .env(TEMPLATES, &self.templates)
-            .env(PORTS, format!("{dashboard},{backend}"))
+            .env(PORTS, ports::list(self.ports.iter().copied()))
             .arg("--test-threads=1");
         command
     }

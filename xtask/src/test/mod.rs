@@ -27,7 +27,7 @@ pub(crate) const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 pub(crate) const DESKTOP: &str = "STACK_EMULATOR_TEST_DESKTOP";
 /// Path of the `tauri-driver` that drives it.
 pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
-/// Host ports of dashboard and backend, as `26700,26701`.
+/// Host ports of the starter's services in the order of its payload, as `26700,26701`.
 pub(crate) const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 /// Path of a Node that is new enough.
 const NODE: &str = "STACK_EMULATOR_TEST_NODE";
