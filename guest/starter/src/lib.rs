@@ -3,7 +3,7 @@
 //!
 //! | binary | what it does |
 //! |---|---|
-//! | `stack-backend` | answers the API on `<P>02` and applies rotations over its control socket |
+//! | `stack-backend` | answers the API on `<P>02`, applies rotations over its control socket, and shows the mails on 9001 |
 //! | `stack-dashboard` | serves the built dashboard on `<P>01` |
 //! | `stack-cron` | calls the cron endpoints with the secret of the moment |
 //! | `stack-resident` | sets the clock and rotates when the host asks on its port |
@@ -21,12 +21,15 @@ pub mod control;
 pub mod cron;
 pub mod dashboard;
 pub mod env_file;
+pub mod inbox;
 pub mod key;
+mod loopback;
 pub mod notify;
 pub mod random;
 pub mod report;
 pub mod resident;
 pub mod rotation;
 pub mod secrets;
+pub mod server;
 pub mod settings;
 pub mod stack_config;

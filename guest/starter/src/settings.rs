@@ -12,6 +12,8 @@ use crate::env_file::{self, EnvFileError};
 
 /// Port prefix when the host gave none.
 const DEFAULT_PORT_PREFIX: u16 = 81;
+/// Port of the mail inbox. Published images have theirs there, too.
+const INBOX_PORT: u16 = 9001;
 /// Port on the host that leads to the backend, when the host gave none.
 const DEFAULT_BACKEND_HOST_PORT: u16 = 26701;
 
@@ -26,6 +28,10 @@ pub struct Settings {
     pub dashboard_built_dir: PathBuf,
     /// The backend's control socket. `STACK_CONTROL_SOCKET`.
     pub control_socket: PathBuf,
+    /// The page of the mail inbox. `STACK_INBOX_DIR`.
+    pub inbox_dir: PathBuf,
+    /// Port the mail inbox listens on. `STACK_INBOX_PORT`.
+    pub inbox_port: u16,
     /// Root under which folders of the host are mounted. `STACK_HOST_ROOT`.
     pub host_root: PathBuf,
     /// How to reach Postgres, as a libpq connection string. `STACK_DATABASE`.
@@ -139,6 +145,14 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
+    /// A variable of the environment is no port.
+    #[error("{variable} is {value:?}, but must be a port")]
+    Port {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+    },
     /// `runtime.env` makes no sense.
     #[error("{path} is not usable; restart the emulator so that the host writes it anew")]
     Ports {
@@ -154,7 +168,7 @@ impl Settings {
     /// the image also runs without a STACKCFG disk.
     ///
     /// # Errors
-    /// [`SettingsError`] when `runtime.env` is there but unreadable or wrong.
+    /// [`SettingsError`] when `runtime.env` is there but unreadable or wrong, or a variable is.
     pub fn load() -> Result<Self, SettingsError> {
         let path = path_from("STACK_RUNTIME_ENV", "/run/stack/config/runtime.env");
         let text = match std::fs::read(&path) {
@@ -163,7 +177,11 @@ impl Settings {
             Err(source) => return Err(SettingsError::Read { path, source }),
         };
         let ports = Ports::parse(&text).map_err(|source| SettingsError::Ports { path, source })?;
-        Ok(Self::with_ports(ports))
+        let inbox_port = port_from("STACK_INBOX_PORT", INBOX_PORT)?;
+        Ok(Self {
+            inbox_port,
+            ..Self::with_ports(ports)
+        })
     }
 
     /// The paths alone, with default ports: what rotation needs, which never looks at a port.
@@ -183,6 +201,8 @@ impl Settings {
                 "/usr/local/share/stack/dashboard",
             ),
             control_socket: path_from("STACK_CONTROL_SOCKET", "/run/stack-backend/control.sock"),
+            inbox_dir: path_from("STACK_INBOX_DIR", "/opt/stack/inbox"),
+            inbox_port: INBOX_PORT,
             host_root: path_from("STACK_HOST_ROOT", "/host"),
             database: env::var("STACK_DATABASE")
                 .unwrap_or_else(|_| "host=/run/postgresql user=stack dbname=stack".to_owned()),
@@ -194,6 +214,18 @@ impl Settings {
 
 fn path_from(variable: &str, default: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| Path::new(default).to_owned(), PathBuf::from)
+}
+
+fn port_from(variable: &'static str, default: u16) -> Result<u16, SettingsError> {
+    let Some(value) = env::var_os(variable) else {
+        return Ok(default);
+    };
+    let value = value.to_string_lossy();
+    let port = value.parse().ok().filter(|port| *port != 0);
+    port.ok_or_else(|| SettingsError::Port {
+        variable,
+        value: value.into_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ const QUERY_LIMIT: Duration = Duration::from_secs(10);
 /// How long getting a connection may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// The pool, and how to connect outside of it.
-#[derive(Debug)]
+/// The pool, and how to connect outside of it. A clone has the same pool.
+#[derive(Debug, Clone)]
 pub struct Database {
     pool: Pool,
     config: Config,

@@ -38,7 +38,8 @@ pub(super) async fn list(call: Call) -> Answer {
     let after: i64 = match after {
         None => 0,
         Some(id) => {
-            let sql = r#"SELECT "number" FROM "Mail" WHERE "id" = $1"#;
+            let sql = r#"SELECT "number" FROM "Mail" WHERE "id" = $1
+                         UNION ALL SELECT "number" FROM "DeletedMail" WHERE "id" = $1"#;
             let row = store::row(&db, "find a mail", sql, &[&id]).await?;
             row.ok_or_else(ApiError::mail_not_found)?.get(0)
         }

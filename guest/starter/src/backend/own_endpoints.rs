@@ -7,6 +7,7 @@
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 
 use super::error::ApiError;
+use crate::loopback::is_loopback;
 
 /// Whether a path is one of these endpoints.
 pub(super) fn is_own(uri: &Uri) -> bool {
@@ -35,16 +36,6 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::forbidden(format!(
         "This endpoint is for programs on this machine, not for {refused}."
     )))
-}
-
-/// Whether an authority, with or without a port, names this machine.
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let host = host.to_ascii_lowercase();
-    matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use tokio_postgres::{Row, types::ToSql};
 use super::database::{DatabaseError, limited};
 
 /// What a statement is given.
-pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// All rows of a query.
-pub(super) async fn rows(
+pub(crate) async fn rows(
     db: &impl GenericClient,
     action: &'static str,
     sql: &str,
@@ -27,7 +27,7 @@ pub(super) async fn rows(
 }
 
 /// The row of a query that gives at most one.
-pub(super) async fn row(
+pub(crate) async fn row(
     db: &impl GenericClient,
     action: &'static str,
     sql: &str,
@@ -41,7 +41,7 @@ pub(super) async fn row(
 }
 
 /// Runs a statement; tells how many rows it changed.
-pub(super) async fn execute(
+pub(crate) async fn execute(
     db: &impl GenericClient,
     action: &'static str,
     sql: &str,
@@ -55,13 +55,13 @@ pub(super) async fn execute(
 }
 
 /// Begins a transaction.
-pub(super) async fn begin(connection: &mut Object) -> Result<Transaction<'_>, DatabaseError> {
+pub(crate) async fn begin(connection: &mut Object) -> Result<Transaction<'_>, DatabaseError> {
     limited("begin a transaction", connection.transaction()).await
 }
 
 /// Begins a transaction that does not wait for the disk when it ends: a power cut may undo it. For notes that
 /// nobody misses, such as when a session was last used; waiting is most of what such a request costs.
-pub(super) async fn begin_unsynced(
+pub(crate) async fn begin_unsynced(
     connection: &mut Object,
 ) -> Result<Transaction<'_>, DatabaseError> {
     let transaction = begin(connection).await?;
@@ -71,6 +71,6 @@ pub(super) async fn begin_unsynced(
 }
 
 /// Makes what a transaction did last.
-pub(super) async fn commit(transaction: Transaction<'_>) -> Result<(), DatabaseError> {
+pub(crate) async fn commit(transaction: Transaction<'_>) -> Result<(), DatabaseError> {
     limited("commit a transaction", transaction.commit()).await
 }

@@ -1,8 +1,8 @@
-//! `stack-backend`: the API of the starter stack.
+//! `stack-backend`: the API and the mail inbox of the starter stack.
 
 use std::process::ExitCode;
 
-use starter::{backend, report, settings::Settings};
+use starter::{backend, report, server, settings::Settings};
 
 // One thread does it all: under emulation a second one costs more in hand-overs than it brings.
 #[tokio::main(flavor = "current_thread")]
@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return report::fatal("stack-backend", &error),
     };
-    match backend::run(&settings).await {
+    match server::run(&settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::fatal("stack-backend", &error),
     }

@@ -113,6 +113,10 @@ fn a_list_is_newest_first_and_can_be_narrowed() {
     let of_app = format!("?project_id={}", app.project_id);
     assert_eq!(listed(&stack, &of_app), all);
     assert_eq!(listed(&stack, "?project_id=internal"), []);
+    // Who waits for the next one is not misled when somebody clears the inbox meanwhile.
+    let delete = Request::new(stack.inbox_port(), "DELETE", "/api/v1/mailbox/bob").send();
+    assert_eq!(delete.status, 200, "{delete:?}");
+    assert_eq!(listed(&stack, &format!("?after={}", all[2].1)), all[..2]);
 
     for limit in ["0", "-1", "1001", "x", "99999999999999999999"] {
         let response = asked(&stack, &format!("?limit={limit}")).send();

@@ -9,6 +9,7 @@ mod cron;
 mod dashboard;
 mod dashboard_sessions;
 mod database_trouble;
+mod inbox;
 mod mails;
 mod rotation;
 mod rotation_faults;

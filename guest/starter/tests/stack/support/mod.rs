@@ -133,6 +133,10 @@ impl Stack {
         self.prefix * 100 + 1
     }
 
+    pub fn inbox_port(&self) -> u16 {
+        self.prefix * 100 + 3
+    }
+
     pub fn start_backend(&mut self) {
         self.backend = Some(self.spawn_service(env!("CARGO_BIN_EXE_stack-backend")));
     }
@@ -175,6 +179,8 @@ impl Stack {
             .env("STACK_CONFIG_DIR", self.path("etc"))
             .env("STACK_DASHBOARD_DIR", self.path("dashboard"))
             .env("STACK_DASHBOARD_BUILT_DIR", self.path("built"))
+            .env("STACK_INBOX_DIR", payload("files/opt/stack/inbox"))
+            .env("STACK_INBOX_PORT", self.inbox_port().to_string())
             .env("STACK_CONTROL_SOCKET", self.path("run/control.sock"))
             .env("STACK_HOST_ROOT", self.path("host"))
             .env("STACK_RUNTIME_ENV", self.path("runtime.env"))
@@ -339,7 +345,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A port prefix whose two ports nobody listens on.
+/// A port prefix whose ports nobody listens on.
 fn free_prefix() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test binaries run beside each other: start at different places, below the ephemeral ports.
@@ -347,7 +353,7 @@ fn free_prefix() -> u16 {
     (0..200)
         .map(|_| 110 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 200)
         .find(|prefix| {
-            [1, 2]
+            [1, 2, 3]
                 .into_iter()
                 .all(|port| std::net::TcpListener::bind(("0.0.0.0", prefix * 100 + port)).is_ok())
         })

@@ -216,9 +216,19 @@ CREATE TABLE "Mail" (
     "html" TEXT NOT NULL,
     "link" TEXT,
     "code" TEXT,
-    "createdAtMillis" BIGINT NOT NULL
+    "createdAtMillis" BIGINT NOT NULL,
+    "seen" BOOLEAN NOT NULL DEFAULT FALSE,
+    -- As Inbucket names mailboxes: what stands before the `@`, without a `+tag`.
+    "mailbox" TEXT NOT NULL GENERATED ALWAYS AS (split_part(split_part(lower("recipient"), '@', 1), '+', 1)) STORED
 );
 CREATE INDEX ON "Mail" ("recipient", "number");
+CREATE INDEX ON "Mail" ("mailbox", "number");
+
+-- Where deleted mails were in the order, for those who ask what came after one of them.
+CREATE TABLE "DeletedMail" (
+    "id" TEXT PRIMARY KEY,
+    "number" BIGINT NOT NULL
+);
 
 INSERT INTO "Project" ("id", "displayName", "configOverride") VALUES (
     'internal',
