@@ -197,7 +197,7 @@ fn the_dashboard_works_in_a_browser_with_the_key_of_the_moment() {
         .output()
         .unwrap();
     let page = String::from_utf8_lossy(&output.stdout);
-    assert!(page.contains(">Connected<"), "{page}");
+    assert!(page.contains(r#"data-state="connected""#), "{page}");
     assert!(
         !page.contains(&world.secret("pck")),
         "the key is in the script, not in the page"

@@ -42,6 +42,8 @@ enum Stage {
     Ui,
     /// The official SDK, oldest and newest, against the starter's backend
     Sdk,
+    /// The dashboard in Chromium, on the starter's backend
+    Dashboard,
     /// Every fuzz target for some seconds
     Fuzz,
     /// Real QEMU with real guests; builds their images if there are none yet
@@ -82,6 +84,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if wanted(Stage::Sdk) {
         stages.run("SDK", || sdk(&root))?;
     }
+    if wanted(Stage::Dashboard) {
+        stages.run("dashboard", || dashboard(&root))?;
+    }
     if wanted(Stage::Fuzz) {
         stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;
     }
@@ -118,6 +123,17 @@ fn sdk(root: &Path) -> Result<()> {
         cargo(root, "test")
             .args(["--package", "starter", "--features", "sdk"])
             .args(["--test", "stack", "--", "sdk::"])
+            .env(NODE, node),
+    )
+}
+
+/// Opens the dashboard in a browser, which it has packages for.
+fn dashboard(root: &Path) -> Result<()> {
+    let node = ui::node_with_packages(root, &root.join("guest/starter/tests/browser"))?;
+    run_command(
+        cargo(root, "test")
+            .args(["--package", "starter", "--features", "browser"])
+            .args(["--test", "stack", "--", "browser::"])
             .env(NODE, node),
     )
 }

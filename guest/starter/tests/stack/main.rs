@@ -4,6 +4,8 @@
 
 mod accounts;
 mod backend;
+#[cfg(feature = "browser")]
+mod browser;
 mod conformance;
 mod cron;
 mod dashboard;
