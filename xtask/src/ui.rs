@@ -26,12 +26,16 @@ const NPM_VERSION: &str = "10.9.9";
 /// What was installed last, in `node_modules`: the digest of the lock file that it was.
 const STAMP: &str = ".installed-lock";
 
-/// Types, rules, format, and whether the icons are what their drawings give.
+/// The app that shows how to develop against the emulator.
+pub(crate) const EXAMPLE: &str = "examples/vite";
+
+/// Types, rules, format, and whether the icons are what their drawings give; and the types of the example.
 pub(crate) fn lint(root: &Path) -> Result<()> {
     let npm = Npm::ready(root)?;
     npm.run(&["run", "--silent", "check"])?;
     npm.run(&["run", "--silent", "lint"])?;
-    npm.run(&["run", "--silent", "icons", "--", "--check"])
+    npm.run(&["run", "--silent", "icons", "--", "--check"])?;
+    Npm::ready_in(root, &root.join(EXAMPLE))?.run(&["run", "--silent", "check"])
 }
 
 /// The build that the app embeds, in `ui/dist`.

@@ -94,6 +94,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         eprint!("{}", stages.table());
         return Ok(());
     };
+    let node = stages.run("packages of the example", || {
+        ui::node_with_packages(&root, &root.join(ui::EXAMPLE))
+    })?;
     let tests = stages.run("end-to-end tests", || programs::end_to_end(&root))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     // The command line comes with it: both are built as for the crates' own tests, so not a second time.
@@ -112,6 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (DESKTOP, app),
         (TAURI_DRIVER, driver),
         (PACKAGE, package),
+        (NODE, node),
     ];
     stages.run("end to end", || lanes::run(tests, &variables, &args.rest))
 }
