@@ -6,8 +6,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::apps::credentials::Format;
@@ -19,8 +21,12 @@ use record::{self, Durability, Record};
 
 /// How many config files are remembered.
 const REMEMBERED: usize = 50;
-/// Longest `package.json` that is looked at, in bytes.
-const LONGEST_MANIFEST: u64 = 1 << 20;
+/// Longest file of an app that is looked at, in bytes.
+const LONGEST_FILE: u64 = 1 << 20;
+/// The `.env` files that an app's folder may have.
+const ENV_FILES: [&str; 2] = [".env", ".env.local"];
+/// What a file with credentials has in it, whatever prefix comes before.
+const MARK: &str = "STACK_PROJECT_ID=";
 
 /// A config file that was used, for lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +73,7 @@ impl Project {
     /// `package.json` suggests.
     pub fn format(&self) -> Format {
         self.format.unwrap_or_else(|| {
-            let manifest = read_manifest(&self.folder().join("package.json"));
+            let manifest = read_small(&self.folder().join("package.json"));
             manifest.map_or(Format::Dotenv, |manifest| suggest(&manifest))
         })
     }
@@ -83,11 +89,21 @@ impl Project {
     }
 }
 
-fn read_manifest(path: &Path) -> Option<Vec<u8>> {
-    let mut manifest = Vec::new();
-    let mut file = File::open(path).ok()?.take(LONGEST_MANIFEST);
-    file.read_to_end(&mut manifest).ok()?;
-    Some(manifest)
+/// What is in a regular file; `None` for what is none, or cannot be read.
+fn read_small(path: &Path) -> Option<Vec<u8>> {
+    // Should it be a pipe, it is not waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST_FILE).read_to_end(&mut content).ok()?;
+    Some(content)
 }
 
 /// The format that a `package.json` suggests by what the app depends on.
@@ -118,6 +134,26 @@ impl Emulator {
     pub fn projects(&self) -> Result<Vec<Project>, Error> {
         let known: Option<Projects> = record::read_optional(&self.paths.projects())?;
         Ok(known.unwrap_or_default().projects)
+    }
+
+    /// The `.env` files of these apps that hold credentials, as far as they are in the apps' folders.
+    ///
+    /// # Errors
+    ///
+    /// As [`projects`](Self::projects).
+    pub fn env_files(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut files = Vec::new();
+        for project in self.projects()? {
+            let folder = project.folder();
+            for file in ENV_FILES.map(|name| folder.join(name)) {
+                let content = read_small(&file).unwrap_or_default();
+                let holds_them = String::from_utf8_lossy(&content).contains(MARK);
+                if holds_them && !files.contains(&file) {
+                    files.push(file);
+                }
+            }
+        }
+        Ok(files)
     }
 
     /// Puts a config file on top of the list, without asking for credentials.
@@ -209,6 +245,30 @@ mod tests {
         .map(|(name, value)| (name.into(), value));
         let settings = Settings::from_variables(variables).unwrap();
         Emulator::new(settings, InstanceName::default(), None)
+    }
+
+    #[test]
+    fn files_with_credentials_are_found_in_the_folders_of_apps() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        let emulator = emulator(&home);
+        let app = home.join("app");
+        std::fs::create_dir_all(app.join("config")).unwrap();
+        std::fs::write(app.join("package.json"), "{}").unwrap();
+        let config = app.join("config/stack.config.ts");
+        std::fs::write(&config, "export const config = {};").unwrap();
+        emulator.add_project(&config).unwrap();
+        assert_eq!(emulator.env_files().unwrap(), Vec::<PathBuf>::new());
+        std::fs::write(app.join(".env"), "OTHER=1\n").unwrap();
+        std::fs::write(app.join(".env.local"), "\nVITE_STACK_PROJECT_ID=p\n").unwrap();
+        assert_eq!(emulator.env_files().unwrap(), [app.join(".env.local")]);
+        // Nothing waits for a pipe.
+        std::fs::remove_file(app.join(".env")).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(app.join(".env"))
+            .status();
+        assert!(made.unwrap().success());
+        assert_eq!(emulator.env_files().unwrap(), [app.join(".env.local")]);
     }
 
     #[test]
