@@ -1,5 +1,6 @@
 //! The command line, as the parser reads it: each command and its options.
 
+mod app;
 mod checkpoints;
 mod mail;
 mod users;
@@ -8,9 +9,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
-use emulator::credentials::Format;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
 use emulator::pull::PullRequest;
@@ -18,6 +18,7 @@ use emulator::secrets::SecretName;
 use images::github::Repo;
 use images::source::{Arch, Source};
 
+pub(crate) use self::app::{ConfigArguments, CredentialsFormat};
 pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
 pub(crate) use self::mail::MailArguments;
 pub(crate) use self::users::UsersArguments;
@@ -495,44 +496,6 @@ pub(crate) enum TokenArguments {
     Set,
     /// Remove the token from the keychain
     Forget,
-}
-
-/// Which app.
-#[derive(Debug, PartialEq, Eq, Args)]
-pub(crate) struct ConfigArguments {
-    /// Config file of the app
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "stack.config.ts")]
-    pub config_file: PathBuf,
-}
-
-/// How credentials are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CredentialsFormat {
-    /// Shell lines: `export NAME='value'`
-    Env,
-    /// `.env` lines: `NAME=value`
-    Dotenv,
-    /// `dotenv` with the prefix `NEXT_PUBLIC_`, except for the secret server key
-    Next,
-    /// `dotenv` with the prefix `VITE_`
-    Vite,
-    /// `dotenv` with the prefix `EXPO_PUBLIC_`
-    Expo,
-    /// JSON object, with the super secret admin key and the config file's settings
-    Json,
-}
-
-impl From<CredentialsFormat> for Format {
-    fn from(format: CredentialsFormat) -> Self {
-        match format {
-            CredentialsFormat::Env => Self::Env,
-            CredentialsFormat::Dotenv => Self::Dotenv,
-            CredentialsFormat::Next => Self::Next,
-            CredentialsFormat::Vite => Self::Vite,
-            CredentialsFormat::Expo => Self::Expo,
-            CredentialsFormat::Json => Self::Json,
-        }
-    }
 }
 
 /// What is wanted of the shared folders.
