@@ -7,6 +7,7 @@
 //! machine, so only ratios of one run are worth comparing.
 
 mod ahead;
+mod api;
 mod checkpoints;
 mod clones;
 mod cold;
@@ -39,6 +40,8 @@ enum Part {
     Clones,
     /// Creating and restoring checkpoints, beside a stop and a start
     Checkpoints,
+    /// The starter's API: signing in, reading the user, a minute of requests at a steady rate
+    Api,
     /// A pull against `curl`
     Pull,
     /// Archiving and restoring a snapshot against `tar` and `zstd`
@@ -93,6 +96,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if wanted(Part::Checkpoints) {
         checkpoints::measure(&program, runs)?;
+    }
+    if wanted(Part::Api) {
+        api::measure(&program, runs)?;
     }
     if wanted(Part::Pull) {
         transfer::pull(&root, &program, &image, runs)?;
