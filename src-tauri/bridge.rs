@@ -5,7 +5,9 @@
 use tauri::Wry;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{checkpoints, checks, desktop, images, lifecycle, logs, projects, settings};
+use crate::commands::{
+    checkpoints, checks, desktop, images, lifecycle, logs, mails, projects, settings,
+};
 use crate::wire::app::ConfigFileDrag;
 
 /// The commands and events.
@@ -50,6 +52,9 @@ pub(crate) fn builder() -> Builder<Wry> {
             projects::copy_secret,
             projects::list_folders,
             projects::remove_folder,
+            mails::follow_mails,
+            mails::unfollow_mails,
+            mails::read_mail,
             logs::follow_log,
             logs::unfollow_log,
             logs::save_diagnostics,

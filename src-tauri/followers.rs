@@ -1,4 +1,4 @@
-//! Who follows which log.
+//! Who follows which log, or the mails.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use tauri::async_runtime::JoinHandle;
 
 use crate::activity::lock;
 
-/// The page follows one log at a time; one that was loaded again may have forgotten its last.
+/// The page follows one thing at a time; one that was loaded again may have forgotten its last.
 const MOST_FOLLOWERS: usize = 4;
 
 /// Who follows what. Each is a task that ends with its channel, or when it is told to.

@@ -6,5 +6,6 @@ pub(crate) mod desktop;
 pub(crate) mod images;
 pub(crate) mod lifecycle;
 pub(crate) mod logs;
+pub(crate) mod mails;
 pub(crate) mod projects;
 pub(crate) mod settings;

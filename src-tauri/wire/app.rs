@@ -39,6 +39,7 @@ pub(crate) enum Page {
     Status,
     Images,
     Credentials,
+    Mail,
     Logs,
     Settings,
     Welcome,

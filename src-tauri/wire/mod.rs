@@ -10,6 +10,7 @@ pub(crate) mod app;
 pub(crate) mod failure;
 pub(crate) mod images;
 pub(crate) mod logs;
+pub(crate) mod mails;
 pub(crate) mod projects;
 pub(crate) mod settings;
 pub(crate) mod status;

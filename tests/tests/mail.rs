@@ -1,4 +1,4 @@
-//! `mail`: a user signs in with the code of a magic link that no server has sent.
+//! `mail` and the inbox: a user signs in with the code of a magic link that no server has sent.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,9 +7,11 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
+use std::process::Child;
 use std::time::Duration;
 
-use e2e::World;
+use e2e::{World, port};
+use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -81,6 +83,88 @@ impl App {
     }
 }
 
+/// Reads what `mail latest --wait` says until it waits.
+#[track_caller]
+fn until_it_waits(waiting: &mut Child) {
+    let stderr = waiting.stderr.as_mut().unwrap();
+    // Byte by byte: what follows is left to whoever takes the output.
+    let mut stderr = BufReader::with_capacity(1, stderr);
+    let mut line = String::new();
+    while !line.contains("Waiting for a mail") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
+    }
+}
+
+/// What the inbox answers: status and body.
+fn inbox(app: &App, method: Method, path: &str, body: &str) -> (u16, String) {
+    let url = format!("http://127.0.0.1:{}{path}", port("inbucket"));
+    let request = app.client.request(method, url).body(body.to_owned());
+    let answer = request.send().unwrap();
+    (answer.status().as_u16(), answer.text().unwrap())
+}
+
+/// The mails of a mailbox, as a test suite gets them.
+#[track_caller]
+fn mailbox(app: &App, name: &str) -> Vec<Value> {
+    let (status, said) = inbox(app, Method::GET, &format!("/api/v1/mailbox/{name}"), "");
+    assert_eq!(status, 200, "{said}");
+    serde_json::from_str(&said).unwrap()
+}
+
+#[test]
+fn the_inbox_has_what_the_command_line_has_and_keeps_it() {
+    let world = World::captured();
+    let started = world.start();
+    let services = started["services"].as_array().unwrap();
+    let service = services.iter().find(|service| service["id"] == "inbucket");
+    let service = service.unwrap();
+    let address = format!("http://127.0.0.1:{}", port("inbucket"));
+    assert_eq!(service["url"], address.as_str());
+    assert_eq!(service["healthy"], true, "{started}");
+    let status = world.run(["status"]).ok().stdout;
+    let line = status.lines().find(|line| line.contains("Mail inbox"));
+    assert!(line.unwrap().contains(&address), "{status}");
+
+    let app = App::new(&world);
+    let (code, page) = inbox(&app, Method::GET, "/", "");
+    assert!(code == 200 && page.contains("Mail inbox"), "{code}: {page}");
+    assert!(mailbox(&app, "ada").is_empty());
+    let nonce = app.ask_for_link("ada+first@example.com");
+    let mails = mailbox(&app, "ada");
+    let id = mails[0]["id"].as_str().unwrap();
+    let path = format!("/api/v1/mailbox/ada/{id}");
+    let (_, mail) = inbox(&app, Method::GET, &path, "");
+    let mail: Value = serde_json::from_str(&mail).unwrap();
+    let text = mail["body"]["text"].as_str().unwrap();
+    let (_, typed) = text.split_once("this code: ").unwrap();
+    let typed = typed.lines().next().unwrap();
+    let shown = world.run(["mail", "show", id, "--code"]).ok().stdout;
+    assert_eq!(shown.trim_end(), typed);
+    assert_eq!(app.sign_in(typed, &nonce)["is_new_user"], true);
+    assert_eq!(inbox(&app, Method::PATCH, &path, "{\"seen\":true}").0, 200);
+
+    // They are of the session, and so are there again with it.
+    assert_eq!(world.stop()["session"], "saved");
+    world.start();
+    assert_eq!(mailbox(&app, "ada")[0]["seen"], true);
+
+    // Test suites clear a mailbox while somebody waits for the next mail.
+    let mut waiting = world.spawn(["mail", "latest", "--wait", "--json"]);
+    until_it_waits(&mut waiting);
+    assert_eq!(
+        inbox(&app, Method::DELETE, "/api/v1/mailbox/ada", "").0,
+        200
+    );
+    assert!(mailbox(&app, "ada").is_empty());
+    app.ask_for_link("bob@example.com");
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let next: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(next["to"], "bob@example.com");
+    world.discard();
+}
+
 #[test]
 fn the_code_of_a_magic_link_signs_its_user_in() {
     let world = World::captured();
@@ -99,12 +183,7 @@ fn the_code_of_a_magic_link_signs_its_user_in() {
     // That one is not the one that is waited for.
     let words = ["mail", "latest", "--to", ADA, "--wait", "--code"];
     let mut waiting = world.spawn(words);
-    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Waiting for a mail") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
-    }
+    until_it_waits(&mut waiting);
     app.ask_for_link("bob@example.com");
     let nonce = app.ask_for_link(ADA);
     let output = waiting.wait_with_output().unwrap();
@@ -142,12 +221,7 @@ fn waiting_ends_with_its_time_or_with_ctrl_c() {
         .fails_with(1);
     assert_eq!(late.error_code(), "mail_missing");
     let mut waiting = world.spawn(["mail", "latest", "--wait=600"]);
-    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("Waiting for a mail") {
-        line.clear();
-        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
-    }
+    until_it_waits(&mut waiting);
     // Others may use the instance meanwhile, and even give it other secrets.
     world.run(["secrets", "rotate"]).ok();
     assert!(waiting.try_wait().unwrap().is_none(), "it waits on");

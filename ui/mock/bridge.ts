@@ -3,7 +3,15 @@
 import { emit } from "@tauri-apps/api/event";
 import { mockIPC } from "@tauri-apps/api/mocks";
 
-import type { Failure, LogUpdate, Settings, SettingsChange, ShownStatus, Update } from "../src/bindings";
+import type {
+  Failure,
+  LogUpdate,
+  MailUpdate,
+  Settings,
+  SettingsChange,
+  ShownStatus,
+  Update,
+} from "../src/bindings";
 import * as data from "./data";
 import { logLines } from "./logs";
 
@@ -158,6 +166,16 @@ function answers(
       { path: "/home/ada/code/notes/apps/web", shown_path: "~/code/notes/apps/web", mounted: false },
     ],
     remove_folder: nothing,
+    follow_mails: ({ onUpdate }) => {
+      (onUpdate as Sink<MailUpdate>).onmessage({ kind: "mails", mails: data.mails });
+      return 2;
+    },
+    unfollow_mails: nothing,
+    read_mail: ({ id }) => ({
+      ...data.mails.find((mail) => mail.id === id),
+      text: "Somebody, probably you, wants to sign in to shop with this address.\n\nSign in: http://localhost:3000/handler/magic-link-callback?code=hgxsy9fv96z8sns79x4j1x77gp4dx8r2wae0crza8p6j0\n\nOr type this code: HGXSY9\n\nThe link works once, for seven days. If you did not ask for this mail, ignore it.\n",
+      html: "<p>Not shown here.</p>",
+    }),
     follow_log: ({ onUpdate }) => {
       const chunk = { first_line: 0, lines: logLines, restarted: false };
       (onUpdate as Sink<LogUpdate>).onmessage({ kind: "lines", chunk });

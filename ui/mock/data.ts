@@ -7,6 +7,7 @@ import type {
   Failure,
   InstalledImage,
   InstalledImages,
+  MailSummary,
   PortSetting,
   Project,
   Release,
@@ -97,6 +98,32 @@ export const checkpoints: CheckpointEntry[] = [
     fits: true,
     reason: null,
   },
+];
+
+const callback = "http://localhost:3000/handler/magic-link-callback?code=";
+const mail = (id: string, to: string, subject: string, minutes: number): MailSummary => ({
+  id,
+  project_id: "4f1c7a90-0f6d-4c3e-9a55-2b7e8d1c6a3f",
+  to,
+  subject,
+  link: null,
+  code: null,
+  created_at_ms: NOW - minutes * MINUTE,
+});
+export const magicLink: MailSummary = {
+  ...mail("m-4", "ada@example.com", "Sign in to shop: your code is HGXSY9", 1),
+  link: `${callback}hgxsy9fv96z8sns79x4j1x77gp4dx8r2wae0crza8p6j0`,
+  code: "HGXSY9",
+};
+export const mails: MailSummary[] = [
+  magicLink,
+  {
+    ...mail("m-3", "grace.hopper@example.com", "You are invited to join Compilers", 12),
+    link: "http://localhost:3000/handler/team-invitation?code=2wae0crza8p6j0hgxsy9fv96z8sns79x4j1x77gp4dx8r",
+    code: "2wae0crza8p6j0hgxsy9fv96z8sns79x4j1x77gp4dx8r",
+  },
+  mail("m-2", "ada@example.com", "Your order is on its way", 47),
+  mail("m-1", "bob@example.com", "", 2880),
 ];
 
 export const startSummary: StartSummary = {

@@ -1,5 +1,5 @@
 // The states in which pages are tested.
-import type { LogUpdate } from "../src/bindings";
+import type { Failure, LogUpdate, MailUpdate } from "../src/bindings";
 import { forever, refuse } from "./bridge";
 import type { Scenario } from "./bridge";
 import * as data from "./data";
@@ -31,6 +31,26 @@ const offline = refuse({
   hint: null,
   remedy: { kind: "check_network" },
 });
+
+const following =
+  (update: MailUpdate) =>
+  ({ onUpdate }: Record<string, unknown>): number => {
+    (onUpdate as { onmessage: (update: MailUpdate) => void }).onmessage(update);
+    return 2;
+  };
+const mailUnsupported: Failure = {
+  code: "mail_unsupported",
+  message: "the `mail` command does not work with this image: it shows its mails at http://127.0.0.1:26703",
+  hint: null,
+  remedy: null,
+};
+const longMail = {
+  ...data.magicLink,
+  id: "m-5",
+  to: `${LONG.slice(0, 60)}@${LONG.slice(0, 40)}.example.com`,
+  subject: LONG,
+  code: LONG,
+};
 
 /** Every scenario by its name. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -71,6 +91,31 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       ],
     },
   ),
+  "mail-none": of({}, { follow_mails: following({ kind: "mails", mails: [] }) }),
+  "mail-unsupported": of({}, { follow_mails: following({ kind: "failed", failure: mailUnsupported }) }),
+  "mail-nowhere": of(
+    {
+      status: {
+        status: { ...data.running, services: data.services.filter(({ id }) => id !== "inbucket") },
+      },
+    },
+    { follow_mails: following({ kind: "failed", failure: mailUnsupported }) },
+  ),
+  "mail-failed": of(
+    {},
+    {
+      follow_mails: following({
+        kind: "failed",
+        failure: {
+          code: "backend_failed",
+          message: "the backend answered with status 503: The emulator's database does not answer.",
+          hint: null,
+          remedy: { kind: "read_status" },
+        },
+      }),
+    },
+  ),
+  "mail-long": of({}, { follow_mails: following({ kind: "mails", mails: [longMail, ...data.mails] }) }),
   stopped: of({ status: { status: data.stopped } }),
   prepared: of({ status: { status: { ...data.stopped, next_start: { kind: "prepared" } } } }),
   standby: of({
@@ -86,7 +131,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   }),
   loading: {
     state: {},
-    answers: { list_releases: forever, examine: forever, follow_log: forever, list_checkpoints: forever },
+    answers: {
+      list_releases: forever,
+      examine: forever,
+      follow_log: forever,
+      list_checkpoints: forever,
+      follow_mails: forever,
+    },
   },
   empty: of(
     { ...firstRun, app: { app: data.app } },

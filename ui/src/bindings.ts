@@ -75,6 +75,12 @@ export const commands = {
 	listFolders: () => typedError<SharedFolder[], Failure>(__TAURI_INVOKE("list_folders")),
 	/**  Takes a folder from the guest. */
 	removeFolder: (path: string) => typedError<null, Failure>(__TAURI_INVOKE("remove_folder", { path })),
+	/**  Sends the list of mails, and again whenever it changes. */
+	followMails: (onUpdate: Channel<MailUpdate>) => typedError<number, Failure>(__TAURI_INVOKE("follow_mails", { onUpdate })),
+	/**  Ends following. */
+	unfollowMails: (follower: number) => typedError<null, Failure>(__TAURI_INVOKE("unfollow_mails", { follower })),
+	/**  One mail. */
+	readMail: (id: string) => typedError<Mail, Failure>(__TAURI_INVOKE("read_mail", { id })),
 	/**  Sends the last lines of a log, and then what is added to it. */
 	followLog: (source: LogSource, lines: number, onUpdate: Channel<LogUpdate>) => typedError<number, Failure>(__TAURI_INVOKE("follow_log", { source, lines, onUpdate })),
 	/**  Ends following. */
@@ -403,6 +409,10 @@ export type Code =
 "mail_unsupported" | 
 /**  There is no such mail, or no code in it. */
 "mail_missing" | 
+/**  The project has no such user. */
+"user_missing" | 
+/**  The backend refuses to do this with the user. */
+"user_refused" | 
 /**  There is no log yet. */
 "log_missing" | 
 /**  The log cannot be read or written. */
@@ -415,6 +425,8 @@ export type Code =
 "file_exists" | 
 /**  Standard input does not contain a GitHub token. */
 "token" | 
+/**  Standard input does not contain a password. */
+"password" | 
 /**  The program to run cannot be started. */
 "program" | 
 /**  A benchmark would end a running emulator or discard a session. */
@@ -662,6 +674,39 @@ export type Loss =
 /**  What the file says. */
 "content";
 
+/**  A mail with what is in it. */
+export type Mail = {
+	/**  As plain text. */
+	text: string,
+	/**  As HTML. */
+	html: string,
+} & MailSummary;
+
+/**  A mail, without what is in it. */
+export type MailSummary = {
+	/**  Its ID. */
+	id: string,
+	/**  The project that sent it. */
+	project_id: string,
+	/**  The recipient's address. */
+	to: string,
+	/**  Its subject. */
+	subject: string,
+	/**  Where its button leads, if the backend wrote it. */
+	link: string | null,
+	/**  What the recipient types, or else the code in the link. */
+	code: string | null,
+	/**  When it was sent, by the guest's clock. */
+	created_at_ms: number,
+};
+
+/**  What is told of the mails to who follows them. */
+export type MailUpdate = 
+/**  All that there are, newest first. */
+{ kind: "mails"; mails: MailSummary[] } | 
+/**  Nothing follows: the mails cannot be read. */
+{ kind: "failed"; failure: Failure };
+
 /**  Memory of the QEMU process, in bytes. */
 export type Memory = {
 	/**  All that is resident, the shared page cache of the snapshot included. */
@@ -705,7 +750,7 @@ export type Outcome = { kind: "running" } |
 { kind: "cancelling" } | { kind: "finished" } | { kind: "cancelled" } | { kind: "failed"; failure: Failure };
 
 /**  A page of the window. */
-export type Page = "status" | "images" | "credentials" | "logs" | "settings" | "welcome";
+export type Page = "status" | "images" | "credentials" | "mail" | "logs" | "settings" | "welcome";
 
 /**  A stretch of work that takes long enough to be worth a line. */
 export type Phase = 

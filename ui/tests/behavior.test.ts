@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { activity, downloading, images, installed, portTaken, running, stopped } from "../mock/data";
+import { activity, downloading, images, installed, mails, portTaken, running, stopped } from "../mock/data";
 import type { Update } from "../src/bindings";
 import { Window } from "./browser";
 
@@ -265,6 +265,42 @@ describe("images", () => {
     await button(page, "Remove the image").click();
     await page.getByText("Removed PR 1234").waitFor();
     expect((await calls(page, "remove_image"))[0]?.["digest"]).toMatch(/^sha256:11aa/);
+  });
+});
+
+describe("mail", () => {
+  it("shows a mail whose code is copied, and what comes by itself", async () => {
+    const page = await open("mail");
+    await page.getByRole("button", { name: /grace\.hopper/ }).click();
+    await page.getByRole("heading", { name: "You are invited to join Compilers" }).waitFor();
+    expect(await calls(page, "read_mail")).toEqual([{ id: "m-3" }]);
+    await button(page, "Copy code").click();
+    expect(await calls(page, "copy_text")).toEqual([{ text: mails[1]?.code }]);
+    await button(page, "Open the inbox").click();
+    expect(await calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
+  });
+
+  it("follows while it is shown and the emulator is running, and no longer", async () => {
+    const page = await open("mail", "stopped");
+    await page.getByRole("heading", { name: "The emulator is not running" }).waitFor();
+    expect(await calls(page, "follow_mails")).toHaveLength(0);
+    await button(page, "Start").click();
+    await page.getByText("bob@example.com").waitFor();
+    await send(page, { kind: "status", status: stopped });
+    await expect.poll(() => calls(page, "unfollow_mails")).toEqual([{ follower: 2 }]);
+    expect(await page.getByText("bob@example.com").count()).toBe(0);
+
+    await send(page, { kind: "status", status: running });
+    await page.getByText("bob@example.com").waitFor();
+    await page.keyboard.press("Control+1");
+    await expect.poll(() => calls(page, "unfollow_mails")).toHaveLength(2);
+    expect(await calls(page, "follow_mails")).toHaveLength(2);
+  });
+
+  it("leads to the inbox of an image that lists no mails", async () => {
+    const page = await open("mail", "mail-unsupported");
+    await button(page, "Open the inbox").click();
+    expect(await calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
   });
 });
 

@@ -125,6 +125,19 @@ export const SCENES: readonly Scene[] = [
     prepare: click("Show Secret server key"),
   },
 
+  ...all("mail", ["running", "loading", "stopped", "starting", "empty", "mail-none"]),
+  ...all("mail", ["mail-unsupported", "mail-nowhere", "mail-failed"]),
+  ...all("mail", ["running", "stopped", "mail-long"], NARROW),
+  { page: "mail", scenario: "running", name: "open", prepare: click(/^ada@example/) },
+  { page: "mail", scenario: "running", ...NARROW, name: "open", prepare: click(/^ada@example/) },
+  { page: "mail", scenario: "mail-long", name: "open", prepare: click(/^a-very-long/) },
+  {
+    page: "mail",
+    scenario: "running",
+    name: "search",
+    prepare: (page) => page.getByLabel("Search address or subject").fill("nobody"),
+  },
+
   ...all("logs", ["running", "loading", "empty", "log-broken"]),
   ...all("logs", ["running"], NARROW),
   {

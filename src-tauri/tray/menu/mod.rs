@@ -124,10 +124,11 @@ const fn format_name(format: Format) -> &'static str {
     }
 }
 
-const PAGES: [Page; 6] = [
+const PAGES: [Page; 7] = [
     Page::Status,
     Page::Images,
     Page::Credentials,
+    Page::Mail,
     Page::Logs,
     Page::Settings,
     Page::Welcome,
@@ -138,6 +139,7 @@ const fn page_id(page: Page) -> &'static str {
         Page::Status => "status",
         Page::Images => "images",
         Page::Credentials => "credentials",
+        Page::Mail => "mail",
         Page::Logs => "logs",
         Page::Settings => "settings",
         Page::Welcome => "welcome",

@@ -6,6 +6,7 @@ export const PAGES = [
   "status",
   "images",
   "credentials",
+  "mail",
   "logs",
   "settings",
 ] as const satisfies readonly Page[];

@@ -22,13 +22,14 @@ type CommandLine =
   | "environment"
   | "file_exists"
   | "interrupted"
-  | "mail_missing"
-  | "mail_unsupported"
   | "occupied"
   | "output"
+  | "password"
   | "program"
   | "system"
-  | "token";
+  | "token"
+  | "user_missing"
+  | "user_refused";
 
 type Entry = {
   title: string;
@@ -67,6 +68,8 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
     title: "The emulator is not running",
     action: toStatus,
   },
+  mail_missing: { title: "There is no such mail any more" },
+  mail_unsupported: { title: "This image does not show its mails" },
   instance_missing: { title: "There is no such instance" },
   instance_exists: { title: "There is an instance of that name already" },
   no_session: { title: "There is no saved session" },

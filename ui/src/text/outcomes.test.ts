@@ -20,6 +20,7 @@ describe("the outcome of a task", () => {
     ["status", TASKS],
     ["images", ["capture", "pull", "set_up"]],
     ["credentials", []],
+    ["mail", []],
     ["logs", []],
     ["settings", []],
     ["welcome", ["set_up"]],

@@ -11,6 +11,7 @@ export function shows(page: Page, task: Task): boolean {
     case "welcome":
       return task === "set_up";
     case "credentials":
+    case "mail":
     case "logs":
     case "settings":
       return false;

@@ -20,11 +20,14 @@ use crate::machine::run_record::Purpose;
 
 /// Between two looks for a new mail.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The service that published images show their mails with.
+/// Between two looks at a list that a window shows.
+const LOOK: Duration = Duration::from_secs(1);
+/// The service that shows the mails to people.
 const INBOX: &str = "inbucket";
 
 /// A mail, without what is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct MailSummary {
     /// Its ID.
     pub id: String,
@@ -39,12 +42,13 @@ pub struct MailSummary {
     /// What the recipient types, or else the code in the link.
     pub code: Option<String>,
     /// When it was sent, by the guest's clock.
-    #[serde(rename(deserialize = "created_at_millis"))]
+    #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub created_at_ms: u64,
 }
 
 /// A mail with what is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Mail {
     /// What a list tells.
     #[serde(flatten)]
@@ -53,6 +57,45 @@ pub struct Mail {
     pub text: String,
     /// As HTML.
     pub html: String,
+}
+
+/// A mail as the backend tells of it: in a list, or by itself with its two forms.
+#[derive(Deserialize)]
+struct Told<Forms> {
+    id: String,
+    project_id: String,
+    to: String,
+    subject: String,
+    link: Option<String>,
+    code: Option<String>,
+    created_at_millis: u64,
+    #[serde(flatten)]
+    forms: Forms,
+}
+
+/// What a list leaves out.
+#[derive(Deserialize)]
+struct NoForms {}
+
+#[derive(Deserialize)]
+struct Forms {
+    text: String,
+    html: String,
+}
+
+impl<Forms> Told<Forms> {
+    fn split(self) -> (MailSummary, Forms) {
+        let summary = MailSummary {
+            id: self.id,
+            project_id: self.project_id,
+            to: self.to,
+            subject: self.subject,
+            link: self.link,
+            code: self.code,
+            created_at_ms: self.created_at_millis,
+        };
+        (summary, self.forms)
+    }
 }
 
 /// Which mails a list has.
@@ -161,7 +204,7 @@ impl Mailbox {
     pub async fn list(&self, query: &MailQuery<'_>) -> Result<Vec<MailSummary>, MailError> {
         #[derive(Deserialize)]
         struct List {
-            items: Vec<MailSummary>,
+            items: Vec<Told<NoForms>>,
         }
         let mut url = self.url(None)?;
         let limit = query.limit.to_string();
@@ -176,7 +219,8 @@ impl Mailbox {
             }
         }
         let list: List = self.ask(url, query.after).await?;
-        Ok(list.items)
+        let mails = list.items.into_iter().map(|told| told.split().0);
+        Ok(mails.collect())
     }
 
     /// One mail.
@@ -189,7 +233,13 @@ impl Mailbox {
         if id.is_empty() {
             return Err(MailError::Missing { id: id.to_owned() });
         }
-        self.ask(self.url(Some(id))?, Some(id)).await
+        let told: Told<Forms> = self.ask(self.url(Some(id))?, Some(id)).await?;
+        let (summary, Forms { text, html }) = told.split();
+        Ok(Mail {
+            summary,
+            text,
+            html,
+        })
     }
 
     /// The newest mail.
@@ -204,6 +254,25 @@ impl Mailbox {
             ..MailQuery::default()
         };
         Ok(self.list(&query).await?.pop())
+    }
+
+    /// Waits, without a limit, until the list is another one than `known`, and gives it.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list): an error ends the wait.
+    pub async fn changed_list(
+        &self,
+        query: &MailQuery<'_>,
+        known: Option<&[MailSummary]>,
+    ) -> Result<Vec<MailSummary>, MailError> {
+        loop {
+            let list = self.list(query).await?;
+            if known != Some(&list[..]) {
+                return Ok(list);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Waits, without a limit, for a mail that comes after the one with the ID `after`, or for any if that is `None`.
@@ -403,6 +472,22 @@ mod tests {
                 .iter()
                 .all(|asked| asked.contains("after=m-0&limit=1"))
         );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_stays_the_same_is_given_once() {
+        let none = || list_of("");
+        let answers = vec![none(), none(), none(), list_of(ITEM), none()];
+        let (mailbox, asked) = backend_of(answers).await;
+        let query = MailQuery::default();
+        let first = mailbox.changed_list(&query, None).await.unwrap();
+        assert_eq!(first, []);
+        let second = mailbox.changed_list(&query, Some(&first)).await.unwrap();
+        assert_eq!(second[0].id, "m-1");
+        // Somebody has deleted it.
+        let third = mailbox.changed_list(&query, Some(&second)).await.unwrap();
+        assert_eq!(third, []);
+        assert_eq!(asked.await.unwrap().len(), 5);
     }
 
     #[tokio::test]
