@@ -42,7 +42,7 @@ enum Stage {
     Ui,
     /// The official SDK, oldest and newest, against the starter's backend
     Sdk,
-    /// The dashboard in Chromium, on the starter's backend
+    /// The dashboard and the mail inbox in Chromium, on the starter's backend
     Dashboard,
     /// Every fuzz target for some seconds
     Fuzz,
@@ -131,7 +131,7 @@ fn sdk(root: &Path) -> Result<()> {
     )
 }
 
-/// Opens the dashboard in a browser, which it has packages for.
+/// Opens the dashboard and the mail inbox in a browser, which has packages of its own.
 fn dashboard(root: &Path) -> Result<()> {
     let node = ui::node_with_packages(root, &root.join("guest/starter/tests/browser"))?;
     run_command(

@@ -3,47 +3,17 @@
 // node dashboard.mjs FOLDER, with JSON on standard input: where the dashboard and the backend are, a link's code, the
 // server key, an app's project with users, and the number of users. Pictures of each view go into the folder.
 import assert from "node:assert/strict";
-import { accessSync, constants, mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { delimiter, join } from "node:path";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
-import { chromium } from "playwright-core";
+import { isUsable, launch } from "./support.mjs";
 
 const given = JSON.parse(readFileSync(0, "utf8"));
 const pictures = process.argv[2];
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 const HOSTILE = "<img src=x onerror=document.title='owned'>";
 
-function findBrowser() {
-  const paths = (process.env.PATH ?? "").split(delimiter).flatMap((folder) => BROWSERS.map((name) => join(folder, name)));
-  const found = paths.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  assert.ok(found, `none of ${BROWSERS.join(", ")} is in PATH`);
-  return found;
-}
-
 mkdirSync(pictures, { recursive: true });
-const browser = await chromium.launch({
-  executablePath: findBrowser(),
-  // The sandbox does not start as root, as in containers.
-  args: process.getuid?.() === 0 ? ["--no-sandbox"] : [],
-});
-const context = await browser.newContext({
-  colorScheme: "light",
-  reducedMotion: "reduce",
-  locale: "en-GB",
-  timezoneId: "UTC",
-  viewport: { width: 1180, height: 800 },
-});
-await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: given.dashboard });
-context.setDefaultTimeout(20_000);
+const { browser, context } = await launch(given.dashboard);
 
 const faults = [];
 /** What the browser says of answers that are errors on purpose. */
@@ -78,12 +48,7 @@ async function picture(name) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height: 800 });
     await page.screenshot({ path: join(pictures, `${name}-${suffix}.png`), fullPage: (await dialog().count()) === 0 });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(wide <= 0, `${name} is ${wide} px too wide at ${width} px`);
-    await page.evaluate(AXE);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], iframes: false }));
-    const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
-    assert.deepEqual(found, [], `${name}, ${suffix}`);
+    await isUsable(page, `${name}-${suffix}`, width);
   }
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize({ width: 1180, height: 800 });

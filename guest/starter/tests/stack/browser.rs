@@ -1,4 +1,5 @@
-//! The dashboard in Chromium: `tests/browser/dashboard.mjs`. `cargo xtask test dashboard` installs its packages first.
+//! The dashboard and the mail inbox in Chromium, by the scripts in `tests/browser`. `cargo xtask test dashboard` installs
+//! their packages first.
 
 use std::{
     env,
@@ -7,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
     Four, Stack,
@@ -22,7 +23,6 @@ const PEOPLE: usize = 28;
 
 #[test]
 fn all_of_the_dashboard_works_in_a_browser() {
-    let node = env::var_os(NODE).expect("`cargo xtask test dashboard` says where Node is");
     let mut stack = Stack::start();
     stack.start_dashboard();
     let app = App::new(&stack, CONFIG_FILE, EVERYTHING);
@@ -55,11 +55,45 @@ fn all_of_the_dashboard_works_in_a_browser() {
         "configFile": CONFIG_FILE,
         "users": PEOPLE + 1,
     });
+    run("dashboard", &given);
+}
+
+#[test]
+fn all_of_the_inbox_works_in_a_browser() {
+    let stack = Stack::start();
+    let app = App::new(&stack, CONFIG_FILE, EVERYTHING);
+    let user = app.user("lin@example.com");
+    let backend = format!("http://127.0.0.1:{}", stack.backend_port());
+    let hostile = format!(
+        "<!doctype html><h1>Your order</h1><a href=\"{backend}/health\">See it</a>\
+                   <img src=\"http://127.0.0.1:9/seen.png\" alt=\"\"><link rel=stylesheet href=\"http://127.0.0.1:9/x.css\">\
+                   <script>parent.document.title = document.title = 'owned'</script>"
+    );
+    let body = json!({ "user_ids": [user.user_id], "html": hostile, "subject": "Grüße <b>aus</b> dem Laden" });
+    assert_eq!(app.server("POST", "/emails/send-email", &body).status, 200);
+    for email in ["grace.hopper+test@example.com", "ada@example.com"] {
+        let body = json!({ "email": email, "callback_url": "http://localhost:3000/in" });
+        let sent = app.client(None, "POST", "/auth/otp/send-sign-in-code", &body);
+        assert_eq!(sent.status, 200, "{sent:?}");
+    }
+    let given = json!({
+        "inbox": format!("http://127.0.0.1:{}", stack.inbox_port()),
+        "backend": backend,
+        "project": app.project_id,
+        "publishableKey": app.publishable_client_key,
+    });
+    run("inbox", &given);
+}
+
+/// Runs a page's script.
+#[track_caller]
+fn run(page: &str, given: &Value) {
+    let node = env::var_os(NODE).expect("`cargo xtask test dashboard` says where Node is");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     let mut child = Command::new(node)
         .current_dir(folder)
-        .arg("dashboard.mjs")
-        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-pictures"))
+        .arg(format!("{page}.mjs"))
+        .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{page}-pictures")))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

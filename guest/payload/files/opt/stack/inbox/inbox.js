@@ -91,6 +91,7 @@ function show(said) {
   element("empty").textContent = searching
     ? "No mail matches."
     : "No mails yet. What your app sends appears here by itself.";
+  element("none").hidden = open !== null || mails.length === 0;
   element("delete-all").disabled = mails.length === 0 && !searching;
   const unseen = mails.filter((mail) => !mail.seen).length;
   document.title = `${unseen ? `(${unseen}) ` : ""}Mail inbox · Stack Emulator`;
@@ -111,12 +112,12 @@ function row(mail) {
     button.append(made);
     return made;
   };
+  if (!mail.seen) {
+    part("span", "spoken", "Unread,");
+  }
   part("span", "to", mail.to).title = mail.to;
   part("time", "", time(mail.created_at_millis)).dateTime = new Date(mail.created_at_millis).toISOString();
   part("span", "subject", mail.subject || "(no subject)").title = mail.subject;
-  if (!mail.seen) {
-    button.setAttribute("aria-label", `Unread, to ${mail.to}: ${mail.subject}`);
-  }
   button.addEventListener("click", () => choose(mail, true));
   const item = document.createElement("li");
   item.dataset.id = mail.id;
@@ -151,7 +152,7 @@ async function choose(mail, byPointer = false) {
       return;
     }
     fill(mail, read);
-    if (byPointer && getComputedStyle(element("back")).display !== "none") {
+    if (byPointer && isNarrow()) {
       element("subject").focus();
     }
     if (!mail.seen) {
@@ -219,7 +220,7 @@ function close() {
   open = null;
   history.replaceState(null, "", location.pathname);
   element("reading").hidden = true;
-  element("none").hidden = false;
+  element("none").hidden = mails.length === 0;
   element("html").removeAttribute("src");
   element("list").parentElement.classList.remove("reading");
   for (const item of list.children) {
@@ -245,8 +246,7 @@ async function remove() {
   }
   close();
   await refresh();
-  const narrow = getComputedStyle(element("back")).display !== "none";
-  if (next && !narrow) {
+  if (next && !isNarrow()) {
     await choose(next);
     rowOf(next.id)?.focus();
   }
@@ -309,8 +309,14 @@ function pressed(event) {
   event.preventDefault();
 }
 
+/** Whether there is room for the list or a mail, but not for both. */
+const isNarrow = () => getComputedStyle(element("back")).display !== "none";
+
 function changed() {
   limit = PAGE_SIZE;
+  if (open && isNarrow()) {
+    close();
+  }
   refresh();
 }
 
