@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use emulator::State as Running;
 use emulator::credentials::{Format, ProjectCredentials};
-use emulator::dotenv::{self, FileChange, Variable};
+use emulator::dotenv::{FileChange, Variable};
 use emulator::secrets::SecretName;
 use progress::Silent;
 use tauri::State;
@@ -134,9 +134,7 @@ pub(crate) async fn write_env(
             value: variable.expose(),
         })
         .collect();
-    let change = dotenv::set_in_file(&project.env_file(format), &set).map_err(|error| {
-        Failure::of(Code::EnvFile, "the variables could not be written", &error)
-    })?;
+    let change = emulator.set_in_env_file(&project.env_file(format), &set)?;
     emulator.choose_format(&config_file, format)?;
     state.note_written(&change.path);
     // JSON has no other text than Unicode.

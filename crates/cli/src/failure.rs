@@ -66,9 +66,6 @@ pub(crate) enum Failure {
         /// Its subject.
         subject: String,
     },
-    /// The `.env` file cannot be changed.
-    #[error(transparent)]
-    Dotenv(#[from] emulator::dotenv::DotenvError),
     /// The program to run cannot be started.
     #[error("cannot start {}", .program.to_string_lossy())]
     Program {
@@ -218,7 +215,7 @@ impl Failure {
             Self::Program { .. } => Code::Program,
             Self::BenchOccupied { .. } => Code::Occupied,
             Self::Print(_) | Self::Encode(_) => Code::Output,
-            Self::WritePage { .. } | Self::Dotenv(_) => Code::File,
+            Self::WritePage { .. } => Code::File,
             Self::Runtime(_) | Self::Signals(_) => Code::System,
             Self::Interrupted(_) => Code::Interrupted,
         }
@@ -250,7 +247,6 @@ impl Failure {
                 "Check that the program is installed and on the PATH; `run` does not use a shell."
             }
             Self::Declined(_)
-            | Self::Dotenv(_)
             | Self::Print(_)
             | Self::Encode(_)
             | Self::WritePage { .. }
@@ -271,7 +267,6 @@ impl Failure {
             Self::Interrupted(Signal::Hangup) => Exit::HungUp,
             Self::Program { .. } => Exit::NoProgram,
             Self::Declined(_)
-            | Self::Dotenv(_)
             | Self::Ask(_)
             | Self::FileExists { .. }
             | Self::NoToken

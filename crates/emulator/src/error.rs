@@ -100,9 +100,10 @@ impl From<AppsError> for Error {
     fn from(error: AppsError) -> Self {
         match error {
             AppsError::Instance(error) => error.into(),
-            error @ (AppsError::Credentials(_) | AppsError::Users(_) | AppsError::Mail(_)) => {
-                Self::Apps(Box::new(error))
-            }
+            error @ (AppsError::Credentials(_)
+            | AppsError::Dotenv(_)
+            | AppsError::Users(_)
+            | AppsError::Mail(_)) => Self::Apps(Box::new(error)),
         }
     }
 }

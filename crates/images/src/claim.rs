@@ -217,7 +217,7 @@ pub fn leftovers(staging: &Path) -> Result<Vec<Leftover>, ClaimError> {
             continue;
         }
         let lock_path = folder.with_extension(LOCK_SUFFIX);
-        let busy = match File::open(&lock_path) {
+        let busy = match record::regular::open(&lock_path) {
             Ok(lock) => matches!(
                 lock.try_lock_shared(),
                 Err(std::fs::TryLockError::WouldBlock)

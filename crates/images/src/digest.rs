@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Sha256Digest {
 
 /// Reads the whole file at `path`, in 1 MiB pieces, and returns its digest.
 pub fn sha256_file(path: &Path) -> std::io::Result<Sha256Digest> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = record::regular::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -5,6 +5,7 @@
 //! published image of the contract's first version: [`published_services`].
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -220,14 +221,19 @@ impl Manifest {
             path: path.to_owned(),
             source,
         };
-        let bytes = std::fs::metadata(path).map_err(read)?.len();
+        let file = record::regular::open(path).map_err(read)?;
+        let bytes = file.metadata().map_err(read)?.len();
         if bytes > MAX_BYTES {
             return Err(ManifestError::TooLarge {
                 path: path.to_owned(),
                 bytes,
             });
         }
-        Self::parse(path, &std::fs::read(path).map_err(read)?)
+        let mut text = Vec::new();
+        // It may grow meanwhile.
+        let mut file = file.take(MAX_BYTES);
+        file.read_to_end(&mut text).map_err(read)?;
+        Self::parse(path, &text)
     }
 
     pub(crate) fn parse(path: &Path, text: &[u8]) -> Result<Self, ManifestError> {

@@ -13,6 +13,8 @@
 use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use record::regular;
+
 const MAGIC: u32 = 0x5146_49fb;
 /// Incompatible feature bit: the data lives in another file.
 const INCOMPATIBLE_DATA_FILE: u64 = 1 << 2;
@@ -93,7 +95,7 @@ impl Header {
     /// Reads the header of the file at `path`.
     pub fn read(path: &Path) -> Result<Self, HeaderError> {
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(path).map_err(HeaderError::Read)?;
+        let file = regular::open(path).map_err(HeaderError::Read)?;
         // The first cluster holds header, extensions and backing name; the
         // smallest cluster is 512 bytes, the largest worth reading 64 KiB.
         file.take(64 << 10)

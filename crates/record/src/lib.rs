@@ -7,7 +7,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-use std::io::Write as _;
+pub mod regular;
+
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -151,14 +153,19 @@ pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
         path: path.to_owned(),
         source,
     };
-    let bytes = std::fs::metadata(path).map_err(read)?.len();
+    let file = regular::open(path).map_err(read)?;
+    let bytes = file.metadata().map_err(read)?.len();
     if bytes > MAX_BYTES {
         return Err(RecordError::TooLarge {
             path: path.to_owned(),
             bytes,
         });
     }
-    parse(path, &std::fs::read(path).map_err(read)?)
+    let mut text = Vec::new();
+    // It may grow meanwhile.
+    let mut file = file.take(MAX_BYTES + 1);
+    file.read_to_end(&mut text).map_err(read)?;
+    parse(path, &text)
 }
 
 /// Takes a sealed record from its text; `path` is for the messages alone.
@@ -310,6 +317,19 @@ mod tests {
             }
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_that_is_a_pipe_or_a_folder_is_an_error_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("note.json");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [pipe.as_path(), dir.path(), Path::new("/dev/zero")] {
+            let error = read::<Note>(path).unwrap_err();
+            assert!(matches!(error, RecordError::Read { .. }), "{error}");
+            assert!(!error.is_missing());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use emulator::credentials::{AppKind, Format, ProjectCredentials};
-use emulator::dotenv::{self, FileChange, Variable};
+use emulator::dotenv::{FileChange, Variable};
 use serde::Serialize;
 
 use super::Context;
@@ -45,7 +45,10 @@ pub(super) async fn write(
             value: variable.expose(),
         })
         .collect();
-    let change = dotenv::set_in_file(file, &set)?;
+    let change = context
+        .emulator
+        .set_in_env_file(file, &set)
+        .map_err(emulator::Error::from)?;
     context.output.report(&Written {
         file: file.to_owned(),
         change,

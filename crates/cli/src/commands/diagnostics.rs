@@ -18,7 +18,8 @@ pub(super) async fn write(context: &Context<'_>, file: Option<PathBuf>) -> Resul
         let seconds = since_epoch.unwrap_or_default().as_secs();
         format!("stack-emulator-diagnostics-{seconds}.zip").into()
     });
-    if path.exists() {
+    // A link to what is not there is there, too.
+    if path.symlink_metadata().is_ok() {
         return Err(Failure::FileExists { path });
     }
     let path = std::path::absolute(&path).unwrap_or(path);

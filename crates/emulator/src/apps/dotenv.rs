@@ -15,7 +15,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use record::regular::Place;
 use serde::Serialize;
+
+use super::error::AppsError as Error;
+use crate::instance::Emulator;
+
+/// Longest `.env` file that is changed, in bytes.
+const LONGEST: u64 = 4 << 20;
 
 /// A variable to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +72,17 @@ pub struct DotenvError {
 /// Sets `variables` in the file at `path`, which is made if it is not there.
 ///
 /// The file is replaced by a whole one or not at all, and keeps its mode and
-/// owner; a new one is the user's alone. A link is followed.
+/// owner; a new one is the user's alone. A link is followed, unless it is in one of the
+/// `guarded` folders, which the guest can write to: it could lead to any file of the user's.
 ///
 /// # Errors
 ///
 /// [`DotenvError`].
-pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<FileChange, DotenvError> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+pub fn set_in_file(
+    path: &Path,
+    variables: &[Variable<'_>],
+    guarded: &[PathBuf],
+) -> Result<FileChange, DotenvError> {
     let failed = |action| {
         let path = path.to_owned();
         move |source| DotenvError {
@@ -80,45 +91,40 @@ pub fn set_in_file(path: &Path, variables: &[Variable<'_>]) -> Result<FileChange
             source,
         }
     };
-    let path = match path.canonicalize() {
-        Ok(real) => real,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(failed("find")(error)),
-    };
-    let (text, data) = match std::fs::read(&path) {
-        Ok(text) => (text, Some(path.metadata().map_err(failed("look at"))?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Vec::new(), None),
-        Err(error) => return Err(failed("read")(error)),
-    };
-    let created = data.is_none();
-    let (added, changed) = difference(&text, variables);
-    let write = || {
-        let folder = path.parent().filter(|parent| *parent != Path::new(""));
-        let mut file = tempfile::Builder::new()
-            .prefix(".env-")
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        std::io::Write::write_all(&mut file, &set(&text, variables))?;
-        if let Some(data) = data {
-            let mine = file.as_file().metadata()?;
-            if (mine.uid(), mine.gid()) != (data.uid(), data.gid()) {
-                let user = rustix::fs::Uid::from_raw(data.uid());
-                let group = rustix::fs::Gid::from_raw(data.gid());
-                rustix::fs::fchown(file.as_file(), Some(user), Some(group))?;
-            }
-            let mode = std::fs::Permissions::from_mode(data.mode() & 0o7777);
-            file.as_file().set_permissions(mode)?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(failed("write"))?;
+    let place = Place::find(path, guarded).map_err(failed("find"))?;
+    let was = place.read(LONGEST).map_err(failed("read"))?;
+    let text = was.as_ref().map_or(&[][..], |was| &was.content);
+    let (added, changed) = difference(text, variables);
+    let content = set(text, variables);
+    place
+        .replace(&content, was.as_ref())
+        .map_err(failed("write"))?;
     Ok(FileChange {
-        path,
-        created,
+        path: place.path().to_owned(),
+        created: was.is_none(),
         added,
         changed,
     })
+}
+
+impl Emulator {
+    /// Sets `variables` in a `.env` file, as [`set_in_file`]; the guarded folders are those that the guest sees.
+    ///
+    /// # Errors
+    ///
+    /// [`DotenvError`]; what is shared cannot be told.
+    pub fn set_in_env_file(
+        &self,
+        path: &Path,
+        variables: &[Variable<'_>],
+    ) -> Result<FileChange, Error> {
+        let shared = self.folders()?;
+        let guarded: Vec<_> = shared
+            .iter()
+            .map(|folder| PathBuf::from(&folder.path))
+            .collect();
+        Ok(set_in_file(path, variables, &guarded)?)
+    }
 }
 
 /// How many of `variables` a file does not have, and how many it has with another value.
@@ -418,25 +424,27 @@ mod tests {
             name: "K",
             value: "v",
         }];
-        let change = set_in_file(&file, &variables).unwrap();
+        let change = set_in_file(&file, &variables, &[]).unwrap();
         assert_eq!((change.created, change.added, change.changed), (true, 1, 0));
         assert_eq!(mode(&file), 0o600);
         std::fs::write(&file, "A=1\nK=2").unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        let change = set_in_file(&link, &variables).unwrap();
+        let change = set_in_file(&link, &variables, &[]).unwrap();
         assert_eq!(
             (change.created, change.added, change.changed),
             (false, 0, 1)
         );
         assert_eq!(change.path, file.canonicalize().unwrap());
-        let again = set_in_file(&link, &variables).unwrap();
+        let again = set_in_file(&link, &variables, &[]).unwrap();
         assert_eq!((again.added, again.changed), (0, 0));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "A=1\nK=v");
         assert_eq!(mode(&file), 0o640);
         assert!(link.is_symlink());
         let nowhere = dir.path().join("no/.env");
-        let error = set_in_file(&nowhere, &variables).unwrap_err().to_string();
+        let error = set_in_file(&nowhere, &variables, &[])
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no/.env"), "{error}");
     }
 

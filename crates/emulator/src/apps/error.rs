@@ -6,6 +6,7 @@ use failure::{Code, FileError, Remedy};
 use record::RecordError;
 
 use super::credentials::CredentialsError;
+use super::dotenv::DotenvError;
 use super::mail::MailError;
 use super::users::UsersError;
 use crate::config::paths::FolderError;
@@ -25,6 +26,9 @@ pub enum AppsError {
     /// The backend showed no mails.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// A `.env` file could not be changed.
+    #[error(transparent)]
+    Dotenv(#[from] DotenvError),
     /// Nothing was done with a user.
     #[error(transparent)]
     Users(#[from] UsersError),
@@ -49,6 +53,7 @@ impl AppsError {
         match self {
             Self::Credentials(error) => error.code(),
             Self::Mail(error) => error.code(),
+            Self::Dotenv(_) => Code::EnvFile,
             Self::Users(error) => error.code(),
             Self::Instance(error) => error.code(),
         }
@@ -59,6 +64,7 @@ impl AppsError {
         match self {
             Self::Credentials(error) => error.remedy(),
             Self::Mail(error) => error.remedy(),
+            Self::Dotenv(_) => None,
             Self::Users(error) => error.remedy(),
             Self::Instance(error) => error.remedy(),
         }

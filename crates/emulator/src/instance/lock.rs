@@ -141,7 +141,7 @@ impl Lock {
 
     /// Who holds the lock at `path` right now; `Ok(None)` if nobody does.
     pub(crate) fn holder(path: &Path) -> std::io::Result<Option<Holder>> {
-        let file = match File::open(path) {
+        let file = match record::regular::open(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -210,7 +210,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 fn read_holder(path: &Path) -> Option<Holder> {
     let mut text = String::new();
-    File::open(path)
+    record::regular::open(path)
         .ok()?
         .take(4096)
         .read_to_string(&mut text)

@@ -44,7 +44,7 @@ impl LogReader {
     /// Opens the log at `path` where its last `lines` lines begin.
     pub fn at_tail(path: &Path, lines: usize) -> Result<Self, LogError> {
         let open = || -> io::Result<File> {
-            let mut file = File::open(path)?;
+            let mut file = record::regular::open(path)?;
             let start = tail_start(&mut file, lines)?;
             file.seek(SeekFrom::Start(start))?;
             Ok(file)
@@ -66,7 +66,7 @@ impl LogReader {
 
     /// Begins anew with a file that has taken the log's place or was cut.
     pub(super) fn reopen_if_replaced(&mut self) -> Result<(), LogError> {
-        let now = match File::open(&self.path) {
+        let now = match record::regular::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(|source| self.failed(source))?,
         };

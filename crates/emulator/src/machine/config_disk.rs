@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use images::Sha256Digest;
 
+/// Longest `base.env` of an image that is read, in bytes.
+const LONGEST_BASE_ENV: u64 = 4 << 20;
 /// The services whose host ports the guest is told.
 pub(crate) const TOLD_SERVICES: [&str; 4] = ["dashboard", "backend", "minio", "inbucket"];
 
@@ -65,7 +67,7 @@ impl ConfigDisk {
         // root, and we share only what the user picks.
         runtime_env.push_str("STACK_EMULATOR_VM_DIR_HOST=\n");
         let path = image.with_extension("base.env");
-        let base_env = match std::fs::read(&path) {
+        let base_env = match record::regular::read(&path, LONGEST_BASE_ENV) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(ConfigDiskError::BaseEnv { path, source }),

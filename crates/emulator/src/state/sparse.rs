@@ -111,7 +111,7 @@ impl Digester {
 /// BLAKE3 over length, then offset and bytes of every block that is not all
 /// zero. Hex text.
 pub(crate) fn digest(path: &Path) -> io::Result<String> {
-    let file = File::open(path)?;
+    let file = record::regular::open(path)?;
     let mut digester = Digester::new(file.metadata()?.len());
     for_each_stored(&file, |offset, bytes| {
         for_each_run(bytes, |run| {

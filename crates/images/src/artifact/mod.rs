@@ -158,7 +158,7 @@ pub fn unpack(
         }
     };
     let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
-    let archive = File::open(zip).map_err(file("open", zip))?;
+    let archive = record::regular::open(zip).map_err(file("open", zip))?;
     let archive =
         ZipArchive::from_file(archive, &mut buffer).map_err(|source| ArtifactError::Zip {
             path: zip.to_owned(),

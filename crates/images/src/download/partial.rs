@@ -89,7 +89,7 @@ impl Record {
     /// something else: then what lies there is of no use.
     pub(super) fn read(paths: &Paths, identity: &str) -> io::Result<Option<Self>> {
         let mut bytes = Vec::new();
-        match File::open(&paths.record) {
+        match record::regular::open(&paths.record) {
             Ok(file) => file.take(MAX_RECORD).read_to_end(&mut bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use progress::{Phase, Running};
+use record::regular;
 use sha2::{Digest as _, Sha256};
 
 use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
@@ -84,7 +85,7 @@ impl Fetch<'_> {
 /// Copies a small file if it is there.
 fn small(from: &Path, to: &Path) -> Result<Option<PathBuf>, FetchError> {
     let mut content = Vec::new();
-    match File::open(from) {
+    match regular::open(from) {
         Ok(file) => file.take(MAX_SMALL + 1).read_to_end(&mut content),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => Err(error),
@@ -110,7 +111,7 @@ struct Copy {
 impl Copy {
     fn run(self, go_on: impl FnMut(u64) -> bool) -> Result<(Sha256Digest, u64), FetchError> {
         let beside = self.to.with_extension("copying");
-        let source = File::open(&self.source).map_err(FetchError::file("open", &self.source))?;
+        let source = regular::open(&self.source).map_err(FetchError::file("open", &self.source))?;
         let out = OpenOptions::new()
             .read(true)
             .write(true)

@@ -35,7 +35,7 @@ const MAX_DISK: u64 = 64 << 30;
 /// The largest snapshot archive that is taken, in bytes.
 const MAX_SNAPSHOT: u64 = 64 << 30;
 /// The largest manifest or settings file that is taken, in bytes.
-const MAX_SMALL: u64 = 4 << 20;
+pub(crate) const MAX_SMALL: u64 = 4 << 20;
 /// How a file is asked for, rather than a description of it.
 const FILE_ITSELF: &str = "application/octet-stream";
 

@@ -15,6 +15,8 @@ use crate::Sha256Digest;
 /// Answers kept; the oldest goes first.
 const MAX_ANSWERS: usize = 64;
 const VERSION: u32 = 1;
+/// Longest answer that is read again, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// The folder with the answers.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ impl Cache {
     /// The answer kept for `url`. One that cannot be read is as good as none:
     /// the server is asked in any case.
     pub(super) fn get(&self, url: &Url) -> Option<Kept> {
-        let bytes = std::fs::read(self.path(url)).ok()?;
+        let bytes = record::regular::read(&self.path(url), LONGEST).ok()?;
         serde_json::from_slice(&bytes)
             .ok()
             .filter(|kept: &Kept| kept.version == VERSION && kept.url == url.as_str())

@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use record::Durability;
+use record::{Durability, regular};
 
 use super::records::{ImageRecord, Reference};
 use super::{ADDING, Changing, Installed, Store, StoreError};
-use crate::fetch::Verification;
+use crate::fetch::{MAX_SMALL, Verification};
 use crate::manifest::Manifest;
 use crate::source::{Arch, Origin, names};
 use crate::{FileStamp, Image, Sha256Digest};
@@ -181,8 +181,8 @@ impl Store {
         for (from, name) in files {
             let Some(from) = from else { continue };
             let to = folder.join(name);
-            let bytes = fs::read(&from).map_err(StoreError::file("read", &from))?;
-            if fs::read(&to).is_ok_and(|there| there == bytes) {
+            let bytes = regular::read(&from, MAX_SMALL).map_err(StoreError::file("read", &from))?;
+            if regular::read(&to, MAX_SMALL).is_ok_and(|there| there == bytes) {
                 continue;
             }
             record::replace(&to, &bytes, Durability::PowerCut)

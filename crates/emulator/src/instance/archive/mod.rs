@@ -178,7 +178,7 @@ fn archive_snapshot(snapshot: &Snapshot, target: &Path, job: &Job) -> Result<wri
     let mut sources = Vec::new();
     for path in files(&snapshot.paths) {
         let read = Error::file("read", &path);
-        let opened = File::open(&path).and_then(|file| Ok((file.metadata()?, file)));
+        let opened = record::regular::open(&path).and_then(|file| Ok((file.metadata()?, file)));
         let (meta, file) = opened.map_err(read)?;
         stored += meta.blocks() * 512;
         sources.push(Source {
@@ -213,7 +213,7 @@ fn read_manifest(
     paths: &InstancePaths,
 ) -> Result<(Archive, SnapshotManifest), ArchiveError> {
     let path = || from.to_owned();
-    let file = File::open(from).map_err(|source| ArchiveError::Read {
+    let file = record::regular::open(from).map_err(|source| ArchiveError::Read {
         path: path(),
         source,
     })?;

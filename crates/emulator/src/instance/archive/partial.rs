@@ -9,6 +9,8 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::error::ArchiveError;
 use record::sync_folder;
 
@@ -31,10 +33,13 @@ impl Partial {
         let Some(name) = target.file_name() else {
             return Err(error(std::io::ErrorKind::InvalidFilename.into()));
         };
+        record::regular::check_replaceable(target).map_err(error)?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(".partial");
         let path = target.with_file_name(hidden);
+        // A pipe by that name is not waited for, and has no length that could be set.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         loop {
             let file = File::options()
                 .read(true)
@@ -42,7 +47,7 @@ impl Partial {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+                .custom_flags(flags.bits().cast_signed())
                 .open(&path)
                 .map_err(error)?;
             match file.try_lock() {

@@ -157,7 +157,7 @@ impl Emulator {
         for path in wanted {
             let name = path.strip_prefix(paths.root()).unwrap_or(&path);
             let name = format!("records/{}", name.display());
-            match std::fs::read(&path) {
+            match record::regular::read(&path, LONGEST_RECORD) {
                 Ok(bytes) => found.push((name, String::from_utf8_lossy(&bytes).into_owned())),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => found.push((name, error.to_string())),
@@ -166,6 +166,9 @@ impl Emulator {
         found
     }
 }
+
+/// More of a record is not looked at, in bytes.
+const LONGEST_RECORD: u64 = 1 << 20;
 
 const README: &str = "What Stack Emulator knows of itself on one machine, for a bug report.\n\n\
     report.json   versions, the host, the state, the checks of `doctor`, the settings\n\
