@@ -47,6 +47,11 @@ impl App {
         &self.config_file
     }
 
+    /// For requests that are no calls of the app's.
+    pub fn client(&self) -> &reqwest::blocking::Client {
+        &self.client
+    }
+
     /// A call of one of the app's pages: the answer's status and body.
     #[track_caller]
     pub fn call(&self, path: &str, body: &Value) -> (u16, Value) {

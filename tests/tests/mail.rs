@@ -8,8 +8,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
-use std::time::Duration;
 
+use e2e::app::App;
 use e2e::{World, port};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,68 +19,21 @@ const CONFIG: &str = "export const config = { auth: { allowSignUp: true, passwor
     otp: { allowSignIn: true } } };\n";
 const ADA: &str = "ada@example.com";
 
-/// An app's project in a running emulator.
-struct App {
-    credentials: Value,
-    client: reqwest::blocking::Client,
+fn app(world: &World) -> App {
+    App::of(world, &App::folder(world, CONFIG))
 }
 
-impl App {
-    fn new(world: &World) -> Self {
-        let folder = world.user_home().canonicalize().unwrap().join("app");
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("stack.config.ts");
-        std::fs::write(&file, CONFIG).unwrap();
-        let words = ["credentials", "--json", "--config-file"].map(std::ffi::OsStr::new);
-        let words = words.into_iter().chain([file.as_os_str()]);
-        Self {
-            credentials: world.run(words).ok().json(),
-            client: reqwest::blocking::Client::builder()
-                .tls_backend_preconfigured(images::http::no_tls().unwrap())
-                .no_proxy()
-                .timeout(Duration::from_secs(30))
-                .build()
-                .unwrap(),
-        }
-    }
+/// Has a magic link mailed; gives the part of the code that the app keeps.
+fn ask_for_link(app: &App, email: &str) -> String {
+    let callback = "http://localhost:3000/handler/magic-link-callback";
+    let body = json!({ "email": email, "callback_url": callback });
+    let answer = app.post("/auth/otp/send-sign-in-code", &body);
+    answer["nonce"].as_str().unwrap().to_owned()
+}
 
-    fn text(&self, field: &str) -> &str {
-        self.credentials[field].as_str().unwrap()
-    }
-
-    /// A call of one of the app's pages.
-    #[track_caller]
-    fn post(&self, path: &str, body: &Value) -> Value {
-        let answer = self
-            .client
-            .post(format!("{}/api/v1{path}", self.text("api_url")))
-            .header("content-type", "application/json")
-            .header("x-stack-project-id", self.text("project_id"))
-            .header("x-stack-access-type", "client")
-            .header(
-                "x-stack-publishable-client-key",
-                self.text("publishable_client_key"),
-            )
-            .body(body.to_string())
-            .send()
-            .unwrap();
-        let (status, said) = (answer.status().as_u16(), answer.text().unwrap());
-        assert_eq!(status, 200, "{path}: {said}");
-        serde_json::from_str(&said).unwrap()
-    }
-
-    /// Has a magic link mailed; gives the part of the code that the app keeps.
-    fn ask_for_link(&self, email: &str) -> String {
-        let callback = "http://localhost:3000/handler/magic-link-callback";
-        let body = json!({ "email": email, "callback_url": callback });
-        let answer = self.post("/auth/otp/send-sign-in-code", &body);
-        answer["nonce"].as_str().unwrap().to_owned()
-    }
-
-    fn sign_in(&self, typed: &str, nonce: &str) -> Value {
-        let body = json!({ "code": format!("{typed}{nonce}") });
-        self.post("/auth/otp/sign-in", &body)
-    }
+fn sign_in(app: &App, typed: &str, nonce: &str) -> Value {
+    let body = json!({ "code": format!("{typed}{nonce}") });
+    app.post("/auth/otp/sign-in", &body)
 }
 
 /// Reads what `mail latest --wait` says until it waits.
@@ -99,7 +52,7 @@ fn until_it_waits(waiting: &mut Child) {
 /// What the inbox answers: status and body.
 fn inbox(app: &App, method: Method, path: &str, body: &str) -> (u16, String) {
     let url = format!("http://127.0.0.1:{}{path}", port("inbucket"));
-    let request = app.client.request(method, url).body(body.to_owned());
+    let request = app.client().request(method, url).body(body.to_owned());
     let answer = request.send().unwrap();
     (answer.status().as_u16(), answer.text().unwrap())
 }
@@ -126,11 +79,11 @@ fn the_inbox_has_what_the_command_line_has_and_keeps_it() {
     let line = status.lines().find(|line| line.contains("Mail inbox"));
     assert!(line.unwrap().contains(&address), "{status}");
 
-    let app = App::new(&world);
+    let app = app(&world);
     let (code, page) = inbox(&app, Method::GET, "/", "");
     assert!(code == 200 && page.contains("Mail inbox"), "{code}: {page}");
     assert!(mailbox(&app, "ada").is_empty());
-    let nonce = app.ask_for_link("ada+first@example.com");
+    let nonce = ask_for_link(&app, "ada+first@example.com");
     let mails = mailbox(&app, "ada");
     let id = mails[0]["id"].as_str().unwrap();
     let path = format!("/api/v1/mailbox/ada/{id}");
@@ -141,7 +94,7 @@ fn the_inbox_has_what_the_command_line_has_and_keeps_it() {
     let typed = typed.lines().next().unwrap();
     let shown = world.run(["mail", "show", id, "--code"]).ok().stdout;
     assert_eq!(shown.trim_end(), typed);
-    assert_eq!(app.sign_in(typed, &nonce)["is_new_user"], true);
+    assert_eq!(sign_in(&app, typed, &nonce)["is_new_user"], true);
     assert_eq!(inbox(&app, Method::PATCH, &path, "{\"seen\":true}").0, 200);
 
     // They are of the session, and so are there again with it.
@@ -157,7 +110,7 @@ fn the_inbox_has_what_the_command_line_has_and_keeps_it() {
         200
     );
     assert!(mailbox(&app, "ada").is_empty());
-    app.ask_for_link("bob@example.com");
+    ask_for_link(&app, "bob@example.com");
     let output = waiting.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let next: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -171,25 +124,25 @@ fn the_code_of_a_magic_link_signs_its_user_in() {
     let stopped = world.run(["mail", "list", "--json"]).fails_with(3);
     assert_eq!(stopped.error_code(), "not_running");
     world.start();
-    let app = App::new(&world);
+    let app = app(&world);
     let none = world.run(["mail", "latest", "--to", ADA, "--json"]);
     assert_eq!(none.fails_with(1).error_code(), "mail_missing");
 
-    let nonce = app.ask_for_link(ADA);
+    let nonce = ask_for_link(&app, ADA);
     let typed = world.run(["mail", "latest", "--to", ADA, "--code"]).ok();
-    let user = app.sign_in(typed.stdout.trim_end(), &nonce);
+    let user = sign_in(&app, typed.stdout.trim_end(), &nonce);
     assert_eq!(user["is_new_user"], true);
 
     // That one is not the one that is waited for.
     let words = ["mail", "latest", "--to", ADA, "--wait", "--code"];
     let mut waiting = world.spawn(words);
     until_it_waits(&mut waiting);
-    app.ask_for_link("bob@example.com");
-    let nonce = app.ask_for_link(ADA);
+    ask_for_link(&app, "bob@example.com");
+    let nonce = ask_for_link(&app, ADA);
     let output = waiting.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let typed = String::from_utf8(output.stdout).unwrap();
-    let signed_in = app.sign_in(typed.trim_end(), &nonce);
+    let signed_in = sign_in(&app, typed.trim_end(), &nonce);
     assert_eq!(signed_in["user_id"], user["user_id"]);
 
     let list = world.run(["mail", "list", "--json"]).ok().json();

@@ -367,39 +367,16 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     use super::*;
+    use crate::apps::backend_double::backend_of;
 
     const ITEM: &str = r#"{"id": "m-1", "project_id": "p-1", "to": "ada@example.com", "subject": "Hi",
         "link": null, "code": "AB12CD", "created_at_millis": 5, "more": 1}"#;
 
-    /// Answers one request after the other, each with a status and a body of the list, and gives what it was asked.
-    async fn backend_of(
+    async fn mailbox_of(
         answers: Vec<(&'static str, String)>,
     ) -> (Mailbox, tokio::task::JoinHandle<Vec<String>>) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let api_url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = tokio::spawn(async move {
-            let mut asked = Vec::new();
-            for (status, body) in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    let mut chunk = [0; 1024];
-                    let length = stream.read(&mut chunk).await.unwrap();
-                    assert_ne!(length, 0, "the request ends early");
-                    request.extend_from_slice(&chunk[..length]);
-                }
-                let length = body.len();
-                let text = format!(
-                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                stream.write_all(text.as_bytes()).await.unwrap();
-                asked.push(String::from_utf8(request).unwrap());
-            }
-            asked
-        });
+        let (api_url, asked) = backend_of(answers).await;
         let mailbox = Mailbox {
             client: client().unwrap(),
             api_url,
@@ -420,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_is_asked_for_with_the_server_key_and_in_no_odd_way() {
-        let (mailbox, asked) = backend_of(vec![list_of(ITEM)]).await;
+        let (mailbox, asked) = mailbox_of(vec![list_of(ITEM)]).await;
         let query = MailQuery {
             to: Some("a&b=c@example.com"),
             after: None,
@@ -442,7 +419,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_id_stays_within_its_place_in_the_path() {
-        let (mailbox, asked) = backend_of(vec![("200 OK", whole())]).await;
+        let (mailbox, asked) = mailbox_of(vec![("200 OK", whole())]).await;
         let mail = mailbox.read("../x?y#z").await.unwrap();
         assert_eq!((mail.text.as_str(), mail.html.as_str()), ("t", "h"));
         let json = serde_json::to_value(&mail).unwrap();
@@ -461,7 +438,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_ends_with_the_first_mail_after_the_one_that_was_there() {
         let answers = vec![list_of(""), list_of(""), list_of(ITEM), ("200 OK", whole())];
-        let (mailbox, asked) = backend_of(answers).await;
+        let (mailbox, asked) = mailbox_of(answers).await;
         let mail = mailbox.wait(None, Some("m-0")).await.unwrap();
         assert_eq!(mail.summary.id, "m-1");
         let asked = asked.await.unwrap();
@@ -478,7 +455,7 @@ mod tests {
     async fn a_list_that_stays_the_same_is_given_once() {
         let none = || list_of("");
         let answers = vec![none(), none(), none(), list_of(ITEM), none()];
-        let (mailbox, asked) = backend_of(answers).await;
+        let (mailbox, asked) = mailbox_of(answers).await;
         let query = MailQuery::default();
         let first = mailbox.changed_list(&query, None).await.unwrap();
         assert_eq!(first, []);
@@ -493,7 +470,7 @@ mod tests {
     #[tokio::test]
     async fn each_refusal_is_told_from_the_others() {
         let refusal = async |status, body: &str| {
-            let (mut mailbox, _asked) = backend_of(vec![(status, body.to_owned())]).await;
+            let (mut mailbox, _asked) = mailbox_of(vec![(status, body.to_owned())]).await;
             mailbox.inbox = Some("http://127.0.0.1:8105".into());
             mailbox.read("m-1").await.unwrap_err()
         };
