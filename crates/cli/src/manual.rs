@@ -96,6 +96,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "26703",
         "host port of the mail inbox",
     ),
+    variable(
+        "EMULATOR_MOCK_OAUTH_PORT",
+        "26704",
+        "host port of the starter image's mock OAuth provider",
+    ),
     variable(env::QEMU, "from the PATH", "QEMU program to use"),
     variable(
         env::ACCELERATOR,

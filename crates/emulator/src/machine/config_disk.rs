@@ -11,7 +11,8 @@ use images::Sha256Digest;
 /// Longest `base.env` of an image that is read, in bytes.
 const LONGEST_BASE_ENV: u64 = 4 << 20;
 /// The services whose host ports the guest is told.
-pub(crate) const TOLD_SERVICES: [&str; 4] = ["dashboard", "backend", "minio", "inbucket"];
+pub(crate) const TOLD_SERVICES: [&str; 5] =
+    ["dashboard", "backend", "minio", "inbucket", "mock-oauth"];
 
 /// The config disk could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ impl ConfigDisk {
         for id in TOLD_SERVICES {
             // A service that the image does not have has no port to tell.
             if let Some(port) = ports.get(id) {
-                let name = id.to_ascii_uppercase();
+                let name = id.to_ascii_uppercase().replace('-', "_");
                 writeln!(runtime_env, "STACK_EMULATOR_{name}_HOST_PORT={port}").unwrap_or_default();
             }
         }
@@ -125,12 +126,14 @@ mod tests {
         let ports = BTreeMap::from([
             ("dashboard".to_owned(), 26700),
             ("backend".to_owned(), 30001),
+            ("mock-oauth".to_owned(), 30004),
         ]);
         let disk = ConfigDisk::new(Path::new("/nowhere/image.qcow2"), 92, &ports).unwrap();
         assert_eq!(
             disk.runtime_env,
             "STACK_EMULATOR_PORT_PREFIX=92\nSTACK_EMULATOR_DASHBOARD_HOST_PORT=26700\n\
-             STACK_EMULATOR_BACKEND_HOST_PORT=30001\nSTACK_EMULATOR_VM_DIR_HOST=\n"
+             STACK_EMULATOR_BACKEND_HOST_PORT=30001\nSTACK_EMULATOR_MOCK_OAUTH_HOST_PORT=30004\n\
+             STACK_EMULATOR_VM_DIR_HOST=\n"
         );
         let mut other = ports.clone();
         other.insert("backend".to_owned(), 30002);
