@@ -3,7 +3,7 @@
 //!
 //! | binary | what it does |
 //! |---|---|
-//! | `stack-backend` | answers the API on `<P>02`, applies rotations over its control socket, and shows the mails on 9001 |
+//! | `stack-backend` | answers the API on `<P>02`, applies rotations over its control socket, shows the mails on 9001, and is a mock OAuth provider on `<P>14` |
 //! | `stack-dashboard` | serves the built dashboard on `<P>01` |
 //! | `stack-cron` | calls the cron endpoints with the secret of the moment |
 //! | `stack-resident` | sets the clock and rotates when the host asks on its port |
@@ -24,7 +24,10 @@ pub mod env_file;
 pub mod inbox;
 pub mod key;
 mod loopback;
+pub mod mock_oauth;
 pub mod notify;
+pub mod pkce;
+pub mod query;
 pub mod random;
 pub mod report;
 pub mod resident;

@@ -1,6 +1,6 @@
 //! The process `stack-backend`: what it listens on, from its start to its end.
 //!
-//! The mail inbox is here as well: it shows what the backend writes, from the same connections to the database.
+//! The mail inbox and the mock OAuth provider are here as well: they work with the same connections to the database.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use crate::{
         database::{Database, DatabaseError},
     },
     inbox::{self, PageError},
-    notify,
+    mock_oauth, notify,
     settings::Settings,
 };
 
@@ -62,8 +62,10 @@ pub enum ServerError {
 pub async fn run(settings: &Settings) -> Result<(), ServerError> {
     let (listener, address) = listen(settings.ports.backend()).await?;
     let (inbox_listener, _) = listen(settings.inbox_port).await?;
+    let (mock_oauth_listener, _) = listen(settings.ports.mock_oauth()).await?;
     let database = Database::new(&settings.database)?;
     let inbox = inbox::router(database.clone(), &settings.inbox_dir)?;
+    let mock_oauth = mock_oauth::router(settings, database.clone());
     let backend = backend::begin(settings, &database, address)?;
     let mut terminate =
         tokio::signal::unix::signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
@@ -74,7 +76,11 @@ pub async fn run(settings: &Settings) -> Result<(), ServerError> {
 
     let (stop, stopped) = watch::channel(());
     let mut servers = JoinSet::new();
-    for (listener, router) in [(listener, backend), (inbox_listener, inbox)] {
+    for (listener, router) in [
+        (listener, backend),
+        (inbox_listener, inbox),
+        (mock_oauth_listener, mock_oauth),
+    ] {
         servers.spawn(serve(listener, router, stopped.clone()));
     }
     tokio::select! {

@@ -16,6 +16,8 @@ const DEFAULT_PORT_PREFIX: u16 = 81;
 const INBOX_PORT: u16 = 9001;
 /// Port on the host that leads to the backend, when the host gave none.
 const DEFAULT_BACKEND_HOST_PORT: u16 = 26701;
+/// Port on the host that leads to the mock OAuth provider, when the host gave none.
+const DEFAULT_MOCK_OAUTH_HOST_PORT: u16 = 26704;
 
 /// What a process of the stack needs to know about the machine it runs on.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct Ports {
     prefix: u16,
     /// Where a browser on the host finds the backend.
     pub backend_on_host: u16,
+    /// Where a browser on the host finds the mock OAuth provider.
+    pub mock_oauth_on_host: u16,
 }
 
 impl Ports {
@@ -59,6 +63,11 @@ impl Ports {
     /// Port the backend listens on: `<P>02`.
     pub fn backend(self) -> u16 {
         self.prefix * 100 + 2
+    }
+
+    /// Port the mock OAuth provider listens on: `<P>14`.
+    pub fn mock_oauth(self) -> u16 {
+        self.prefix * 100 + 14
     }
 
     /// Takes the ports from the text of a `runtime.env`.
@@ -85,6 +94,11 @@ impl Ports {
             backend_on_host: number(
                 "STACK_EMULATOR_BACKEND_HOST_PORT",
                 DEFAULT_BACKEND_HOST_PORT,
+                u16::MAX,
+            )?,
+            mock_oauth_on_host: number(
+                "STACK_EMULATOR_MOCK_OAUTH_HOST_PORT",
+                DEFAULT_MOCK_OAUTH_HOST_PORT,
                 u16::MAX,
             )?,
         })
@@ -189,6 +203,7 @@ impl Settings {
         Self::with_ports(Ports {
             prefix: DEFAULT_PORT_PREFIX,
             backend_on_host: DEFAULT_BACKEND_HOST_PORT,
+            mock_oauth_on_host: DEFAULT_MOCK_OAUTH_HOST_PORT,
         })
     }
 
@@ -237,6 +252,10 @@ mod tests {
         let ports = Ports::parse(b"").unwrap();
         assert_eq!((ports.dashboard(), ports.backend()), (8101, 8102));
         assert_eq!(ports.backend_on_host, 26701);
+        assert_eq!(
+            (ports.mock_oauth(), ports.mock_oauth_on_host),
+            (8114, 26704)
+        );
     }
 
     #[test]

@@ -5,12 +5,15 @@
 //! database says so.
 
 use axum::http::HeaderMap;
+use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
 
 use super::{
     config::Config,
     dashboard,
     database::{Database, DatabaseError},
     error::ApiError,
+    store,
 };
 
 /// The project that belongs to the emulator itself and whose keys are rotated.
@@ -72,6 +75,22 @@ pub struct Project {
     pub config: Config,
     /// The public half of its signing key, once there is one.
     pub public_key: Option<PublicKey>,
+}
+
+impl Project {
+    /// From a row of [`lookup_sql`].
+    fn of(id: &str, row: &Row) -> Self {
+        Self {
+            id: id.to_owned(),
+            display_name: row.get(0),
+            config: Config::parse(row.get(1)),
+            public_key: row.get::<_, Option<String>>(3).map(|kid| PublicKey {
+                kid,
+                x: row.get(4),
+                y: row.get(5),
+            }),
+        }
+    }
 }
 
 /// The public half of a signing key, as a JWK has it.
@@ -153,21 +172,17 @@ async fn find(
     let row = database
         .query_opt("look up a project and its key", sql, &[&project_id, &key])
         .await?;
-    Ok(row.map(|row| {
-        (
-            Project {
-                id: project_id.to_owned(),
-                display_name: row.get(0),
-                config: Config::parse(row.get(1)),
-                public_key: row.get::<_, Option<String>>(3).map(|kid| PublicKey {
-                    kid,
-                    x: row.get(4),
-                    y: row.get(5),
-                }),
-            },
-            row.get(2),
-        )
-    }))
+    Ok(row.map(|row| (Project::of(project_id, &row), row.get(2))))
+}
+
+/// Looks up a project for which no key is shown, such as when a browser comes back from a provider.
+pub(super) async fn project(
+    db: &impl GenericClient,
+    project_id: &str,
+) -> Result<Option<Project>, DatabaseError> {
+    let sql = lookup_sql(Access::Client);
+    let row = store::row(db, "look up a project", sql, &[&project_id, &""]).await?;
+    Ok(row.map(|row| Project::of(project_id, &row)))
 }
 
 /// The statement for [`find`]. Column names cannot be parameters, hence one text for each type.

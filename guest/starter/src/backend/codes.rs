@@ -300,7 +300,7 @@ async fn count_try(
 
 /// What the database keeps of something that opens an account. It is random and long, so a plain digest
 /// gives nothing away.
-pub(super) fn digest(text: &str) -> Vec<u8> {
+pub(crate) fn digest(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }
 

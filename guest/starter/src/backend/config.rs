@@ -42,6 +42,28 @@ pub(super) struct Permission {
     pub(super) contained: BTreeSet<String>,
 }
 
+/// A provider that people sign in with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OAuthProvider {
+    /// What it is, such as `google`; its ID where the file does not say.
+    pub(super) kind: String,
+    /// Whether people sign in with it.
+    pub(super) allows_sign_in: bool,
+    /// Whether they connect accounts of it to theirs.
+    pub(super) allows_connecting: bool,
+}
+
+/// What becomes of a provider's account whose address signs in to an account already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MergeStrategy {
+    /// It is another way to sign in to that account, if both sides have verified the address.
+    LinkMethod,
+    /// Signing in is refused.
+    RaiseError,
+    /// It makes an account of its own, whose address does not sign in.
+    AllowDuplicates,
+}
+
 /// What a member of a team may be allowed; these exist in every project.
 const TEAM_PERMISSIONS: [&str; 6] = [
     "$update_team",
@@ -103,14 +125,46 @@ impl Config {
 
     /// The sign-in providers that are not switched off, in the order of their names.
     pub(super) fn oauth_providers(&self) -> Vec<String> {
-        let mut ids: Vec<String> = entries(&self.0, "auth.oauth.providers")
-            .filter(|(_, provider)| {
-                lookup(provider, "allowSignIn").and_then(Value::as_bool) != Some(false)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        ids.sort();
-        ids
+        self.providers()
+            .filter(|(_, provider)| provider.allows_sign_in)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// A sign-in provider of the file, also one that is switched off.
+    pub(super) fn oauth_provider(&self, id: &str) -> Option<OAuthProvider> {
+        self.providers()
+            .find(|(known, _)| known == id)
+            .map(|(_, provider)| provider)
+    }
+
+    fn providers(&self) -> impl Iterator<Item = (String, OAuthProvider)> {
+        let mut found = BTreeMap::new();
+        collect(&self.0, "auth.oauth.providers", &mut found);
+        found.into_iter().map(|(id, fields)| {
+            let fields = Value::Object(fields);
+            let allows = |name| lookup(&fields, name).and_then(Value::as_bool) != Some(false);
+            let provider = OAuthProvider {
+                allows_sign_in: allows("allowSignIn"),
+                allows_connecting: allows("allowConnectedAccounts"),
+                kind: lookup(&fields, "type")
+                    .and_then(Value::as_str)
+                    .unwrap_or(&id)
+                    .to_owned(),
+            };
+            (id, provider)
+        })
+    }
+
+    /// What becomes of a provider's account whose address signs in to an account already.
+    pub(super) fn account_merge_strategy(&self) -> MergeStrategy {
+        let name = lookup(&self.0, "auth.oauth.accountMergeStrategy").and_then(Value::as_str);
+        match name {
+            Some("raise_error") => MergeStrategy::RaiseError,
+            Some("allow_duplicates") => MergeStrategy::AllowDuplicates,
+            // The real backend's default.
+            _ => MergeStrategy::LinkMethod,
+        }
     }
 
     /// Trusted domains: base URL, and the path of the app's handler pages.
@@ -264,6 +318,44 @@ fn lookup<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
+/// Collects the objects below a path, however much of their own names is written with dots as well.
+fn collect(value: &Value, path: &str, found: &mut BTreeMap<String, Map<String, Value>>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        if let Some(rest) = path.strip_prefix(name.as_str()) {
+            match rest.strip_prefix('.') {
+                Some(rest) => collect(inner, rest, found),
+                None if rest.is_empty() => collect_entries(inner, found),
+                None => {}
+            }
+        } else if let Some(rest) = name
+            .strip_prefix(path)
+            .and_then(|rest| rest.strip_prefix('.'))
+        {
+            collect_entry(rest, inner, found);
+        }
+    }
+}
+
+fn collect_entries(value: &Value, found: &mut BTreeMap<String, Map<String, Value>>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        collect_entry(name, inner, found);
+    }
+}
+
+/// Takes in `id: { … }` or `"id.field": …`. What is `null` is not there.
+fn collect_entry(name: &str, inner: &Value, found: &mut BTreeMap<String, Map<String, Value>>) {
+    let (id, field) = name.split_once('.').unwrap_or((name, ""));
+    if inner.is_null() {
+        return;
+    }
+    let fields = found.entry(id.to_owned()).or_default();
+    if !field.is_empty() {
+        fields.insert(field.to_owned(), inner.clone());
+    } else if let Some(entries) = inner.as_object() {
+        fields.extend(entries.clone());
+    }
+}
+
 fn entries<'a>(config: &'a Value, path: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     lookup(config, path)
         .and_then(Value::as_object)
@@ -318,6 +410,40 @@ mod tests {
         assert_eq!(config.permissions(Scope::Team).len(), 9);
         let global = &config.permissions(Scope::Project)[0];
         assert_eq!(global.description.as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn providers_are_on_unless_the_file_says_otherwise() {
+        let config = Config(json!({ "auth": { "oauth": { "providers": {
+            "google": { "type": "google" },
+            "work": { "type": "microsoft", "allowSignIn": false },
+            "x": { "allowConnectedAccounts": false },
+        } } } }));
+        let provider = |id| config.oauth_provider(id).unwrap();
+        assert!(provider("google").allows_sign_in && provider("google").allows_connecting);
+        assert!(!provider("work").allows_sign_in && provider("work").allows_connecting);
+        assert!(provider("x").allows_sign_in && !provider("x").allows_connecting);
+        assert_eq!(provider("work").kind, "microsoft");
+        assert_eq!(provider("x").kind, "x");
+        assert_eq!(config.oauth_provider("github"), None);
+        assert_eq!(config.oauth_providers(), ["google", "x"]);
+        for dotted in [
+            json!({ "auth.oauth.providers.a": { "type": "google" }, "auth": { "oauth.providers.b.type": "x" } }),
+            json!({ "auth": { "oauth": { "providers": { "a.type": "google", "b": {}, "c": null } } } }),
+        ] {
+            let config = Config(dotted);
+            assert_eq!(config.oauth_providers(), ["a", "b"], "{config:?}");
+            assert_eq!(config.oauth_provider("a").unwrap().kind, "google");
+        }
+        for (name, strategy) in [
+            ("raise_error", MergeStrategy::RaiseError),
+            ("allow_duplicates", MergeStrategy::AllowDuplicates),
+            ("link_method", MergeStrategy::LinkMethod),
+        ] {
+            let config = Config(json!({ "auth.oauth.accountMergeStrategy": name }));
+            assert_eq!(config.account_merge_strategy(), strategy);
+        }
+        assert_eq!(config.account_merge_strategy(), MergeStrategy::LinkMethod);
     }
 
     #[test]

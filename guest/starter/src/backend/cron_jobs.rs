@@ -9,8 +9,8 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Shared, clock, error::ApiError, wire};
-use crate::{key::Key, secrets::CRON};
+use super::{Shared, clock, error::ApiError, oauth, wire};
+use crate::{key::Key, mock_oauth, secrets::CRON};
 
 /// `GET /internal/email-queue-step`. The starter sends no mail, so its queue is always done.
 pub(super) async fn email_queue_step(
@@ -57,6 +57,9 @@ pub(super) async fn prune_step(
     ] {
         shared.database.execute(action, sql, &[&before]).await?;
     }
+    let db = shared.database.connection().await?;
+    oauth::prune(&db, now).await?;
+    mock_oauth::prune(&db, now).await?;
     Ok(wire::json(&json!({ "ok": true, "pruned": pruned })))
 }
 

@@ -243,7 +243,7 @@ impl<'a> Fields<'a> {
 }
 
 /// The form in which addresses are kept and compared. `None` for what cannot be one.
-fn normalise_email(given: &str) -> Option<String> {
+pub(crate) fn normalise_email(given: &str) -> Option<String> {
     let email = given.trim().to_lowercase();
     let (name, domain) = email.rsplit_once('@')?;
     let is_one = !name.is_empty()

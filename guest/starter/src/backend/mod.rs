@@ -5,7 +5,7 @@
 //! this one does not, it says so by name ([`error::ApiError::not_in_starter`]).
 //!
 //! A request of an app becomes a `call::Call`: project, access type and user are known and its key is right.
-//! Handlers are sorted by what they are about (`auth`, `users`, `channels`, `teams`, `permissions`,
+//! Handlers are sorted by what they are about (`auth`, `oauth`, `users`, `channels`, `teams`, `permissions`,
 //! `api_keys`); each has its statements beside it and runs them through `store`. What several of them need
 //! is below: `tokens` and `signing_keys`, `codes`, `mail`, `passwords`, `config`.
 
@@ -15,8 +15,8 @@ mod api_keys;
 mod auth;
 mod call;
 mod channels;
-mod clock;
-mod codes;
+pub(crate) mod clock;
+pub(crate) mod codes;
 pub mod config;
 mod config_file;
 mod config_watch;
@@ -26,11 +26,12 @@ mod dashboard;
 pub mod database;
 mod emails;
 pub mod error;
-mod fields;
+pub(crate) mod fields;
 mod health;
 mod local_emulator;
 mod mail;
 mod mailbox;
+mod oauth;
 mod own_endpoints;
 mod passwords;
 mod permissions;
@@ -54,7 +55,7 @@ use self::{
     config_watch::Looks, control_socket::ControlSocket, database::Database, passwords::Hasher,
     rotation_connection::RotationConnection, tokens::Verified,
 };
-use crate::settings::{MovedPorts, Settings};
+use crate::{mock_oauth::Places, settings::Settings};
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -66,9 +67,8 @@ pub struct Shared {
     hasher: Hasher,
     verified: Verified,
     looks: Looks,
-    moved_ports: MovedPorts,
-    /// Where the host finds this, unless it was told otherwise since.
-    port_on_host: u16,
+    /// Where the host finds this, and the mock OAuth provider.
+    places: Places,
     /// The endpoints that there are.
     endpoints: Vec<String>,
 }
@@ -76,8 +76,7 @@ pub struct Shared {
 impl Shared {
     /// How an app addresses the API; tokens name it as their issuer.
     fn base_url(&self) -> String {
-        let port = self.moved_ports.of("backend").unwrap_or(self.port_on_host);
-        format!("http://127.0.0.1:{port}")
+        format!("http://127.0.0.1:{}", self.places.backend_port())
     }
 }
 
@@ -111,8 +110,7 @@ pub(crate) fn begin(
         hasher: Hasher::new(),
         verified: Verified::default(),
         looks: Looks::default(),
-        moved_ports: settings.moved_ports.clone(),
-        port_on_host: settings.ports.backend_on_host,
+        places: Places::new(settings),
         endpoints: routes::endpoints(),
     };
     tokio::spawn(control.serve());

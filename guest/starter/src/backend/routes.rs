@@ -13,7 +13,7 @@ use axum::{
 
 use super::{
     Shared, api_keys, auth, channels, cron_jobs, dashboard, emails, error::ApiError, health,
-    local_emulator, mailbox, permissions, projects, signing_keys, teams, users, wire,
+    local_emulator, mailbox, oauth, permissions, projects, signing_keys, teams, users, wire,
 };
 
 /// First words of the real API's routes, so that a call that only the full backend can answer is told
@@ -121,7 +121,7 @@ fn api() -> Api {
         .get("/internal/local-emulator/mails/{id}", mailbox::read)
         .get("/internal/local-emulator/prune-step", cron_jobs::prune_step)
         .get("/internal/email-queue-step", cron_jobs::email_queue_step);
-    api_keys_api(teams_api(users_api(auth_api(api))))
+    api_keys_api(teams_api(users_api(oauth_api(auth_api(api)))))
 }
 
 fn auth_api(api: Api) -> Api {
@@ -142,6 +142,25 @@ fn auth_api(api: Api) -> Api {
         .delete("/auth/sessions/current", auth::sign_out)
         .post("/auth/sessions/current/refresh", auth::refresh_current)
         .delete("/auth/sessions/{id}", auth::delete_session)
+}
+
+fn oauth_api(api: Api) -> Api {
+    api.get("/auth/oauth/authorize/{provider}", oauth::authorize)
+        .get("/auth/oauth/callback/{provider}", oauth::callback)
+        .get("/oauth-providers", oauth::list_accounts)
+        .post("/oauth-providers", oauth::create_account)
+        .get("/oauth-providers/{user_id}/{id}", oauth::read_account)
+        .patch("/oauth-providers/{user_id}/{id}", oauth::update_account)
+        .delete("/oauth-providers/{user_id}/{id}", oauth::delete_account)
+        .get("/connected-accounts/{user_id}", oauth::list_connected)
+        .post(
+            "/connected-accounts/{user_id}/{provider}/access-token",
+            oauth::access_token_of_provider,
+        )
+        .post(
+            "/connected-accounts/{user_id}/{provider}/{account_id}/access-token",
+            oauth::access_token_of_account,
+        )
 }
 
 fn users_api(api: Api) -> Api {

@@ -1,16 +1,24 @@
-//! `POST /auth/oauth/token`: the token endpoint of OAuth 2, for refresh tokens.
+//! `POST /auth/oauth/token`: the token endpoint of OAuth 2, for refresh tokens and authorization codes.
 
 use std::sync::Arc;
 
 use axum::{
     body::Bytes,
     extract::{OriginalUri, State},
-    http::{HeaderMap, HeaderValue, Method},
+    http::Method,
 };
 use serde_json::{Map, Value, json};
 
-use super::sessions;
-use crate::backend::{Shared, access, call::Answer, error::ApiError, fields::Fields, wire};
+use super::sessions::{self, Tokens};
+use crate::backend::{
+    Shared,
+    access::Project,
+    call::Answer,
+    error::ApiError,
+    fields::Fields,
+    oauth::{self, AppCode, Shown},
+    store, users, wire,
+};
 
 /// The project and its key come in the form, as `client_id` and `client_secret`.
 pub(in crate::backend) async fn token(
@@ -24,38 +32,46 @@ pub(in crate::backend) async fn token(
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
     let form = Fields::new(&endpoint, "body", &entries);
-    let kind = form.text("grant_type")?;
-    if kind != "refresh_token" {
-        return Err(ApiError::part_not_in_starter(
+    let client_id = form.optional_text("client_id")?;
+    let secret = form.optional_text("client_secret")?;
+    match form.text("grant_type")? {
+        "refresh_token" => {
+            let refresh_token = form.text("refresh_token")?;
+            let project = client(&shared, client_id, secret).await?;
+            refreshed(&shared, &project, refresh_token).await
+        }
+        "authorization_code" => {
+            let shown = Shown {
+                code: form.text("code")?,
+                redirect_uri: form.text("redirect_uri")?,
+                verifier: form.text("code_verifier")?,
+            };
+            let project = client(&shared, client_id, secret).await?;
+            redeemed(&shared, &project, &shown).await
+        }
+        kind => Err(ApiError::part_not_in_starter(
             &endpoint,
             &format!("grant_type={kind}"),
-        ));
+        )),
     }
-    let client_id = form.optional_text("client_id")?;
-    // A project's ID, perhaps with a branch behind a hash.
-    let project_id = client_id.and_then(|id| id.split('#').next());
-    let refresh_token = form.text("refresh_token")?;
-    let secret = form.optional_text("client_secret")?;
+}
 
-    let mut headers = HeaderMap::new();
-    headers.insert("x-stack-access-type", HeaderValue::from_static("client"));
-    for (name, value) in [
-        ("x-stack-project-id", project_id),
-        ("x-stack-publishable-client-key", secret),
-    ] {
-        let value = value.and_then(|value| HeaderValue::from_str(value).ok());
-        let value = value.ok_or_else(|| ApiError::invalid_oauth_client(client_id))?;
-        headers.insert(name, value);
-    }
-    let caller = match access::check(&headers, &shared.database).await {
-        Ok(caller) => caller,
+async fn client(
+    shared: &Arc<Shared>,
+    client_id: Option<&str>,
+    secret: Option<&str>,
+) -> Result<Project, ApiError> {
+    match oauth::client(shared, client_id, secret).await {
         // Of the client's two values one is wrong; the endpoint has its own word for that.
         Err(ApiError::Known { status, .. }) if status.is_client_error() => {
-            return Err(ApiError::invalid_oauth_client(client_id));
+            Err(ApiError::invalid_oauth_client(client_id))
         }
-        Err(error) => return Err(error),
-    };
-    let access = sessions::refresh(&shared, &caller.project, refresh_token).await?;
+        result => result,
+    }
+}
+
+async fn refreshed(shared: &Shared, project: &Project, refresh_token: &str) -> Answer {
+    let access = sessions::refresh(shared, project, refresh_token).await?;
     Ok(wire::json(&json!({
         "access_token": access,
         "token_type": "Bearer",
@@ -64,4 +80,37 @@ pub(in crate::backend) async fn token(
         "afterCallbackRedirectUrl": null,
         "after_callback_redirect_url": null,
     })))
+}
+
+async fn redeemed(shared: &Shared, project: &Project, shown: &Shown<'_>) -> Answer {
+    let code = oauth::take_code(&shared.database, &project.id, shown).await?;
+    let tokens = begin_session(shared, project, &code).await?;
+    let after = &code.after_callback_redirect_url;
+    Ok(wire::json(&json!({
+        "access_token": tokens.access,
+        "refresh_token": tokens.refresh,
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        "scope": "legacy",
+        "newUser": code.is_new_user,
+        "is_new_user": code.is_new_user,
+        "afterCallbackRedirectUrl": after,
+        "after_callback_redirect_url": after,
+    })))
+}
+
+async fn begin_session(
+    shared: &Shared,
+    project: &Project,
+    code: &AppCode,
+) -> Result<Tokens, ApiError> {
+    let mut connection = shared.database.connection().await?;
+    let transaction = store::begin(&mut connection).await?;
+    // A code goes with its user; they may have been deleted a moment ago.
+    let user = users::find(&transaction, &project.id, &code.user_id)
+        .await?
+        .ok_or_else(ApiError::user_not_found)?;
+    let tokens = sessions::begin(shared, &transaction, project, &user, None, false).await?;
+    store::commit(transaction).await?;
+    Ok(tokens)
 }

@@ -36,6 +36,8 @@ pub(in crate::backend) struct User {
     pub(in crate::backend) primary_email_verified: bool,
     pub(in crate::backend) primary_email_auth_enabled: bool,
     pub(in crate::backend) selected_team: Option<Team>,
+    /// Their accounts at providers, as the API lists them.
+    pub(in crate::backend) oauth_providers: Value,
 }
 
 /// A user to be made.
@@ -74,7 +76,11 @@ macro_rules! select_users {
                  u."signedUpAtMillis", u."lastActiveAtMillis",
                  c."value", coalesce(c."isVerified", false), coalesce(c."usedForAuth", false),
                  t."id", t."displayName", t."profileImageUrl", t."clientMetadata",
-                 t."clientReadOnlyMetadata", t."serverMetadata", t."createdAtMillis", u."isAnonymous"
+                 t."clientReadOnlyMetadata", t."serverMetadata", t."createdAtMillis", u."isAnonymous",
+                 coalesce((SELECT jsonb_agg(jsonb_build_object('id', o."providerId",
+                     'account_id', o."accountId", 'email', o."email") ORDER BY o."createdAtMillis", o."id")
+                   FROM "OAuthAccount" o
+                   WHERE o."projectId" = u."projectId" AND o."userId" = u."id"), '[]')
                FROM "User" u
                LEFT JOIN "ContactChannel" c ON c."projectId" = u."projectId" AND c."userId" = u."id"
                  AND c."type" = 'email' AND c."isPrimary"
@@ -103,6 +109,7 @@ impl User {
             primary_email_verified: row.get(11),
             primary_email_auth_enabled: row.get(12),
             selected_team: row.get::<_, Option<String>>(13).map(|_| Team::of(row, 13)),
+            oauth_providers: row.get(21),
         }
     }
 
@@ -124,6 +131,7 @@ impl User {
             primary_email_verified: false,
             primary_email_auth_enabled: false,
             selected_team: None,
+            oauth_providers: Value::Array(Vec::new()),
         }
     }
 }

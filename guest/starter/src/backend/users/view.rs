@@ -20,7 +20,7 @@ pub(in crate::backend) fn client_view(user: &User) -> Value {
         "auth_with_email": user.password_hash.is_some() || user.otp_auth_enabled,
         "passkey_auth_enabled": false,
         "requires_totp_mfa": false,
-        "oauth_providers": [],
+        "oauth_providers": user.oauth_providers,
         "selected_team_id": user.selected_team.as_ref().map(|team| &team.id),
         "selected_team": user.selected_team.as_ref().map(super::super::teams::client_view),
         "is_anonymous": user.is_anonymous,

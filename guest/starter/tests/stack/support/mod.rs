@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "everything in a test binary is")]
 
 pub mod app;
+pub mod browser;
 pub mod http;
 pub mod postgres;
 
@@ -105,9 +106,11 @@ impl Stack {
         fs::write(
             stack.path("runtime.env"),
             format!(
-                "STACK_EMULATOR_PORT_PREFIX={}\nSTACK_EMULATOR_BACKEND_HOST_PORT={}\n",
+                "STACK_EMULATOR_PORT_PREFIX={}\nSTACK_EMULATOR_BACKEND_HOST_PORT={}\n\
+                 STACK_EMULATOR_MOCK_OAUTH_HOST_PORT={}\n",
                 stack.prefix,
-                stack.backend_port()
+                stack.backend_port(),
+                stack.mock_oauth_port()
             ),
         )
         .unwrap();
@@ -135,6 +138,10 @@ impl Stack {
 
     pub fn inbox_port(&self) -> u16 {
         self.prefix * 100 + 3
+    }
+
+    pub fn mock_oauth_port(&self) -> u16 {
+        self.prefix * 100 + 14
     }
 
     pub fn start_backend(&mut self) {
@@ -353,7 +360,7 @@ fn free_prefix() -> u16 {
     (0..200)
         .map(|_| 110 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 200)
         .find(|prefix| {
-            [1, 2, 3]
+            [1, 2, 3, 14]
                 .into_iter()
                 .all(|port| std::net::TcpListener::bind(("0.0.0.0", prefix * 100 + port)).is_ok())
         })

@@ -230,6 +230,102 @@ CREATE TABLE "DeletedMail" (
     "number" BIGINT NOT NULL
 );
 
+-- Signing in with providers. A flow begins when an app sends somebody to a provider and ends when they come
+-- back; then the app gets a code, which it redeems for a session.
+
+CREATE TABLE "OAuthFlow" (
+    "stateDigest" BYTEA PRIMARY KEY,
+    "projectId" TEXT NOT NULL REFERENCES "Project" ("id") ON DELETE CASCADE,
+    "providerId" TEXT NOT NULL,
+    "providerVerifier" TEXT NOT NULL,
+    "providerCallback" TEXT NOT NULL,
+    "providerScope" TEXT NOT NULL,
+    -- Whether the browser that began it has a cookie of it.
+    "hasCookie" BOOLEAN NOT NULL,
+    "isLink" BOOLEAN NOT NULL,
+    -- Who was signed in; perhaps deleted since.
+    "userId" TEXT,
+    "redirectUri" TEXT NOT NULL,
+    "appState" TEXT NOT NULL,
+    "challenge" TEXT NOT NULL,
+    "errorRedirectUrl" TEXT,
+    "afterCallbackRedirectUrl" TEXT,
+    "expiresAtMillis" BIGINT NOT NULL
+);
+
+CREATE TABLE "OAuthCode" (
+    "digest" BYTEA PRIMARY KEY,
+    "projectId" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "redirectUri" TEXT NOT NULL,
+    "challenge" TEXT NOT NULL,
+    "isNewUser" BOOLEAN NOT NULL,
+    "afterCallbackRedirectUrl" TEXT,
+    "expiresAtMillis" BIGINT NOT NULL,
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE
+);
+
+CREATE TABLE "OAuthAccount" (
+    "projectId" TEXT NOT NULL,
+    "id" TEXT NOT NULL,
+    "userId" TEXT NOT NULL,
+    "providerId" TEXT NOT NULL,
+    "accountId" TEXT NOT NULL,
+    "email" TEXT,
+    "allowSignIn" BOOLEAN NOT NULL,
+    "allowConnectedAccounts" BOOLEAN NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "id"),
+    FOREIGN KEY ("projectId", "userId") REFERENCES "User" ("projectId", "id") ON DELETE CASCADE,
+    UNIQUE ("projectId", "userId", "providerId", "accountId")
+);
+-- A provider's account signs in to one account here.
+CREATE UNIQUE INDEX "OAuthAccount_sign_in" ON "OAuthAccount" ("projectId", "providerId", "accountId") WHERE "allowSignIn";
+
+-- What a provider has granted; apps are given the access tokens.
+CREATE TABLE "OAuthGrant" (
+    "projectId" TEXT NOT NULL,
+    "id" TEXT NOT NULL,
+    "oauthAccountId" TEXT NOT NULL,
+    "accessToken" TEXT NOT NULL,
+    "refreshToken" TEXT NOT NULL,
+    "scopes" TEXT[] NOT NULL,
+    "expiresAtMillis" BIGINT NOT NULL,
+    "createdAtMillis" BIGINT NOT NULL,
+    PRIMARY KEY ("projectId", "id"),
+    FOREIGN KEY ("projectId", "oauthAccountId") REFERENCES "OAuthAccount" ("projectId", "id") ON DELETE CASCADE
+);
+CREATE INDEX ON "OAuthGrant" ("projectId", "oauthAccountId");
+
+-- The mock OAuth provider: who was made up there, and what it has granted.
+
+CREATE TABLE "MockOAuthPerson" (
+    "id" TEXT PRIMARY KEY,
+    "email" TEXT NOT NULL UNIQUE,
+    "isVerified" BOOLEAN NOT NULL,
+    "displayName" TEXT,
+    "usedAtMillis" BIGINT NOT NULL
+);
+
+CREATE TABLE "MockOAuthCode" (
+    "digest" BYTEA PRIMARY KEY,
+    "clientId" TEXT NOT NULL,
+    "redirectUri" TEXT NOT NULL,
+    "challenge" TEXT NOT NULL,
+    "scope" TEXT NOT NULL,
+    "personId" TEXT NOT NULL REFERENCES "MockOAuthPerson" ("id"),
+    "expiresAtMillis" BIGINT NOT NULL
+);
+
+CREATE TABLE "MockOAuthToken" (
+    "digest" BYTEA PRIMARY KEY,
+    "kind" TEXT NOT NULL,
+    "clientId" TEXT NOT NULL,
+    "personId" TEXT NOT NULL REFERENCES "MockOAuthPerson" ("id"),
+    "scope" TEXT NOT NULL,
+    "expiresAtMillis" BIGINT NOT NULL
+);
+
 INSERT INTO "Project" ("id", "displayName", "configOverride") VALUES (
     'internal',
     'Stack Dashboard',
