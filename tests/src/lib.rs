@@ -21,6 +21,7 @@ pub mod app;
 pub mod desktop;
 pub mod keychain;
 pub mod leaks;
+pub mod mails;
 
 pub mod guest;
 mod moments;

@@ -12,10 +12,18 @@ use std::time::{Duration, SystemTime};
 
 use e2e::desktop::releases::publish;
 use e2e::desktop::{App, Desktop, SOON, until};
+use e2e::mails;
 use e2e::{World, port};
 
 /// Every page of the window.
-const PAGES: [&str; 5] = ["Status", "Images", "Credentials", "Logs", "Settings"];
+const PAGES: [&str; 6] = [
+    "Status",
+    "Images",
+    "Credentials",
+    "Mail",
+    "Logs",
+    "Settings",
+];
 /// Width and height of the smallest window.
 const SMALLEST: (u32, u32) = (400, 700);
 /// Limit for a start that may have to take a snapshot first.
@@ -23,12 +31,51 @@ const BOOT: Duration = Duration::from_secs(240);
 /// The page while a file is over it.
 const MARKED: &str = "//*[contains(@class, 'dragging')]";
 
+/// A mail in the list, by its recipient.
+fn mail_to(email: &str) -> String {
+    format!("//li//button[contains(., '{email}')]")
+}
+
 /// A config file that the emulator does not know of.
 fn config_file(world: &World) -> PathBuf {
     let file = world.user_home().join("code/my-app/stack.config.ts");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, "export const config = {};\n").unwrap();
     file
+}
+
+#[test]
+fn mails_appear_by_themselves_and_their_codes_are_copied() {
+    let mut world = World::installed();
+    let desktop = Desktop::start(&mut world);
+    let app = desktop.launch(&world);
+    app.page.go("Mail");
+    app.page.wait_for_text("The emulator is not running", SOON);
+    world.start();
+    app.page.wait_for_text("No mails yet", SOON);
+    let project = mails::app(&world);
+    let nonce = mails::ask_for_link(&project, "ada@example.com");
+    app.page.wait_for(&mail_to("ada@example.com"), SOON);
+    // With other secrets, the list goes on.
+    world.run(["secrets", "rotate"]).ok();
+    mails::ask_for_link(&project, "bob@example.com");
+    app.page.wait_for(&mail_to("bob@example.com"), SOON);
+
+    app.page.press(&mail_to("ada@example.com"));
+    app.page.wait_for_text("Or type this code", SOON);
+    let subject = app.page.wait_for("//article//h2", SOON).text();
+    let code = subject.rsplit(' ').next().unwrap().to_owned();
+    app.page.shoot("mail-open");
+    app.page.click("Copy code");
+    until("the code on the clipboard", SOON, || {
+        (desktop.clipboard() == code).then_some(())
+    });
+    assert_eq!(mails::sign_in(&project, &code, &nonce)["is_new_user"], true);
+    let emptied = mails::inbox(&project, reqwest::Method::DELETE, "/page/mails", "");
+    assert_eq!(emptied.0, 200, "{}", emptied.1);
+    app.page.wait_for_text("No mails yet", SOON);
+    world.discard();
+    app.page.wait_for_text("The emulator is not running", SOON);
 }
 
 #[test]
@@ -69,6 +116,15 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
     );
     app.page.wait_for_heading("Running", SOON);
     assert_eq!(desktop.browser.opened().len(), 3);
+
+    app.page.go("Mail");
+    app.page.click("Open the inbox");
+    let inbox = address("inbucket");
+    assert_eq!(
+        desktop.browser.wait_for(4).trim_end_matches('/'),
+        inbox.trim_end_matches('/')
+    );
+    app.page.go("Status");
 
     world.discard();
     let disabled = |item: &e2e::desktop::MenuItem| item.label == "Open dashboard" && !item.enabled;

@@ -10,31 +10,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 
 use e2e::app::App;
+use e2e::mails::{app, ask_for_link, inbox, sign_in};
 use e2e::{World, port};
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-const CONFIG: &str = "export const config = { auth: { allowSignUp: true, password: { allowSignIn: true }, \
-    otp: { allowSignIn: true } } };\n";
 const ADA: &str = "ada@example.com";
-
-fn app(world: &World) -> App {
-    App::of(world, &App::folder(world, CONFIG))
-}
-
-/// Has a magic link mailed; gives the part of the code that the app keeps.
-fn ask_for_link(app: &App, email: &str) -> String {
-    let callback = "http://localhost:3000/handler/magic-link-callback";
-    let body = json!({ "email": email, "callback_url": callback });
-    let answer = app.post("/auth/otp/send-sign-in-code", &body);
-    answer["nonce"].as_str().unwrap().to_owned()
-}
-
-fn sign_in(app: &App, typed: &str, nonce: &str) -> Value {
-    let body = json!({ "code": format!("{typed}{nonce}") });
-    app.post("/auth/otp/sign-in", &body)
-}
 
 /// Reads what `mail latest --wait` says until it waits.
 #[track_caller]
@@ -47,14 +29,6 @@ fn until_it_waits(waiting: &mut Child) {
         line.clear();
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it never waited");
     }
-}
-
-/// What the inbox answers: status and body.
-fn inbox(app: &App, method: Method, path: &str, body: &str) -> (u16, String) {
-    let url = format!("http://127.0.0.1:{}{path}", port("inbucket"));
-    let request = app.client().request(method, url).body(body.to_owned());
-    let answer = request.send().unwrap();
-    (answer.status().as_u16(), answer.text().unwrap())
 }
 
 /// The mails of a mailbox, as a test suite gets them.

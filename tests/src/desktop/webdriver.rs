@@ -158,6 +158,12 @@ impl Page {
         });
     }
 
+    /// Waits for what `xpath` finds, and clicks it.
+    #[track_caller]
+    pub fn press(&self, xpath: &str) {
+        self.told(xpath, SOON, || self.find(xpath)?.try_click().then_some(()));
+    }
+
     /// Waits for a button and clicks it, where that may end the app before the WebDriver has an answer.
     #[track_caller]
     pub fn click_to_the_end(&self, name: &str) {
