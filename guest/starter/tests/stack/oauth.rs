@@ -335,9 +335,12 @@ fn codes_are_sent_to_this_machine_and_trusted_domains_alone() {
         "http://localhost:3000/é",
         "https://app.example.com/",
     ] {
-        let refused = app.authorize("github", &[("redirect_uri", foreign)]);
-        assert_eq!(refused.status, 400, "{foreign}");
-        assert_eq!(code(&refused), "REDIRECT_URL_NOT_WHITELISTED", "{foreign}");
+        for name in ["redirect_uri", "after_callback_redirect_url"] {
+            let refused = app.authorize("github", &[(name, foreign)]);
+            assert_eq!(refused.status, 400, "{name}={foreign}");
+            let expected = "REDIRECT_URL_NOT_WHITELISTED";
+            assert_eq!(code(&refused), expected, "{name}={foreign}");
+        }
     }
     for own in [
         "http://127.0.0.1:1/x?y=z#hash",

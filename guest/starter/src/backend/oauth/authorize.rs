@@ -202,8 +202,12 @@ pub(in crate::backend) async fn authorize(
     if provider.is_none() {
         return Err(errors::provider_not_enabled());
     }
-    // The real backend says so only when the provider has sent the browser back.
-    if !is_address(&asked.redirect_uri) || !project.config.is_trusted(&asked.redirect_uri) {
+    // The real backend says so only when the provider has sent the browser back, and lets the app go anywhere from
+    // there: the SDK would follow a `javascript:` address.
+    let after = asked.after_callback_redirect_url.as_deref();
+    let addresses = [Some(asked.redirect_uri.as_str()), after];
+    let is_app = |url: &str| is_address(url) && project.config.is_trusted(url);
+    if !addresses.into_iter().flatten().all(is_app) {
         return Err(ApiError::redirect_url_not_whitelisted());
     }
     let user_id = match &asked.token {
