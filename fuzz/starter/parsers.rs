@@ -1,5 +1,6 @@
 //! Everything in the starter stack that reads bytes from elsewhere: the input of a rotation, the host's
-//! `runtime.env`, an app's config file, the control socket and the rotation port. The first byte says which.
+//! `runtime.env`, an app's config file, the control socket, the rotation port and what the mock OAuth provider is asked. The
+//! first byte says which.
 
 #![no_main]
 
@@ -7,6 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use starter::{
     control::{MAX_LINE, Reply, Request},
     env_file,
+    mock_oauth::{AuthorizationRequest, Refusal},
     resident::protocol::Input,
     rotation,
     settings::Ports,
@@ -31,6 +33,11 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         b'h' => resident_port(bytes),
+        b'o' => {
+            if let Ok(query) = std::str::from_utf8(bytes) {
+                authorization_request(query);
+            }
+        }
         _ => {}
     }
 });
@@ -111,5 +118,20 @@ fn control_line(line: &str) {
         let written = reply.to_line();
         assert!(written.len() <= MAX_LINE && written.ends_with('\n'));
         assert_eq!(written.matches('\n').count(), 1);
+    }
+}
+
+/// Nobody but the backend is answered, and the form asks for the same again.
+fn authorization_request(query: &str) {
+    const BACKEND: [&str; 2] = ["http://127.0.0.1:26701/", "http://localhost:26701/"];
+    let is_backend = |address: &str| BACKEND.iter().any(|start| address.starts_with(start));
+    match AuthorizationRequest::parse(query, 26701) {
+        Ok(request) => {
+            assert!(is_backend(&request.redirect_uri));
+            let again = AuthorizationRequest::parse(&request.query(), 26701);
+            assert_eq!(again.as_ref(), Ok(&request));
+        }
+        Err(Refusal::Client(address)) => assert!(is_backend(&address)),
+        Err(Refusal::Here(_)) => {}
     }
 }

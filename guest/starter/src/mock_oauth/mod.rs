@@ -31,6 +31,7 @@ use axum::{
     routing::{get, post},
 };
 
+pub use self::request::{AuthorizationRequest, Refusal};
 pub(crate) use self::{
     grants::{Grant, Redemption, prune, redeem, refresh},
     people::{Person, of_access_token},

@@ -69,17 +69,22 @@ pub(crate) fn is_client_id(text: &str) -> bool {
 
 /// A request that may be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AuthorizationRequest {
-    pub(super) client_id: String,
-    pub(super) redirect_uri: String,
-    pub(super) state: String,
-    pub(super) challenge: String,
-    pub(super) scope: String,
+pub struct AuthorizationRequest {
+    /// Who asks.
+    pub client_id: String,
+    /// Where the answer goes.
+    pub redirect_uri: String,
+    /// What the client wants back.
+    pub state: String,
+    /// What the client has to know the verifier of.
+    pub challenge: String,
+    /// What is asked for.
+    pub scope: String,
 }
 
 /// Why a request is not answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// It does not say reliably who asks: the person is told, and nobody else.
     Here(String),
     /// The client is told, at this address.
@@ -88,7 +93,10 @@ pub(super) enum Refusal {
 
 impl AuthorizationRequest {
     /// Reads a request from a query; `backend_port` is where codes may go.
-    pub(super) fn parse(text: &str, backend_port: u16) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal`] says who is told.
+    pub fn parse(text: &str, backend_port: u16) -> Result<Self, Refusal> {
         let mut entries: BTreeMap<String, String> = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             let name = name.into_owned();
@@ -136,7 +144,8 @@ impl AuthorizationRequest {
     }
 
     /// The request as a query, for the form of the page.
-    pub(super) fn query(&self) -> String {
+    #[must_use]
+    pub fn query(&self) -> String {
         query::encoded(&[
             ("client_id", &self.client_id),
             ("redirect_uri", &self.redirect_uri),
