@@ -52,19 +52,24 @@ impl App {
         &self.client
     }
 
+    /// A field of the project's credentials.
+    #[track_caller]
+    pub fn text(&self, field: &str) -> &str {
+        self.credentials[field].as_str().expect("a text")
+    }
+
     /// A call of one of the app's pages: the answer's status and body.
     #[track_caller]
     pub fn call(&self, path: &str, body: &Value) -> (u16, Value) {
-        let text = |field: &str| self.credentials[field].as_str().expect("a text");
         let answer = self
             .client
-            .post(format!("{}/api/v1{path}", text("api_url")))
+            .post(format!("{}/api/v1{path}", self.text("api_url")))
             .header("content-type", "application/json")
-            .header("x-stack-project-id", text("project_id"))
+            .header("x-stack-project-id", self.text("project_id"))
             .header("x-stack-access-type", "client")
             .header(
                 "x-stack-publishable-client-key",
-                text("publishable_client_key"),
+                self.text("publishable_client_key"),
             )
             .body(body.to_string())
             .send()

@@ -31,6 +31,8 @@ pub(crate) const TAURI_DRIVER: &str = "STACK_EMULATOR_TEST_TAURI_DRIVER";
 pub(crate) const PORTS: &str = "STACK_EMULATOR_TEST_PORTS";
 /// Path of a Node that is new enough.
 const NODE: &str = "STACK_EMULATOR_TEST_NODE";
+/// The scripts that use the official SDK, with its packages.
+const SDK: &str = "guest/starter/tests/sdk";
 /// Path of the Debian package under test.
 const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
@@ -94,7 +96,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         eprint!("{}", stages.table());
         return Ok(());
     };
-    let node = stages.run("packages of the example", || {
+    let node = stages.run("packages for Node", || {
+        ui::node_with_packages(&root, &root.join(SDK))?;
         ui::node_with_packages(&root, &root.join(ui::EXAMPLE))
     })?;
     let tests = stages.run("end-to-end tests", || programs::end_to_end(&root))?;
@@ -122,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Runs what apps do with the official SDK, whose packages only this installs.
 fn sdk(root: &Path) -> Result<()> {
-    let node = ui::node_with_packages(root, &root.join("guest/starter/tests/sdk"))?;
+    let node = ui::node_with_packages(root, &root.join(SDK))?;
     run_command(
         cargo(root, "test")
             .args(["--package", "starter", "--features", "sdk"])
