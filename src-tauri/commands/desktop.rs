@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use url::{Host, Url};
 
 use crate::app_state::AppState;
+use crate::dashboard;
 use crate::quit;
 use crate::window;
 use crate::wire::app::QuitChoice;
@@ -47,11 +48,28 @@ pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> A
             "the address does not belong to the emulator or its repository",
         ));
     };
+    let address = published_dashboard(&state).filter(|dashboard| is_root_of(&url, dashboard));
+    if let Some(address) = address {
+        return dashboard::open(&state, &address).await;
+    }
     state
         .app()
         .opener()
         .open_url(url.as_str(), None::<&str>)
         .map_err(|error| Failure::of(Code::Link, "no browser could be opened", &error))
+}
+
+/// Where the dashboard is, if the image has one.
+fn published_dashboard(state: &AppState) -> Option<String> {
+    let status = state.published.status.borrow();
+    let mut services = status.as_ref()?.report.services.iter();
+    let dashboard = services.find(|service| service.id == "dashboard")?;
+    Some(dashboard.url.clone())
+}
+
+/// Whether `url` is the very page that the service at `address` begins with.
+fn is_root_of(url: &Url, address: &str) -> bool {
+    Url::parse(address).is_ok_and(|service| service == *url)
 }
 
 /// Shows a file in the desktop's file browser.
@@ -258,5 +276,24 @@ mod tests {
         ] {
             assert!(!is_allowed(url), "{url}");
         }
+    }
+
+    #[test]
+    fn only_the_dashboard_itself_is_opened_signed_in() {
+        let is_root = |url: &str, address| is_root_of(&Url::parse(url).unwrap(), address);
+        let dashboard = "http://127.0.0.1:8101";
+        for url in [dashboard, "http://127.0.0.1:8101/"] {
+            assert!(is_root(url, dashboard), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1:8102",
+            "http://localhost:8101",
+            "http://127.0.0.1:8101/handler/sign-in",
+            "http://127.0.0.1:8101/#/x",
+            "https://github.com/stack-auth/stack-auth",
+        ] {
+            assert!(!is_root(url, dashboard), "{url}");
+        }
+        assert!(!is_root("http://127.0.0.1:8101", "not an address"));
     }
 }

@@ -7,25 +7,23 @@ mod host;
 mod icons;
 mod menu;
 
-use emulator::Code;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tauri::menu::{Menu, MenuItemBuilder, PredefinedMenuItem, Submenu, SubmenuBuilder};
 use tauri::tray::TrayIconBuilder;
 use tauri::{AppHandle, Wry};
-use tauri_plugin_opener::OpenerExt as _;
 
 pub(crate) use self::host::watch_host;
 use self::icons::Glyph;
 use self::menu::{Action, Entry, Model};
 use crate::app_state::AppState;
+use crate::dashboard;
 use crate::notification;
 use crate::operations;
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
-use crate::wire::failure::Failure;
 
 const ID: &str = "stack-emulator";
 /// Changes that come this close to each other are drawn once.
@@ -171,14 +169,16 @@ fn act(app: &AppHandle, id: &str) {
         Action::OpenDashboard => {
             let address =
                 menu::dashboard(state.published.status.borrow().as_ref()).map(ToOwned::to_owned);
-            if let Some(address) = address
-                && let Err(error) = app.opener().open_url(address, None::<&str>)
-            {
-                tracing::warn!(%error, "the dashboard could not be opened in the browser");
-                let failure = Failure::of(Code::Link, "no browser could be opened", &error);
-                notification::tell_not_opened(&state, &failure);
-                window::show(app, Some(Page::Status));
-            }
+            let Some(address) = address else {
+                return;
+            };
+            tauri::async_runtime::spawn(async move {
+                if let Err(failure) = dashboard::open(&state, &address).await {
+                    tracing::warn!(?failure, "the dashboard could not be opened in the browser");
+                    notification::tell_not_opened(&state, &failure);
+                    window::show(state.app(), Some(Page::Status));
+                }
+            });
         }
         Action::Copy {
             config_file,

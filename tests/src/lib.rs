@@ -490,12 +490,14 @@ impl Drop for World {
 
 /// A client for servers on this host, with a limit for each request.
 fn loopback_client(limit: Duration) -> reqwest::blocking::Client {
+    loopback(limit).build().expect("a client")
+}
+
+fn loopback(limit: Duration) -> reqwest::blocking::ClientBuilder {
     reqwest::blocking::Client::builder()
         .tls_backend_preconfigured(images::http::no_tls().expect("a TLS configuration"))
         .no_proxy()
         .timeout(limit)
-        .build()
-        .expect("a client")
 }
 
 /// `GET` of a path on the backend with the given headers: status and body.
@@ -513,6 +515,17 @@ fn get_at(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let answer = request.send().expect("the backend answers");
     let status = answer.status().as_u16();
     (status, answer.json().unwrap_or(Value::Null))
+}
+
+/// Where an address on the loopback sends a browser on to, if anybody answers there.
+pub fn led_to(address: &str) -> Option<String> {
+    let client = loopback(Duration::from_secs(30))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .expect("a client");
+    let answer = client.get(address).send();
+    let location = answer.ok()?.headers().get("location")?.clone();
+    Some(location.to_str().expect("an address").to_owned())
 }
 
 /// The dashboard's page, from the service at `port`.

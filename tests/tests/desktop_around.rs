@@ -102,13 +102,11 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
         "{backend}"
     );
 
+    // Arguments are for everybody to read: the browser is sent on to the link that signs in.
     desktop.tray().click("Open dashboard");
-    assert_eq!(desktop.browser.wait_for(1), dashboard);
+    signs_in_once(&desktop.browser.wait_for(1), &dashboard);
     app.page.click("Open Dashboard in the browser");
-    assert_eq!(
-        desktop.browser.wait_for(2).trim_end_matches('/'),
-        dashboard.trim_end_matches('/')
-    );
+    signs_in_once(&desktop.browser.wait_for(2), &dashboard);
     app.page.click("Open Backend in the browser");
     assert_eq!(
         desktop.browser.wait_for(3).trim_end_matches('/'),
@@ -131,6 +129,16 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
     desktop
         .tray()
         .wait_for("a dashboard that is not there", SOON, disabled);
+}
+
+/// What an address that a browser was given leads to: a link to the dashboard, which is there once.
+#[track_caller]
+fn signs_in_once(address: &str, dashboard: &str) {
+    let link = e2e::led_to(address).expect("the address leads on");
+    let start = format!("{}/handler/sign-in#code=", dashboard.trim_end_matches('/'));
+    let code = link.strip_prefix(&start).expect(&link);
+    assert!(!code.is_empty() && !address.contains(code), "{address}");
+    assert_eq!(e2e::led_to(address), None, "it is there once");
 }
 
 /// What the app writes of itself.

@@ -177,30 +177,36 @@ fn the_dashboard_works_in_a_browser_with_the_key_of_the_moment() {
         .into_iter()
         .find(|name| Command::new(name).arg("--version").output().is_ok())
         .expect("a browser is installed");
-    let output = Command::new(browser)
-        .args([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--dump-dom",
-        ])
-        // As long as the page's own limit for the backend's answer.
-        .args(["--virtual-time-budget=10000"])
-        .arg(format!(
-            "--user-data-dir={}",
-            world.user_home().join("browser").display()
-        ))
-        .arg(format!(
-            "http://127.0.0.1:{}/handler/sign-in",
-            port("dashboard")
-        ))
-        .output()
-        .unwrap();
-    let page = String::from_utf8_lossy(&output.stdout);
+    let shown = |address: &str| {
+        let output = Command::new(browser)
+            .args([
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--dump-dom",
+            ])
+            // As long as the page's own limit for the backend's answer.
+            .args(["--virtual-time-budget=10000"])
+            .arg(format!(
+                "--user-data-dir={}",
+                world.user_home().join("browser").display()
+            ))
+            .arg(address)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let dashboard = format!("http://127.0.0.1:{}", port("dashboard"));
+    let page = shown(&format!("{dashboard}/handler/sign-in"));
     assert!(page.contains(r#"data-state="connected""#), "{page}");
     assert!(
         !page.contains(&world.secret("pck")),
         "the key is in the script, not in the page"
     );
+    let printed = world.run(["dashboard", "--print"]).ok();
+    let link = printed.stdout.trim();
+    assert!(link.starts_with(&dashboard), "{link}");
+    let page = shown(link);
+    assert!(page.contains(">Projects</h1>"), "{page}");
     world.discard();
 }

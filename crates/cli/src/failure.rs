@@ -66,6 +66,12 @@ pub(crate) enum Failure {
         /// Its subject.
         subject: String,
     },
+    /// No browser could be opened.
+    #[error("no browser could be opened")]
+    NoBrowser(#[source] io::Error),
+    /// A browser was opened, and did not get to the dashboard.
+    #[error(transparent)]
+    Browser(emulator::dashboard::DashboardError),
     /// The program to run cannot be started.
     #[error("cannot start {}", .program.to_string_lossy())]
     Program {
@@ -212,6 +218,8 @@ impl Failure {
             Self::NoMail { .. } | Self::NoMailCame { .. } | Self::NoMailCode { .. } => {
                 Code::MailMissing
             }
+            Self::NoBrowser(_) => Code::Link,
+            Self::Browser(error) => error.code(),
             Self::Program { .. } => Code::Program,
             Self::BenchOccupied { .. } => Code::Occupied,
             Self::Print(_) | Self::Encode(_) => Code::Output,
@@ -239,6 +247,9 @@ impl Failure {
                 "See the mails that came before with `stack-emulator mail list`; `--wait=SECONDS` waits longer."
             }
             Self::NoMailCode { .. } => "Read the whole mail: leave out --code.",
+            Self::NoBrowser(_) | Self::Browser(_) => {
+                "Open the link of `stack-emulator dashboard --print` in a browser."
+            }
             Self::NoSecrets => "Start the emulator first: `stack-emulator start`.",
             Self::BenchOccupied { .. } => {
                 "Use a separate instance: `stack-emulator bench --instance bench`."
@@ -275,6 +286,8 @@ impl Failure {
             | Self::NoMail { .. }
             | Self::NoMailCame { .. }
             | Self::NoMailCode { .. }
+            | Self::NoBrowser(_)
+            | Self::Browser(_)
             | Self::BenchOccupied { .. }
             | Self::Print(_)
             | Self::Encode(_)

@@ -315,6 +315,24 @@ fn secrets_are_listed_by_name_and_shown_only_if_there_are_any() {
 }
 
 #[test]
+fn the_dashboard_of_a_stopped_emulator_is_an_error_that_says_to_start_it() {
+    let cli = Cli::new();
+    for arguments in [
+        &["dashboard", "--json"][..],
+        &["dashboard", "--print", "--json"],
+    ] {
+        let ended = cli.run(arguments);
+        let (code, message, hint) = ended.error();
+        assert_eq!(code, "not_running");
+        assert_eq!(
+            message,
+            "cannot open the dashboard: the emulator is not running"
+        );
+        assert!(hint.unwrap().contains("stack-emulator start"));
+    }
+}
+
+#[test]
 fn colors_come_only_when_asked_for() {
     let cli = Cli::new();
     assert!(!cli.run(&["status"]).stdout.contains('\x1b'));

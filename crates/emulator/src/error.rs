@@ -103,7 +103,8 @@ impl From<AppsError> for Error {
             error @ (AppsError::Credentials(_)
             | AppsError::Dotenv(_)
             | AppsError::Users(_)
-            | AppsError::Mail(_)) => Self::Apps(Box::new(error)),
+            | AppsError::Mail(_)
+            | AppsError::Dashboard(_)) => Self::Apps(Box::new(error)),
         }
     }
 }

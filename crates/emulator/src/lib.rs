@@ -12,7 +12,7 @@
 //! | room | what it is about |
 //! |---|---|
 //! | `library` | operations on images: offers, pull, installed, prune |
-//! | `apps` | an app's side: credentials, projects, `.env` files, mails |
+//! | `apps` | an app's side: credentials, projects, `.env` files, mails, the dashboard |
 //! | `observe` | looks and changes nothing: status, instances, changes, doctor, diagnostics |
 //! | `instance` | an instance: lock and recovery, start, stop, capture, rotate, verify, archive, checkpoint, clone, delete |
 //! | `state` | saved state: snapshots, sessions, what is kept of them |
@@ -39,7 +39,7 @@ pub use progress;
 pub use secrets;
 
 pub use apps::error::AppsError;
-pub use apps::{credentials, dotenv, mail, projects, users};
+pub use apps::{credentials, dashboard, dotenv, mail, projects, users};
 pub use config::error::ConfigError;
 pub use config::{paths, preferences, quantities as quantity, variables};
 pub use error::Error;

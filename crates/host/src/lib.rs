@@ -9,7 +9,7 @@
 //! | [`disk`] | free space |
 //! | [`power`] | whether it runs on its battery |
 //! | [`priority`] | giving way to others |
-//! | [`ports`] | who listens on a port |
+//! | [`ports`] | who listens on a port, and whose a connection is |
 //! | [`graphics`] | which graphics driver is loaded |
 //! | [`clock`] | the time, and the current boot |
 //! | [`stamp`] | whether a file was changed |

@@ -342,6 +342,16 @@ pub(crate) enum Operation {
         #[command(subcommand)]
         command: UsersArguments,
     },
+    /// Open the dashboard in the browser, signed in
+    #[command(long_about = "Open the dashboard in the browser, signed in.\n\n\
+            The dashboard shows the projects of the emulator with their users, teams and mails. Its session ends \
+            after a day, when you sign out, and with the next start or rotation of the secrets.\n\n\
+            The dashboard of a published image is opened as it is.")]
+    Dashboard {
+        /// Print a link instead; it signs in once, within a minute
+        #[arg(long)]
+        print: bool,
+    },
     /// List shared folders, or stop sharing one
     #[command(
         subcommand,

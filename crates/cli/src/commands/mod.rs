@@ -5,6 +5,7 @@ mod bench;
 mod checkpoints;
 mod confirm;
 mod credentials;
+mod dashboard;
 mod diagnostics;
 mod doctor;
 mod documents;
@@ -160,6 +161,7 @@ async fn operate(
             };
             logs::show(&context, source, follow, lines).await
         }
+        Operation::Dashboard { print } => dashboard::open(&context, print).await,
         Operation::Bench { runs } => bench::run(&context, runs).await,
         Operation::Credentials {
             config,
@@ -219,6 +221,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         | Operation::Credentials { .. }
         | Operation::Mail(_)
         | Operation::Users { .. }
+        | Operation::Dashboard { .. }
         | Operation::Run { .. }
         | Operation::Bench { .. } => false,
     }

@@ -71,6 +71,16 @@ fn waiting_for_a_mail_has_a_usual_limit() {
 }
 
 #[test]
+fn the_dashboard_is_opened_or_its_link_printed() {
+    let print = |line: &str| match operation(line) {
+        Operation::Dashboard { print } => print,
+        other => panic!("{other:?}"),
+    };
+    assert!(!print("x dashboard") && print("x dashboard --print"));
+    assert!(meant("x dashboard http://evil.test").is_err());
+}
+
+#[test]
 fn the_definition_is_sound() {
     command().debug_assert();
 }

@@ -1,4 +1,4 @@
-//! Why an app does not get its credentials, its users or its mails.
+//! Why an app does not get its credentials, its users, its mails or the dashboard.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use failure::{Code, FileError, Remedy};
 use record::RecordError;
 
 use super::credentials::CredentialsError;
+use super::dashboard::DashboardError;
 use super::dotenv::DotenvError;
 use super::mail::MailError;
 use super::users::UsersError;
@@ -16,7 +17,7 @@ use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::vault::VaultError;
 
-/// Why an app does not get its credentials, its users or its mails.
+/// Why an app does not get its credentials, its users, its mails or the dashboard.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppsError {
@@ -32,6 +33,9 @@ pub enum AppsError {
     /// Nothing was done with a user.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// The dashboard cannot be opened.
+    #[error(transparent)]
+    Dashboard(#[from] DashboardError),
     /// The instance refused or failed.
     #[error(transparent)]
     Instance(#[from] InstanceError),
@@ -55,6 +59,7 @@ impl AppsError {
             Self::Mail(error) => error.code(),
             Self::Dotenv(_) => Code::EnvFile,
             Self::Users(error) => error.code(),
+            Self::Dashboard(error) => error.code(),
             Self::Instance(error) => error.code(),
         }
     }
@@ -66,6 +71,7 @@ impl AppsError {
             Self::Mail(error) => error.remedy(),
             Self::Dotenv(_) => None,
             Self::Users(error) => error.remedy(),
+            Self::Dashboard(error) => error.remedy(),
             Self::Instance(error) => error.remedy(),
         }
     }

@@ -1,9 +1,10 @@
 //! An app's side: the config files of its projects, the keys that belong to them, the `.env`
-//! files that they are written to, its users, and the mails to them.
+//! files that they are written to, its users, the mails to them, and the dashboard that shows all of it.
 
 #[cfg(test)]
 mod backend_double;
 pub mod credentials;
+pub mod dashboard;
 pub mod dotenv;
 pub(crate) mod error;
 pub mod mail;

@@ -6,6 +6,7 @@ mod parse;
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +51,15 @@ pub(crate) fn cpu_model() -> String {
 pub(crate) fn cpu_models() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     parse::distinct_lines(&text, &VISIBLE).join("\n")
+}
+
+/// The user whose socket is the end `client` of a connection to `server`.
+pub(crate) fn user_of_connection(
+    client: SocketAddrV4,
+    server: SocketAddrV4,
+) -> io::Result<Option<u32>> {
+    let text = std::fs::read_to_string("/proc/net/tcp")?;
+    Ok(parse::user_of_connection(&text, client, server))
 }
 
 pub(crate) fn memory_total() -> Option<u64> {

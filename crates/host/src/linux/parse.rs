@@ -1,6 +1,7 @@
 //! What the kernel's texts mean.
 
 use std::ffi::OsString;
+use std::net::SocketAddrV4;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,26 @@ pub(super) fn namespace(link: &Path) -> Option<u64> {
     number.strip_suffix(']')?.parse().ok()
 }
 
+/// The user in the line of `/proc/net/tcp` that is about the end `client` of a connection to `server`.
+pub(super) fn user_of_connection(
+    text: &str,
+    client: SocketAddrV4,
+    server: SocketAddrV4,
+) -> Option<u32> {
+    // The kernel prints the address's four bytes as one number of this machine.
+    let written = |address: SocketAddrV4| {
+        let number = u32::from_ne_bytes(address.ip().octets());
+        format!("{number:08X}:{:04X}", address.port())
+    };
+    let (client, server) = (written(client), written(server));
+    text.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let is_it = fields.next() == Some(&client) && fields.next() == Some(&server);
+        // State, queues, timer, retransmissions come before it.
+        is_it.then(|| fields.nth(4)?.parse().ok()).flatten()
+    })
+}
+
 /// The first value of `name` in lines of the form `name : value`.
 pub(super) fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
@@ -107,6 +128,32 @@ model name\t: Intel(R) Xeon(R) Processor @ 2.60GHz
 cpu MHz\t\t: 2601.000
 flags\t\t: fpu vme sse
 ";
+
+    #[test]
+    fn the_user_of_a_connection_is_that_of_its_own_end() {
+        let line = |client: &str, server: &str, user: u32| {
+            format!(
+                "   0: {client} {server} 01 00000000:00000000 00:00000000 00000000  {user}        0 28038 1 0 100 0"
+            )
+        };
+        let address = |port| SocketAddrV4::new([127, 0, 0, 1].into(), port);
+        let written = |port: u16| format!("{:08X}:{port:04X}", u32::from_ne_bytes([127, 0, 0, 1]));
+        let text = [
+            "  sl  local_address rem_address   st tx_queue".to_owned(),
+            line(&written(9), &written(8), 1001),
+            line(&written(8), &written(9), 1000),
+            line(&written(9), &written(7), 1002),
+            "short".to_owned(),
+        ]
+        .join("\n");
+        let user = |client, server| user_of_connection(&text, address(client), address(server));
+        assert_eq!(
+            (user(9, 8), user(8, 9), user(9, 7)),
+            (Some(1001), Some(1000), Some(1002))
+        );
+        assert_eq!((user(7, 9), user(9, 9)), (None, None));
+        assert_eq!(user_of_connection("", address(9), address(8)), None);
+    }
 
     fn stage(text: &str) -> Option<Stage> {
         stat(text).map(|stat| stat.stage)

@@ -5,6 +5,7 @@ mod handle;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -95,6 +96,21 @@ pub(crate) fn memory_total() -> Option<u64> {
 #[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
 pub(crate) fn nameless_file(_purpose: &str) -> io::Result<Option<(File, PathBuf)>> {
     Ok(None)
+}
+
+/// The user whose process has the end `client` of a connection. Those of other users are not listed.
+pub(crate) fn user_of_connection(
+    client: SocketAddrV4,
+    _server: SocketAddrV4,
+) -> io::Result<Option<u32>> {
+    let all = listeners::get_all().map_err(|error| io::Error::other(error.to_string()))?;
+    let end = all.into_iter().find(|one| {
+        one.socket == SocketAddr::V4(client) && one.protocol == listeners::Protocol::TCP
+    });
+    match end {
+        Some(end) => Ok(look(end.process.pid)?.and_then(|seen| seen.user)),
+        None => Ok(None),
+    }
 }
 
 pub(crate) fn memory_available() -> Option<u64> {

@@ -2,7 +2,7 @@
 //!
 //! One signs in by a link or by the server key of project `internal`, and gets the token of a session, with which
 //! `access` gives admin access to every project. Links and sessions are good only while the key is in force that
-//! they were made with. Each start rotates it, so none of them is of use in a clone or on a restored checkpoint.
+//! they were made with. A rotation ends them, so none is of use in another machine that has this one's data.
 
 mod projects;
 mod sessions;
