@@ -4,7 +4,8 @@
 //! disk, and wait for each. The order differs from start to start, so that the kernel guesses wrong and
 //! reads most of a snapshot's memory; the set hardly does (for the starter image 70 MB of 247, of which two
 //! starts share 99 %). So the first start writes the set down, of the memory file, of QEMU's program and of
-//! its libraries, and a later one asks for all of it at once while QEMU is still being started.
+//! its libraries, and a later one asks for all of it at once before it does anything else; in several threads,
+//! since it is fifty small files whose folders and inodes have to be found first.
 //!
 //! It is a hint. A record that is missing, damaged or of other files costs nothing but time, and is written
 //! anew by the next start.
@@ -14,6 +15,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use host::ProcessIdentity;
 use host::page_cache::{self, PAGE};
@@ -21,12 +23,15 @@ use record::{Durability, Record, RecordError};
 use rustix::fs::{OFlags, SeekFrom};
 use serde::{Deserialize, Serialize};
 
-use crate::config::paths::SnapshotPaths;
+use super::snapshot::Snapshot;
+use crate::config::paths::{InstancePaths, SlotName, SnapshotPaths};
 
 /// Pages between two parts that are read along with them, since another request would cost more.
 const GAP: u64 = 16;
 /// So many places are looked at to tell whether a file is in memory: some microseconds.
 const SAMPLES: usize = 32;
+/// Threads that look for the program's files; more were no faster.
+const READERS: usize = 8;
 /// More is not asked for, as a share of the memory that the host can give: it would push out itself.
 const MOST_OF_MEMORY: u64 = 2;
 
@@ -87,31 +92,22 @@ pub(crate) fn note(snapshot: &SnapshotPaths, qemu: &ProcessIdentity) -> Result<(
     )?)
 }
 
-/// Where the memory of a start comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Memory<'a> {
-    /// The snapshot's memory file.
-    Snapshot,
-    /// A session's, which is read in full; the snapshot's record knows of QEMU's program alone.
-    Session(&'a Path),
-}
-
-/// Begins to read what a start will use, in a thread, if it is not in memory.
-pub(crate) fn read_ahead(snapshot: &SnapshotPaths, memory: Memory<'_>) {
-    let snapshot = snapshot.clone();
-    let session = match memory {
-        Memory::Snapshot => None,
-        Memory::Session(ram) => Some(ram.to_owned()),
+/// Begins to read what the next start will use, as far as that can be told by the files that are there, and as
+/// far as it is not in memory.
+pub(crate) fn read_ahead(instance: &InstancePaths) {
+    let Some(id) = Snapshot::current_id(instance) else {
+        return;
     };
+    let snapshot = instance.snapshot(&id);
+    let saved = saved_memory(instance);
     let work = move || {
-        let used: UsedPages = match record::read_optional(&snapshot.used_pages()) {
-            Ok(used) => used.unwrap_or_default(),
-            Err(error) => {
-                tracing::debug!(%error, "which pages a start uses is not known");
-                UsedPages::default()
-            }
+        let used = known(&snapshot);
+        let mut bytes = program_ahead(&used);
+        // That of a session is read in full.
+        bytes += match saved {
+            Some(ram) => Budget::new().ask(&ram, stored),
+            None => memory_ahead(snapshot.root(), &used),
         };
-        let bytes = read_all_ahead(snapshot.root(), &used, session.as_deref());
         tracing::debug!(bytes, "asked for pages that were not in memory");
     };
     let thread = std::thread::Builder::new().name("read ahead".to_owned());
@@ -120,57 +116,106 @@ pub(crate) fn read_ahead(snapshot: &SnapshotPaths, memory: Memory<'_>) {
     }
 }
 
-/// Returns how much was asked for, in bytes.
-fn read_all_ahead(folder: &Path, used: &UsedPages, session: Option<&Path>) -> u64 {
-    let mut left = host::memory::available().map_or(0, |bytes| bytes / MOST_OF_MEMORY);
-    let mut asked = 0;
-    let programs = used.files.iter().filter(|file| file.path.is_absolute());
-    // QEMU's program is used first.
-    for file in programs.clone() {
-        asked += ask(&file.path, &mut left, |_| Ok(parts(&file.pages)));
-    }
-    match session {
-        Some(ram) => asked += ask(ram, &mut left, stored),
-        None => {
-            for file in used.files.iter().filter(|file| file.path.is_relative()) {
-                asked += ask(&folder.join(&file.path), &mut left, |_| {
-                    Ok(parts(&file.pages))
-                });
-            }
-        }
-    }
-    asked
+/// The memory of a session or of a prepared machine, which a start prefers to the snapshot's.
+fn saved_memory(instance: &InstancePaths) -> Option<PathBuf> {
+    let session = instance.main().session();
+    let prepared = instance.slot(SlotName::Ahead).session();
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(false);
+    let candidates = [
+        Some(prepared.prepared_ram()).filter(|_| is_there(&prepared.prepared())),
+        Some(session.ram()),
+        // It was restored from a checkpoint.
+        Some(session.prepared_ram()),
+    ];
+    candidates.into_iter().flatten().find(is_there)
 }
 
-/// Asks for `parts` of the file, if some are not in memory and no more than `left` bytes are wanted. Returns
-/// how many were. A file that is gone or cannot be read is of no interest.
-fn ask(
-    path: &Path,
-    left: &mut u64,
-    parts: impl FnOnce(&File) -> io::Result<Vec<Range<u64>>>,
-) -> u64 {
-    let try_it = || -> io::Result<u64> {
-        // Should it have become a pipe, it is not waited for.
-        let flags = OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Ok(0);
+fn known(snapshot: &SnapshotPaths) -> UsedPages {
+    match record::read_optional(&snapshot.used_pages()) {
+        Ok(used) => used.unwrap_or_default(),
+        Err(error) => {
+            tracing::debug!(%error, "which pages a start uses is not known");
+            UsedPages::default()
         }
-        let parts = parts(&file)?;
-        let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
-        if bytes > *left || !is_cold(&parts, |offset| page_cache::is_cached(&file, offset)) {
-            return Ok(0);
+    }
+}
+
+fn program_ahead(used: &UsedPages) -> u64 {
+    let budget = Budget::new();
+    let files: Vec<_> = used
+        .files
+        .iter()
+        .filter(|file| file.path.is_absolute())
+        .collect();
+    let next = AtomicUsize::new(0);
+    let asked = AtomicU64::new(0);
+    let work = || {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let bytes = budget.ask(&file.path, |_| Ok(parts(&file.pages)));
+            asked.fetch_add(bytes, Ordering::Relaxed);
         }
-        *left -= bytes;
-        for part in &parts {
-            page_cache::read_ahead(&file, part)?;
-        }
-        Ok(bytes)
     };
-    try_it().unwrap_or_else(|error| {
-        tracing::debug!(%error, path = %path.display(), "not read ahead");
-        0
-    })
+    std::thread::scope(|scope| {
+        for _ in 1..READERS.min(files.len()) {
+            let thread = std::thread::Builder::new().name("read ahead".to_owned());
+            // With fewer it takes longer.
+            let _ = thread.spawn_scoped(scope, work);
+        }
+        work();
+    });
+    asked.into_inner()
+}
+
+fn memory_ahead(folder: &Path, used: &UsedPages) -> u64 {
+    let budget = Budget::new();
+    let files = used.files.iter().filter(|file| file.path.is_relative());
+    files
+        .map(|file| budget.ask(&folder.join(&file.path), |_| Ok(parts(&file.pages))))
+        .sum()
+}
+
+/// How many bytes may still be asked for.
+struct Budget(AtomicU64);
+
+impl Budget {
+    fn new() -> Self {
+        let bytes = host::memory::available().map_or(0, |bytes| bytes / MOST_OF_MEMORY);
+        Self(AtomicU64::new(bytes))
+    }
+
+    /// Takes `bytes`, if there are so many.
+    fn take(&self, bytes: u64) -> bool {
+        let less = |left: u64| left.checked_sub(bytes);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.0.fetch_update(set, fetch, less).is_ok()
+    }
+
+    /// Asks for `parts` of the file, if some are not in memory. Returns how many bytes were asked for. A
+    /// file that is gone or cannot be read is of no interest.
+    fn ask(&self, path: &Path, parts: impl FnOnce(&File) -> io::Result<Vec<Range<u64>>>) -> u64 {
+        let try_it = || -> io::Result<u64> {
+            // Should it have become a pipe, it is not waited for.
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            let file = File::options().read(true).custom_flags(flags).open(path)?;
+            if !file.metadata()?.is_file() {
+                return Ok(0);
+            }
+            let parts = parts(&file)?;
+            let bytes = parts.iter().map(|part| part.end - part.start).sum();
+            let is_cached = |offset| page_cache::is_cached(&file, offset);
+            if !is_cold(&parts, is_cached) || !self.take(bytes) {
+                return Ok(0);
+            }
+            for part in &parts {
+                page_cache::read_ahead(&file, part)?;
+            }
+            Ok(bytes)
+        };
+        try_it().unwrap_or_else(|error| {
+            tracing::debug!(%error, path = %path.display(), "not read ahead");
+            0
+        })
+    }
 }
 
 /// Whether one of some pages, spread over all of `parts`, is not in memory.
@@ -332,6 +377,28 @@ mod tests {
     }
 
     #[test]
+    fn a_prepared_machine_comes_before_the_session_and_that_before_the_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().to_owned());
+        let instance = home.instance(&InstanceName::default());
+        let session = instance.main().session();
+        let prepared = instance.slot(SlotName::Ahead).session();
+        let make = |path: &Path| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        assert_eq!(saved_memory(&instance), None);
+        make(&session.prepared_ram());
+        assert_eq!(saved_memory(&instance), Some(session.prepared_ram()));
+        make(&session.ram());
+        assert_eq!(saved_memory(&instance), Some(session.ram()));
+        make(&prepared.prepared_ram());
+        assert_eq!(saved_memory(&instance), Some(session.ram()), "half made");
+        make(&prepared.prepared());
+        assert_eq!(saved_memory(&instance), Some(prepared.prepared_ram()));
+    }
+
+    #[test]
     fn no_record_can_make_it_wait_or_fail() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
@@ -349,6 +416,8 @@ mod tests {
                 file(Path::new("/no/such/file")),
             ],
         };
-        assert_eq!(read_all_ahead(dir.path(), &used, Some(&pipe)), 0);
+        assert_eq!(program_ahead(&used), 0);
+        assert_eq!(memory_ahead(dir.path(), &used), 0);
+        assert_eq!(Budget::new().ask(&pipe, stored), 0);
     }
 }

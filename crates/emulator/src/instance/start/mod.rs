@@ -28,7 +28,7 @@ use crate::state::prepared;
 use crate::state::session::{self, SavedRecord, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::snapshot_info::SnapshotInfo;
-use crate::state::used_pages::{self, Memory};
+use crate::state::used_pages;
 use failure::{Remedy, chain};
 use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
@@ -121,6 +121,7 @@ impl Emulator {
         get_image: &GetImage<'_>,
         reporter: &dyn Reporter,
     ) -> Result<StartReport, Error> {
+        used_pages::read_ahead(&self.paths);
         match self.start_once(get_image, reporter).await {
             Ok(report) => Ok(report),
             Err(error) => {
@@ -377,9 +378,6 @@ impl LockedInstance<'_> {
         source: &StartSource,
         watch: &mut Stopwatch<'_>,
     ) -> Result<RunningVm, Error> {
-        if let Some((id, memory)) = source.memory() {
-            used_pages::read_ahead(&self.emulator.paths.snapshot(id), memory);
-        }
         let session = self.slot.paths.session();
         let record = self.slot.new_record(Purpose::Starting {
             fresh_disk: source.fresh_disk,
@@ -498,7 +496,7 @@ impl LockedInstance<'_> {
             let paths = &self.emulator.paths;
             prepared::adopt(paths).map_err(Error::file("adopt", paths.root()))?;
         }
-        if let Some((id, Memory::Snapshot)) = source.memory()
+        if let Some(id) = source.fresh_snapshot()
             && vm.rotated
         {
             let snapshot = self.emulator.paths.snapshot(id);

@@ -15,7 +15,6 @@ use crate::machine::spec::MachineSpec;
 use crate::state::error::StateError;
 use crate::state::session::{self, Base, SavedRecord, SessionOnDisk};
 use crate::state::snapshot::{Found, Snapshot, SnapshotOnDisk};
-use crate::state::used_pages::Memory;
 use progress::{Event, Reporter, Stopwatch};
 
 /// Secrets in force that a guest keeps.
@@ -49,16 +48,13 @@ pub(in crate::instance) struct StartSource {
 }
 
 impl StartSource {
-    /// What of the snapshot's files and the session's memory the start will use, if that is known.
-    pub(super) fn memory(&self) -> Option<(&str, Memory<'_>)> {
-        let snapshot = self.snapshot.as_deref()?;
+    /// The snapshot whose memory is loaded as it was captured.
+    pub(super) fn fresh_snapshot(&self) -> Option<&str> {
         match &self.origin {
-            // A prepared machine has memory of its own, written in this boot of the host, and so has
-            // a session that was a checkpoint.
+            // A prepared machine has memory of its own, and so has a session that was a checkpoint.
             Origin::Snapshot { .. } if self.taken.is_some() || self.saved.is_some() => None,
-            Origin::Snapshot { .. } => Some((snapshot, Memory::Snapshot)),
-            Origin::Session { ram } => Some((snapshot, Memory::Session(ram))),
-            Origin::Boot(_) | Origin::Ahead { .. } => None,
+            Origin::Snapshot { .. } => self.snapshot.as_deref(),
+            Origin::Session { .. } | Origin::Boot(_) | Origin::Ahead { .. } => None,
         }
     }
 }
