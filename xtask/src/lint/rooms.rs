@@ -78,6 +78,7 @@ const DESKTOP: Plan<'_> = Plan {
             &[
                 "quit",
                 "operations",
+                "dashboard",
                 "settings",
                 "window",
                 "app_state",
@@ -87,13 +88,21 @@ const DESKTOP: Plan<'_> = Plan {
         ),
         (
             "tray",
-            &["quit", "operations", "notification", "window", "app_state"],
+            &[
+                "quit",
+                "operations",
+                "dashboard",
+                "notification",
+                "window",
+                "app_state",
+            ],
         ),
         ("quit", &["operations", "window", "app_state"]),
         (
             "operations",
             &["notification", "app_state", "activity", "clipboard"],
         ),
+        ("dashboard", &["app_state"]),
         ("refresh", &["settings", "app_state", "published"]),
         ("settings", &["app_state"]),
         ("sleep", &["app_state"]),
