@@ -38,6 +38,7 @@ impl ShownStatus {
             report: emulator::Status {
                 instance: instance.to_owned(),
                 state: State::Stopped,
+                paused_by: None,
                 busy: None,
                 start: None,
                 services: Vec::new(),

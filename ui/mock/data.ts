@@ -148,6 +148,7 @@ export const startSummary: StartSummary = {
 export const stopped: ShownStatus = {
   instance: "default",
   state: "stopped",
+  paused_by: null,
   busy: null,
   start: null,
   services: unchecked,

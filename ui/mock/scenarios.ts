@@ -217,7 +217,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       },
     },
   }),
-  paused: of({ status: { status: { ...data.running, state: "paused" } } }),
+  paused: of({ status: { status: { ...data.running, state: "paused", paused_by: "disk" } } }),
+  "paused-by-signal": of({ status: { status: { ...data.running, state: "paused", paused_by: "signal" } } }),
   interrupted: of({ status: { status: { ...data.stopped, state: "interrupted" } } }),
   stopping: of({
     status: { status: { ...data.running, state: "stopping" } },

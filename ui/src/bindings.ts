@@ -752,6 +752,17 @@ export type Outcome = { kind: "running" } |
 /**  A page of the window. */
 export type Page = "status" | "images" | "credentials" | "mail" | "logs" | "settings" | "welcome";
 
+/**  Why a guest stands still. */
+export type PausedBy = 
+/**  QEMU could not write to its disk. */
+"disk" | 
+/**  The accelerator or the guest's kernel cannot go on. */
+"fault" | 
+/**  A signal or a debugger has stopped QEMU. */
+"signal" | 
+/**  Another program has asked QEMU to. */
+"request";
+
 /**  A stretch of work that takes long enough to be worth a line. */
 export type Phase = 
 /**  Waiting for another command: for an instance, or for a download of the same image. */
@@ -1163,6 +1174,10 @@ most_mib: number;
 variable: string } | 
 /**  Free disk space, and continue the paused virtual machine. */
 { kind: "free_disk_space_and_continue" } | 
+/**  Continue the paused virtual machine. */
+{ kind: "continue" } | 
+/**  Read why the virtual machine cannot go on; a stop and a start begin it anew. */
+{ kind: "stop_after_fault" } | 
 /**
  *  Start after an unexpected stop: the session's disk is booted; QEMU's log
  *  may show why it stopped.
@@ -1369,7 +1384,7 @@ export type State =
 "starting" | 
 /**  A VM runs. */
 "running" | 
-/**  A VM exists but its guest stands still: its disk could not be written. */
+/**  A VM exists but its guest stands still; [`Status::paused_by`] says why. */
 "paused" | 
 /**  A stop is saving the session. */
 "stopping" | 
@@ -1386,6 +1401,8 @@ export type Status = {
 	instance: string,
 	/**  What it is doing. */
 	state: State,
+	/**  Why the guest stands still, if it does. */
+	paused_by: PausedBy | null,
 	/**  The command that is at work on it. */
 	busy: Holder | null,
 	/**  How the present VM was started. */

@@ -41,6 +41,7 @@ export const SCENES: readonly Scene[] = [
     "cold",
     "died",
     "paused",
+    "paused-by-signal",
     "interrupted",
     "stopping",
     "cancelling",

@@ -140,6 +140,10 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::FreeDiskSpaceAndContinue => {
             "Free disk space, then run `stack-emulator start` to continue."
         }
+        Remedy::Continue => "Run `stack-emulator start` to continue.",
+        Remedy::StopAfterFault => {
+            "`stack-emulator logs --qemu` may show why; run `stack-emulator stop`, then `start`."
+        }
         Remedy::StartAfterCrash => {
             "Run `stack-emulator start` to boot from the session's disk; `stack-emulator logs --qemu` may show why."
         }

@@ -69,7 +69,7 @@ pub use machine::services::{Health, ServiceStatus};
 pub use observe::error::ObserveError;
 pub use observe::host_limits::HostLimits;
 pub use observe::inspect::UsualRam;
-pub use observe::status::{Glance, Memory, StartSummary, State, Status};
+pub use observe::status::{Glance, Memory, PausedBy, StartSummary, State, Status};
 pub use observe::{changes, diagnostics, doctor as examine, instances, ports};
 pub use state::error::StateError;
 pub use state::retention;

@@ -289,6 +289,10 @@ pub enum Remedy {
     },
     /// Free disk space, and continue the paused virtual machine.
     FreeDiskSpaceAndContinue,
+    /// Continue the paused virtual machine.
+    Continue,
+    /// Read why the virtual machine cannot go on; a stop and a start begin it anew.
+    StopAfterFault,
     /// Start after an unexpected stop: the session's disk is booted; QEMU's log
     /// may show why it stopped.
     StartAfterCrash,

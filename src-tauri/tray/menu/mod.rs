@@ -1,7 +1,7 @@
 //! What the tray shows: a pure function of the state.
 
-use emulator::State;
 use emulator::credentials::Format;
+use emulator::{PausedBy, State};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -323,7 +323,12 @@ fn state_line(status: &ShownStatus) -> String {
         (State::Starting, _) => "Starting…".to_owned(),
         (State::Stopping, _) => "Stopping…".to_owned(),
         (State::Capturing, _) => "Taking a snapshot…".to_owned(),
-        (State::Paused, _) => "Paused: disk not writable".to_owned(),
+        (State::Paused, _) => match status.report.paused_by {
+            Some(PausedBy::Disk) => "Paused: disk not writable",
+            Some(PausedBy::Fault) => "Paused: fault in the virtual machine",
+            Some(PausedBy::Signal | PausedBy::Request) | None => "Paused by another program",
+        }
+        .to_owned(),
         (State::Interrupted, _) => "Interrupted".to_owned(),
         (State::Died, _) => "Stopped unexpectedly".to_owned(),
     }

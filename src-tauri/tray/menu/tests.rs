@@ -2,7 +2,7 @@
 
 use emulator::Code;
 use emulator::lock::Holder;
-use emulator::{Health, ServiceStatus, StartKind, StartSummary};
+use emulator::{Health, PausedBy, ServiceStatus, StartKind, StartSummary};
 
 use super::*;
 use crate::wire::failure::Failure;
@@ -107,7 +107,12 @@ fn the_toggle_is_what_the_state_allows() {
 
 #[test]
 fn a_paused_emulator_can_be_continued_or_stopped() {
-    let model = Model::of(Some(&status(State::Paused)), None, &[]);
+    let mut paused = status(State::Paused);
+    paused.report.paused_by = Some(PausedBy::Signal);
+    let model = Model::of(Some(&paused), None, &[]);
+    assert_eq!(line(&model), "Paused by another program");
+    paused.report.paused_by = Some(PausedBy::Disk);
+    let model = Model::of(Some(&paused), None, &[]);
     assert_eq!(line(&model), "Paused: disk not writable");
     assert_eq!(model.icon, Icon::Failed);
     assert_eq!(

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { NOW, activity, empty, running, services, startSummary, stopped } from "../../mock/data";
-import type { ShownStatus, State } from "../bindings";
+import type { PausedBy, ShownStatus, State } from "../bindings";
 import { headline } from "./headline";
 
 /** The line as one text, with ordinary spaces. */
@@ -59,6 +59,15 @@ describe("the headline", () => {
     expect(head.detail).toBe("`stack-emulator capture` is running (process 7)");
     expect(head.can).toEqual({ start: false, stop: false });
     expect(headline({ ...stopped, busy }, null, NOW).can.start).toBe(false);
+  });
+
+  it("says why the virtual machine stands still", () => {
+    const paused = (paused_by: PausedBy | null) =>
+      headline({ ...running, state: "paused", paused_by }, null, NOW).title;
+    expect(paused("disk")).toBe("Paused: disk not writable");
+    expect(paused("signal")).toBe("Paused: QEMU was stopped");
+    expect(paused("fault")).toContain("fault");
+    expect(paused(null)).toBe(paused("request"));
   });
 
   it("has words for every state", () => {

@@ -1,5 +1,5 @@
 // The first line of the Status page: the emulator's state in words, and which buttons make sense.
-import type { Activity, Holder, ShownStatus } from "../bindings";
+import type { Activity, Holder, PausedBy, ShownStatus } from "../bindings";
 import { current, doing, manner, taskWords } from "./phases";
 import { ago, seconds } from "./quantity";
 
@@ -15,6 +15,26 @@ export type Headline = {
   title: string;
   detail: string;
   can: { start: boolean; stop: boolean };
+};
+
+/** Why a virtual machine stands still, and what helps. */
+const PAUSES: Record<PausedBy, { title: string; detail: string }> = {
+  disk: {
+    title: "Paused: disk not writable",
+    detail: "The virtual machine cannot write to its disk. Free disk space, then select Continue.",
+  },
+  fault: {
+    title: "Paused: fault in the virtual machine",
+    detail: "It cannot go on; QEMU’s log may say why. Stop it, then start it again.",
+  },
+  signal: {
+    title: "Paused: QEMU was stopped",
+    detail: "A signal has stopped QEMU. Select Continue to have it go on.",
+  },
+  request: {
+    title: "Paused by another program",
+    detail: "Select Continue to have the virtual machine go on.",
+  },
 };
 
 /** Puts the state into words. `now` is in milliseconds since the Unix epoch. */
@@ -45,14 +65,10 @@ export function headline(status: ShownStatus, activity: Activity | null, now: nu
       };
     case "stopped":
       return stopped(status, other);
-    case "paused":
-      return {
-        tone: "bad",
-        title: "Paused: disk not writable",
-        detail:
-          other ?? "The virtual machine cannot write to its disk. Free disk space, then select Continue.",
-        can: { start: true, stop: true },
-      };
+    case "paused": {
+      const { title, detail } = PAUSES[status.paused_by ?? "request"];
+      return { tone: "bad", title, detail: other ?? detail, can: { start: true, stop: true } };
+    }
     case "interrupted":
       return {
         tone: "warn",

@@ -84,6 +84,11 @@ const WORDS: Words = {
     hint: "Start to continue the session, or discard it.",
     action: reset,
   }),
+  continue: () => ({ action: start }),
+  stop_after_fault: () => ({
+    hint: "QEMU’s log may say why. Stop the emulator, then start it again.",
+    action: toLogs,
+  }),
   start_without_image: () => ({
     hint: "Start with the session’s own image, or discard the session.",
     action: reset,

@@ -1,6 +1,6 @@
 //! What `status` shows.
 
-use emulator::{NextStart, SnapshotInfo, StartKind, State, Status};
+use emulator::{NextStart, PausedBy, SnapshotInfo, StartKind, State, Status};
 
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
@@ -10,7 +10,7 @@ use emulator::quantity::{bytes, seconds, span};
 
 impl Render for Status {
     fn render(&self, detail: Detail) -> String {
-        let (style, state) = describe(self.state);
+        let (style, state) = describe(self.state, self.paused_by);
         let mut facts = Facts::default();
         if let Some(holder) = &self.busy {
             facts.add("Busy", format!("with {}", printable(&holder.to_string())));
@@ -116,7 +116,7 @@ fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
     format!("{id}{}", snapshot.summary())
 }
 
-const fn describe(state: State) -> (Style, &'static str) {
+const fn describe(state: State, paused_by: Option<PausedBy>) -> (Style, &'static str) {
     match state {
         State::Running => (GOOD, "Running"),
         State::Stopped => (STRONG, "Stopped"),
@@ -125,8 +125,22 @@ const fn describe(state: State) -> (Style, &'static str) {
         State::Capturing => (CAUTION, "Taking a snapshot"),
         State::Paused => (
             BAD,
-            "Paused: the virtual machine cannot write to its disk. Free disk space, then run\n\
-             `stack-emulator start` to continue",
+            match paused_by {
+                Some(PausedBy::Disk) => {
+                    "Paused: the virtual machine cannot write to its disk. Free disk space, then run\n\
+                     `stack-emulator start` to continue"
+                }
+                Some(PausedBy::Fault) => {
+                    "Paused: the virtual machine cannot go on. `stack-emulator logs --qemu` may show why;\n\
+                     run `stack-emulator stop`, then `start`"
+                }
+                Some(PausedBy::Signal) => {
+                    "Paused: a signal has stopped QEMU. Run `stack-emulator start` to continue"
+                }
+                Some(PausedBy::Request) | None => {
+                    "Paused by another program. Run `stack-emulator start` to continue"
+                }
+            },
         ),
         State::Interrupted => (
             CAUTION,
@@ -151,6 +165,7 @@ mod tests {
         Status {
             instance: "default".into(),
             state: State::Stopped,
+            paused_by: None,
             busy: None,
             start: None,
             services: vec![],

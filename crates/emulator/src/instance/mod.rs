@@ -46,12 +46,13 @@ use self::recover::Recovered;
 use crate::config::paths::{Home, InstanceName, InstancePaths, SlotName, make_private_folder};
 use crate::config::variables::Settings;
 use crate::instance::error::InstanceError as Error;
+use crate::machine::error::MachineError;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{RunRecord, RunningVm};
 use crate::machine::slot::Slot;
 use crate::state::aside;
 use crate::vault::places::{self, Vault};
-use progress::{Reporter, Stopwatch};
+use progress::{Event, Reporter, Stopwatch};
 
 /// One emulator: a name, its settings, and the folder that is the truth about it.
 ///
@@ -210,6 +211,9 @@ impl Emulator {
             Recovered::Running(record, vm) => (Some((*record, *vm)), None),
             Recovered::SetAside(record, vm) => (None, Some((*record, *vm))),
         };
+        for (record, _) in running.iter().chain(&set_aside) {
+            go_on(record, reporter)?;
+        }
         Ok(LockedInstance {
             emulator: self,
             slot,
@@ -237,6 +241,18 @@ impl Emulator {
     pub(crate) fn places(&self, runtime_folder: &Path) -> Vec<places::Candidate> {
         places::candidates(self.home.path(), &self.name, runtime_folder)
     }
+}
+
+/// Has QEMU go on if a signal has stopped it: it answers nobody, and what comes next asks it.
+fn go_on(record: &RunRecord, reporter: &dyn Reporter) -> Result<(), Error> {
+    let Some(process) = &record.process else {
+        return Ok(());
+    };
+    if process.is_stopped().map_err(MachineError::Process)? {
+        reporter.report(Event::Notice("A signal had stopped QEMU. Continuing it."));
+        process.resume().map_err(MachineError::Process)?;
+    }
+    Ok(())
 }
 
 impl LockedInstance<'_> {

@@ -5,11 +5,10 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::status::{Seen, State, why_unhealthy};
+use super::status::{Seen, State, paused_by};
 use crate::config::paths::InstanceName;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
@@ -18,10 +17,6 @@ pub use crate::machine::ports::ServicePort;
 use crate::machine::run_record::RunRecord;
 use crate::state::instance_record::InstanceRecord;
 use failure::chain;
-
-/// How long a machine may take to say whether its guest stands still. One that does not say counts
-/// as running.
-const ASK_LIMIT: Duration = Duration::from_millis(500);
 
 /// What `instances` reports.
 #[derive(Clone, Debug, Serialize)]
@@ -88,8 +83,13 @@ impl Emulator {
                 .and_then(|image| image.references.first())
                 .map(|reference| reference.name.clone());
             if let Some(record) = record.filter(|_| entry.state == Some(State::Running)) {
-                let ask =
-                    async move { tokio::time::timeout(ASK_LIMIT, why_unhealthy(&record)).await };
+                let ask = async move {
+                    let is_stopped = record.process.as_ref().is_some_and(|process| {
+                        // What the system does not tell is found out by asking.
+                        process.is_stopped().unwrap_or(false)
+                    });
+                    is_stopped || paused_by(&record).await.is_some()
+                };
                 asked.push((entries.len(), tokio::spawn(ask)));
             }
             entries.push(entry);
@@ -101,8 +101,8 @@ impl Emulator {
         }
         for (index, answer) in asked {
             match answer.await {
-                Ok(Ok(state)) => entries[index].state = Some(state),
-                Ok(Err(_)) => {}
+                Ok(true) => entries[index].state = Some(State::Paused),
+                Ok(false) => {}
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }

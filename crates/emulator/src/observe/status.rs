@@ -1,5 +1,7 @@
 //! `status`: what there is, seen without taking the lock or changing anything.
 
+use std::time::Duration;
+
 use host::ProcessIdentity;
 use secrets::StoreKind;
 use serde::Serialize;
@@ -8,7 +10,6 @@ use crate::instance::Emulator;
 use crate::instance::ahead::NextStart;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::{Holder, Lock};
-use crate::machine::MONITOR_LIMIT;
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{Purpose, RunRecord, StartKind};
@@ -18,6 +19,11 @@ use crate::state::snapshot::{Found, Snapshot};
 use crate::state::snapshot_info::SnapshotInfo;
 use crate::vault::places;
 use progress::PhaseTime;
+
+/// Services that run answer within this, as a rule; otherwise QEMU is asked as well.
+const SOON: Duration = Duration::from_millis(300);
+/// How long QEMU may take to say how it is.
+const MONITOR_SOON: Duration = Duration::from_millis(500);
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,7 +36,7 @@ pub enum State {
     Starting,
     /// A VM runs.
     Running,
-    /// A VM exists but its guest stands still: its disk could not be written.
+    /// A VM exists but its guest stands still; [`Status::paused_by`] says why.
     Paused,
     /// A stop is saving the session.
     Stopping,
@@ -42,6 +48,21 @@ pub enum State {
     Died,
 }
 
+/// Why a guest stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// QEMU could not write to its disk.
+    Disk,
+    /// The accelerator or the guest's kernel cannot go on.
+    Fault,
+    /// A signal or a debugger has stopped QEMU.
+    Signal,
+    /// Another program has asked QEMU to.
+    Request,
+}
+
 /// What `status` reports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "specta", derive(specta::Type))]
@@ -50,6 +71,8 @@ pub struct Status {
     pub instance: String,
     /// What it is doing.
     pub state: State,
+    /// Why the guest stands still, if it does.
+    pub paused_by: Option<PausedBy>,
     /// The command that is at work on it.
     pub busy: Option<Holder>,
     /// How the present VM was started.
@@ -259,6 +282,7 @@ impl Emulator {
         let mut status = Status {
             instance: self.name.to_string(),
             state: glance.state,
+            paused_by: None,
             busy: glance.busy,
             start: glance.start,
             services: Vec::new(),
@@ -286,7 +310,16 @@ impl Emulator {
         };
         status.told_ports = vm.told_ports.clone();
         status.accelerator = Some(vm.accelerator.clone());
-        status.services = probe(&vm.endpoints).await?;
+        let (services, paused_by) = if status.busy.is_some() {
+            (probe(&vm.endpoints).await?, None)
+        } else {
+            look_at(record, &process, &vm.endpoints).await?
+        };
+        status.services = services;
+        if paused_by.is_some() {
+            status.state = State::Paused;
+            status.paused_by = paused_by;
+        }
         // By the record, not by asking: a keychain may hang.
         if let Some(place) = places::recorded(&paths.secret_place())? {
             status.secret_store = Some(place.store);
@@ -297,9 +330,6 @@ impl Emulator {
             anonymous: memory.anonymous,
             given: u64::from(vm.fingerprint.ram_mib) << 20,
         });
-        if status.busy.is_none() && !status.services.iter().all(|service| service.healthy) {
-            status.state = why_unhealthy(record).await;
-        }
         Ok(status)
     }
 
@@ -316,20 +346,56 @@ impl Emulator {
     }
 }
 
-/// A guest whose disk cannot be written is stopped by QEMU.
-pub(super) async fn why_unhealthy(record: &RunRecord) -> State {
+/// Asks the services, and where they do not answer soon, QEMU why: one that stands still is not waited for.
+async fn look_at(
+    record: &RunRecord,
+    process: &ProcessIdentity,
+    endpoints: &[Endpoint],
+) -> Result<(Vec<ServiceStatus>, Option<PausedBy>), Error> {
+    let unchecked = || {
+        let unchecked = |endpoint| ServiceStatus::new(endpoint, Health::Unchecked, None);
+        endpoints.iter().map(unchecked).collect()
+    };
+    // What the system does not tell is found out by asking.
+    if process.is_stopped().unwrap_or(false) {
+        return Ok((unchecked(), Some(PausedBy::Signal)));
+    }
+    let mut probing = std::pin::pin!(probe(endpoints));
+    let soon = tokio::time::timeout(SOON, &mut probing).await;
+    if let Ok(services) = soon {
+        let services = services?;
+        let paused_by = if services.iter().all(|service| service.healthy) {
+            None
+        } else {
+            paused_by(record).await
+        };
+        return Ok((services, paused_by));
+    }
+    match paused_by(record).await {
+        Some(paused_by) => Ok((unchecked(), Some(paused_by))),
+        // It takes its time.
+        None => Ok((probing.await?, None)),
+    }
+}
+
+/// Why the guest stands still; `None` if it runs, or QEMU does not say.
+pub(super) async fn paused_by(record: &RunRecord) -> Option<PausedBy> {
     let ask = async {
         let sockets = qemu::Sockets::in_dir(&record.runtime_folder).ok()?;
-        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT).await.ok()?;
-        let status = monitor.status(MONITOR_LIMIT).await.ok()?;
+        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_SOON).await.ok()?;
+        let status = monitor.status(MONITOR_SOON).await.ok()?;
         monitor.close().await;
-        Some(status.running)
+        Some(status)
     };
-    if ask.await == Some(false) {
-        State::Paused
-    } else {
-        State::Running
+    let status = tokio::time::timeout(MONITOR_SOON, ask).await.ok()??;
+    if status.running {
+        return None;
     }
+    Some(match status.state.as_str() {
+        "io-error" => PausedBy::Disk,
+        "internal-error" | "guest-panicked" => PausedBy::Fault,
+        _ => PausedBy::Request,
+    })
 }
 
 #[cfg(test)]

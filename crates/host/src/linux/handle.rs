@@ -41,7 +41,15 @@ impl Handle {
     }
 
     pub(crate) fn kill(&self) -> Result<(), IdentityError> {
-        match pidfd_send_signal(&self.handle, Signal::KILL) {
+        self.send(Signal::KILL)
+    }
+
+    pub(crate) fn resume(&self) -> Result<(), IdentityError> {
+        self.send(Signal::CONT)
+    }
+
+    fn send(&self, signal: Signal) -> Result<(), IdentityError> {
+        match pidfd_send_signal(&self.handle, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(IdentityError::Signal {
                 pid: self.pid,

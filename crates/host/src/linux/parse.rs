@@ -33,6 +33,7 @@ pub(super) fn stat(text: &str) -> Option<Stat> {
     let stage = match *fields.first()? {
         "Z" | "X" | "x" => Stage::Ended,
         _ if number(9)? & PF_EXITING != 0 => Stage::Exiting,
+        "T" | "t" => Stage::Stopped,
         _ => Stage::Running,
     };
     Some(Stat {
@@ -175,6 +176,9 @@ flags\t\t: fpu vme sse
         let dying = "2130 (qemu-system-x86) R 1 2130 2130 0 -1 4195588 20213 0 12 0 417 95 0 0 20 \
                      0 1 0 48211 0 0 18446744073709551615 0 0 0 0 0 0 0 0 16963 0 0";
         assert_eq!(stage(dying), Some(Stage::Exiting));
+        for stopped in [") T ", ") t "] {
+            assert_eq!(stage(&live.replace(") S ", stopped)), Some(Stage::Stopped));
+        }
         let dead = live.replace(") S ", ") Z ");
         assert_eq!(stage(&dead), Some(Stage::Ended));
     }

@@ -33,7 +33,15 @@ impl Handle {
     }
 
     pub(crate) fn kill(&self) -> Result<(), IdentityError> {
-        match kill_process(self.pid, Signal::KILL) {
+        self.send(Signal::KILL)
+    }
+
+    pub(crate) fn resume(&self) -> Result<(), IdentityError> {
+        self.send(Signal::CONT)
+    }
+
+    fn send(&self, signal: Signal) -> Result<(), IdentityError> {
+        match kill_process(self.pid, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(IdentityError::Signal {
                 pid: self.identity.pid,
@@ -59,7 +67,7 @@ impl Handle {
 
 fn has_more_to_end(identity: &ProcessIdentity) -> Result<bool, IdentityError> {
     Ok(match identity.stage()? {
-        Some(Stage::Running | Stage::Exiting) => true,
+        Some(Stage::Running | Stage::Stopped | Stage::Exiting) => true,
         Some(Stage::Ended) | None => false,
     })
 }

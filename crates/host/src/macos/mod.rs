@@ -25,6 +25,8 @@ use crate::process::{ProcessMemory, Seen, Stage};
 
 /// `PROC_FLAG_INEXIT` of `sys/proc_info.h`: the process is exiting.
 const IN_EXIT: u32 = 4;
+/// `SSTOP` of `sys/proc.h`: a signal or a debugger has stopped it.
+const STOPPED: u32 = 4;
 /// `SZOMB` of `sys/proc.h`: it has ended, and its parent has not asked for its exit code.
 const ZOMBIE: u32 = 5;
 /// Has `pidinfo` tell of a process that has ended, too.
@@ -147,6 +149,8 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Seen>> {
             Stage::Ended
         } else if info.pbi_flags & IN_EXIT != 0 {
             Stage::Exiting
+        } else if info.pbi_status == STOPPED {
+            Stage::Stopped
         } else {
             Stage::Running
         },

@@ -87,6 +87,8 @@ pub enum IdentityError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Running,
+    /// A signal or a debugger has stopped it; it goes on when it is told to.
+    Stopped,
     /// It runs none of its program any more, and may still hold memory, files and ports.
     Exiting,
     /// Its parent has not asked for its exit code.
@@ -115,8 +117,9 @@ impl ProcessIdentity {
     ///
     /// [`IdentityError`] if the system will not tell.
     pub fn of(pid: u32) -> Result<Option<Self>, IdentityError> {
-        let running = |(identity, stage)| (stage == Stage::Running).then_some(identity);
-        Ok(look(pid)?.and_then(running))
+        let lives = |stage| matches!(stage, Stage::Running | Stage::Stopped);
+        let alive = |(identity, stage)| lives(stage).then_some(identity);
+        Ok(look(pid)?.and_then(alive))
     }
 
     /// Whether this very process is running.
@@ -126,6 +129,27 @@ impl ProcessIdentity {
     /// [`IdentityError`] if the system will not tell.
     pub fn is_alive(&self) -> Result<bool, IdentityError> {
         Ok(Self::of(self.pid)?.is_some_and(|now| self.agrees_with(&now)))
+    }
+
+    /// Whether a signal or a debugger has stopped this very process.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] if the system will not tell.
+    pub fn is_stopped(&self) -> Result<bool, IdentityError> {
+        Ok(self.stage()? == Some(Stage::Stopped))
+    }
+
+    /// Has the process go on, this one or none, if a signal has stopped it.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Signal`] if it is not ours.
+    pub fn resume(&self) -> Result<(), IdentityError> {
+        match system::Handle::open(self)? {
+            Some(process) => process.resume(),
+            None => Ok(()),
+        }
     }
 
     /// How far this very process has come; `None` if nothing of it is left.

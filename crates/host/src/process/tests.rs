@@ -43,6 +43,31 @@ fn this_process_is_alive_and_its_namesake_is_not() {
 }
 
 #[test]
+fn a_process_that_a_signal_stops_is_alive_and_goes_on() {
+    let mut child = sleeper();
+    let process = ProcessIdentity::of(child.id()).unwrap().unwrap();
+    assert!(!process.is_stopped().unwrap());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    let becomes = |stopped| {
+        for _ in 0..1000 {
+            if process.is_stopped().unwrap() == stopped {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    };
+    assert!(becomes(true));
+    assert!(process.is_alive().unwrap());
+    process.resume().unwrap();
+    assert!(becomes(false));
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    process.resume().unwrap();
+}
+
+#[test]
 fn what_is_not_known_of_a_process_contradicts_nothing() {
     let me = this();
     let stored = format!(

@@ -214,9 +214,13 @@ impl Emulator {
             .await
             .map_err(failed("say how it is"))?;
         if !status.running {
-            watch.reporter().report(Event::Notice(
-                "The virtual machine was paused because it could not write to its disk. Continuing it.",
-            ));
+            let why = match status.state.as_str() {
+                "io-error" => " because it could not write to its disk",
+                _ => "",
+            };
+            watch.reporter().report(Event::Notice(&format!(
+                "The virtual machine was paused{why}. Continuing it."
+            )));
             let mut events = monitor.subscribe();
             monitor
                 .cont(MONITOR_LIMIT)

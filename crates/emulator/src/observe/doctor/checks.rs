@@ -18,7 +18,7 @@ use crate::machine::error::qemu_remedy;
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::Taken;
 use crate::machine::readiness::Endpoint;
-use crate::observe::status::{State, Status};
+use crate::observe::status::{PausedBy, State, Status};
 use failure::chain;
 
 /// Less than this is not enough for any snapshot, in bytes: a freshly booted
@@ -193,10 +193,21 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
         State::Starting => subject.ok(said("starting")),
         State::Stopping => subject.ok(said("stopping")),
         State::Capturing => subject.ok(said("taking a snapshot")),
-        State::Paused => subject.failed(
-            said("paused: the virtual machine cannot write to its disk"),
-            Some(Remedy::FreeDiskSpaceAndContinue),
-        ),
+        State::Paused => {
+            let (why, remedy) = match status.paused_by {
+                Some(PausedBy::Disk) => (
+                    "paused: the virtual machine cannot write to its disk",
+                    Remedy::FreeDiskSpaceAndContinue,
+                ),
+                Some(PausedBy::Fault) => (
+                    "paused: the virtual machine cannot go on",
+                    Remedy::StopAfterFault,
+                ),
+                Some(PausedBy::Signal) => ("paused: a signal has stopped QEMU", Remedy::Continue),
+                Some(PausedBy::Request) | None => ("paused by another program", Remedy::Continue),
+            };
+            subject.failed(said(why), Some(remedy))
+        }
         State::Interrupted => subject.warning(
             said("a command was killed before it finished"),
             Remedy::NoneNextCommandCleansUp,
