@@ -272,7 +272,11 @@ impl Place {
             };
             let is_free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
             if is_free.is_ok() {
-                rustix::fs::unlinkat(&self.folder, name, AtFlags::empty())?;
+                match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+                    // Somebody else has removed it.
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())
@@ -513,9 +517,13 @@ mod tests {
         change(&file, &[], "x").unwrap();
         assert!(!left.exists() && held.exists());
         drop(other);
-        change(&file, &[], "y").unwrap();
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
-        assert_eq!(names.len(), 1);
+        // A program that another test has just begun may have the lock until it runs.
+        let is_alone = (0..500).any(|_| {
+            change(&file, &[], "y").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::fs::read_dir(dir.path()).unwrap().count() == 1
+        });
+        assert!(is_alone);
     }
 
     #[test]
@@ -530,6 +538,5 @@ mod tests {
         });
         let content = std::fs::read_to_string(&file).unwrap();
         assert_eq!(content, content[..1].repeat(9));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
