@@ -1,5 +1,5 @@
 //! Everything in the starter stack that reads bytes from elsewhere: the input of a rotation, the host's
-//! `runtime.env`, an app's config file, the control socket, the rotation port and what the mock OAuth provider is asked. The
+//! `runtime.env`, an app's config file, the control socket, the rotation port, cookies and what the mock OAuth provider is asked. The
 //! first byte says which.
 
 #![no_main]
@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use starter::{
     control::{MAX_LINE, Reply, Request},
-    env_file,
+    dashboard, env_file,
     mock_oauth::{AuthorizationRequest, Refusal},
     resident::protocol::Input,
     rotation,
@@ -33,6 +33,11 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         b'h' => resident_port(bytes),
+        b'k' => {
+            if let Ok(header) = std::str::from_utf8(bytes) {
+                cookies(header);
+            }
+        }
         b'o' => {
             if let Ok(query) = std::str::from_utf8(bytes) {
                 authorization_request(query);
@@ -41,6 +46,15 @@ fuzz_target!(|data: &[u8]| {
         _ => {}
     }
 });
+
+/// A value is a part of the header, and stands behind its name.
+fn cookies(header: &str) {
+    let name = header.split(['=', ';']).next().unwrap_or_default().trim();
+    if let Some(value) = dashboard::cookie_in(header, name) {
+        assert!(!value.contains(';'));
+        assert!(header.contains(&format!("{name}={value}")));
+    }
+}
 
 /// All is taken, and what is refused is not repeated.
 fn resident_port(bytes: &[u8]) {

@@ -13,7 +13,7 @@ use crate::output::tell;
 /// Longest line taken, in bytes.
 const LONGEST: u64 = 4096;
 
-/// The first line of standard input, without its end; `None` if there is none. A terminal is asked for `what`.
+/// The first line of standard input, without its end; `None` if it is empty. A terminal is asked for `what`.
 pub(super) async fn line(what: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     let unseen = if io::stdin().is_terminal() {
         tell(&format!("{what} (hidden): "));

@@ -89,7 +89,7 @@ impl Project {
     }
 }
 
-/// What is in a regular file; `None` for what is none, or cannot be read.
+/// What is in a regular file; `None` if it is something else, or cannot be read.
 fn read_small(path: &Path) -> Option<Vec<u8>> {
     // Should it be a pipe, it is not waited for.
     let flags = OFlags::NONBLOCK.bits().cast_signed();

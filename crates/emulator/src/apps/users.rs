@@ -119,7 +119,7 @@ impl UsersError {
             Self::Backend(error) => error.code(),
             Self::Missing { .. } => Code::UserMissing,
             Self::Refused { .. } => Code::UserRefused,
-            Self::Random(_) => Code::SecretStore,
+            Self::Random(_) => Code::Random,
         }
     }
 
@@ -167,7 +167,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`UsersError::Refused`] if there is one with that address, or it is none.
+    /// [`UsersError::Refused`] if there is one with that address, or the address is malformed.
     pub async fn add(&self, new: &NewUser<'_>) -> Result<User, UsersError> {
         let mut body = json!({
             "primary_email": new.email,
@@ -212,7 +212,7 @@ impl Users {
     ///
     /// # Errors
     ///
-    /// [`UsersError::Missing`] if there is none.
+    /// [`UsersError::Missing`] if the project has no such user.
     pub async fn delete(&self, user: &str) -> Result<User, UsersError> {
         let missing = || UsersError::Missing {
             user: user.to_owned(),

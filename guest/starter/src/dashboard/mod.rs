@@ -27,6 +27,7 @@ use axum::{
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 
 use self::backend::Backend;
+pub use self::session::cookie_in;
 use crate::{
     notify,
     settings::{MovedPorts, Settings},

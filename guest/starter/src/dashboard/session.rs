@@ -164,7 +164,13 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
+        .find_map(|value| cookie_in(value, name))
+}
+
+/// A cookie's value in one `Cookie` header.
+pub fn cookie_in<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    header
+        .split(';')
         .filter_map(|entry| entry.trim().split_once('='))
         .find(|(known, _)| *known == name)
         .map(|(_, value)| value)
