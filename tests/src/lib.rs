@@ -18,6 +18,7 @@
 )]
 
 pub mod app;
+pub mod campaign;
 pub mod desktop;
 pub mod keychain;
 pub mod leaks;
@@ -308,6 +309,12 @@ impl World {
         self.variables.push((name.to_owned(), value));
     }
 
+    /// Where this process finds a file of this world.
+    pub(crate) fn seen(&self, path: &Path) -> PathBuf {
+        let outside = |disk: &SmallDisk| disk.seen_from_outside(path);
+        self.disk.as_ref().map_or_else(|| path.to_owned(), outside)
+    }
+
     /// The user's home folder in this world.
     pub fn user_home(&self) -> &Path {
         self.home.path()
@@ -455,11 +462,7 @@ impl World {
     /// The same of the instance called `name`.
     pub fn runtime_folder_of(&self, name: &str) -> PathBuf {
         let instance = self.emulator_home.join("instances").join(name);
-        let path = instance.join("run.json");
-        let path = self
-            .disk
-            .as_ref()
-            .map_or(path.clone(), |disk| disk.seen_from_outside(&path));
+        let path = self.seen(&instance.join("run.json"));
         let record = std::fs::read_to_string(path).expect("it runs");
         let record: Value = serde_json::from_str(&record).expect("a record");
         let folder = record["body"]["runtime_folder"].as_str();

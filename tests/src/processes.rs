@@ -1,6 +1,7 @@
 //! The processes of this host, asked of Linux itself and not of the crate under test.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -65,6 +66,48 @@ pub(crate) fn of_qemu(path: &Path) -> Vec<u32> {
 fn of_session(address: &str) -> Vec<u32> {
     let needle = format!("DBUS_SESSION_BUS_ADDRESS={address}");
     with_words("environ", |words| words.contains(&needle.as_bytes()))
+}
+
+/// Processes whose environment has `word`, a variable with its value; one that is exiting does not count.
+pub(crate) fn with_variable(word: &str) -> Vec<u32> {
+    let mut pids = with_words("environ", |words| words.contains(&word.as_bytes()));
+    pids.retain(|pid| !has_ended(*pid));
+    pids
+}
+
+/// The words of a process's command line, for people.
+pub(crate) fn command_line(pid: u32) -> String {
+    let words = std::fs::read(file(pid, "cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words)
+        .replace('\0', " ")
+        .trim_end()
+        .to_owned()
+}
+
+/// What a process and its threads are at, as far as the kernel tells us.
+pub(crate) fn dossier(pid: u32) -> String {
+    let mut text = format!("process {pid}: {}\n", command_line(pid));
+    let threads = std::fs::read_dir(file(pid, "task")).into_iter().flatten();
+    for thread in threads.flatten() {
+        let read = |name: &str| {
+            let said = std::fs::read_to_string(thread.path().join(name));
+            said.unwrap_or_default().trim().to_owned()
+        };
+        let state = Stat::read(&read("stat")).map_or_else(String::new, |stat| stat.state);
+        writeln!(
+            text,
+            "  thread {} ({}) {state}, in {}, call {}",
+            thread.file_name().display(),
+            read("comm"),
+            read("wchan"),
+            read("syscall"),
+        )
+        .ok();
+        for line in read("stack").lines() {
+            writeln!(text, "    {line}").ok();
+        }
+    }
+    text
 }
 
 /// The program that a process runs; one that was killed and not yet waited for has none any more.
@@ -179,6 +222,11 @@ pub(crate) fn end_all(address: &str) {
 
 fn is(pid: u32, name: &str) -> bool {
     std::fs::read_to_string(file(pid, "comm")).is_ok_and(|comm| comm.trim() == name)
+}
+
+/// Has a process stand still, or go on; gone already is fine.
+pub(crate) fn stand_still(pid: u32, still: bool) {
+    signal(pid, if still { Signal::STOP } else { Signal::CONT });
 }
 
 /// Kills a process; gone already is fine.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// What the files below `folder` take on the disk, in bytes.
-fn blocks_in(folder: &Path) -> u64 {
+pub(crate) fn blocks_in(folder: &Path) -> u64 {
     du(folder, &["--summarize", "--block-size=1"])
 }
 

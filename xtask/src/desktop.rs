@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, installed};
 use crate::stages::run as run_command;
-use crate::{package, ui, workspace};
+use crate::{campaign, package, ui, workspace};
 
 /// Cargo's name of the app, and the program's.
 pub(crate) const PACKAGE: &str = "stack-emulator-desktop";
@@ -34,13 +34,17 @@ impl Profile {
     }
 }
 
-/// Builds the page and the app, and says where the app is. For tests the command line as well, which is beside it.
+/// Builds the page and the app, and says where the app is. For tests the command line as well and the campaign,
+/// which are beside it.
 pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
     ui::build(root)?;
     let mut command = cargo(root, "build");
     command.args(["--bin", PACKAGE, "--features", EMBEDDED]);
     match profile {
-        Profile::Dev => command.args(["--workspace", "--bin", package::PROGRAM]),
+        Profile::Dev => {
+            command.args(["--workspace", "--bin", package::PROGRAM]);
+            command.args(["--bin", campaign::PROGRAM])
+        }
         Profile::Release => command.args(["--package", PACKAGE, "--release"]),
     };
     run_command(&mut command)?;

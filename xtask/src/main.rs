@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bench;
+mod campaign;
 mod cargo;
 mod command;
 mod desktop;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Args),
     /// Check format, sources, dependencies, the page, clippy and documentation
     Lint(lint::Args),
+    /// Strike the emulator at random, and look whether everything holds
+    Campaign(campaign::Args),
     /// Measure starts, stops and a capture, and draw the phases
     Bench(bench::Args),
     /// Run the fuzz targets for some time
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Campaign(args) => campaign::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Package(args) => package::run(&args),

@@ -15,7 +15,7 @@ use self::programs::Program;
 use crate::cargo::cargo;
 use crate::command::{OnOurDeath, tied};
 use crate::stages::{Stages, run as run_command};
-use crate::{desktop, fuzz, package, setup, ui, workspace};
+use crate::{campaign, desktop, fuzz, package, setup, ui, workspace};
 
 /// Path of the image of the starter stack, for the end-to-end tests.
 pub(crate) const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
@@ -50,6 +50,8 @@ enum Stage {
     Fuzz,
     /// Real QEMU with real guests; builds their images if there are none yet
     E2e,
+    /// Blows at random for two minutes; `cargo xtask campaign` takes longer
+    Campaign,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -93,6 +95,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         stages.run("fuzz targets", || fuzz::smoke(&root, args.fuzz_seconds))?;
     }
     let Some(images) = images else {
+        if wanted(Stage::Campaign) {
+            stages.run("campaign", campaign::short)?;
+        }
         eprint!("{}", stages.table());
         return Ok(());
     };
@@ -109,6 +114,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         package::bundle(&root, desktop::Profile::Dev, &program)
     })?;
     let [image, slow] = stages.run("rest of the images", || images.wait())?;
+    if wanted(Stage::Campaign) {
+        // Alone on the machine: it measures how fast `status` answers.
+        let campaign = app.with_file_name(campaign::PROGRAM);
+        stages.run("campaign", || {
+            campaign::short_with(&root, &campaign, &image)
+        })?;
+    }
     // Here, and not at the very end, where the runner speaks; it says itself how long it took.
     eprint!("{}", stages.table());
     let variables = [
