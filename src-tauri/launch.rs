@@ -70,6 +70,11 @@ fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownAr
 
 /// See [`crate::run`].
 pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // This process will hold secrets, and so will the QEMU that it starts.
+    if let Err(error) = host::core_dumps::forbid() {
+        eprintln!("error: cannot forbid core dumps, which would hold secrets: {error}");
+        return ExitCode::FAILURE;
+    }
     let hidden = match wish(arguments.into_iter().skip(1)) {
         Ok(Wish::Run { hidden }) => hidden,
         Ok(Wish::WorkAhead) => return work_ahead(),

@@ -51,7 +51,8 @@ impl From<emulator::Error> for Failure {
     fn from(error: emulator::Error) -> Self {
         Self {
             code: error.code(),
-            message: emulator::chain(&error),
+            // It may quote QEMU, GitHub or the guest.
+            message: printable::lines(&emulator::chain(&error)).into_owned(),
             hint: None,
             remedy: error.remedy(),
         }

@@ -21,6 +21,9 @@ fn a_start_a_rotation_and_a_stop_leave_no_secret() {
     world.start();
     let values: Vec<String> = NAMES.iter().map(|name| world.secret(name)).collect();
     nowhere(world.user_home(), &values);
+    for qemu in world.qemu_processes() {
+        assert_leaves_no_core_dump(qemu);
+    }
     world.run(["status", "--json", "--verbose"]).ok();
     world.stop();
     nowhere(world.user_home(), &values);
@@ -39,6 +42,25 @@ fn a_start_a_rotation_and_a_stop_leave_no_secret() {
         Some(0),
         "a dropped session's secrets go with it"
     );
+}
+
+/// A core dump would have the guest's memory. Two things forbid it: the limit, and a mark
+/// on the memory itself (`dd`, "do not dump", in `proc_pid_smaps(5)`).
+#[track_caller]
+fn assert_leaves_no_core_dump(qemu: u32) {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{qemu}/{name}")).unwrap();
+    let limits = read("limits");
+    let core = limits.lines().find(|line| line.contains("core file"));
+    let soft = core.and_then(|line| line.split_whitespace().nth(4));
+    assert_eq!(soft, Some("1"), "{limits}");
+    let maps = read("smaps");
+    assert!(
+        maps.contains("ram.raw"),
+        "QEMU maps the memory of the snapshot"
+    );
+    let mut lines = maps.lines().skip_while(|line| !line.contains("ram.raw"));
+    let flags = lines.find(|line| line.starts_with("VmFlags: ")).unwrap();
+    assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
 }
 
 /// What is killed in the middle of a start.

@@ -105,6 +105,9 @@ pub(crate) enum Failure {
     /// The asynchronous runtime cannot be started.
     #[error("cannot start the program's threads")]
     Runtime(#[source] io::Error),
+    /// The system does not take the limit.
+    #[error("cannot forbid core dumps, which would hold secrets")]
+    CoreDumps(#[source] io::Error),
     /// Signals cannot be listened for.
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] io::Error),
@@ -224,7 +227,7 @@ impl Failure {
             Self::BenchOccupied { .. } => Code::Occupied,
             Self::Print(_) | Self::Encode(_) => Code::Output,
             Self::WritePage { .. } => Code::File,
-            Self::Runtime(_) | Self::Signals(_) => Code::System,
+            Self::Runtime(_) | Self::CoreDumps(_) | Self::Signals(_) => Code::System,
             Self::Interrupted(_) => Code::Interrupted,
         }
     }
@@ -262,6 +265,7 @@ impl Failure {
             | Self::Encode(_)
             | Self::WritePage { .. }
             | Self::Runtime(_)
+            | Self::CoreDumps(_)
             | Self::Signals(_)
             | Self::Interrupted(_) => return None,
         };
@@ -293,6 +297,7 @@ impl Failure {
             | Self::Encode(_)
             | Self::WritePage { .. }
             | Self::Runtime(_)
+            | Self::CoreDumps(_)
             | Self::Signals(_) => Exit::Failed,
         }
     }

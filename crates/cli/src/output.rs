@@ -75,7 +75,7 @@ impl Output {
     /// Writes a result.
     pub(crate) fn report<R: Render + Serialize>(self, report: &R) -> Result<(), Failure> {
         match self.format {
-            Format::Human => print(report.render(self.detail).as_bytes())?,
+            Format::Human => print(&report.render(self.detail))?,
             Format::Json => print(&json_line(report).map_err(Failure::Encode)?)?,
         };
         Ok(())
@@ -122,9 +122,16 @@ pub(crate) enum Audience {
 }
 
 /// Writes to standard output, styled as far as it wants styles.
-pub(crate) fn print(text: &[u8]) -> Result<Audience, Failure> {
+///
+/// Whatever a report quotes, nothing but our own styles reaches a terminal:
+/// that holds here and in [`tell`], not in each report.
+pub(crate) fn print(text: &str) -> Result<Audience, Failure> {
+    let text = printable::styled(text);
     let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => Ok(Audience::Present),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Audience::Gone),
         Err(error) => Err(Failure::Print(error)),
@@ -154,9 +161,22 @@ fn print_error(code: &str, message: &str, hint: Option<&str>) {
     }
 }
 
-fn json_line(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
+/// `value` and a newline. What a terminal must not get is escaped, which to
+/// a program is the same text.
+fn json_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_string(value)?;
+    let mut line = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        if printable::is_harmless(c) {
+            line.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
+    }
+    line.push('\n');
     Ok(line)
 }
 
@@ -190,6 +210,7 @@ fn complain(told: &[String], hint: Option<&str>) {
 /// Writes a line or more to standard error. There is nowhere to complain if
 /// standard error is gone.
 pub(crate) fn tell(text: &str) {
+    let text = printable::styled(text);
     drop(anstream::stderr().lock().write_all(text.as_bytes()));
 }
 
@@ -204,10 +225,21 @@ mod tests {
             message: "a\nb",
             hint: None,
         };
-        let line = String::from_utf8(json_line(&ErrorDocument { error: body }).unwrap()).unwrap();
+        let line = json_line(&ErrorDocument { error: body }).unwrap();
         assert_eq!(
             line,
             "{\"error\":{\"code\":\"busy\",\"message\":\"a\\nb\",\"hint\":null}}\n"
         );
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_is_the_same_text() {
+        let text = "a\u{9b}31m\u{202e}b\u{e0041}\u{1b}[2J é👩";
+        let line = json_line(&text).unwrap();
+        assert_eq!(
+            line,
+            "\"a\\u009b31m\\u202eb\\udb40\\udc41\\u001b[2J é👩\"\n"
+        );
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
     }
 }

@@ -10,6 +10,7 @@
 //! | [`power`] | whether it runs on its battery |
 //! | [`priority`] | giving way to others |
 //! | [`ports`] | who listens on a port, and whose a connection is |
+//! | [`core_dumps`] | that none is left |
 //! | [`graphics`] | which graphics driver is loaded |
 //! | [`clock`] | the time, and the current boot |
 //! | [`stamp`] | whether a file was changed |
@@ -21,6 +22,7 @@
 
 pub mod arch;
 pub mod clock;
+pub mod core_dumps;
 pub mod cpu;
 pub mod disk;
 pub mod graphics;

@@ -12,16 +12,21 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop};
 /// backend some 60.
 pub const MAX_BYTES: usize = 1024;
 
-/// One line of visible ASCII that nobody else may see.
+/// Characters besides letters and digits. Each of them is itself wherever a
+/// value may end up: in a shell that sources a `.env` file, in a header, in an address.
+const PLAIN: &[u8] = b"-._+/=:@%,";
+
+/// One plain word that nobody else may see.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes `text` if it is 1 to [`MAX_BYTES`] visible ASCII characters without
-    /// quotes, backslashes, `$`, `#` and spaces: nothing that a shell, an
-    /// HTTP header or a `.env` file could take for something else.
+    /// Takes `text` if it is 1 to [`MAX_BYTES`] ASCII letters, digits and
+    /// `-._+/=:@%,`: nothing that a shell, an HTTP header or a `.env` file
+    /// could take for something else. The backend gives these values, and it
+    /// may be a hostile one.
     pub fn from_text(mut text: String) -> Option<Self> {
-        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"'`\\$#".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || PLAIN.contains(&byte);
         if (1..=MAX_BYTES).contains(&text.len()) && text.bytes().all(plain) {
             Some(Self(text))
         } else {
@@ -69,11 +74,22 @@ mod tests {
 
     #[test]
     fn only_plain_lines_are_taken() {
-        for good in ["pck_0a", "ghp_AbC123", "a-b.c~d/e+f="] {
+        for good in [
+            "pck_0a",
+            "ghp_AbC123",
+            "a-b.c/d+e=",
+            "http://127.0.0.1:1/%20,@",
+        ] {
             assert_eq!(SecretText::from_text(good.into()).unwrap().expose(), good);
         }
-        for bad in ["", "a b", "a\nb", "a\"b", "$x", "a#b", "a\\b", "ä", "a\0"] {
+        for bad in ["", "ä", "a\u{9b}b", "a\u{202e}b"] {
             assert!(SecretText::from_text(bad.into()).is_none(), "{bad:?}");
+        }
+        // What steers a shell that sources the file, at any place.
+        for bad in " \t\n\0\"'`\\$#;&|<>()*?![]{}^~".chars() {
+            for text in [format!("a{bad}b"), format!("{bad}b"), format!("a{bad}")] {
+                assert!(SecretText::from_text(text.clone()).is_none(), "{text:?}");
+            }
         }
         assert!(SecretText::from_text("x".repeat(MAX_BYTES + 1)).is_none());
     }

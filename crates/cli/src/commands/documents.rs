@@ -19,7 +19,7 @@ pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
     let mut command = command();
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    print(&script)?;
+    print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Success)
 }
 
@@ -27,7 +27,8 @@ pub(super) fn completions(shell: Shell) -> Result<Exit, Failure> {
 pub(super) fn manual(folder: Option<&Path>) -> Result<Exit, Failure> {
     match folder {
         None => {
-            print(&page(&built(), Contents::Main).map_err(Failure::Print)?)?;
+            let page = page(&built(), Contents::Main).map_err(Failure::Print)?;
+            print(&String::from_utf8_lossy(&page))?;
         }
         Some(folder) => write_pages(&built(), Contents::Main, folder)?,
     }

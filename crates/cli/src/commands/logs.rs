@@ -17,7 +17,7 @@ pub(super) async fn show(
     if !follow {
         let mut log = LogReader::at_tail(&path, lines).map_err(emulator::Error::from)?;
         while let Some(block) = log.read().map_err(emulator::Error::from)? {
-            if print(&block.bytes)? == Audience::Gone {
+            if print(&block.text)? == Audience::Gone {
                 break;
             }
         }
@@ -33,7 +33,7 @@ pub(super) async fn show(
         .map_err(emulator::Error::from)?;
     loop {
         let block = log.next().await.map_err(emulator::Error::from)?;
-        if print(&block.bytes)? == Audience::Gone {
+        if print(&block.text)? == Audience::Gone {
             return Ok(Exit::Success);
         }
     }

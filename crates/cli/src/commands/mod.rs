@@ -30,6 +30,7 @@ use emulator::logs::LogSource;
 use emulator::paths::Home;
 use emulator::preferences::Preferences;
 use emulator::variables::Settings;
+use host::core_dumps;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{
@@ -59,6 +60,8 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         Request::Man { dir } => return documents::manual(dir.as_deref()),
         Request::Operate(operation) => operation,
     };
+    // This process will hold secrets, and so will the QEMU that it starts.
+    let core_dumps = core_dumps::forbid().map_err(Failure::CoreDumps)?;
     let settings = Settings::from_environment()?;
     let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
     let settings = settings.with_preferences(&preferences);
@@ -71,7 +74,16 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         .enable_all()
         .build()
         .map_err(Failure::Runtime)?;
-    let result = runtime.block_on(operate(&emulator, operation, output, invocation.verbose));
+    let result = runtime.block_on(async {
+        let context = Context {
+            emulator: &emulator,
+            output,
+            progress: Progress::new(Drawing::wanted(invocation.verbose)),
+            interrupts: None,
+            core_dumps,
+        };
+        operate(operation, context).await
+    });
     // Another thread may still compute a digest of gigabytes; an interrupted
     // command does not wait for it.
     runtime.shutdown_background();
@@ -96,26 +108,15 @@ struct Context<'a> {
     output: Output,
     progress: Progress,
     interrupts: Option<Interrupts>,
+    /// What the user's own programs may leave.
+    core_dumps: core_dumps::Allowed,
 }
 
-async fn operate(
-    emulator: &Emulator,
-    operation: Operation,
-    output: Output,
-    verbose: bool,
-) -> Result<Exit, Failure> {
-    let interrupts = if holds_nothing(&operation) {
-        None
-    } else {
-        Some(Interrupts::listen()?)
-    };
-    let progress = Progress::new(Drawing::wanted(verbose));
-    let context = Context {
-        emulator,
-        output,
-        progress,
-        interrupts,
-    };
+async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit, Failure> {
+    if !holds_nothing(&operation) {
+        context.interrupts = Some(Interrupts::listen()?);
+    }
+    let context = context;
     match operation {
         Operation::Start => lifecycle::start(&context).await,
         Operation::Stop { discard, all: true } => stop_all::run(&context, discard).await,

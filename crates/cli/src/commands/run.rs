@@ -70,7 +70,7 @@ async fn use_it(
     let work = context.emulator.credentials(config_file, &context.progress);
     let credentials = context.guarded(Box::pin(work)).await?;
     context.progress.clear();
-    let child = supervise(program, arguments, &credentials);
+    let child = supervise(context, program, arguments, &credentials);
     let status = match &context.interrupts {
         Some(interrupts) => interrupts.ceded(child).await??,
         None => child.await?,
@@ -93,6 +93,7 @@ async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(),
 }
 
 async fn supervise(
+    context: &Context<'_>,
     program: &OsStr,
     arguments: &[OsString],
     credentials: &ProjectCredentials,
@@ -100,10 +101,14 @@ async fn supervise(
     // Before there is a program, so that none is missed.
     let mut signals = listen()?;
     let variables = credentials.all_variables();
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
-        .envs(variables.iter().map(|v| (v.name.as_str(), v.expose())))
-        .spawn()
+        .envs(variables.iter().map(|v| (v.name.as_str(), v.expose())));
+    let mut child = context
+        .core_dumps
+        .given_to(|| command.spawn())
+        .map_err(Failure::CoreDumps)?
         .map_err(|source| Failure::Program {
             program: program.to_owned(),
             source,

@@ -296,10 +296,10 @@ impl Emulator {
     /// Has the emulator run, by the fastest way that works; pulls the usual image first if there is
     /// none at all.
     pub async fn start(&self, reporter: &dyn Reporter) -> Result<StartReport, Error> {
-        self.start_with(
+        Box::pin(self.start_with(
             &|held, reporter| Box::pin(held.pull_if_none(reporter)),
             reporter,
-        )
+        ))
         .await
     }
 }

@@ -126,7 +126,7 @@ pub struct Follower {
     /// Nothing was read yet, so nothing is waited for.
     fresh: bool,
     /// The line that has not ended yet.
-    partial: Vec<u8>,
+    partial: String,
     next_line: u64,
     restarted: bool,
 }
@@ -156,7 +156,7 @@ impl Follower {
             watches,
             news,
             fresh: true,
-            partial: Vec::new(),
+            partial: String::new(),
             next_line: 0,
             restarted: false,
         };
@@ -212,7 +212,7 @@ impl Follower {
                 self.partial.clear();
                 self.restarted = true;
             }
-            let lines = split(&mut self.partial, &block.bytes);
+            let lines = split(&mut self.partial, &block.text);
             if !lines.is_empty() {
                 let first_line = self.next_line;
                 self.next_line += lines.len() as u64;
@@ -226,18 +226,15 @@ impl Follower {
     }
 }
 
-/// The lines that end in `bytes`; the rest stays in `partial` for the next call.
-fn split(partial: &mut Vec<u8>, bytes: &[u8]) -> Vec<String> {
+/// The lines that end in `text`; the rest stays in `partial` for the next call.
+fn split(partial: &mut String, text: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    for byte in bytes {
-        if *byte != b'\n' {
-            partial.push(*byte);
+    for c in text.chars() {
+        if c != '\n' {
+            partial.push(c);
         }
-        // A character of several bytes is not cut.
-        let full = partial.len() >= MAX_LINE_BYTES && *byte < 0x80;
-        if *byte == b'\n' || full {
-            lines.push(String::from_utf8_lossy(partial).into_owned());
-            partial.clear();
+        if c == '\n' || partial.len() >= MAX_LINE_BYTES {
+            lines.push(std::mem::take(partial));
         }
     }
     lines

@@ -16,7 +16,7 @@ const BLOCK: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// What was read, without what a terminal would act on.
-    pub bytes: Vec<u8>,
+    pub text: String,
     /// Whether it is the first piece of a log that was begun anew.
     pub restarted: bool,
 }
@@ -96,10 +96,10 @@ impl LogReader {
                 Ok(read) => block.get(..read).unwrap_or_default(),
                 Err(source) => return Err(self.failed(source)),
             };
-            let bytes = self.cleaner.clean(read);
-            if !bytes.is_empty() {
+            let text = self.cleaner.clean(read);
+            if !text.is_empty() {
                 return Ok(Some(Block {
-                    bytes,
+                    text,
                     restarted: std::mem::take(&mut self.restarted),
                 }));
             }
@@ -155,17 +155,17 @@ fn tail_start(file: &mut File, lines: usize) -> io::Result<u64> {
 #[derive(Debug, Default)]
 struct Cleaner {
     strip: StripBytes,
+    decoder: printable::Decoder,
 }
 
 impl Cleaner {
-    fn clean(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let harmless = |byte: &u8| *byte == b'\n' || *byte == b'\t' || !byte.is_ascii_control();
-        self.strip
-            .strip_next(bytes)
-            .flatten()
-            .copied()
-            .filter(harmless)
-            .collect()
+    fn clean(&mut self, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(bytes.len());
+        // Whole sequences first, or their letters would stay.
+        for plain in self.strip.strip_next(bytes) {
+            text.push_str(&self.decoder.decode(plain));
+        }
+        text
     }
 }
 
@@ -213,15 +213,17 @@ mod tests {
     #[test]
     fn what_a_terminal_acts_on_is_taken_out_even_in_pieces() {
         let mut cleaner = Cleaner::default();
-        let mut text = Vec::new();
+        let mut text = String::new();
         for piece in [
             &b"\x1bc\x1b[2J[  OK"[..],
             b"  ] \x1b[0;3",
             b"2mGr\xc3",
             b"\xbc\xc3\x9fe\x1b[0m\x07\r\n",
+            // What begins a sequence in other terminals, and an override of the direction.
+            "a\u{9b}31m\u{202e}b\n".as_bytes(),
         ] {
-            text.extend(cleaner.clean(piece));
+            text.push_str(&cleaner.clean(piece));
         }
-        assert_eq!(String::from_utf8(text).unwrap(), "[  OK  ] Grüße\n");
+        assert_eq!(text, "[  OK  ] Grüße\na31mb\n");
     }
 }

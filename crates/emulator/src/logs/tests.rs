@@ -97,21 +97,24 @@ proptest! {
         text in "([a-zäß]{0,20}\n){0,9}[a-z]{0,5}",
         cut in 0usize..100,
     ) {
-        let bytes = text.as_bytes();
-        let (first, second) = bytes.split_at(cut.min(bytes.len()));
-        let mut partial = Vec::new();
+        let mut cut = cut.min(text.len());
+        while !text.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        let (first, second) = text.split_at(cut);
+        let mut partial = String::new();
         let mut lines = split(&mut partial, first);
         lines.extend(split(&mut partial, second));
         let mut whole: Vec<_> = text.split('\n').map(ToOwned::to_owned).collect();
         let rest = whole.pop().unwrap_or_default();
         prop_assert_eq!(lines, whole);
-        prop_assert_eq!(partial, rest.into_bytes());
+        prop_assert_eq!(partial, rest);
     }
 
     #[test]
     fn a_line_without_an_end_does_not_fill_the_memory(length in 0usize..50_000) {
-        let mut partial = Vec::new();
-        let lines = split(&mut partial, &b"x".repeat(length));
+        let mut partial = String::new();
+        let lines = split(&mut partial, &"x".repeat(length));
         prop_assert!(partial.len() < MAX_LINE_BYTES);
         prop_assert_eq!(lines.concat().len() + partial.len(), length);
     }

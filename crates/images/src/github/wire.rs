@@ -106,13 +106,13 @@ pub(super) struct ArtifactWire {
     created_at: Option<String>,
 }
 
-/// Without control characters: titles and branches are shown in terminals, and
-/// anybody can name a branch.
+/// Titles and branches are shown in terminals and in the page, and anybody can
+/// name a branch.
 fn plain(text: String) -> String {
-    if text.contains(char::is_control) {
-        text.replace(char::is_control, "")
-    } else {
+    if text.chars().all(printable::is_harmless) {
         text
+    } else {
+        text.replace(|c| !printable::is_harmless(c), "")
     }
 }
 

@@ -284,7 +284,7 @@ async fn message(response: &mut Response) -> String {
         .next()
         .unwrap_or_default()
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| printable::is_harmless(*c))
         .take(200)
         .collect()
 }

@@ -108,16 +108,17 @@ pub(super) fn arguments(
     Ok(())
 }
 
+/// The guest's memory, which a core dump of QEMU leaves out (`dump`): its secrets are in there.
 fn memory(machine: &Machine, ram: &Ram) -> Result<String, MachineError> {
     let size = machine.ram_mib;
     let (path, share) = match ram {
-        Ram::Private => return Ok(format!("memory-backend-ram,id=ram,size={size}M")),
+        Ram::Private => return Ok(format!("memory-backend-ram,id=ram,size={size}M,dump=off")),
         Ram::SharedFile(path) => (path, "on"),
         Ram::PrivateFile(path) => (path, "off"),
     };
     let path = escape(utf8("the RAM file", path)?);
     Ok(format!(
-        "memory-backend-file,id=ram,size={size}M,mem-path={path},share={share}"
+        "memory-backend-file,id=ram,size={size}M,mem-path={path},share={share},dump=off"
     ))
 }
 

@@ -94,15 +94,15 @@ fn boot_capture_and_resume_differ_only_in_what_the_guest_cannot_see() {
     }
     assert_eq!(
         values(&capture, "-object")[0],
-        "memory-backend-file,id=ram,size=4096M,mem-path=/i/ram,share=on"
+        "memory-backend-file,id=ram,size=4096M,mem-path=/i/ram,share=on,dump=off"
     );
     assert_eq!(
         values(&resume, "-object")[0],
-        "memory-backend-file,id=ram,size=4096M,mem-path=/i/ram,share=off"
+        "memory-backend-file,id=ram,size=4096M,mem-path=/i/ram,share=off,dump=off"
     );
     assert_eq!(
         values(&plain, "-object")[0],
-        "memory-backend-ram,id=ram,size=4096M"
+        "memory-backend-ram,id=ram,size=4096M,dump=off"
     );
     assert!(!capture.contains(&"-S".to_owned()));
     assert_eq!(values(&resume, "-incoming"), ["defer"]);

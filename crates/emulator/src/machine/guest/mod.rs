@@ -376,8 +376,8 @@ fn describe(outcome: Outcome) -> String {
     }
 }
 
-/// The guest's words, fit for a terminal and a log: one line, no control
-/// characters, and none of the values, whatever the guest echoes.
+/// The guest's words, fit for a terminal and a log: one line, nothing that steers
+/// a terminal, and none of the values, whatever the guest echoes.
 pub(crate) fn presentable(bytes: &[u8], set: Option<&SecretSet>) -> String {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     if let Some(set) = set {
@@ -387,7 +387,7 @@ pub(crate) fn presentable(bytes: &[u8], set: Option<&SecretSet>) -> String {
     }
     let text: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if printable::is_harmless(c) { c } else { ' ' })
         .take(500)
         .collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")

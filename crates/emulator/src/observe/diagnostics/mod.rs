@@ -5,6 +5,7 @@
 //! ours is among it. And all of it passes a redactor, because a guest, QEMU or
 //! a path could have said anything: see `redact`.
 
+mod known;
 mod redact;
 
 use std::io::Write as _;
@@ -204,13 +205,16 @@ fn kernel() -> String {
 /// The end of the log at `path`.
 fn tail(path: &Path) -> Result<String, LogError> {
     let mut reader = LogReader::at_tail(path, LOG_LINES)?;
-    let mut bytes = Vec::new();
+    let mut text = String::new();
     while let Some(block) = reader.read()? {
-        bytes.extend(block.bytes);
-        let excess = bytes.len().saturating_sub(LOG_BYTES);
-        bytes.drain(..excess);
+        text.push_str(&block.text);
+        let mut excess = text.len().saturating_sub(LOG_BYTES);
+        while !text.is_char_boundary(excess) {
+            excess += 1;
+        }
+        text.drain(..excess);
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(text)
 }
 
 fn zip(files: &[(String, String)]) -> std::io::Result<Vec<u8>> {

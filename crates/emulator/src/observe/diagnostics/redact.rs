@@ -1,6 +1,6 @@
 //! Takes out of a text what nobody else may see.
 //!
-//! By value, where a value is known; and by form, since not every value can be
+//! By value, where a value is known (see `known`); and by form, since not every value can be
 //! known: keys and tokens have prefixes, our own values are 64 hex digits, a
 //! password in an address stands before an `@`, and a variable says by its name
 //! that it is a secret.
@@ -8,7 +8,8 @@
 use std::path::Path;
 
 use images::Token;
-use zeroize::Zeroizing;
+
+use super::known::KnownValues;
 
 /// What is written in place of a secret.
 const GONE: &str = "[redacted]";
@@ -35,7 +36,7 @@ const HEX_DIGITS: usize = 64;
 /// Knows what to take out.
 #[derive(Default)]
 pub(super) struct Redactor {
-    values: Vec<Zeroizing<String>>,
+    values: KnownValues,
     tokens: Vec<Token>,
     home: Option<String>,
 }
@@ -47,7 +48,7 @@ impl Redactor {
             .and_then(Path::to_str)
             .map(|home| home.trim_end_matches('/'));
         Self {
-            values: Vec::new(),
+            values: KnownValues::default(),
             tokens: Vec::new(),
             home: home.filter(|home| !home.is_empty()).map(ToOwned::to_owned),
         }
@@ -57,7 +58,7 @@ impl Redactor {
     pub(super) fn hide(&mut self, value: &str) {
         // A shorter one would be found in the middle of words.
         if value.len() >= 8 {
-            self.values.push(Zeroizing::new(value.to_owned()));
+            self.values.add(value);
         }
     }
 
@@ -68,10 +69,7 @@ impl Redactor {
 
     /// `text` without what nobody else may see.
     pub(super) fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in &self.values {
-            text = text.replace(value.as_str(), GONE);
-        }
+        let mut text = self.values.taken_out_of(text, GONE);
         for token in &self.tokens {
             text = token.taken_out_of(&text, GONE);
         }
