@@ -14,6 +14,7 @@ mod package;
 mod pictures;
 mod ports;
 mod progress;
+mod sbom;
 mod setup;
 mod stages;
 mod test;
@@ -56,6 +57,10 @@ enum Command {
     Setup(setup::Args),
     /// Take the documents' pictures from a real run
     Pictures(pictures::Args),
+    /// Check dependencies against the database of advisories, which it fetches
+    Advisories,
+    /// List what is in what is shipped, as CycloneDX files
+    Sbom(sbom::Args),
     /// Build the guest image, or say where the cached one is
     Image(image::Args),
 }
@@ -71,6 +76,8 @@ fn main() -> ExitCode {
         Command::Package(args) => package::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Pictures(args) => pictures::run(&args),
+        Command::Advisories => lint::advisories(),
+        Command::Sbom(args) => sbom::run(&args),
         Command::Image(args) => image::run(&args),
     };
     match outcome {

@@ -43,6 +43,19 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     Npm::ready(root)?.run(&["run", "--silent", "build", "--", "--logLevel=warn"])
 }
 
+/// What the page is made of, as a CycloneDX document of the version `spec`.
+pub(crate) fn bill_of_materials(root: &Path, spec: &str) -> Result<String> {
+    let mut command = Npm::ready(root)?.command()?;
+    command.args(["sbom", "--sbom-format=cyclonedx", "--package-lock-only"]);
+    let bill = output_of(&mut command, "listing the packages of the page")?;
+    let version = format!("\"specVersion\": \"{spec}\"");
+    ensure!(
+        bill.contains(&version),
+        "npm writes another version of the format than {spec}"
+    );
+    Ok(bill)
+}
+
 /// Tauri's own command line, which is one of the page's packages, at the root of the checkout.
 pub(crate) fn tauri(root: &Path, arguments: &[&str]) -> Result<()> {
     let npm = Npm::ready(root)?;

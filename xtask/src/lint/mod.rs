@@ -9,6 +9,7 @@ mod macos;
 mod rooms;
 mod sources;
 mod words;
+mod workflows;
 
 use std::path::Path;
 use std::process::Command;
@@ -34,7 +35,7 @@ const BINDINGS: &str = "the_page_s_bindings_are_up_to_date";
 
 type Check = fn(&Path) -> Result<()>;
 
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("format", format),
     ("sources", sources::check),
     ("host facts", host_facts::check),
@@ -42,6 +43,7 @@ const CHECKS: [(&str, Check); 13] = [
     ("layers", layers::check),
     ("rooms", rooms::check),
     ("shell scripts", scripts),
+    ("workflows", workflows::check),
     ("page", ui::lint),
     ("dependencies", dependencies),
     ("clippy", clippy),
@@ -159,6 +161,12 @@ fn dependencies(root: &Path) -> Result<()> {
             // Two versions of a crate are no fault; `cargo deny check bans` shows them.
             .args(["--allow", "duplicate", "bans", "licenses", "sources"]),
     )
+}
+
+/// `cargo xtask advisories`: known faults of dependencies, by a database that is fetched.
+pub(crate) fn advisories() -> Result<()> {
+    let root = workspace::root()?;
+    run_command(cargo_deny(&root)?.args(["--workspace", "--locked", "check", "advisories"]))
 }
 
 /// The `cargo deny` of this machine, else one of our own.

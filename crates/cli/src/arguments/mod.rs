@@ -197,6 +197,11 @@ pub(crate) enum Operation {
         file: PathBuf,
     },
     /// Replace the snapshot with the one in an archive file
+    #[command(
+        long_about = "Replace the snapshot with the one in an archive file.\n\n\
+            Restore only an archive that you made: its memory goes into the virtual machine as it is. \
+            Restore checks that the file is whole, not who made it."
+    )]
     Restore {
         /// Archive file to read
         #[arg(value_hint = ValueHint::FilePath)]
@@ -217,6 +222,9 @@ pub(crate) enum Operation {
             Without options, pulls the latest image of the default branch (setting `branch`). Does not \
             download an installed image again, and continues an interrupted download. Checks every byte \
             against the published SHA-256 digest.\n\n\
+            Pull only images of people whose programs you would run. The digest shows that an image is the \
+            published one, not that it is harmless; the build of a pull request is the work of whoever \
+            opened it.\n\n\
             Builds of pull requests and workflow runs need a GitHub token: the variable GITHUB_TOKEN, a \
             token saved with `stack-emulator settings github-token set`, or the token of `gh auth login`."
     )]

@@ -1,0 +1,76 @@
+//! Actions of the hosted workflows are pinned by commit: a tag can be moved to other code.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::tracked_files;
+
+/// Hexadecimal digits of a commit.
+const COMMIT: usize = 40;
+
+/// Reads every workflow.
+pub(super) fn check(root: &Path) -> Result<()> {
+    let mut loose = vec![];
+    for file in tracked_files(root)? {
+        if !file.starts_with(".github/workflows") {
+            continue;
+        }
+        let text = fs::read_to_string(root.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let found =
+            unpinned(&text).map(|(line, action)| format!("{}:{line}: {action}", file.display()));
+        loose.extend(found);
+    }
+    ensure!(
+        loose.is_empty(),
+        "actions that are not pinned by commit:\n{}",
+        loose.join("\n")
+    );
+    Ok(())
+}
+
+/// Actions of other repositories without a whole commit, with their lines, and
+/// those whose version no comment tells.
+fn unpinned(workflow: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..)
+        .zip(workflow.lines())
+        .filter_map(|(number, line)| Some((number, uses(line)?)))
+        .filter(|(_, action)| !action.starts_with("./") && !is_pinned(action))
+}
+
+/// The action that a line names.
+fn uses(line: &str) -> Option<&str> {
+    let line = line.trim_start();
+    let line = line.strip_prefix("- ").unwrap_or(line);
+    Some(line.strip_prefix("uses:")?.trim())
+}
+
+fn is_pinned(action: &str) -> bool {
+    let Some((_, rest)) = action.split_once('@') else {
+        return false;
+    };
+    let Some((commit, version)) = rest.split_once(" # v") else {
+        return false;
+    };
+    commit.len() == COMMIT
+        && commit.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && version.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_commit_with_its_version_will_do() {
+        let commit = "11bd71901bbe5b1630ceea73d27597364c9af683";
+        let workflow = format!(
+            "jobs:\n  a:\n    steps:\n      - uses: x/y@{commit} # v4.2.2\n      - uses: x/y@v4\n      \
+             - uses: x/y@{commit}\n      - uses: ./here\n        uses: x/y\n"
+        );
+        let lines: Vec<_> = unpinned(&workflow).map(|(line, _)| line).collect();
+        assert_eq!(lines, [5, 6, 8]);
+    }
+}
