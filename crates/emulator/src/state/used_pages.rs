@@ -4,8 +4,12 @@
 //! disk, and wait for each. The order differs from start to start, so that the kernel guesses wrong and
 //! reads most of a snapshot's memory; the set hardly does (for the starter image 70 MB of 247, of which two
 //! starts share 99 %). So the first start writes the set down, of the memory file, of QEMU's program and of
-//! its libraries, and a later one asks for all of it at once before it does anything else; in several threads,
-//! since it is fifty small files whose folders and inodes have to be found first.
+//! its libraries, and a later one asks for all of it at once: for the program before it does anything else, in
+//! several threads, since it is fifty small files whose folders and inodes have to be found first; for the memory
+//! when QEMU is started, which takes as long. Asked for earlier, the records that are read until then wait behind it.
+//!
+//! A machine that was prepared, or restored from a checkpoint, is mapped like a snapshot, and its guest is the same
+//! one at other work: the pages of the snapshot's memory will do. A session's own file is read by QEMU in full.
 //!
 //! It is a hint. A record that is missing, damaged or of other files costs nothing but time, and is written
 //! anew by the next start.
@@ -92,22 +96,43 @@ pub(crate) fn note(snapshot: &SnapshotPaths, qemu: &ProcessIdentity) -> Result<(
     )?)
 }
 
-/// Begins to read what the next start will use, as far as that can be told by the files that are there, and as
-/// far as it is not in memory.
-pub(crate) fn read_ahead(instance: &InstancePaths) {
+/// Begins to read what the next start will use of QEMU's program, as far as it is not in memory.
+pub(crate) fn read_program_ahead(instance: &InstancePaths) {
     let Some(id) = Snapshot::current_id(instance) else {
         return;
     };
     let snapshot = instance.snapshot(&id);
-    let saved = saved_memory(instance);
+    in_background(move || program_ahead(&known(&snapshot)));
+}
+
+/// Begins to read what the next start will use of the guest's memory, as far as that can be told by the files that
+/// are there, and as far as it is not in memory.
+pub(crate) fn read_memory_ahead(instance: &InstancePaths) {
+    let Some(id) = Snapshot::current_id(instance) else {
+        return;
+    };
+    let snapshot = instance.snapshot(&id);
+    let saved = SavedMemory::of(instance);
+    in_background(move || match saved {
+        None => memory_ahead(snapshot.root(), &known(&snapshot)),
+        Some(SavedMemory::Mapped(ram)) => {
+            let used = known(&snapshot);
+            let pages = used
+                .files
+                .iter()
+                .find(|file| snapshot.root().join(&file.path) == snapshot.ram());
+            Budget::new().ask(&ram, |file| match pages {
+                Some(used) => Ok(parts(&used.pages)),
+                None => stored(file),
+            })
+        }
+        Some(SavedMemory::Read(ram)) => Budget::new().ask(&ram, stored),
+    });
+}
+
+fn in_background(work: impl FnOnce() -> u64 + Send + 'static) {
     let work = move || {
-        let used = known(&snapshot);
-        let mut bytes = program_ahead(&used);
-        // That of a session is read in full.
-        bytes += match saved {
-            Some(ram) => Budget::new().ask(&ram, stored),
-            None => memory_ahead(snapshot.root(), &used),
-        };
+        let bytes = work();
         tracing::debug!(bytes, "asked for pages that were not in memory");
     };
     let thread = std::thread::Builder::new().name("read ahead".to_owned());
@@ -117,17 +142,28 @@ pub(crate) fn read_ahead(instance: &InstancePaths) {
 }
 
 /// The memory of a session or of a prepared machine, which a start prefers to the snapshot's.
-fn saved_memory(instance: &InstancePaths) -> Option<PathBuf> {
-    let session = instance.main().session();
-    let prepared = instance.slot(SlotName::Ahead).session();
-    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(false);
-    let candidates = [
-        Some(prepared.prepared_ram()).filter(|_| is_there(&prepared.prepared())),
-        Some(session.ram()),
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum SavedMemory {
+    /// QEMU maps it.
+    Mapped(PathBuf),
+    /// QEMU reads all of it.
+    Read(PathBuf),
+}
+
+impl SavedMemory {
+    fn of(instance: &InstancePaths) -> Option<Self> {
+        let session = instance.main().session();
+        let prepared = instance.slot(SlotName::Ahead).session();
+        let is_there = |path: &Path| path.try_exists().unwrap_or(false);
+        if is_there(&prepared.prepared()) && is_there(&prepared.prepared_ram()) {
+            return Some(Self::Mapped(prepared.prepared_ram()));
+        }
+        if is_there(&session.ram()) {
+            return Some(Self::Read(session.ram()));
+        }
         // It was restored from a checkpoint.
-        Some(session.prepared_ram()),
-    ];
-    candidates.into_iter().flatten().find(is_there)
+        is_there(&session.prepared_ram()).then(|| Self::Mapped(session.prepared_ram()))
+    }
 }
 
 fn known(snapshot: &SnapshotPaths) -> UsedPages {
@@ -387,15 +423,16 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         };
-        assert_eq!(saved_memory(&instance), None);
+        let saved = || SavedMemory::of(&instance);
+        assert_eq!(saved(), None);
         make(&session.prepared_ram());
-        assert_eq!(saved_memory(&instance), Some(session.prepared_ram()));
+        assert_eq!(saved(), Some(SavedMemory::Mapped(session.prepared_ram())));
         make(&session.ram());
-        assert_eq!(saved_memory(&instance), Some(session.ram()));
+        assert_eq!(saved(), Some(SavedMemory::Read(session.ram())));
         make(&prepared.prepared_ram());
-        assert_eq!(saved_memory(&instance), Some(session.ram()), "half made");
+        assert_eq!(saved(), Some(SavedMemory::Read(session.ram())), "half made");
         make(&prepared.prepared());
-        assert_eq!(saved_memory(&instance), Some(prepared.prepared_ram()));
+        assert_eq!(saved(), Some(SavedMemory::Mapped(prepared.prepared_ram())));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Emulator {
         get_image: &GetImage<'_>,
         reporter: &dyn Reporter,
     ) -> Result<StartReport, Error> {
-        used_pages::read_ahead(&self.paths);
+        used_pages::read_program_ahead(&self.paths);
         match self.start_once(get_image, reporter).await {
             Ok(report) => Ok(report),
             Err(error) => {
@@ -157,6 +157,7 @@ impl Emulator {
         // Before a snapshot is taken, which takes half a minute and is useless
         // without the ports.
         LockedInstance::check_ports(&spec.endpoints)?;
+        used_pages::read_memory_ahead(&self.paths);
         if !self.settings.no_rotation {
             // A keychain takes its time to be opened, while QEMU loads.
             held.vault()?;
