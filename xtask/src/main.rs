@@ -59,7 +59,7 @@ enum Command {
     Pictures(pictures::Args),
     /// Check dependencies against the database of advisories, which it fetches
     Advisories,
-    /// List what is in what is shipped, as CycloneDX files
+    /// Write bills of materials of what is shipped (`CycloneDX`)
     Sbom(sbom::Args),
     /// Build the guest image, or say where the cached one is
     Image(image::Args),

@@ -1,4 +1,4 @@
-//! `cargo xtask sbom`: bills of materials in CycloneDX's JSON, one a thing that is shipped.
+//! `cargo xtask sbom`: bills of materials in the JSON of `CycloneDX`, one a thing that is shipped.
 //!
 //! Crates are listed by `cargo-cyclonedx`, packages of the page by npm, each from the lock file. A guest image's
 //! Debian packages are in its manifest already, with versions and licences, and are put in that form here.

@@ -43,7 +43,7 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     Npm::ready(root)?.run(&["run", "--silent", "build", "--", "--logLevel=warn"])
 }
 
-/// What the page is made of, as a CycloneDX document of the version `spec`.
+/// What the page is made of, as a `CycloneDX` document of the version `spec`.
 pub(crate) fn bill_of_materials(root: &Path, spec: &str) -> Result<String> {
     let mut command = Npm::ready(root)?.command()?;
     command.args(["sbom", "--sbom-format=cyclonedx", "--package-lock-only"]);

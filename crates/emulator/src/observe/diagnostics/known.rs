@@ -6,6 +6,7 @@
 //! chance. A shorter piece is not found: it gives little away.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -30,7 +31,11 @@ impl KnownValues {
             self.short.push(value.to_owned());
             return;
         }
-        let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::with_capacity(2 * value.len());
+        for byte in value.bytes() {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
         let mut forms = vec![value.to_owned(), hex.to_ascii_uppercase(), hex];
         // In base64, a value looks different after one or two bytes of something else.
         for before in 0..3_usize {
