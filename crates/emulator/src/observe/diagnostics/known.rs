@@ -115,8 +115,9 @@ mod tests {
     fn a_value_is_found_in_pieces_and_in_other_forms() {
         let value = "0123456789abcdef".repeat(4);
         let (first, second) = value.split_at(20);
-        let spelled: String = value.chars().map(|c| format!("'{c}', ")).collect();
-        let dumped: String = value.bytes().map(|byte| format!("{byte:02X} ")).collect();
+        let spelled: Vec<_> = value.chars().map(|c| format!("'{c}', ")).collect();
+        let dumped: Vec<_> = value.bytes().map(|byte| format!("{byte:02X} ")).collect();
+        let (spelled, dumped) = (spelled.concat(), dumped.concat());
         for text in [
             value.clone(),
             format!("{first}\n    {second}"),
