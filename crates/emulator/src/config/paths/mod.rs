@@ -23,6 +23,7 @@
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
 //!     logs/                              serial.log qemu.log ahead.log
+//!     runtime                            link to the runtime folder, where it has no usual name
 //!     checkpoints/<name>/                ram.raw device.state disk.qcow2 checkpoint.json
 //!     checkpoints/.unfinished/           the machine that a checkpoint is made of while one is made
 //!     restored/ replaced/                a session that takes the place of another; that other one
@@ -39,6 +40,7 @@
 //! runtime folder, under a digest of the instance's path.
 
 mod checkpoint;
+mod runtime;
 mod saved;
 
 use std::fmt;
@@ -507,25 +509,6 @@ impl SlotPaths {
         )));
         Ok(digest.short())
     }
-
-    /// Makes and returns the folder for sockets.
-    pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
-        let digest = self.digest()?;
-        let uid = rustix::process::getuid().as_raw();
-        // Room for "/stack-emulator/<12 hex>/<longest socket name>".
-        let short = |path: &Path| path.as_os_str().len() <= 60;
-        let base = std::env::var_os(RUNTIME_FOLDER)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute() && path.is_dir() && short(path))
-            .map_or_else(
-                || PathBuf::from(format!("/tmp/stack-emulator-{uid}")),
-                |path| path.join("stack-emulator"),
-            );
-        make_private_folder(&base)?;
-        let folder = base.join(digest);
-        make_private_folder(&folder)?;
-        Ok(folder)
-    }
 }
 
 #[cfg(test)]
@@ -565,21 +548,5 @@ mod tests {
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("/etc", &link).unwrap();
         assert!(make_private_folder(&link).is_err());
-    }
-
-    #[test]
-    fn sockets_stay_short_however_long_the_home_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let long = dir
-            .path()
-            .join("größer als je gedacht ".repeat(8))
-            .join("x".repeat(120));
-        let folder = Home::new(long)
-            .instance(&InstanceName::default())
-            .main()
-            .runtime_folder()
-            .unwrap();
-        assert!(folder.as_os_str().len() < 90, "{}", folder.display());
-        std::fs::remove_dir(folder).unwrap();
     }
 }
