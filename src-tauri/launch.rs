@@ -70,6 +70,11 @@ fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownAr
 
 /// See [`crate::run`].
 pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before all else: the process that keeps logs is to have little of its own.
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(kept) = emulator::keep_logs_if_asked(arguments.iter().cloned()) {
+        return kept;
+    }
     // This process will hold secrets, and so will the QEMU that it starts.
     if let Err(error) = host::core_dumps::forbid() {
         eprintln!("error: cannot forbid core dumps, which would hold secrets: {error}");

@@ -3,7 +3,7 @@
 use emulator::Emulator;
 use emulator::preferences::Preferences;
 use emulator::token::TokenSource;
-use emulator::variables::{AHEAD, CPUS, NO_ROTATION, RAM};
+use emulator::variables::{AHEAD, CPUS, NETWORK, NO_ROTATION, RAM};
 use images::github::Repo;
 use images::source::DEFAULT_BRANCH;
 use tauri_plugin_autostart::ManagerExt as _;
@@ -29,6 +29,7 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
         archive_after_days: preferences.archive_after_days,
         no_rotation: settings.no_rotation,
         ahead: settings.ahead,
+        network: settings.network,
         room_for_standby: emulator.has_room_for_standby()?,
         repository: preferences
             .repository
@@ -50,6 +51,7 @@ fn overrides(settings: &emulator::variables::Settings) -> Vec<SettingsOverride> 
         ("vcpus", CPUS),
         ("no_rotation", NO_ROTATION),
         ("ahead", AHEAD),
+        ("network", NETWORK),
     ];
     fields
         .into_iter()

@@ -1,9 +1,9 @@
 //! Settings, and what they may be.
 
-use emulator::HostLimits;
 use emulator::ports::PortSetting;
 use emulator::preferences::{Ahead, Preferences};
 use emulator::token::TokenSource;
+use emulator::{HostLimits, NetworkChoice};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use specta_typescript::Number;
@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) no_rotation: bool,
     /// How much of the next start is done ahead of it.
     pub(crate) ahead: Ahead,
+    /// Whom the virtual machine can connect to.
+    pub(crate) network: NetworkChoice,
     /// Whether this machine has room for a virtual machine that stands by.
     pub(crate) room_for_standby: bool,
     /// `owner/name`
@@ -67,6 +69,7 @@ pub(crate) struct SettingsChange {
     pub(crate) archive_after_days: Option<u32>,
     pub(crate) no_rotation: Option<bool>,
     pub(crate) ahead: Option<Ahead>,
+    pub(crate) network: Option<NetworkChoice>,
     pub(crate) repository: Option<String>,
     pub(crate) branch: Option<String>,
 }
@@ -97,6 +100,7 @@ impl SettingsChange {
         }
         preferences.no_rotation = self.no_rotation.unwrap_or(preferences.no_rotation);
         preferences.ahead = self.ahead.or(preferences.ahead);
+        preferences.network = self.network.or(preferences.network);
         let named = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         if let Some(repository) = &self.repository {
             preferences.repository = named(repository);
@@ -136,6 +140,7 @@ mod tests {
             archive_after_days: None,
             no_rotation: None,
             ahead: Some(Ahead::Off),
+            network: Some(NetworkChoice::Closed),
             repository: None,
             branch: Some(" ".into()),
         };
@@ -145,6 +150,7 @@ mod tests {
             (Some(2048), Some(2))
         );
         assert_eq!(preferences.ahead, Some(Ahead::Off));
+        assert_eq!(preferences.network, Some(NetworkChoice::Closed));
         assert_eq!(preferences.cache_limit_bytes, None);
         assert_eq!(preferences.branch, None);
         assert_eq!(preferences.ports.get("backend"), Some(&30001));

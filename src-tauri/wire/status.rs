@@ -44,6 +44,7 @@ impl ShownStatus {
                 services: Vec::new(),
                 told_ports: Vec::new(),
                 accelerator: None,
+                network: None,
                 snapshot: None,
                 snapshot_damage: None,
                 session_kept: false,

@@ -255,19 +255,11 @@ fn a_guest_whose_kernel_lost_its_timer_boots_once_more() {
 /// QEMU itself, with a guest that idles in its firmware's boot menu while its
 /// console says what a kernel says. One that really loses its timer cannot be made to.
 const LOST_TIMER: &str = r#"#!/bin/sh
-for argument; do
-    case "$argument" in
-    file,id=console,path=*)
-        log=${argument#file,id=console,path=}
-        log=${log%,append=on}
-        ;;
-    esac
-done
 case "$*" in
 *-incoming* | *isa-debug-exit*) ;;
-*id=console,path=*)
+*id=console,*)
     line="rcu: rcu_preempt kthread timer wakeup didn't happen for 5252 jiffies!"
-    setsid --fork sh -c 'sleep 1; echo "$1" >> "$2"' sh "$line" "$log" 3>&- 4>&- 5>&- 6>&-
+    setsid --fork sh -c 'sleep 1; echo "$1" >&7' sh "$line" 3>&- 4>&- 5>&- 6>&-
     exec REAL -boot menu=on,splash-time=15000 "$@"
     ;;
 esac

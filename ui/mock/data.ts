@@ -153,6 +153,7 @@ export const stopped: ShownStatus = {
   start: null,
   services: unchecked,
   told_ports: [],
+  network: null,
   accelerator: null,
   snapshot,
   snapshot_damage: null,
@@ -172,6 +173,7 @@ export const running: ShownStatus = {
   start: startSummary,
   services,
   accelerator: "kvm",
+  network: "closed",
   session_kept: false,
   memory: { resident: 612_000_000, anonymous: 148_000_000, given: 4_294_967_296 },
 };
@@ -323,6 +325,7 @@ export const settings: Settings = {
   archive_after_days: 14,
   no_rotation: false,
   ahead: "disk",
+  network: "by_image",
   room_for_standby: true,
   repository: "stack-auth/stack-auth",
   default_repository: "stack-auth/stack-auth",

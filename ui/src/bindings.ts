@@ -535,6 +535,13 @@ export type Freed = {
 	freed_bytes: number,
 };
 
+/**  Whom a guest can connect to. */
+export type GuestNetwork = 
+/**  Nobody: it answers those who come by a forwarded port. */
+"closed" | 
+/**  Everybody whom the host can, and servers on the host's own 127.0.0.1. */
+"open";
+
 /**  Whether a service answers. */
 export type Health = 
 /**  Its health path answered 200, or it has none. */
@@ -716,6 +723,15 @@ export type Memory = {
 	/**  What the guest was given. */
 	given: number,
 };
+
+/**  What the user has chosen. */
+export type NetworkChoice = 
+/**  As the image needs it. */
+"by_image" | 
+/**  Nobody. */
+"closed" | 
+/**  Everybody. */
+"open";
 
 /**  What a start would find done, as far as a look tells. */
 export type NextStart = 
@@ -1276,6 +1292,8 @@ export type Settings = {
 	no_rotation: boolean,
 	/**  How much of the next start is done ahead of it. */
 	ahead: Ahead,
+	/**  Whom the virtual machine can connect to. */
+	network: NetworkChoice,
 	/**  Whether this machine has room for a virtual machine that stands by. */
 	room_for_standby: boolean,
 	/**  `owner/name` */
@@ -1303,6 +1321,7 @@ export type SettingsChange = {
 	archive_after_days: number | null,
 	no_rotation: boolean | null,
 	ahead: Ahead | null,
+	network: NetworkChoice | null,
 	repository: string | null,
 	branch: string | null,
 };
@@ -1416,6 +1435,11 @@ export type Status = {
 	told_ports: ServicePort[],
 	/**  `kvm`, `hvf` or `tcg`. */
 	accelerator: string | null,
+	/**
+	 *  Whom the virtual machine can connect to: `closed` (nobody) or `open` (the host's network, and
+	 *  servers on its 127.0.0.1); `null` while there is none.
+	 */
+	network: GuestNetwork | null,
 	/**  The snapshot in use. */
 	snapshot: SnapshotInfo | null,
 	/**  What is wrong with the snapshot, as far as a quick look tells. */

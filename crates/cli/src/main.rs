@@ -30,6 +30,9 @@ mod render;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(kept) = emulator::keep_logs_if_asked(std::env::args_os()) {
+        return kept;
+    }
     let invocation = match invocation::read(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(refused) => return refused.print().into(),

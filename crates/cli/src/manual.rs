@@ -61,6 +61,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "off does nothing in the background; disk saves the session and prepares the next start after a stop; memory keeps that ready in memory",
     ),
     variable(
+        env::NETWORK,
+        "by-image",
+        "closed keeps the virtual machine from connecting to anything; open lets it; by-image does what the image asks for",
+    ),
+    variable(
         env::FORCE_CAPTURE,
         "0",
         "1 takes a new snapshot before each start",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use failure::Remedy;
 
-use crate::manifest::{Manifest, ManifestError, Service, published_services};
+use crate::manifest::{Manifest, ManifestError, Network, Service, published_services};
 use crate::qcow2::{Header, HeaderError};
 use crate::{FileStamp, Sha256Digest, sha256_file};
 
@@ -137,6 +137,14 @@ impl Image {
         self.manifest
             .as_ref()
             .is_some_and(|manifest| manifest.rotation_port)
+    }
+
+    /// Whether the services inside need to connect to others. A published image says nothing, and is
+    /// taken to: it signs users in with the providers' own servers.
+    pub fn needs_outside(&self) -> bool {
+        self.manifest
+            .as_ref()
+            .is_none_or(|manifest| manifest.network == Network::Outside)
     }
 
     /// The services inside, by the manifest or, without one, by the contract.

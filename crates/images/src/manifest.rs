@@ -56,12 +56,33 @@ pub struct Manifest {
     /// `org.stack-emulator.rotate.0`, which is faster than the guest agent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rotation_port: bool,
+    /// What the services need of the network.
+    #[serde(default, skip_serializing_if = "Network::is_inside")]
+    pub network: Network,
     /// Digests of what the image was built from.
     #[serde(default)]
     pub inputs: Vec<Input>,
     /// The packages inside, with their licences.
     #[serde(default)]
     pub packages: Vec<Package>,
+}
+
+/// What the services of an image need of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// To answer those who connect to them.
+    #[default]
+    Inside,
+    /// To connect to others as well.
+    Outside,
+}
+
+impl Network {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    const fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside)
+    }
 }
 
 /// The disk image's name, size and digest.
@@ -408,6 +429,7 @@ mod tests {
             min_vcpus: 1,
             services: published_services(81),
             rotation_port: false,
+            network: Network::Inside,
             inputs: vec![],
             packages: vec![],
         }
@@ -434,6 +456,20 @@ mod tests {
         for wanted in [1024, 4096] {
             value["ram_mib"] = wanted.into();
             assert_eq!(parse(&value).unwrap().ram_mib, Some(wanted));
+        }
+    }
+
+    #[test]
+    fn an_image_reaches_the_outside_only_if_it_says_so() {
+        let mut value = serde_json::to_value(sample()).unwrap();
+        assert!(value.get("network").is_none(), "as before there was one");
+        assert_eq!(parse(&value).unwrap().network, Network::Inside);
+        value["network"] = "outside".into();
+        assert_eq!(parse(&value).unwrap().network, Network::Outside);
+        for unknown in ["open", "", "Outside"] {
+            value["network"] = unknown.into();
+            let error = parse(&value).unwrap_err();
+            assert!(matches!(error, ManifestError::Parse { .. }), "{error}");
         }
     }
 

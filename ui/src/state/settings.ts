@@ -15,6 +15,7 @@ const UNCHANGED: SettingsChange = {
   archive_after_days: null,
   no_rotation: null,
   ahead: null,
+  network: null,
   repository: null,
   branch: null,
 };

@@ -28,6 +28,8 @@ pub(crate) struct Manifest {
     pub(crate) executables: Vec<String>,
     #[serde(default)]
     rotation_port: bool,
+    #[serde(default)]
+    network: image_manifest::Network,
     services: Vec<ListedService>,
 }
 
@@ -186,6 +188,7 @@ impl Manifest {
             min_vcpus: self.min_vcpus,
             services: self.services(),
             rotation_port: self.rotation_port,
+            network: self.network,
             inputs: vec![],
             packages: vec![],
         }

@@ -24,13 +24,14 @@ use crate::{ports, workspace};
 const MOST: usize = 2;
 /// Those that take minutes, begun first, so that no lane is left with one of them alone at the end. Those of one row go
 /// through one lane: they share a home that no others copy, which is then made once.
-const LONG: [&[&str]; 7] = [
+const LONG: [&[&str]; 8] = [
     &["rotation", "silence", "folders"],
     &["desktop", "desktop_around"],
     &["interruption"],
     &["qemu_killed"],
     &["ahead", "put_away", "standby"],
     &["checkpoints"],
+    &["guest_to_host", "others"],
     &["damage"],
 ];
 /// Folder of the homes that the programs of a lane copy.

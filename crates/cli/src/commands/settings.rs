@@ -78,6 +78,7 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
             Preference::Vcpus => ("host cores, at most 4", Some(variables::CPUS)),
             Preference::NoRotation => ("off", Some(variables::NO_ROTATION)),
             Preference::Ahead => ("disk, in CI off", Some(variables::AHEAD)),
+            Preference::Network => ("by-image", Some(variables::NETWORK)),
             Preference::Port(_) => ("the image's", None),
         };
         Setting {

@@ -174,6 +174,16 @@ fn image_facts(image: &Installed, detail: Detail, facts: &mut Facts) {
         "On disk",
         format!("{}, {}", bytes(image.bytes_on_disk), image.arch),
     );
+    if image.needs_outside {
+        facts.add_lines(
+            "Network",
+            vec![
+                "open by default: it can connect to the internet and to servers on this host;"
+                    .to_owned(),
+                "`stack-emulator settings set network closed` prevents that".to_owned(),
+            ],
+        );
+    }
 }
 
 fn origin(origin: &Origin) -> String {
@@ -461,6 +471,7 @@ mod tests {
             bytes_on_disk: 205_000_000,
             origin: release("t-0"),
             verified: Verification::Release,
+            needs_outside: true,
             references: tags.iter().map(reference).collect(),
             added_at_ms: 0,
             last_used_at_ms: None,
@@ -505,9 +516,11 @@ mod tests {
                  From      release t-1 of stack-auth/stack-auth, commit 4b825dc64\n\
                  {:12}release t-2 of stack-auth/stack-auth, commit 4b825dc64\n  \
                  On disk   205 MB, amd64\n  \
+                 Network   open by default: it can connect to the internet and to servers on this host;\n\
+                 {:12}`stack-emulator settings set network closed` prevents that\n  \
                  Last use  never\n\n\
                  Total on disk: 205 MB, limit 20.0 GB.\n",
-                ""
+                "", ""
             )
         );
         let superseded = plain(&list(vec![entry(&[])]).render(Detail::Brief));

@@ -1,6 +1,6 @@
 //! What `status` shows.
 
-use emulator::{NextStart, PausedBy, SnapshotInfo, StartKind, State, Status};
+use emulator::{GuestNetwork, NextStart, PausedBy, SnapshotInfo, StartKind, State, Status};
 
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
@@ -55,6 +55,9 @@ impl Render for Status {
         if let Some(accelerator) = &self.accelerator {
             facts.add("Accelerator", printable(accelerator));
         }
+        if let Some(network) = self.network {
+            facts.add("Network", network_line(network));
+        }
         if let Some(memory) = &self.memory {
             let (own, all) = (bytes(memory.anonymous), bytes(memory.resident));
             facts.add(
@@ -96,6 +99,16 @@ fn next_line(next: NextStart) -> Option<String> {
                 seconds(ms)
             )
         }),
+    }
+}
+
+/// Whom the virtual machine can connect to.
+const fn network_line(network: GuestNetwork) -> &'static str {
+    match network {
+        GuestNetwork::Closed => "closed: the virtual machine can connect to nothing",
+        GuestNetwork::Open => {
+            "open: the virtual machine can connect to the internet and to servers on this host"
+        }
     }
 }
 
@@ -171,6 +184,7 @@ mod tests {
             services: vec![],
             told_ports: vec![],
             accelerator: None,
+            network: None,
             snapshot: None,
             snapshot_damage: None,
             session_kept: false,
@@ -247,6 +261,7 @@ mod tests {
                 browsable: true,
             }],
             accelerator: Some("tcg".into()),
+            network: Some(GuestNetwork::Closed),
             secret_store: Some(StoreKind::KernelKeyring),
             memory: Some(Memory {
                 resident: 412_000_000,
@@ -263,6 +278,7 @@ mod tests {
              Services     Backend  http://127.0.0.1:26701  healthy\n  \
              Secrets      fresh, stored in the kernel keyring\n  \
              Accelerator  tcg\n  \
+             Network      closed: the virtual machine can connect to nothing\n  \
              Memory       148 MB, 412 MB including pages shared with the snapshot\n  \
              Snapshot     none yet; the next start takes one\n  \
              Image        /images/a.qcow2\n"

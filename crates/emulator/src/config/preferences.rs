@@ -11,6 +11,7 @@ use record::{Durability, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::config::error::ConfigError as Error;
+use crate::config::network::NetworkChoice;
 use crate::config::paths::{Home, make_private_folder};
 use crate::config::variables::{PORT_RANGE, RAM_RANGE, VCPU_RANGE};
 
@@ -42,6 +43,8 @@ pub struct Preferences {
     pub no_rotation: bool,
     /// How much of the next start is done ahead of it; `None`: [`Ahead::Disk`], but nothing in CI.
     pub ahead: Option<Ahead>,
+    /// Whom the guest can connect to; `None`: [`NetworkChoice::ByImage`].
+    pub network: Option<NetworkChoice>,
     /// What is the desktop app's alone.
     pub app: AppPreferences,
     /// What a newer version has written: kept as it is.
@@ -135,6 +138,8 @@ pub enum Preference {
     NoRotation,
     /// [`Preferences::ahead`].
     Ahead,
+    /// [`Preferences::network`].
+    Network,
     /// One of [`Preferences::ports`], by the service's identifier.
     Port(String),
 }
@@ -154,7 +159,7 @@ pub struct InvalidPreference {
 impl Preference {
     /// All that are the same for every image, in the order in which they are
     /// shown; the ports of its services come after them.
-    pub const FIXED: [Self; 8] = [
+    pub const FIXED: [Self; 9] = [
         Self::CacheLimit,
         Self::ArchiveAfter,
         Self::Repository,
@@ -163,6 +168,7 @@ impl Preference {
         Self::Vcpus,
         Self::NoRotation,
         Self::Ahead,
+        Self::Network,
     ];
 
     /// The name that users give: `cache-limit`, `port.backend`.
@@ -176,6 +182,7 @@ impl Preference {
             Self::Vcpus => "vcpus",
             Self::NoRotation => "no-rotation",
             Self::Ahead => "ahead",
+            Self::Network => "network",
             Self::Port(service) => return Cow::Owned(format!("{PORT_PREFIX}{service}")),
         })
     }
@@ -206,6 +213,7 @@ impl Preferences {
             Preference::Vcpus => self.vcpus.map(|count| count.to_string()),
             Preference::NoRotation => self.no_rotation.then(|| "on".to_owned()),
             Preference::Ahead => self.ahead.map(|ahead| ahead.name().to_owned()),
+            Preference::Network => self.network.map(|network| network.name().to_owned()),
             Preference::Port(service) => self.ports.get(service).map(ToString::to_string),
         }
     }
@@ -279,6 +287,13 @@ impl Preferences {
                 let parse =
                     |text| Ahead::from_name(text).ok_or_else(|| invalid("off, disk or memory"));
                 self.ahead = value.map(parse).transpose()?;
+            }
+            Preference::Network => {
+                let parse = |text| {
+                    NetworkChoice::from_name(text)
+                        .ok_or_else(|| invalid("by-image, closed or open"))
+                };
+                self.network = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {
                 None => drop(self.ports.remove(service)),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use images::Image;
 use images::manifest::RAM_MIB_RANGE;
 
+use crate::config::network::NetworkChoice;
 use crate::config::preferences::{Ahead, Preferences};
 
 /// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
@@ -28,6 +29,8 @@ pub const NO_SNAPSHOT: &str = "EMULATOR_NO_SNAPSHOT";
 pub const NO_ROTATION: &str = "EMULATOR_NO_ROTATION";
 /// How much of the next start is done ahead of it, `off`, `disk` or `memory`.
 pub const AHEAD: &str = "STACK_EMULATOR_AHEAD";
+/// Whom the guest can connect to, `by-image`, `closed` or `open`.
+pub const NETWORK: &str = "STACK_EMULATOR_NETWORK";
 /// Set where nobody waits for a next start; by CI services.
 pub(crate) const CI: &str = "CI";
 /// `1` captures anew before a start.
@@ -88,6 +91,8 @@ pub struct Settings {
     pub ahead: Ahead,
     /// That where the user prefers nothing.
     default_ahead: Ahead,
+    /// Whom the guest can connect to.
+    pub network: NetworkChoice,
     /// Capture anew before a start.
     pub force_capture: bool,
     /// Guest architecture.
@@ -177,7 +182,7 @@ impl Settings {
             Some(_) => Ahead::Off,
             None => Ahead::Disk,
         };
-        let overrides = [RAM, CPUS, NO_ROTATION, AHEAD]
+        let overrides = [RAM, CPUS, NO_ROTATION, AHEAD, NETWORK]
             .into_iter()
             .filter(set)
             .chain(ports.keys().map(String::as_str))
@@ -209,6 +214,13 @@ impl Settings {
                     .ok_or_else(|| source.invalid(AHEAD, "off, disk or memory"))?,
             },
             default_ahead,
+            network: match source.raw(NETWORK) {
+                None => NetworkChoice::default(),
+                Some(text) => text
+                    .to_str()
+                    .and_then(NetworkChoice::from_name)
+                    .ok_or_else(|| source.invalid(NETWORK, "by-image, closed or open"))?,
+            },
             force_capture: source.flag(FORCE_CAPTURE)?,
             arch: match source.raw(ARCH) {
                 None => host::Arch::host().ok_or_else(|| {
@@ -260,7 +272,7 @@ impl Settings {
     pub fn with_preferences(mut self, preferences: &Preferences) -> Self {
         let free = |variable: &str| !self.overrides.contains(variable);
         let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
-        let ahead = free(AHEAD);
+        let (ahead, network) = (free(AHEAD), free(NETWORK));
         if ram {
             self.ram_mib = preferences.ram_mib;
         }
@@ -272,6 +284,9 @@ impl Settings {
         }
         if ahead {
             self.ahead = preferences.ahead.unwrap_or(self.default_ahead);
+        }
+        if network {
+            self.network = preferences.network.unwrap_or_default();
         }
         // A variable goes before these where a service's port is chosen.
         self.preferred_ports.clone_from(&preferences.ports);
@@ -408,6 +423,7 @@ mod tests {
             ("EMULATOR_DASHBOARD_PORT", "65536"),
             (HOME, "relative"),
             (ACCELERATOR, "warp"),
+            (NETWORK, "shut"),
             (GITHUB_API, "ftp://mirror"),
             (GITHUB_API, "mirror"),
         ] {
@@ -487,6 +503,34 @@ mod tests {
             assert_eq!(read(&[]).unwrap().ram_for(&image), unset, "{manifest:?}");
             let set = read(&[(RAM, "2048")]).unwrap();
             assert_eq!(set.ram_for(&image), 2048, "{manifest:?}");
+        }
+    }
+
+    #[test]
+    fn the_outside_is_open_to_whom_image_or_user_open_it() {
+        use crate::config::network::GuestNetwork::{Closed, Open};
+        for (manifest, by_image) in [
+            (None, Open),
+            (Some(r#""min_ram_mib": 512"#), Closed),
+            (Some(r#""min_ram_mib": 512, "network": "outside""#), Open),
+        ] {
+            let image = image(manifest);
+            let network = |pairs: &[(&str, &str)], preferred| {
+                let preferences = Preferences {
+                    network: preferred,
+                    ..Preferences::default()
+                };
+                let settings = read(pairs).unwrap().with_preferences(&preferences);
+                settings.network.for_image(&image)
+            };
+            assert_eq!(network(&[], None), by_image, "{manifest:?}");
+            assert_eq!(network(&[(NETWORK, "closed")], None), Closed);
+            assert_eq!(network(&[(NETWORK, "open")], None), Open);
+            assert_eq!(network(&[], Some(NetworkChoice::Closed)), Closed);
+            let overridden = network(&[(NETWORK, "closed")], Some(NetworkChoice::Open));
+            assert_eq!(overridden, Closed);
+            let by_variable = network(&[(NETWORK, "by-image")], Some(NetworkChoice::Open));
+            assert_eq!(by_variable, by_image);
         }
     }
 

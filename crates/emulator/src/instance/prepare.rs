@@ -165,6 +165,7 @@ impl Emulator {
             accelerator,
             endpoints,
             guest_ports,
+            network: self.settings.network.for_image(&image),
             fingerprint: Fingerprint {
                 qemu_version: binary.version_text.clone(),
                 qemu,

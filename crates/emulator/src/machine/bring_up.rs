@@ -207,6 +207,7 @@ impl BringUp<'_> {
         mut record: RunRecord,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Running, RunRecord), Error> {
+        record.network = Some(self.spec.network);
         self.slot.write(&record)?;
         let (ram, launch) = match self.origin {
             Origin::Boot(ram) => (ram.clone(), Launch::Boot),
@@ -214,6 +215,10 @@ impl BringUp<'_> {
             Origin::Session { .. } => (Ram::Private, Launch::Incoming),
             Origin::Ahead { ram, .. } => (Ram::SharedFile(ram.clone()), Launch::Incoming),
         };
+        let keeper = host::process::this_program().map_err(|source| {
+            let program = PathBuf::from("stack-emulator");
+            qemu::SpawnError::Keeper { program, source }
+        })?;
         let spawn = Spawn {
             binary: &self.spec.binary,
             machine,
@@ -222,6 +227,7 @@ impl BringUp<'_> {
             run_dir: &self.slot.runtime_folder,
             log: &self.logs.qemu_log(),
             serial_log: &self.logs.serial_log(),
+            keeper: Some(&keeper),
             token: record.token.as_deref().unwrap_or_default(),
             limit: SPAWN_LIMIT,
         };

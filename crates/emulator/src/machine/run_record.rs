@@ -12,6 +12,7 @@ use qemu::{Forward, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 use super::slot::FolderIdentity;
+use crate::config::network::GuestNetwork;
 use crate::config::paths::CheckpointName;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::ports::ServicePort;
@@ -150,6 +151,9 @@ pub(crate) struct RunRecord {
     /// The slot's folder, which a copy of the record does not lie in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<FolderIdentity>,
+    /// Whom its guest can connect to. Not written before a QEMU is about to be started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<GuestNetwork>,
     #[serde(flatten)]
     pub purpose: Purpose,
 }
@@ -160,6 +164,11 @@ impl Record for RunRecord {
 }
 
 impl RunRecord {
+    /// Whom the guest can connect to. Earlier versions had it connect to everybody, and did not write so.
+    pub(crate) fn network(&self) -> GuestNetwork {
+        self.network.unwrap_or(GuestNetwork::Open)
+    }
+
     /// The VM, if one was started and is not being saved.
     pub(crate) fn running(&self) -> Option<&RunningVm> {
         match &self.purpose {

@@ -108,6 +108,7 @@ impl Slot {
                 folder.mark()
             )),
             folder: Some(folder),
+            network: None,
             purpose,
         })
     }

@@ -12,6 +12,7 @@ use super::folders;
 use super::readiness::Endpoint;
 use super::run_record::forwards;
 use super::slot::Slot;
+use crate::config::network::GuestNetwork;
 
 /// Root ports kept free for folders that are shared with a running machine.
 pub(crate) const SHARED_SLOTS: u8 = 8;
@@ -28,6 +29,8 @@ pub(crate) struct MachineSpec {
     pub endpoints: Vec<Endpoint>,
     pub guest_ports: BTreeMap<String, u16>,
     pub config: ConfigDisk,
+    /// Whom the guest can connect to. Saved state does not hold it.
+    pub network: GuestNetwork,
     /// What saved state has to fit. Holds the ports that the guest is told, not those that the host binds.
     pub fingerprint: Fingerprint,
     pub boot_id: String,
@@ -55,6 +58,7 @@ impl MachineSpec {
             disk,
             isos: vec![config_iso],
             forwards: forwards(endpoints, &self.guest_ports),
+            outside: self.network == GuestNetwork::Open,
             shared_slots: SHARED_SLOTS,
             shares: Vec::new(),
             firmware: qemu::firmware::find(&self.binary),

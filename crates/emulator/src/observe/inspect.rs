@@ -91,7 +91,12 @@ impl Emulator {
             (None, Ok(image)) => usual_ram(&image),
             (None, Err(_)) => made.ram_mib,
         };
+        let network = match Image::open(&self.image_path()?) {
+            Ok(image) => self.settings.network.for_image(&image),
+            Err(_) => record.network(),
+        };
         Ok(moved
+            || record.network() != network
             || made.ram_mib != ram
             || made.vcpus != self.settings.vcpus
             || vm.rotated == self.settings.no_rotation)

@@ -6,6 +6,7 @@ use host::ProcessIdentity;
 use secrets::StoreKind;
 use serde::Serialize;
 
+use crate::config::network::GuestNetwork;
 use crate::instance::Emulator;
 use crate::instance::ahead::NextStart;
 use crate::instance::error::InstanceError as Error;
@@ -84,6 +85,9 @@ pub struct Status {
     pub told_ports: Vec<ServicePort>,
     /// `kvm`, `hvf` or `tcg`.
     pub accelerator: Option<String>,
+    /// Whom the virtual machine can connect to: `closed` (nobody) or `open` (the host's network, and
+    /// servers on its 127.0.0.1); `null` while there is none.
+    pub network: Option<GuestNetwork>,
     /// The snapshot in use.
     pub snapshot: Option<SnapshotInfo>,
     /// What is wrong with the snapshot, as far as a quick look tells.
@@ -288,6 +292,7 @@ impl Emulator {
             services: Vec::new(),
             told_ports: Vec::new(),
             accelerator: None,
+            network: None,
             snapshot,
             snapshot_damage,
             // One that cannot be looked at is not dropped for that.
@@ -310,6 +315,7 @@ impl Emulator {
         };
         status.told_ports = vm.told_ports.clone();
         status.accelerator = Some(vm.accelerator.clone());
+        status.network = Some(record.network());
         let (services, paused_by) = if status.busy.is_some() {
             (probe(&vm.endpoints).await?, None)
         } else {

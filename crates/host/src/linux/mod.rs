@@ -37,6 +37,13 @@ pub(crate) fn boot_id() -> io::Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// The kernel's own link to it, which whoever follows it has to itself: a process that was just
+/// forked still runs the same program.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
+pub(crate) fn this_program() -> io::Result<PathBuf> {
+    Ok(PathBuf::from("/proc/self/exe"))
+}
+
 pub(crate) fn cpu_model() -> String {
     let mut text = Vec::new();
     // A host that does not tell has an unknown model, as all of its boots do.

@@ -51,6 +51,10 @@ pub(crate) fn boot_id() -> io::Result<String> {
     sysctl("kern.bootsessionuuid")
 }
 
+pub(crate) fn this_program() -> io::Result<std::path::PathBuf> {
+    std::env::current_exe()
+}
+
 pub(crate) fn cpu_model() -> String {
     MODEL.map(|name| sysctl(name).unwrap_or_default()).join("|")
 }

@@ -276,6 +276,16 @@ pub fn find_by_argument(
     Ok(found)
 }
 
+/// The program that this process runs, as a path to start it by again: the same one, also where
+/// another version has taken its place on the disk meanwhile.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn this_program() -> io::Result<PathBuf> {
+    system::this_program()
+}
+
 impl ProcessIdentity {
     /// Whether it has the user and the namespaces of `us`.
     fn is_one_of(&self, us: &Self) -> bool {

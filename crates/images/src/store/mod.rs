@@ -41,6 +41,7 @@ pub use self::records::Reference;
 use self::records::{ImageRecord, UseRecord};
 pub use self::space::{bytes_on_disk, own_on_disk, share_on_disk};
 use crate::fetch::Verification;
+use crate::manifest::{Manifest, Network};
 use crate::source::{Arch, Origin, names};
 use crate::{FileStamp, Sha256Digest, sha256_file};
 
@@ -74,6 +75,9 @@ pub struct Installed {
     pub origin: Origin,
     /// What its digest was compared with.
     pub verified: Verification,
+    /// Whether it needs to connect to others, and is let unless the user says otherwise. So does one that
+    /// says nothing.
+    pub needs_outside: bool,
     /// Names that stand for it now; none if all have moved on to other images.
     pub references: Vec<Reference>,
     /// When it was installed, in milliseconds since the Unix epoch.
@@ -362,6 +366,9 @@ impl Store {
             bytes_on_disk: bytes_on_disk(&folder),
             origin: record.origin,
             verified: record.verified,
+            needs_outside: needs_outside(&Manifest::path_beside(
+                &folder.join(names::disk(record.arch)),
+            )),
             references,
             added_at_ms: record.added_at_ms,
             last_used_at_ms: used.map(|used| used.at_ms),
@@ -413,6 +420,12 @@ fn describe(error: &RecordError) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+/// Whether the image with this manifest, or without one, needs to connect to others.
+fn needs_outside(manifest: &Path) -> bool {
+    // One that cannot be read is what a start complains of.
+    Manifest::read(manifest).map_or(true, |manifest| manifest.network == Network::Outside)
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::github::Repo;
-use crate::manifest::{CONTRACT, FORMAT, ImageFile, Manifest, VERSION, published_services};
+use crate::manifest::{
+    CONTRACT, FORMAT, ImageFile, Manifest, Network, VERSION, published_services,
+};
 use crate::qcow2::create_overlay;
 
 /// A folder with a store in it and images on their way there.
@@ -96,6 +98,7 @@ fn manifest(disk: &Disk, arch: &str) -> Manifest {
         min_vcpus: 1,
         services: published_services(81),
         rotation_port: false,
+        network: Network::Inside,
         inputs: vec![],
         packages: vec![],
     }
@@ -443,6 +446,7 @@ fn any_images() -> impl Strategy<Value = Vec<Installed>> {
                 bytes_on_disk: 0,
                 origin: release("first", 0),
                 verified: Verification::Release,
+                needs_outside: true,
                 references: names.into_iter().map(reference).collect(),
                 added_at_ms: 0,
                 last_used_at_ms: None,

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{Files, Forward, Launch, Machine, MachineError, Ram, utf8};
 use crate::binary::QemuBinary;
 
+/// The descriptor set with the console's file.
+const CONSOLE_SET: u32 = 1;
+
 pub(super) fn arguments(
     machine: &Machine,
     binary: &QemuBinary,
@@ -38,10 +41,11 @@ pub(super) fn arguments(
     }
     add("-mon", "chardev=control,mode=control".to_owned());
     add("-mon", "chardev=events,mode=control".to_owned());
-    let serial = utf8("the serial log", &files.serial_log)?;
+    // By way of a descriptor set, since a file's chardev takes a path alone.
+    add("-add-fd", format!("fd={},set={CONSOLE_SET}", fds.console));
     add(
         "-chardev",
-        format!("file,id=console,path={},append=on", escape(serial)),
+        format!("file,id=console,path=/dev/fdset/{CONSOLE_SET},append=on"),
     );
 
     add("-blockdev", root(machine)?.to_string());
@@ -63,9 +67,14 @@ pub(super) fn arguments(
         } = forward;
         format!(",hostfwd=tcp:127.0.0.1:{host_port}-:{guest_port}")
     });
+    // Whatever the guest sends elsewhere than in answer to a forward, QEMU drops.
+    let restrict = if machine.outside { "off" } else { "on" };
     add(
         "-netdev",
-        format!("user,id=net0,ipv6=off{}", forwards.collect::<String>()),
+        format!(
+            "user,id=net0,ipv6=off,restrict={restrict}{}",
+            forwards.collect::<String>()
+        ),
     );
     for share in &machine.shares {
         let path = utf8("a shared folder", &share.path)?;

@@ -44,6 +44,10 @@ pub struct Machine {
     pub isos: Vec<PathBuf>,
     /// TCP ports of 127.0.0.1 that lead into the guest.
     pub forwards: Vec<Forward>,
+    /// Whether the guest can connect to others: the network of the host, what is behind it, and the
+    /// host's own loopback, which QEMU offers it as 10.0.2.2. The guest does not see this, it sees that
+    /// nobody answers.
+    pub outside: bool,
     /// Empty `PCIe` root ports, reserved for devices plugged in later (shared folders).
     pub shared_slots: u8,
     /// Folders that a device plugged in later can offer to the guest. QEMU opens the path only
@@ -111,10 +115,8 @@ pub enum Launch {
 /// Files and descriptors around one run, which the builder refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Listening sockets, as numbers inside QEMU.
+    /// What QEMU is given open, as numbers inside it.
     pub fds: SocketFds,
-    /// Where the guest's serial console is appended to.
-    pub serial_log: PathBuf,
     /// Where QEMU writes its process id.
     pub pid_file: PathBuf,
     /// What marks the process as ours in a process list; see
@@ -122,7 +124,7 @@ pub struct Files {
     pub token: String,
 }
 
-/// Numbers of the listening sockets inside QEMU.
+/// Numbers of the listening sockets, and of the console's file, inside QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketFds {
     /// QMP for commands.
@@ -133,6 +135,8 @@ pub struct SocketFds {
     pub agent: i32,
     /// The rotation port.
     pub rotate: i32,
+    /// Where the guest's serial console is written to; not a socket, but a file or a pipe.
+    pub console: i32,
 }
 
 /// The machine cannot be built.

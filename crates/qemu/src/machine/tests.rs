@@ -41,6 +41,7 @@ fn machine() -> Machine {
             host_port: 26700,
             guest_port: 8101,
         }],
+        outside: false,
         shared_slots: 8,
         shares: Vec::new(),
         firmware: None,
@@ -54,8 +55,8 @@ fn files() -> Files {
             events: 4,
             agent: 5,
             rotate: 6,
+            console: 7,
         },
-        serial_log: "/i/serial.log".into(),
         pid_file: "/i/run/qemu.pid".into(),
         token: "0123456789".to_owned(),
     }
@@ -126,12 +127,19 @@ fn the_disk_chain_is_spelled_out_to_its_end() {
 }
 
 #[test]
-fn ports_are_bound_to_loopback_only() {
-    let args = build(&machine(), &Ram::Private, Launch::Boot).unwrap();
-    assert_eq!(
-        values(&args, "-netdev"),
-        ["user,id=net0,ipv6=off,hostfwd=tcp:127.0.0.1:26700-:8101"]
-    );
+fn ports_are_bound_to_loopback_only_and_the_outside_is_open_only_where_it_is_said() {
+    for (outside, restrict) in [(false, "on"), (true, "off")] {
+        let machine = Machine {
+            outside,
+            ..machine()
+        };
+        for launch in [Launch::Boot, Launch::Paused, Launch::Incoming] {
+            let args = build(&machine, &Ram::Private, launch).unwrap();
+            let forward = "hostfwd=tcp:127.0.0.1:26700-:8101";
+            let network = format!("user,id=net0,ipv6=off,restrict={restrict},{forward}");
+            assert_eq!(values(&args, "-netdev"), [network.as_str()]);
+        }
+    }
 }
 
 #[test]
@@ -255,6 +263,7 @@ proptest! {
         other.name = name;
         other.disk = Disk { path: disk.into(), backing: Vec::new() };
         other.isos = vec!["/another.iso".into()];
+        other.outside = true;
         other.forwards = host_ports
             .into_iter()
             .map(|host_port| Forward { host_port, guest_port: 80 })

@@ -8,11 +8,13 @@
 use std::path::Path;
 
 pub(crate) mod bare;
+mod keeper;
 mod sockets;
 mod spawn;
 
 pub use bare::BareError;
 pub use host::{IdentityError, ProcessIdentity};
+pub use keeper::keep_logs_if_asked;
 pub use sockets::{MAX_SOCKET_PATH, Sockets};
 pub use spawn::{Running, Spawn, SpawnError};
 

@@ -13,6 +13,7 @@ use command_fds::{CommandFdExt as _, FdMapping, FdMappingCollision};
 use host::{IdentityError, ProcessIdentity};
 use tokio::process::Child;
 
+use super::keeper::Keeper;
 use super::sockets::{Listeners, Sockets};
 use crate::binary::QemuBinary;
 use crate::machine::{Files, Launch, Machine, MachineError, Ram, SocketFds};
@@ -25,6 +26,7 @@ const FDS: SocketFds = SocketFds {
     events: 4,
     agent: 5,
     rotate: 6,
+    console: 7,
 };
 
 /// How much of the log an error quotes, in bytes.
@@ -51,6 +53,9 @@ pub struct Spawn<'a> {
     pub log: &'a Path,
     /// Where the guest's serial console is appended.
     pub serial_log: &'a Path,
+    /// The program that keeps both of a bounded length: one that calls
+    /// [`keep_logs_if_asked`](super::keep_logs_if_asked). Without one they grow as the guest likes.
+    pub keeper: Option<&'a Path>,
     /// What [`find_by_token`](super::find_by_token) looks for: 8 to 64 letters, digits or `-`,
     /// different for each start. Write it down before calling [`Spawn::spawn`].
     pub token: &'a str,
@@ -146,6 +151,15 @@ pub enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// The process that keeps the logs cannot be started.
+    #[error("cannot start {program} to keep the logs of the virtual machine")]
+    Keeper {
+        /// The program.
+        program: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A path cannot be made absolute.
     #[error("cannot tell which file {path} is")]
     Path {
@@ -228,7 +242,6 @@ impl Spawn<'_> {
         let run_dir = absolute(self.run_dir)?;
         let files = Files {
             fds: FDS,
-            serial_log: absolute(self.serial_log)?,
             pid_file: run_dir.join("qemu.pid"),
             token: self.token.to_owned(),
         };
@@ -243,6 +256,7 @@ impl Spawn<'_> {
         };
         let log = open_log(self.log).map_err(log_error)?;
         let already_there = log.metadata().map_err(log_error)?.len();
+        let (mut keeper, console, log) = self.outlets(log)?;
 
         let mut command = std::process::Command::new(&self.binary.path);
         command
@@ -254,7 +268,7 @@ impl Spawn<'_> {
             .stderr(log);
         super::inherit_little(&mut command);
         command
-            .fd_mappings(mappings(listeners))
+            .fd_mappings(mappings(listeners, console))
             .map_err(SpawnError::Hand)?;
 
         let started = Instant::now();
@@ -275,7 +289,7 @@ impl Spawn<'_> {
                     program: self.binary.path.clone(),
                     source,
                 })?;
-                let said = quote(self.log, already_there).map_err(log_error)?;
+                let said = quote(self.log, already_there, &mut keeper).await.map_err(log_error)?;
                 return Err(SpawnError::Died { status, said });
             }
         };
@@ -285,7 +299,9 @@ impl Spawn<'_> {
             Err(source) if source.is_disconnect() => {
                 let ended = tokio::time::timeout(CLEANUP_LIMIT, exit_of(&mut guard)).await;
                 guard.kill().await;
-                let said = quote(self.log, already_there).map_err(log_error)?;
+                let said = quote(self.log, already_there, &mut keeper)
+                    .await
+                    .map_err(log_error)?;
                 return Err(match ended {
                     Ok(Ok(status)) => SpawnError::Died { status, said },
                     _ => SpawnError::NoAnswer(source),
@@ -303,7 +319,9 @@ impl Spawn<'_> {
             Ok(Some(identity)) => identity,
             Ok(None) => {
                 let status = exit_of(&mut guard).await.unwrap_or_default();
-                let said = quote(self.log, already_there).map_err(log_error)?;
+                let said = quote(self.log, already_there, &mut keeper)
+                    .await
+                    .map_err(log_error)?;
                 return Err(SpawnError::Died { status, said });
             }
             Err(source) => {
@@ -322,6 +340,26 @@ impl Spawn<'_> {
     }
 }
 
+impl Spawn<'_> {
+    /// Where the guest's console and QEMU's own output, whose file is `log`, are written to.
+    fn outlets(&self, log: File) -> Result<(Option<Child>, OwnedFd, File), SpawnError> {
+        let serial_log = absolute(self.serial_log)?;
+        if let Some(program) = self.keeper {
+            let keeper = Keeper::start(program, &serial_log, &absolute(self.log)?);
+            let keeper = keeper.map_err(|source| SpawnError::Keeper {
+                program: program.to_owned(),
+                source,
+            })?;
+            return Ok((Some(keeper.child), keeper.console, keeper.output.into()));
+        }
+        let console = open_log(&serial_log).map_err(|source| SpawnError::Log {
+            path: serial_log,
+            source,
+        })?;
+        Ok((None, console.into(), log))
+    }
+}
+
 async fn exit_of(guard: &mut Guard) -> io::Result<ExitStatus> {
     match &mut guard.0 {
         Some(child) => child.wait().await,
@@ -329,7 +367,7 @@ async fn exit_of(guard: &mut Guard) -> io::Result<ExitStatus> {
     }
 }
 
-fn mappings(listeners: Listeners) -> Vec<FdMapping> {
+fn mappings(listeners: Listeners, console: OwnedFd) -> Vec<FdMapping> {
     let map = |parent_fd: OwnedFd, child_fd| FdMapping {
         parent_fd,
         child_fd,
@@ -339,6 +377,7 @@ fn mappings(listeners: Listeners) -> Vec<FdMapping> {
         map(listeners.events.into(), FDS.events),
         map(listeners.agent.into(), FDS.agent),
         map(listeners.rotate.into(), FDS.rotate),
+        map(console, FDS.console),
     ]
 }
 
@@ -364,8 +403,15 @@ fn open_log(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// The end of what was written to the log since it had `from` bytes.
-fn quote(log: &Path, from: u64) -> Result<String, io::Error> {
+/// The end of what was written to the log since it had `from` bytes, by a QEMU that is gone.
+async fn quote(log: &Path, from: u64, keeper: &mut Option<Child>) -> Result<String, io::Error> {
+    if let Some(keeper) = keeper
+        && tokio::time::timeout(CLEANUP_LIMIT, keeper.wait())
+            .await
+            .is_err()
+    {
+        tracing::warn!("the log of a QEMU that is gone is not whole after {CLEANUP_LIMIT:?}");
+    }
     let mut log = File::open(log)?;
     let length = log.metadata()?.len();
     log.seek(SeekFrom::Start(from.max(length.saturating_sub(QUOTED))))?;

@@ -109,6 +109,7 @@ impl Lab {
                 },
                 isos: vec![iso],
                 forwards: Vec::new(),
+                outside: false,
                 shared_slots: 8,
                 shares: Vec::new(),
                 firmware: None,
@@ -139,6 +140,7 @@ impl Lab {
             run_dir: &self.path(run),
             log: &self.path(&format!("{run}.log")),
             serial_log: &self.serial(run),
+            keeper: None,
             token: &token(run),
             limit: LIMIT,
         }

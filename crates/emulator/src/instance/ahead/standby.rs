@@ -138,6 +138,7 @@ impl LockedInstance<'_> {
             let record = RunRecord {
                 process: Some(process.clone()),
                 token: record.token.clone(),
+                network: record.network,
                 ..self.slot.new_record(Purpose::Starting { fresh_disk })?
             };
             self.slot.write(&record)?;

@@ -7,6 +7,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::instance::start::source::{StartSource, write_config};
 use crate::machine::bring_up::Origin;
 use crate::machine::run_record::StartKind;
+use crate::machine::slot::kill;
 use crate::machine::spec::MachineSpec;
 use crate::state::prepared::{self, PreparedFrom, PreparedOnDisk};
 use crate::state::session::{Base, SavedRecord};
@@ -66,7 +67,16 @@ impl LockedInstance<'_> {
             emulator.drop_prepared(reporter).await?;
             return Ok(None);
         };
-        let standby = standby::find(&paths.slot(SlotName::Ahead))?;
+        let ahead = paths.slot(SlotName::Ahead);
+        let mut standby = standby::find(&ahead)?;
+        // What is in memory has the network that was set when it was brought up. The files have none.
+        if let Some((_, process)) = standby.take_if(|(record, _)| record.network() != spec.network)
+        {
+            tracing::info!("the machine that stands by has another network than is set now");
+            kill(&[process]).await?;
+            let path = ahead.run_record();
+            record::remove_file(&path).map_err(Error::file("remove", &path))?;
+        }
         if standby.is_none() {
             // Of one that did not live to this.
             let disk = place.standby_disk();

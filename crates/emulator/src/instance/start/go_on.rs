@@ -27,10 +27,9 @@ impl LockedInstance<'_> {
     ) -> Result<Option<StartReport>, Error> {
         let prepare = self.prepare_with_session();
         let (spec, _) = watch.phase(Phase::Prepare, prepare).await?;
-        let Some((record, vm)) = self
-            .set_aside
-            .take_if(|(_, vm)| self.emulator.wants(vm, &spec))
-        else {
+        let Some((record, vm)) = self.set_aside.take_if(|(record, vm)| {
+            record.network() == spec.network && self.emulator.wants(vm, &spec)
+        }) else {
             return Ok(None);
         };
         let settings = &self.emulator.settings;
