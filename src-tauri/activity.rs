@@ -282,6 +282,8 @@ impl Reporter for Reports {
                 let before = index.map_or(0.0, |index| course.earlier.swap_remove(index).2);
                 progress.ms = Some(before + took.as_secs_f64() * 1e3);
             }),
+            // The page shows how long each phase takes.
+            Event::Limit(_) => {}
             Event::Notice(text) => self.change(|activity| note(activity, false, text)),
             Event::Warning(text) => self.change(|activity| note(activity, true, text)),
         }

@@ -80,6 +80,14 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
         eprintln!("error: cannot forbid core dumps, which would hold secrets: {error}");
         return ExitCode::FAILURE;
     }
+    if let Err(error) = host::limits::check() {
+        eprintln!("error: {}", emulator::chain(&error));
+        return ExitCode::FAILURE;
+    }
+    let survive = async { host::limits::survive_file_size_limit() };
+    if let Err(error) = tauri::async_runtime::block_on(survive) {
+        tracing::debug!(%error, "a limit on a file's size would end the app");
+    }
     let hidden = match wish(arguments.into_iter().skip(1)) {
         Ok(Wish::Run { hidden }) => hidden,
         Ok(Wish::WorkAhead) => return work_ahead(),
@@ -106,7 +114,9 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     if let Some(code) = again_for_webkit() {
         return code;
     }
-    let settings = match Settings::from_environment() {
+    let settings = Settings::from_environment();
+    let settings = settings.and_then(|settings| settings.refuse_invalid().map(|()| settings));
+    let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
             eprintln!("error: {error}");

@@ -150,7 +150,6 @@ fn a_machine_that_is_lost_behind_a_stop_leaves_its_disk() {
 #[test]
 fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
     let world = running();
-    let key = world.secret("pck");
     set_aside(&world);
     let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     let refused = world.run(["start", "--json"]).fails_with(1);
@@ -159,15 +158,22 @@ fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
         refused.stderr.contains(&port("backend").to_string()) || refused.stdout.contains("backend"),
         "{refused:?}"
     );
+    // Nor does the machine stay in memory until somebody does something.
+    assert!(world.qemu_processes().is_empty());
+    assert!(world.instance().join("session/saved.json").exists());
     drop(taken);
-    goes_on(&world, &key);
-    // Nor is the memory, where it was saved before the start failed.
+    let started = world.start();
+    assert_eq!(started["start"]["kind"], "continued", "{started}");
+    assert_eq!(read_the_note(&world), "kept\n");
+    // The same where it was saved before the start failed.
     set_aside(&world);
     assert!(world.kill_at(&["work-ahead"], "End(Commit"));
     let taken = TcpListener::bind(("127.0.0.1", port("backend"))).unwrap();
     world.run(["start", "--json"]).fails_with(1);
+    assert!(world.qemu_processes().is_empty());
     assert!(world.instance().join("session/saved.json").exists());
     drop(taken);
-    goes_on(&world, &key);
+    assert_eq!(world.start()["start"]["kind"], "continued");
+    assert_eq!(read_the_note(&world), "kept\n");
     world.discard();
 }

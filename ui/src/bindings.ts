@@ -1039,6 +1039,10 @@ loss: Loss } |
 parameter: string } | 
 /**  End other programs, for memory and threads. */
 { kind: "end_programs" } | 
+/**  Raise what the system allows this process. */
+{ kind: "raise_limit"; 
+/**  The shell's commands that set it, such as `ulimit -n`. */
+commands: string[] } | 
 /**  Look at the settings and at what they can be. */
 { kind: "read_settings" } | 
 /**  Stop the process that has the port, or choose another port. */

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use emulator::lock::LockError;
 use emulator::variables::SettingsError;
-use emulator::{Code, InstanceError, MachineError};
+use emulator::{Code, InstanceError, MachineError, Remedy};
 
 use crate::exit::Exit;
 use crate::interrupt::Signal;
@@ -108,6 +108,9 @@ pub(crate) enum Failure {
     /// The system does not take the limit.
     #[error("cannot forbid core dumps, which would hold secrets")]
     CoreDumps(#[source] io::Error),
+    /// The system allows this process too little.
+    #[error(transparent)]
+    Limit(#[from] host::limits::LimitError),
     /// Signals cannot be listened for.
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] io::Error),
@@ -227,7 +230,9 @@ impl Failure {
             Self::BenchOccupied { .. } => Code::Occupied,
             Self::Print(_) | Self::Encode(_) => Code::Output,
             Self::WritePage { .. } => Code::File,
-            Self::Runtime(_) | Self::CoreDumps(_) | Self::Signals(_) => Code::System,
+            Self::Runtime(_) | Self::Limit(_) | Self::CoreDumps(_) | Self::Signals(_) => {
+                Code::System
+            }
             Self::Interrupted(_) => Code::Interrupted,
         }
     }
@@ -237,6 +242,11 @@ impl Failure {
         let hint = match self {
             Self::Settings(_) => "`stack-emulator --help` lists the variables and their defaults.",
             Self::Engine(error) => return error.remedy().as_ref().map(words),
+            Self::Limit(error) => return Some(words(&Remedy::raise_limit(error.commands()))),
+            Self::Runtime(error) | Self::Signals(error) | Self::Print(error) => {
+                let command = emulator::limit_reached(error)?;
+                return Some(words(&Remedy::raise_limit([command])));
+            }
             Self::NobodyToAsk(_) | Self::Ask(_) => "Add --yes if that is what you want.",
             Self::FileExists { .. } => "Choose another file name.",
             Self::NoToken => {
@@ -261,12 +271,9 @@ impl Failure {
                 "Check that the program is installed and on the PATH; `run` does not use a shell."
             }
             Self::Declined(_)
-            | Self::Print(_)
             | Self::Encode(_)
             | Self::WritePage { .. }
-            | Self::Runtime(_)
             | Self::CoreDumps(_)
-            | Self::Signals(_)
             | Self::Interrupted(_) => return None,
         };
         Some(hint.to_owned())
@@ -298,6 +305,7 @@ impl Failure {
             | Self::WritePage { .. }
             | Self::Runtime(_)
             | Self::CoreDumps(_)
+            | Self::Limit(_)
             | Self::Signals(_) => Exit::Failed,
         }
     }

@@ -11,6 +11,7 @@
 //! | [`output`], [`progress`] | the only writers to standard output and standard error |
 //! | [`interrupt`] | Ctrl-C and SIGTERM leave no virtual machine behind |
 //! | [`failure`], [`exit`] | every error's code, remedy and exit code |
+//! | [`panic`] | threads that the system does not allow are an error like others |
 //! | [`manual`] | what `--help` and the manual page say of variables and exit codes |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
@@ -23,6 +24,7 @@ mod interrupt;
 mod invocation;
 mod manual;
 mod output;
+mod panic;
 mod progress;
 mod remedy;
 mod render;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Err(refused) => return refused.print().into(),
     };
     let output = invocation.output();
+    panic::tell_of_threads(output);
     match commands::run(invocation, output) {
         Ok(exit) => exit.into(),
         Err(failure) => output.fail(&failure).into(),

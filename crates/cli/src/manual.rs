@@ -43,7 +43,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable(
         env::READY_TIMEOUT,
         "300",
-        "seconds to wait until every service is ready",
+        "seconds that a start may take, all in all; a first boot may go on as long as it makes progress",
     ),
     variable(
         env::NO_SNAPSHOT,

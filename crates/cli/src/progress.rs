@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use progress::{Event, Phase, Reporter};
+use progress::{Deadline, Event, Phase, Reporter};
 use tokio::runtime::Handle;
 
 use crate::output::tell;
@@ -18,8 +18,12 @@ use crate::render::text::{paint, printable};
 
 /// How long a phase may last without being drawn.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// How much of its time an operation may have taken before that is shown.
+const LONG: Duration = Duration::from_secs(10);
 /// Between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);
+/// Between two pictures of the time that is left.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Whether a line may be drawn and erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ struct Picture {
     bar: Option<ProgressBar>,
     /// The phase whose bytes the bar shows.
     counted: Option<Phase>,
+    /// Until when the present phases have to be done.
+    deadline: Option<Deadline>,
 }
 
 impl Progress {
@@ -95,6 +101,7 @@ impl Progress {
         picture.generation += 1;
         picture.step = None;
         picture.phase = None;
+        picture.deadline = None;
         picture.clear();
     }
 
@@ -117,12 +124,22 @@ impl Progress {
         let shared = self.clone();
         self.runtime.spawn(async move {
             tokio::time::sleep(PATIENCE).await;
-            let mut picture = shared.picture();
-            if picture.generation == generation {
-                let message = picture.message();
-                picture.show(message, PATIENCE);
+            while shared.redraw(generation) {
+                tokio::time::sleep(SECOND).await;
             }
         });
+    }
+
+    /// Draws the line of the phase with that number; false once there is another.
+    fn redraw(&self, generation: u64) -> bool {
+        let mut picture = self.picture();
+        if picture.generation != generation {
+            return false;
+        }
+        let message = picture.message();
+        picture.show(message, PATIENCE);
+        // What is left of its time runs down.
+        picture.deadline.is_some()
     }
 
     fn end(&self) {
@@ -167,13 +184,26 @@ const fn describe(phase: Phase) -> &'static str {
     }
 }
 
+/// How much of its time a long operation has taken: `, 42 s of 300 s`.
+fn of_its_time(deadline: Option<Deadline>) -> String {
+    match deadline {
+        Some(deadline) if deadline.taken() >= LONG => format!(
+            ", {} s of {} s",
+            deadline.taken().as_secs(),
+            deadline.limit().as_secs()
+        ),
+        Some(_) | None => String::new(),
+    }
+}
+
 impl Picture {
     fn message(&self) -> String {
+        let time = of_its_time(self.deadline);
         match (&self.step, self.phase) {
             (None, None) => String::new(),
-            (None, Some(phase)) => describe(phase).to_owned(),
+            (None, Some(phase)) => format!("{}{time}", describe(phase)),
             (Some(step), None) => step.clone(),
-            (Some(step), Some(phase)) => format!("{step}: {}", describe(phase)),
+            (Some(step), Some(phase)) => format!("{step}: {}{time}", describe(phase)),
         }
     }
 
@@ -236,6 +266,7 @@ impl Reporter for Progress {
                 self.picture().advance(phase, done, total);
             }
             (Event::End(..), Drawing::On) => self.end(),
+            (Event::Limit(deadline), _) => self.picture().deadline = deadline,
             (Event::Begin(_) | Event::Bytes { .. } | Event::End(..), Drawing::Off) => {}
         }
     }
@@ -326,6 +357,16 @@ mod tests {
             progress.report(Event::End(Phase::Lock, PATIENCE));
             assert!(!progress.waits());
         }
+    }
+
+    #[test]
+    fn the_time_of_what_takes_long_is_shown() {
+        assert_eq!(of_its_time(None), "");
+        assert_eq!(of_its_time(Some(Deadline::within(LONG * 30))), "");
+        // What has taken its time: a limit that counts from before now.
+        let begun = std::time::Instant::now().checked_sub(LONG * 4).unwrap();
+        let shown = of_its_time(Some(Deadline::since(begun, LONG * 30)));
+        assert_eq!(shown, ", 40 s of 300 s");
     }
 
     #[tokio::test(start_paused = true)]

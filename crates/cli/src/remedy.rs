@@ -210,6 +210,7 @@ pub(crate) fn words(remedy: &Remedy) -> String {
                 "Close programs that watch many files, or raise the limit: sysctl {parameter}."
             );
         }
+        Remedy::RaiseLimit { commands } => return raise_limit(commands),
         Remedy::FreePorts { ports } => {
             return format!(
                 "Stop that process, or use another port: {}.",
@@ -267,6 +268,21 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         }
     };
     fixed.to_owned()
+}
+
+/// Limits that a shell sets, or what else uses them up.
+fn raise_limit(commands: &[String]) -> String {
+    if commands.is_empty() {
+        return "Close other programs, or use a shell or container with fewer limits.".to_owned();
+    }
+    let commands: Vec<_> = commands
+        .iter()
+        .map(|command| format!("`{command}`"))
+        .collect();
+    format!(
+        "Raise the limit ({}), or close other programs.",
+        commands.join(", ")
+    )
 }
 
 /// Where space is needed, and what else helps.

@@ -151,6 +151,9 @@ impl Error {
         if self.found_no_room() {
             return Some(Remedy::free_disk_space());
         }
+        if let Some(command) = failure::limit_reached(self) {
+            return Some(Remedy::raise_limit([command]));
+        }
         match self {
             Self::Config(error) => error.remedy(),
             Self::Vault(error) => error.remedy(),

@@ -44,7 +44,7 @@ pub use config::error::ConfigError;
 pub use config::network::{GuestNetwork, NetworkChoice};
 pub use config::{paths, preferences, quantities as quantity, variables};
 pub use error::Error;
-pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain};
+pub use failure::{Code, ImageHold, Loss, Remedy, UsedPort, chain, limit_reached};
 pub use instance::ahead::{AheadReport, NextStart, Worker};
 pub use instance::capture::CaptureReport;
 pub use instance::checkpoint::{

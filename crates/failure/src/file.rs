@@ -41,6 +41,9 @@ impl FileError {
 
     /// What to do about it, if anything helps.
     pub fn remedy(&self) -> Option<Remedy> {
+        if let Some(command) = limit_reached(self) {
+            return Some(Remedy::raise_limit([command]));
+        }
         is_no_room(self).then(Remedy::free_disk_space)
     }
 }
@@ -61,6 +64,25 @@ pub fn is_no_room(error: &(dyn StdError + 'static)) -> bool {
     false
 }
 
+/// The shell's command that sets the limit of this process which `error`, or one of its causes, has met.
+pub fn limit_reached(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    /// Too many open files, on Linux and macOS.
+    const EMFILE: i32 = 24;
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            if error.kind() == io::ErrorKind::FileTooLarge {
+                return Some("ulimit -f");
+            }
+            if error.raw_os_error() == Some(EMFILE) {
+                return Some("ulimit -n");
+            }
+        }
+        next = cause.source();
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +95,8 @@ mod tests {
             assert_eq!(error.code(), Code::DiskFull);
             assert_eq!(error.remedy(), Some(Remedy::free_disk_space()));
         }
+        let error = failed(io::ErrorKind::FileTooLarge);
+        assert_eq!(error.remedy(), Some(Remedy::raise_limit(["ulimit -f"])));
         let error = failed(io::ErrorKind::PermissionDenied);
         assert_eq!((error.code(), error.remedy()), (Code::File, None));
     }

@@ -11,7 +11,7 @@ mod file;
 mod remedy;
 
 pub use code::Code;
-pub use file::{FileError, is_no_room};
+pub use file::{FileError, is_no_room, limit_reached};
 pub use remedy::{ImageHold, Loss, Remedy, UsedPort};
 
 /// An error and its causes in one line: `a: b: c`.

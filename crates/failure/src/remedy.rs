@@ -113,6 +113,11 @@ pub enum Remedy {
     },
     /// End other programs, for memory and threads.
     EndPrograms,
+    /// Raise what the system allows this process.
+    RaiseLimit {
+        /// The shell's commands that set it, such as `ulimit -n`.
+        commands: Vec<String>,
+    },
 
     // Settings.
     /// Look at the settings and at what they can be.
@@ -369,6 +374,13 @@ pub struct ImageHold {
 }
 
 impl Remedy {
+    /// Raise what the system allows this process, by these commands of a shell.
+    pub fn raise_limit(commands: impl IntoIterator<Item = &'static str>) -> Self {
+        Self::RaiseLimit {
+            commands: commands.into_iter().map(ToOwned::to_owned).collect(),
+        }
+    }
+
     /// For a full disk under the emulator's own folder.
     pub const fn free_disk_space() -> Self {
         Self::FreeDiskSpace {

@@ -7,6 +7,7 @@
 //! | [`cpu`] | model and features of the processors |
 //! | [`page_cache`] | which parts of files are in memory |
 //! | [`disk`] | free space |
+//! | [`limits`] | what this process is allowed, and what does not work within that |
 //! | [`power`] | whether it runs on its battery |
 //! | [`priority`] | giving way to others |
 //! | [`ports`] | who listens on a port, and whose a connection is |
@@ -26,6 +27,7 @@ pub mod core_dumps;
 pub mod cpu;
 pub mod disk;
 pub mod graphics;
+pub mod limits;
 pub mod memory;
 pub mod page_cache;
 pub mod ports;

@@ -6,10 +6,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod deadline;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+pub use deadline::Deadline;
 
 /// A stretch of work that takes long enough to be worth a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +145,8 @@ pub enum Event<'a> {
     },
     /// A phase has ended, well or not.
     End(Phase, Duration),
+    /// Phases from here on share a deadline, or have none any more.
+    Limit(Option<Deadline>),
     /// Something that the user should read, and that is no failure.
     Notice(&'a str),
     /// Something that the user should act on.
@@ -213,6 +219,7 @@ impl Drop for Running<'_> {
 pub struct Stopwatch<'a> {
     reporter: &'a dyn Reporter,
     begun: Instant,
+    deadline: Option<Deadline>,
     times: Mutex<Vec<PhaseTime>>,
 }
 
@@ -222,8 +229,34 @@ impl<'a> Stopwatch<'a> {
         Self {
             reporter,
             begun: Instant::now(),
+            deadline: None,
             times: Mutex::default(),
         }
+    }
+
+    /// Begins now, and the operation has to be done within `limit`, which is reported.
+    pub fn within(reporter: &'a dyn Reporter, limit: Duration) -> Self {
+        let deadline = Some(Deadline::within(limit));
+        reporter.report(Event::Limit(deadline));
+        Self {
+            deadline,
+            ..Self::new(reporter)
+        }
+    }
+
+    /// Until when the operation has to be done, if there is a limit.
+    pub fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Has what follows be done by another deadline.
+    pub fn set_deadline(&mut self, deadline: Option<Deadline>) {
+        self.deadline = deadline;
+    }
+
+    /// What is left of the operation's time; `usual` if it has no limit.
+    pub fn left_or(&self, usual: Duration) -> Duration {
+        self.deadline.map_or(usual, |deadline| deadline.left())
     }
 
     /// Where it hands on to: for what is not to be timed as a part of the operation.
@@ -288,6 +321,7 @@ mod tests {
                 Event::Begin(phase) => format!("begin {}", phase.name()),
                 Event::End(phase, _) => format!("end {}", phase.name()),
                 Event::Bytes { done, total, .. } => format!("{done} of {total}"),
+                Event::Limit(_) => "limit".to_owned(),
                 Event::Notice(text) | Event::Warning(text) => text.to_owned(),
             };
             self.0.lock().unwrap().push(line);

@@ -83,6 +83,21 @@ impl Monitor {
         self.execute(QueryStatus {}, limit).await
     }
 
+    /// The bytes that the guest has read from its disks and written to them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Qmp::execute`].
+    pub async fn disk_bytes(&self, limit: Duration) -> Result<u64, QmpError> {
+        let command = qapi_qmp::query_blockstats { query_nodes: None };
+        let disks = self.execute(command, limit).await?;
+        let moved = |disk: &qapi_qmp::BlockStats| {
+            let (read, written) = (disk.stats.rd_bytes, disk.stats.wr_bytes);
+            u64::try_from(read).unwrap_or(0) + u64::try_from(written).unwrap_or(0)
+        };
+        Ok(disks.iter().map(moved).sum())
+    }
+
     /// Returns once the accelerator cannot go on: QEMU has then stopped the machine for good. Does
     /// not return otherwise, not even when QEMU has ended.
     ///

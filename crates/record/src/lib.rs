@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod regular;
+pub mod reserve;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -240,8 +241,23 @@ pub fn write<R: Record>(
     })
 }
 
-/// Puts `bytes` at `path`, whole or not at all, readable by the user alone.
+/// Puts `bytes` at `path`, whole or not at all, readable by the user alone. On a full disk the
+/// [`reserve`] is given up for it.
 pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
+    match replace_once(path, bytes, durability) {
+        Err(error) if is_no_room(&error) && reserve::give_up(path) => {
+            replace_once(path, bytes, durability)
+        }
+        result => result,
+    }
+}
+
+fn is_no_room(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+fn replace_once(path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::Builder::new()
         .prefix(".new-")

@@ -132,6 +132,10 @@ const WORDS: Words = {
     hint: `Close programs that watch many files, or raise the limit: sysctl ${parameter}.`,
     action: retry,
   }),
+  raise_limit: ({ commands }) => ({
+    hint: `Raise the limit of the session or container that runs the app${commands.length > 0 ? ` (${commands.join(", ")})` : ""}, or close other programs.`,
+    action: retry,
+  }),
   end_programs: () => ({ hint: "Close other programs, then try again.", action: retry }),
 
   // Settings.

@@ -62,7 +62,16 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
     };
     // This process will hold secrets, and so will the QEMU that it starts.
     let core_dumps = core_dumps::forbid().map_err(Failure::CoreDumps)?;
+    host::limits::check()?;
     let settings = Settings::from_environment()?;
+    if needs_no_variables(&operation) {
+        for error in &settings.invalid {
+            let label = paint(CAUTION, "warning:");
+            tell(&format!("{label} {}\n", printable(&error.to_string())));
+        }
+    } else {
+        settings.refuse_invalid()?;
+    }
     let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
     let settings = settings.with_preferences(&preferences);
     let Target { instance, image } = invocation.target;
@@ -113,6 +122,7 @@ struct Context<'a> {
 }
 
 async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit, Failure> {
+    host::limits::survive_file_size_limit().map_err(Failure::Signals)?;
     if !holds_nothing(&operation) {
         context.interrupts = Some(Interrupts::listen()?);
     }
@@ -189,6 +199,44 @@ async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit,
         Operation::Secrets(SecretsArguments::Show { name }) => secrets::show(&context, name).await,
         Operation::Secrets(SecretsArguments::Rotate) => secrets::rotate(&context).await,
         Operation::Secrets(SecretsArguments::Forget) => secrets::forget(&context).await,
+    }
+}
+
+/// Whether it is done all the same where a variable has a value that cannot be used: what ends a machine,
+/// looks at one or gives out its secrets goes by none of them.
+const fn needs_no_variables(operation: &Operation) -> bool {
+    match operation {
+        Operation::Stop { .. }
+        | Operation::Status
+        | Operation::Instances
+        | Operation::Logs { .. }
+        | Operation::Secrets(_)
+        | Operation::Delete { .. }
+        | Operation::Reset { .. }
+        | Operation::Diagnostics { .. }
+        // Finishes a stop first of all; what it prepares then refuses them.
+        | Operation::WorkAhead => true,
+        Operation::Checkpoint(command) => matches!(command, CheckpointArguments::List),
+        Operation::Folders(command) => matches!(command, FoldersArguments::List),
+        Operation::Settings { command } => {
+            !matches!(command, Some(SettingsArguments::GithubToken { .. }))
+        }
+        Operation::Images { command } => matches!(command, None | Some(ImagesArguments::List)),
+        Operation::Start
+        | Operation::Clone { .. }
+        | Operation::Capture
+        | Operation::Verify
+        | Operation::Archive { .. }
+        | Operation::Restore { .. }
+        | Operation::Releases { .. }
+        | Operation::Pull(_)
+        | Operation::Doctor { .. }
+        | Operation::Credentials { .. }
+        | Operation::Mail(_)
+        | Operation::Users { .. }
+        | Operation::Dashboard { .. }
+        | Operation::Run { .. }
+        | Operation::Bench { .. } => false,
     }
 }
 

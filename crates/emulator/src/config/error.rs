@@ -7,6 +7,7 @@ use record::RecordError;
 
 use super::paths::FolderError;
 use super::preferences::InvalidPreference;
+use super::variables::SettingsError;
 use crate::fault;
 
 /// Why settings and the folders that they are about cannot be used.
@@ -22,6 +23,9 @@ pub enum ConfigError {
         #[source]
         source: RecordError,
     },
+    /// An environment variable has a value that cannot be used.
+    #[error(transparent)]
+    Environment(#[from] SettingsError),
     /// A setting cannot have that value.
     #[error(transparent)]
     Preference(#[from] InvalidPreference),
@@ -39,6 +43,7 @@ impl ConfigError {
         match self {
             Self::Folder(error) => error.code(),
             Self::Preferences { source } => fault::record_code(source),
+            Self::Environment(_) => Code::Environment,
             Self::Preference(_) | Self::Repository(_) => Code::Setting,
             Self::File(error) => error.code(),
         }
@@ -49,6 +54,8 @@ impl ConfigError {
         match self {
             Self::Folder(error) => Some(error.remedy()),
             Self::Preferences { source } => Some(fault::record_remedy(source)),
+            // The message says it.
+            Self::Environment(_) => None,
             Self::Preference(_) => Some(Remedy::ReadSettings),
             Self::Repository(_) => Some(Remedy::SetRepository),
             Self::File(error) => error.remedy(),

@@ -6,4 +6,5 @@ pub(crate) mod network;
 pub mod paths;
 pub mod preferences;
 pub mod quantities;
+mod values;
 pub mod variables;

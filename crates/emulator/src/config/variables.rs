@@ -1,7 +1,9 @@
 //! Every environment variable that the engine reads, and nothing else does.
 //!
 //! The names are the contract's. An invalid value is an error that names the
-//! variable and the value; nothing falls back to a default silently.
+//! variable and the value; nothing falls back to a default silently. It is the
+//! error of the commands that it matters to: whoever wants to stop a machine or
+//! look at it is told, and not kept from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use images::Image;
 use images::manifest::RAM_MIB_RANGE;
 
+use super::values::{OrNote as _, Variables};
 use crate::config::network::NetworkChoice;
 use crate::config::preferences::{Ahead, Preferences};
 
@@ -105,6 +108,9 @@ pub struct Settings {
     pub preferred_ports: BTreeMap<String, u16>,
     /// The variables that are set, of those that a preference could stand for.
     pub overrides: BTreeSet<String>,
+    /// The variables whose values cannot be used. The defaults are in their places, for commands
+    /// that they do not matter to; all others call [`Self::refuse_invalid`] first.
+    pub invalid: Vec<SettingsError>,
     /// The QEMU binary to use instead of the one on the `PATH`.
     pub qemu: Option<PathBuf>,
     /// The accelerator to use instead of the one that the probe finds.
@@ -116,7 +122,7 @@ pub struct Settings {
 }
 
 /// A variable whose value cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SettingsError {
     /// The value is not of the variable's kind.
     #[error("invalid {variable}={value:?}: expected {expected}; correct or unset it")]
@@ -145,7 +151,7 @@ impl Settings {
         Self::from_variables(std::env::vars_os())
     }
 
-    /// Reads the given variables.
+    /// Reads the given variables. An error only where there is no home folder by them.
     pub fn from_variables(
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, SettingsError> {
@@ -168,11 +174,15 @@ impl Settings {
         } else {
             PUBLIC_PORT_PREFIX
         };
+        let mut invalid = Vec::new();
         let mut ports = BTreeMap::new();
         for name in variables.keys() {
             if name.starts_with("EMULATOR_") && name.ends_with("_PORT") {
                 let expected = "a port from 1024 to 65535";
-                if let Some(port) = source.number(name, PORT_RANGE, expected)? {
+                if let Some(port) = source
+                    .number(name, PORT_RANGE, expected)
+                    .or_note(&mut invalid)
+                {
                     ports.insert(name.clone(), port);
                 }
             }
@@ -188,82 +198,93 @@ impl Settings {
             .chain(ports.keys().map(String::as_str))
             .map(ToOwned::to_owned)
             .collect();
-        Ok(Self {
+        let invalid = &mut invalid;
+        let settings = Self {
             overrides,
             preferred_ports: BTreeMap::new(),
             home,
             user_home: source.raw("HOME").map(PathBuf::from),
-            ram_mib: source.number(RAM, RAM_RANGE, "a number of MiB from 256 to 1048576")?,
+            ram_mib: source
+                .number(RAM, RAM_RANGE, "a number of MiB from 256 to 1048576")
+                .or_note(invalid),
             vcpus: source
-                .number(CPUS, VCPU_RANGE, "a number of CPUs from 1 to 64")?
+                .number(CPUS, VCPU_RANGE, "a number of CPUs from 1 to 64")
+                .or_note(invalid)
                 .unwrap_or_else(default_vcpus),
             ready_timeout: source
                 .number(
                     READY_TIMEOUT,
                     1..=86_400,
                     "a number of seconds from 1 to 86400",
-                )?
+                )
+                .or_note(invalid)
                 .map_or(DEFAULT_READY_TIMEOUT, Duration::from_secs),
-            no_snapshot: source.flag(NO_SNAPSHOT)?,
-            no_rotation: source.flag(NO_ROTATION)?,
-            ahead: match source.raw(AHEAD) {
-                None => default_ahead,
-                Some(text) => text
-                    .to_str()
-                    .and_then(Ahead::from_name)
-                    .ok_or_else(|| source.invalid(AHEAD, "off, disk or memory"))?,
-            },
+            no_snapshot: source.flag(NO_SNAPSHOT).or_note(invalid),
+            no_rotation: source.flag(NO_ROTATION).or_note(invalid),
+            ahead: source
+                .named(AHEAD, "off, disk or memory", Ahead::from_name)
+                .or_note(invalid)
+                .unwrap_or(default_ahead),
             default_ahead,
-            network: match source.raw(NETWORK) {
-                None => NetworkChoice::default(),
-                Some(text) => text
-                    .to_str()
-                    .and_then(NetworkChoice::from_name)
-                    .ok_or_else(|| source.invalid(NETWORK, "by-image, closed or open"))?,
-            },
-            force_capture: source.flag(FORCE_CAPTURE)?,
-            arch: match source.raw(ARCH) {
-                None => host::Arch::host().ok_or_else(|| {
-                    source.invalid(ARCH, "set, and this machine is neither amd64 nor arm64")
-                })?,
-                Some(text) => text
-                    .to_str()
-                    .and_then(|text| text.parse().ok())
-                    .ok_or_else(|| source.invalid(ARCH, "amd64 or arm64"))?,
+            network: source
+                .named(
+                    NETWORK,
+                    "by-image, closed or open",
+                    NetworkChoice::from_name,
+                )
+                .or_note(invalid)
+                .unwrap_or_default(),
+            force_capture: source.flag(FORCE_CAPTURE).or_note(invalid),
+            arch: match (
+                source
+                    .named(ARCH, "amd64 or arm64", |text| text.parse().ok())
+                    .or_note(invalid),
+                host::Arch::host(),
+            ) {
+                (Some(arch), _) | (None, Some(arch)) => arch,
+                (None, None) => {
+                    let expected = "set, and this machine is neither amd64 nor arm64";
+                    return Err(source.invalid(ARCH, expected));
+                }
             },
             port_prefix: source
-                .number(prefix, 11..=654, "a port prefix from 11 to 654")?
+                .number(prefix, 11..=654, "a port prefix from 11 to 654")
+                .or_note(invalid)
                 .unwrap_or(DEFAULT_PORT_PREFIX),
             ports,
             qemu: source.raw(QEMU).map(PathBuf::from),
-            accelerator: match source.raw(ACCELERATOR) {
-                None => None,
-                Some(text) => Some(
-                    text.to_str()
-                        .and_then(|text| text.parse().ok())
-                        .ok_or_else(|| source.invalid(ACCELERATOR, "kvm, hvf or tcg"))?,
-                ),
-            },
-            github_token: match source.raw(GITHUB_TOKEN) {
-                None => None,
-                Some(text) => {
-                    let token = text.to_str().map(ToOwned::to_owned);
-                    let token = token.and_then(images::Token::new);
-                    Some(token.ok_or(SettingsError::InvalidSecret {
-                        variable: GITHUB_TOKEN,
-                    })?)
-                }
-            },
-            github_api: match source.raw(GITHUB_API) {
-                None => None,
-                Some(text) => Some(
-                    text.to_str()
-                        .and_then(|text| images::Url::parse(text).ok())
-                        .filter(|url| matches!(url.scheme(), "http" | "https"))
-                        .ok_or_else(|| source.invalid(GITHUB_API, "an http or https address"))?,
-                ),
-            },
+            accelerator: source
+                .named(ACCELERATOR, "kvm, hvf or tcg", |text| text.parse().ok())
+                .or_note(invalid),
+            github_token: source
+                .named(GITHUB_TOKEN, "", |text| images::Token::new(text.to_owned()))
+                .map_err(|_| SettingsError::InvalidSecret {
+                    variable: GITHUB_TOKEN,
+                })
+                .or_note(invalid),
+            github_api: source
+                .named(GITHUB_API, "an http or https address", |text| {
+                    let url = images::Url::parse(text).ok();
+                    url.filter(|url| matches!(url.scheme(), "http" | "https"))
+                })
+                .or_note(invalid),
+            invalid: Vec::new(),
+        };
+        Ok(Self {
+            invalid: std::mem::take(invalid),
+            ..settings
         })
+    }
+
+    /// Refuses to go by these settings if a variable has a value that cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// The first such variable.
+    pub fn refuse_invalid(&self) -> Result<(), SettingsError> {
+        self.invalid
+            .first()
+            .map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// The same with what the user prefers wherever the environment says
@@ -316,53 +337,6 @@ fn default_vcpus() -> u16 {
     u16::try_from(cores.min(MOST_DEFAULT_CPUS)).unwrap_or(1)
 }
 
-struct Variables<'a>(&'a BTreeMap<String, OsString>);
-
-impl Variables<'_> {
-    /// An empty value counts as unset, as shells have no other way to say it
-    /// for a single command.
-    fn raw(&self, name: &str) -> Option<&OsString> {
-        self.0.get(name).filter(|value| !value.is_empty())
-    }
-
-    fn invalid(&self, name: &str, expected: &'static str) -> SettingsError {
-        let value = self
-            .raw(name)
-            .map_or_else(String::new, |value| value.to_string_lossy().into_owned());
-        SettingsError::Invalid {
-            variable: name.to_owned(),
-            value,
-            expected,
-        }
-    }
-
-    fn number<T: TryFrom<u64>>(
-        &self,
-        name: &str,
-        range: RangeInclusive<u64>,
-        expected: &'static str,
-    ) -> Result<Option<T>, SettingsError> {
-        let Some(value) = self.raw(name) else {
-            return Ok(None);
-        };
-        value
-            .to_str()
-            .and_then(|text| text.parse().ok())
-            .filter(|number| range.contains(number))
-            .and_then(|number| T::try_from(number).ok())
-            .map(Some)
-            .ok_or_else(|| self.invalid(name, expected))
-    }
-
-    fn flag(&self, name: &str) -> Result<bool, SettingsError> {
-        match self.raw(name).map(|value| value.to_str()) {
-            None | Some(Some("0" | "false")) => Ok(false),
-            Some(Some("1" | "true")) => Ok(true),
-            Some(_) => Err(self.invalid(name, "0 or 1")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,6 +367,31 @@ mod tests {
                 .chain(pairs)
                 .map(|(name, value)| (OsString::from(name), OsString::from(value))),
         )
+        .and_then(|settings| settings.refuse_invalid().map(|()| settings))
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_noted_beside_the_rest() {
+        let settings = Settings::from_variables(
+            [
+                ("HOME", "/home/ada"),
+                ("EMULATOR_FOO_PORT", "lots"),
+                ("EMULATOR_BACKEND_PORT", "30001"),
+                (NO_ROTATION, "perhaps"),
+                (RAM, "2048"),
+            ]
+            .map(|(name, value)| (name.into(), value.into())),
+        )
+        .unwrap();
+        let noted: Vec<_> = settings.invalid.iter().map(ToString::to_string).collect();
+        assert_eq!(noted.len(), 2, "{noted:?}");
+        assert!(noted[0].contains("EMULATOR_FOO_PORT") && noted[1].contains(NO_ROTATION));
+        assert_eq!(settings.ports.len(), 1);
+        assert_eq!(
+            (settings.ram_mib, settings.no_rotation),
+            (Some(2048), false)
+        );
+        assert_eq!(settings.refuse_invalid(), Err(settings.invalid[0].clone()));
     }
 
     #[test]

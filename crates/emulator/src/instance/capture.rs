@@ -20,6 +20,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin};
 use crate::machine::error::MachineError;
 use crate::machine::guest;
+use crate::machine::patience;
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::Purpose;
 use crate::machine::settle::{Settled, settle};
@@ -27,7 +28,7 @@ use crate::machine::spec::MachineSpec;
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::state::snapshot::{Found, Sealed, Snapshot, SnapshotManifest, new_id};
 use crate::state::snapshot_info::SnapshotInfo;
-use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
+use progress::{Deadline, Event, Phase, PhaseTime, Reporter, Stopwatch};
 
 /// How long a guest may take to become quiet once it is healthy.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
@@ -112,7 +113,7 @@ impl LockedInstance<'_> {
         spec: &MachineSpec,
         reporter: &dyn Reporter,
     ) -> Result<(Snapshot, CaptureReport), Error> {
-        let result = self.capture_in_folder(spec, reporter).await;
+        let result = Box::pin(self.capture_in_folder(spec, reporter)).await;
         if result.is_err() {
             // What stands is removed; the snapshot before this one is untouched.
             leave_nothing(&self.slot).await?;
@@ -128,6 +129,9 @@ impl LockedInstance<'_> {
     ) -> Result<(Snapshot, CaptureReport), Error> {
         let paths = &self.emulator.paths;
         let mut watch = Stopwatch::new(reporter);
+        // How long it may take is decided by how it gets on.
+        reporter.report(Event::Limit(None));
+        let patience = patience::Limits::new(self.emulator.settings.ready_timeout);
         self.emulator.remove_unfinished_capture()?;
         let folder = paths.capture_in_progress();
         make_private_folder(folder.root())?;
@@ -164,9 +168,24 @@ impl LockedInstance<'_> {
         let prober = Prober::new()?;
         let work = async {
             // Each resume sets the clock anew, so a rough one will do here.
-            let (mut guest, _) = bring_up.wake(&running, &mut watch).await?;
-            let ready = prober.all_healthy(&endpoints, self.emulator.settings.ready_timeout);
-            watch.phase(Phase::Ready, ready).await?;
+            watch.set_deadline(Some(Deadline::within(patience.most())));
+            let mut guest = {
+                let paths = &self.slot.paths;
+                let begun = std::time::Instant::now();
+                let run_out =
+                    patience::run_out(&running, paths, &endpoints, &patience, begun, reporter);
+                let boot = Box::pin(async {
+                    let (guest, _) = bring_up.wake(&running, &mut watch).await?;
+                    let ready = prober.all_healthy(&endpoints, watch.left_or(patience.most()));
+                    watch.phase(Phase::Ready, ready).await?;
+                    Ok::<_, MachineError>(guest)
+                });
+                tokio::select! {
+                    biased;
+                    guest = boot => guest?,
+                    stuck = Box::pin(run_out) => return Err(stuck),
+                }
+            };
             let cold_boot_ms = watch.total_ms();
             // Memory is written to the file while the guest settles, so that
             // little is left to write once it stands still. An error here

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use failure::{Code, FileError, Remedy, UsedPort};
+use failure::{Code, FileError, Remedy};
 use images::store::{NameError, StoreError};
 use record::RecordError;
 
@@ -10,13 +10,12 @@ use super::archive::ArchiveError;
 use super::lock::LockError;
 use crate::config::error::ConfigError;
 use crate::config::paths::{CheckpointName, FolderError, InstanceName};
-use crate::config::variables;
+use crate::config::variables::{self, SettingsError};
 use crate::fault::{self, by_way_of};
 use crate::machine::config_disk::ConfigDiskError;
 use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::machine::guest::GuestError;
-use crate::machine::ports::Taken;
 use crate::machine::readiness::NotReady;
 use crate::state::error::StateError;
 use crate::vault::VaultError;
@@ -160,11 +159,11 @@ pub enum InstanceError {
         /// The port.
         port: u16,
     },
-    /// Ports are in use.
-    #[error("{}", taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    PortsTaken {
-        /// Which, by whom.
-        taken: Vec<Taken>,
+    /// There is no block of ports that no instance has.
+    #[error("the {most} blocks of ports for further instances are all in use by instances")]
+    NoPortsLeft {
+        /// How many there are.
+        most: u16,
     },
     /// The session's disk cannot be created.
     #[error(transparent)]
@@ -198,7 +197,7 @@ pub enum InstanceError {
     File(#[from] FileError),
 }
 
-by_way_of!(InstanceError, Config => FolderError);
+by_way_of!(InstanceError, Config => FolderError, SettingsError);
 by_way_of!(
     InstanceError,
     Machine => ConfigDiskError,
@@ -243,8 +242,9 @@ impl InstanceError {
             Self::Pull(error) => error.code(),
             Self::TooSmall { .. } => Code::TooSmall,
             Self::SessionKept { .. } => Code::SessionKept,
-            Self::GuestPort { .. } | Self::PortTwice { .. } => Code::PortSetting,
-            Self::PortsTaken { .. } => Code::PortTaken,
+            Self::GuestPort { .. } | Self::PortTwice { .. } | Self::NoPortsLeft { .. } => {
+                Code::PortSetting
+            }
             Self::Overlay(_) => Code::Overlay,
             Self::Archive(error) => error.code(),
             Self::ColdFailed { source, .. } => source.code(),
@@ -265,7 +265,9 @@ impl InstanceError {
             Self::InstanceRunning { instance, .. } => Remedy::StopInstance {
                 instance: instance.to_string(),
             },
-            Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Remedy::ListInstances,
+            Self::NoInstance { .. }
+            | Self::NoPortsLeft { .. }
+            | Self::Lock(LockError::Gone { .. }) => Remedy::ListInstances,
             Self::InstanceExists { instance } => Remedy::DeleteInstance {
                 instance: instance.to_string(),
             },
@@ -299,15 +301,6 @@ impl InstanceError {
             Self::PortTwice { first, second, .. } => Remedy::ChangePorts {
                 services: vec![first.clone(), second.clone()],
             },
-            Self::PortsTaken { taken } => {
-                let used = |taken: &Taken| UsedPort {
-                    port: taken.port,
-                    service: taken.service.clone(),
-                };
-                Remedy::FreePorts {
-                    ports: taken.iter().map(used).collect(),
-                }
-            }
             Self::Archive(error) => return error.remedy(),
             Self::ColdFailed { source, .. } => return source.remedy(),
             Self::Machine(error) => return error.remedy(),
@@ -317,6 +310,14 @@ impl InstanceError {
             Self::File(error) => return error.remedy(),
             Self::Overlay(_) => return None,
         })
+    }
+
+    /// Whether a boot would fail just as well: it is this host that lacks something.
+    pub(crate) fn is_of_the_host(&self) -> bool {
+        matches!(
+            self,
+            Self::Machine(MachineError::PortsTaken { .. } | MachineError::Limit { .. })
+        )
     }
 
     /// The accelerator that failed, if that was the reason.

@@ -49,7 +49,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{RunRecord, RunningVm};
-use crate::machine::slot::Slot;
+use crate::machine::slot::{self, Slot};
 use crate::state::aside;
 use crate::vault::places::{self, Vault};
 use progress::{Event, Reporter, Stopwatch};
@@ -190,6 +190,19 @@ impl Emulator {
         }
     }
 
+    /// The other instance of this home whose machine has `port`.
+    fn instance_at(&self, port: u16) -> Result<Option<InstanceName>, Error> {
+        let mut others = self.every_instance()?.into_iter();
+        let has_it = |other: &Self| {
+            // Another instance's damaged record is that instance's trouble.
+            let record = slot::record_of(&other.paths.main()).ok().flatten();
+            let vm = record.as_ref().and_then(RunRecord::running);
+            vm.is_some_and(|vm| vm.endpoints.iter().any(|end| end.port == port))
+        };
+        let other = others.find(|other| other.name != self.name && has_it(other));
+        Ok(other.map(|other| other.name))
+    }
+
     fn make_folders(&self) -> Result<(), Error> {
         for folder in [
             self.paths.root().to_owned(),
@@ -213,6 +226,13 @@ impl Emulator {
         };
         for (record, _) in running.iter().chain(&set_aside) {
             go_on(record, reporter)?;
+        }
+        if running.is_none() && set_aside.is_none() {
+            self.leave_shared_ports(reporter)?;
+        }
+        if let Err(error) = record::reserve::keep(self.paths.root()) {
+            // Just then there is nothing to keep it from.
+            tracing::debug!(%error, "there is no reserve for records");
         }
         Ok(LockedInstance {
             emulator: self,
@@ -276,12 +296,17 @@ impl LockedInstance<'_> {
     }
 
     /// Refuses if a port is taken, naming all that are.
-    pub(crate) fn check_ports(endpoints: &[Endpoint]) -> Result<(), Error> {
-        let taken = crate::machine::ports::taken(endpoints);
+    pub(crate) fn check_ports(&self, endpoints: &[Endpoint]) -> Result<(), Error> {
+        let mut taken = crate::machine::ports::taken(endpoints);
+        for taken in &mut taken {
+            if let Some(instance) = self.emulator.instance_at(taken.port)? {
+                taken.owner = Some(format!("the instance {instance}"));
+            }
+        }
         if taken.is_empty() {
             Ok(())
         } else {
-            Err(Error::PortsTaken { taken })
+            Err(MachineError::PortsTaken { taken }.into())
         }
     }
 }

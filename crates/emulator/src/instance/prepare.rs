@@ -137,6 +137,7 @@ impl Emulator {
 
     /// [`Self::prepare`] for a guest that boots: it is told the ports that its services have on the host.
     async fn prepare_anew(&self) -> Result<Prepared, Error> {
+        self.settings.refuse_invalid()?;
         let (binary, accelerator) = self.find_qemu().await?;
         let remembered = self.remembered()?;
         let path = self.image_to_use(&remembered);

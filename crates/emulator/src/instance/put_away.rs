@@ -94,10 +94,50 @@ impl<'a> PutAway<'a> {
     /// Takes the folders of the host back, and has the guest write its caches to its disk: that must
     /// be worth booting by itself, whatever becomes of the memory.
     ///
-    /// A guest that cannot be asked is saved all the same: its memory holds what its disk lacks.
-    /// Keep what this returns until the machine is saved: who waits in the guest is then saved in the
-    /// middle of a conversation, and is at once there when continued.
-    pub(super) async fn sync(&self, watch: &mut Stopwatch<'_>) -> Option<Guest> {
+    /// A guest that cannot be asked is saved all the same: its memory holds what its disk lacks. One
+    /// that finds no room for what it writes is not waited for: it stands still until there is some.
+    pub(super) async fn sync(&self, watch: &mut Stopwatch<'_>) -> Synced {
+        let mut full = self.disk_fills();
+        if let Err(error) = self.go_on_if_there_is_room().await {
+            // What it is asked next says so again.
+            tracing::debug!(error = %chain(&error), "the guest stands still");
+        }
+        tokio::select! {
+            biased;
+            guest = Box::pin(self.sync_guest(watch)) => Synced { _guest: guest, disk_full: false },
+            () = full.found() => {
+                watch.reporter().report(Event::Warning(&format!(
+                    "{}: what the virtual machine has not yet written to its disk is only in its memory.",
+                    chain(&self.slot.disk_full())
+                )));
+                Synced { _guest: None, disk_full: true }
+            }
+        }
+    }
+
+    /// Has a guest go on that found no room for what it wrote: it tries again at once.
+    async fn go_on_if_there_is_room(&self) -> Result<(), MachineError> {
+        let status = self.monitor.status(MONITOR_LIMIT).await;
+        if status.map_err(failed("say how it is"))?.state == "io-error" {
+            let goes_on = self.monitor.cont(MONITOR_LIMIT).await;
+            goes_on.map_err(failed("let the guest run"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells of writes from now on that find no room.
+    fn disk_fills(&self) -> DiskFills {
+        DiskFills(self.monitor.subscribe())
+    }
+
+    /// Whether the disk has room for what the guest has in memory, as far as can be told.
+    pub(super) fn has_room(&self) -> bool {
+        let memory = self.process.memory().map(|memory| memory.resident);
+        let free = host::disk::free_bytes(self.slot.paths.root()).ok();
+        memory.zip(free).is_none_or(|(memory, free)| memory <= free)
+    }
+
+    async fn sync_guest(&self, watch: &mut Stopwatch<'_>) -> Option<Guest> {
         let reporter = watch.reporter();
         // Mounted, they would keep the memory from being saved, and the save
         // says so; the guest is shut down then.
@@ -358,9 +398,11 @@ impl<'a> PutAway<'a> {
         self.vm.forwards()
     }
 
-    /// Powers the guest down, so that its disk is clean.
+    /// Powers the guest down, so that its disk is clean; where it finds no room for what it writes to that
+    /// end, QEMU is ended, and the disk is as after a power cut.
     async fn shut_down(&self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
         let reporter = watch.reporter();
+        let mut full = self.disk_fills();
         let quiet = async {
             // A guest that stands still cannot power down, and one whose save
             // is still under way cannot go on.
@@ -382,7 +424,15 @@ impl<'a> PutAway<'a> {
                 }
             };
             let limits = StopLimits { powerdown, ..QUIT };
-            qemu::stop::stop(Some(&self.monitor), &self.process, &limits).await
+            tokio::select! {
+                biased;
+                stopped = qemu::stop::stop(Some(&self.monitor), &self.process, &limits) => stopped,
+                () = full.found() => {
+                    let text = "The virtual machine cannot shut down, because the disk is full. Ending it.";
+                    reporter.report(Event::Warning(text));
+                    qemu::stop::stop(Some(&self.monitor), &self.process, &QUIT).await
+                }
+            }
         };
         watch.phase(Phase::Quit, quiet).await?;
         Ok(())
@@ -402,6 +452,34 @@ impl<'a> PutAway<'a> {
     }
 }
 
+/// What a guest that was asked to write its caches to its disk has come to.
+pub(super) struct Synced {
+    /// Keep it until the machine is saved: who waits in the guest is then saved in the middle of a
+    /// conversation, and is at once there when continued.
+    _guest: Option<Guest>,
+    /// It found no room for what it wrote.
+    pub disk_full: bool,
+}
+
+/// Writes of a guest that find no room.
+struct DiskFills(qemu::EventStream);
+
+impl DiskFills {
+    /// Returns at the first one.
+    async fn found(&mut self) {
+        loop {
+            match self.0.next().await {
+                Ok(event) if event.name == "BLOCK_IO_ERROR" && event.data["nospace"] == true => {
+                    return;
+                }
+                Ok(_) | Err(qemu::QmpError::EventsLost { .. }) => {}
+                // The end of the events is the end of QEMU, which is seen elsewhere.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+}
+
 /// QEMU's refusal of a port, by the name of the service that it is for.
 pub(super) fn port_error(
     error: qemu::ForwardError,
@@ -417,9 +495,8 @@ pub(super) fn port_error(
                 service: endpoint.id.clone(),
                 owner: host::ports::owner(port),
             });
-            Error::PortsTaken {
-                taken: taken.collect(),
-            }
+            let taken = taken.collect();
+            MachineError::PortsTaken { taken }.into()
         }
     }
 }

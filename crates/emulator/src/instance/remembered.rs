@@ -2,6 +2,7 @@
 //! nearly all of it can be found out again.
 
 use super::shared::SharedLock;
+use crate::config::paths::InstanceName;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::ports;
@@ -142,7 +143,69 @@ impl Emulator {
             })
         };
         let free = unused.iter().find(is_free).or(unused.first());
-        Ok(free.copied().unwrap_or(PORT_STRIDE))
+        let most = MOST_INSTANCES;
+        free.copied().ok_or(Error::NoPortsLeft { most })
+    }
+
+    /// Gives this instance a block of ports of its own if another one, which was there before it, has the
+    /// same: two that were made by versions without a common lock, or a folder that was copied. The
+    /// instance's lock must be held, and no machine of it have those ports.
+    pub(super) fn leave_shared_ports(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        let path = self.paths.instance_record();
+        if self.name.is_default() || self.earlier_twin()?.is_none() {
+            return Ok(());
+        }
+        let _shared = SharedLock::take(&self.home)?;
+        // Looked at again: meanwhile the other one may have moved, or be gone.
+        let Some((twin, record)) = self.earlier_twin()? else {
+            return Ok(());
+        };
+        let services = self.services_by(&record);
+        let is_set = |service: &Service| service.port_env.is_none() || self.host_port(service, 0).1;
+        if services.iter().all(is_set) {
+            // By variables, which no block changes: a start says which port is taken, and by whom.
+            return Ok(());
+        }
+        let moved = InstanceRecord {
+            port_offset: self.choose_port_offset(&services)?,
+            ..record
+        };
+        record::write(&path, &moved, Durability::PowerCut)?;
+        reporter.report(Event::Warning(&format!(
+            "The instances {twin} and {} had the same ports. {} has others from now on: `stack-emulator status` shows them. \
+             Its next start boots the virtual machine.",
+            self.name, self.name
+        )));
+        Ok(())
+    }
+
+    /// An instance that has the ports of this one and was there before it, and this one's record.
+    fn earlier_twin(&self) -> Result<Option<(InstanceName, InstanceRecord)>, Error> {
+        let Ok(Some(ours)) = record::read_optional::<InstanceRecord>(&self.paths.instance_record())
+        else {
+            // A damaged one is mended, and gets a block that is free.
+            return Ok(None);
+        };
+        let born = |emulator: &Self| {
+            let meta = std::fs::metadata(emulator.paths.root()).ok()?;
+            // Not every file system tells when a folder was made.
+            Some((
+                meta.created().or(meta.modified()).ok()?,
+                emulator.name.clone(),
+            ))
+        };
+        let is_twin = |other: &Self| {
+            if other.name.is_default() {
+                return ours.port_offset == 0;
+            }
+            let record = record::read_optional::<InstanceRecord>(&other.paths.instance_record());
+            let same = matches!(record, Ok(Some(record)) if record.port_offset == ours.port_offset);
+            same && born(other) < born(self)
+        };
+        let others = self.every_instance()?.into_iter();
+        let mut others = others.filter(|other| other.name != self.name);
+        let twin = others.find(is_twin).map(|twin| twin.name);
+        Ok(twin.map(|twin| (twin, ours)))
     }
 }
 
@@ -206,6 +269,100 @@ mod tests {
         offsets.sort_unstable();
         assert!(offsets.windows(2).all(|two| two[0] < two[1]), "{offsets:?}");
         assert!(!offsets.contains(&0), "the default instance's");
+    }
+
+    #[test]
+    fn of_two_with_the_same_ports_the_later_one_gets_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = emulator(dir.path());
+        let made = ["zebra", "ant", "bee"].map(|name| {
+            let emulator = home.sibling(name.parse().unwrap());
+            std::fs::create_dir_all(emulator.paths.root()).unwrap();
+            // What a version without a common lock made of three that began together.
+            let record = InstanceRecord {
+                port_offset: 40,
+                ..InstanceRecord::default()
+            };
+            record::write(
+                &emulator.paths.instance_record(),
+                &record,
+                Durability::ThisBoot,
+            )
+            .unwrap();
+            // Birth times have the grain of the kernel's clock.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            emulator
+        });
+        let at_once = made.clone().map(|emulator| {
+            std::thread::spawn(move || emulator.leave_shared_ports(&Silent).unwrap())
+        });
+        for thread in at_once {
+            thread.join().unwrap();
+        }
+        let offsets = made
+            .each_ref()
+            .map(|emulator| emulator.remembered().unwrap().port_offset);
+        assert_eq!(offsets[0], 40, "the first keeps them");
+        assert!(
+            offsets[1] != 40 && offsets[2] != 40 && offsets[1] != offsets[2],
+            "{offsets:?}"
+        );
+        assert!(!offsets.contains(&0), "{offsets:?}");
+        for emulator in &made {
+            emulator.leave_shared_ports(&Silent).unwrap();
+        }
+        let again = made
+            .each_ref()
+            .map(|emulator| emulator.remembered().unwrap().port_offset);
+        assert_eq!(again, offsets, "once they differ they stay");
+    }
+
+    #[test]
+    fn ports_that_the_user_has_set_are_left_alone() {
+        use images::manifest::published_services;
+        let dir = tempfile::tempdir().unwrap();
+        let mut home = emulator(dir.path());
+        for (port, service) in (40_000..).zip(published_services(81)) {
+            home.settings
+                .ports
+                .extend(service.port_env.map(|name| (name, port)));
+        }
+        let second = home.sibling("second".parse().unwrap());
+        std::fs::create_dir_all(second.paths.root()).unwrap();
+        let record = InstanceRecord::default();
+        record::write(
+            &second.paths.instance_record(),
+            &record,
+            Durability::ThisBoot,
+        )
+        .unwrap();
+        std::fs::create_dir_all(home.paths.root()).unwrap();
+        second.leave_shared_ports(&Silent).unwrap();
+        assert_eq!(second.remembered().unwrap().port_offset, 0);
+    }
+
+    #[test]
+    fn where_all_blocks_are_taken_nobody_gets_somebody_else_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = emulator(dir.path());
+        for n in 1..=MOST_INSTANCES {
+            let other = home.sibling(format!("i{n}").parse().unwrap());
+            std::fs::create_dir_all(other.paths.root()).unwrap();
+            let record = InstanceRecord {
+                port_offset: n * PORT_STRIDE,
+                ..InstanceRecord::default()
+            };
+            record::write(
+                &other.paths.instance_record(),
+                &record,
+                Durability::ThisBoot,
+            )
+            .unwrap();
+        }
+        let one_more = home.sibling("one-more".parse().unwrap());
+        std::fs::create_dir_all(one_more.paths.root()).unwrap();
+        let error = one_more.claim_ports().unwrap_err();
+        assert_eq!(error.code(), failure::Code::PortSetting, "{error}");
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Emulator {
                 request: "rotate the secrets",
             });
         };
-        let mut watch = Stopwatch::new(reporter);
+        let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
         held.rotate_running(record, vm, &mut watch).await?;
         Ok(RotateReport {
             rotated: true,
@@ -174,7 +174,7 @@ impl LockedInstance<'_> {
         self.slot
             .write(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
         let mut guest = reach_running(record, vm, watch.reporter()).await?;
-        let limit = self.emulator.settings.ready_timeout;
+        let limit = watch.left_or(self.emulator.settings.ready_timeout);
         bring_up::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
         self.slot.write(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
@@ -209,7 +209,8 @@ impl LockedInstance<'_> {
                 return Ok(());
             }
         }
-        self.rotate_running(record, vm, &mut Stopwatch::new(reporter))
+        let limit = self.emulator.settings.ready_timeout;
+        self.rotate_running(record, vm, &mut Stopwatch::within(reporter, limit))
             .await
     }
 }

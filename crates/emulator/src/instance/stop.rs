@@ -13,7 +13,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{kill, live_processes};
 use failure::chain;
-use progress::{Phase, PhaseTime, Reporter, Stopwatch};
+use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
 
 /// What became of the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,13 +103,8 @@ impl Emulator {
         let mut watch = Stopwatch::new(reporter);
         if let Some((record, vm)) = held.running.take() {
             // A record of an earlier version does not say which ports there are to free.
-            return if behind && !vm.forwards().is_empty() {
-                let report = held.set_aside(&record, &vm, &mut watch).await?;
-                Ok((report, true))
-            } else {
-                let report = held.put_away(&record, &vm, &mut watch).await?;
-                Ok((report, false))
-            };
+            let behind = behind && !vm.forwards().is_empty();
+            return held.put_away(&record, &vm, behind, &mut watch).await;
         }
         let left = held.set_aside.is_some();
         let (session, reason) = match (left, behind) {
@@ -177,40 +172,35 @@ impl Emulator {
 }
 
 impl LockedInstance<'_> {
-    /// Saves the machine and ends it.
+    /// Saves the machine and ends it, or with `behind` leaves it standing still, with its disk as good as
+    /// saved, for another process to save; also says whether it did that.
     async fn put_away(
         &self,
         record: &RunRecord,
         vm: &RunningVm,
+        behind: bool,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<StopReport, Error> {
+    ) -> Result<(StopReport, bool), Error> {
         let machine = PutAway::connect(self.emulator, &self.slot, record, vm).await?;
-        let guest = machine.sync(watch).await;
+        let synced = machine.sync(watch).await;
+        // Where it is likely that only the disk can be kept, whoever asked is to be told so.
+        if behind && !synced.disk_full && machine.has_room() {
+            machine.set_aside(watch).await?;
+            drop(synced);
+            machine.close().await;
+            let report = StopReport::new(watch, Some(SessionFate::Saving), None);
+            return Ok((report, true));
+        }
         machine.note(Purpose::Saving(Box::new(vm.clone())))?;
         let reason = machine.keep(watch).await?;
         if reason.is_none() {
             machine.end(watch).await?;
         }
-        drop(guest);
+        drop(synced);
         // Here no other process will.
         self.emulator.remove_aside()?;
         let session = Some(fate(reason.as_ref()));
-        Ok(StopReport::new(watch, session, reason))
-    }
-
-    /// Leaves the machine standing still, with its disk as good as saved, for another process to save.
-    async fn set_aside(
-        &self,
-        record: &RunRecord,
-        vm: &RunningVm,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<StopReport, Error> {
-        let machine = PutAway::connect(self.emulator, &self.slot, record, vm).await?;
-        let guest = machine.sync(watch).await;
-        machine.set_aside(watch).await?;
-        drop(guest);
-        machine.close().await;
-        Ok(StopReport::new(watch, Some(SessionFate::Saving), None))
+        Ok((StopReport::new(watch, session, reason), false))
     }
 
     /// Does what a stop has left of a machine that it set aside, if there is one. Says why, if only its
@@ -224,6 +214,22 @@ impl LockedInstance<'_> {
         };
         let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
         machine.finish(watch).await
+    }
+}
+
+impl LockedInstance<'_> {
+    /// The same behind an error of a command that wanted something else of that machine: nobody but
+    /// the next command would see to it.
+    pub(super) async fn finish_stop_after_all(&mut self, reporter: &dyn Reporter) {
+        if self.set_aside.is_none() {
+            return;
+        }
+        if let Err(error) = self.finish_stop(&mut Stopwatch::new(reporter)).await {
+            reporter.report(Event::Warning(&format!(
+                "The session could not be saved: {}. The next command tries again.",
+                chain(&error)
+            )));
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use secrets::{SecretName, SecretSet, Slot as Kept};
 use super::boot;
 use super::config_disk::TOLD_SERVICES;
 use super::guest::{self, Guest, GuestError};
-use super::ports::ServicePort;
+use super::limits;
+use super::ports::{self, ServicePort};
 use super::readiness::{Endpoint, Prober, Proof};
 use super::run_record::RunRecord;
 use super::slot::Slot;
@@ -207,6 +208,7 @@ impl BringUp<'_> {
         mut record: RunRecord,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Running, RunRecord), Error> {
+        limits::check(self.slot, self.spec, self.origin)?;
         record.network = Some(self.spec.network);
         self.slot.write(&record)?;
         let (ram, launch) = match self.origin {
@@ -231,10 +233,26 @@ impl BringUp<'_> {
             token: record.token.as_deref().unwrap_or_default(),
             limit: SPAWN_LIMIT,
         };
-        let running = watch.phase(Phase::Qemu, spawn.spawn()).await?;
+        let spawned = watch.phase(Phase::Qemu, spawn.spawn()).await;
+        let running = spawned.map_err(|error| self.why_not_spawned(error))?;
         record.process = Some(running.identity.clone());
         self.slot.write(&record)?;
         Ok((running, record))
+    }
+
+    /// A QEMU that does not get a port ends at once.
+    fn why_not_spawned(&self, error: qemu::SpawnError) -> Error {
+        match &error {
+            qemu::SpawnError::Died { said, .. } => {
+                let taken = ports::lost(self.endpoints, said);
+                if taken.is_empty() {
+                    error.into()
+                } else {
+                    Error::PortsTaken { taken }
+                }
+            }
+            _ => error.into(),
+        }
     }
 
     /// Loads saved state into a machine that waits for it, without running it.
@@ -291,7 +309,7 @@ impl BringUp<'_> {
         running: &Running,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Guest, Option<i64>), Error> {
-        let ready = self.settings.ready_timeout;
+        let ready = self.limit(watch);
         let mut guest = match self.origin {
             Origin::Boot(_) => {
                 let console = Follower::new(self.slot.paths.serial_log(), 0);
@@ -338,14 +356,15 @@ impl BringUp<'_> {
         secrets: Secrets<'_>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
-        let (endpoints, limit) = (self.endpoints, self.settings.ready_timeout);
+        let endpoints = self.endpoints;
         // A guest that has just booted is still starting what rotation
         // talks to; a resumed one has it running.
         if matches!(secrets, Secrets::Keep) || matches!(self.origin, Origin::Boot(_)) {
             let prober = Prober::new()?;
-            let healthy = prober.all_healthy(endpoints, limit);
+            let healthy = prober.all_healthy(endpoints, self.limit(watch));
             watch.phase(Phase::Ready, healthy).await?;
         }
+        let limit = self.limit(watch);
         match secrets {
             Secrets::Keep => Ok(()),
             Secrets::Replace(vault) => rotate(endpoints, guest, vault, limit, watch).await,
@@ -371,6 +390,11 @@ impl BringUp<'_> {
                 watch.phase(Phase::Ready, proof).await
             }
         }
+    }
+
+    /// How long the guest may take from here on: what is left of the operation's time.
+    fn limit(&self, watch: &Stopwatch<'_>) -> Duration {
+        watch.left_or(self.settings.ready_timeout)
     }
 
     /// Runs `work`, but not past the end of the QEMU process, nor past the
@@ -467,7 +491,7 @@ pub(crate) async fn rotate(
     Ok(vault.promote(&fresh, watch.reporter()).await?)
 }
 
-/// Puts fresh secrets into `kept`, gives them to the guest and proves them.
+/// Puts fresh secrets into `kept`, gives them to the guest and proves them, all within `limit`.
 async fn replace(
     endpoints: &[Endpoint],
     guest: &mut Guest,
@@ -476,19 +500,19 @@ async fn replace(
     limit: Duration,
     watch: &mut Stopwatch<'_>,
 ) -> Result<SecretSet, Error> {
-    let reporter = watch.reporter();
+    let (reporter, begun) = (watch.reporter(), Instant::now());
     let fresh = SecretSet::generate().map_err(Error::Random)?;
     let known = vault.known(reporter).await?;
     vault.save(kept, &fresh, reporter).await?;
     watch
-        .phase(Phase::Rotate, guest.rotate(&fresh, limit))
-        .await?;
-    watch
         .phase(
-            Phase::Ready,
-            prove(endpoints, &fresh, &known, Proof::First, limit),
+            Phase::Rotate,
+            guest.rotate(&fresh, limit.saturating_sub(begun.elapsed())),
         )
         .await?;
+    let left = limit.saturating_sub(begun.elapsed());
+    let proof = prove(endpoints, &fresh, &known, Proof::First, left);
+    watch.phase(Phase::Ready, proof).await?;
     Ok(fresh)
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use failure::{Code, FileError, Remedy};
+use failure::{Code, FileError, Remedy, UsedPort};
 use qemu::BinaryError;
 use record::RecordError;
 
 use super::config_disk::ConfigDiskError;
 use super::folders::ShareError;
 use super::guest::GuestError;
+use super::ports::Taken;
 use super::readiness::NotReady;
 use crate::config::error::ConfigError;
 use crate::config::paths::FolderError;
@@ -32,6 +33,20 @@ pub enum MachineError {
     /// QEMU did not start.
     #[error(transparent)]
     Spawn(#[from] qemu::SpawnError),
+    /// The system allows this process less than the virtual machine needs.
+    #[error("{limit}, and the virtual machine needs {}", crate::config::quantities::bytes(*needed))]
+    Limit {
+        /// The limit.
+        limit: host::limits::InForce,
+        /// Bytes.
+        needed: u64,
+    },
+    /// Ports are in use.
+    #[error("{}", taken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    PortsTaken {
+        /// Which, by whom.
+        taken: Vec<Taken>,
+    },
     /// QEMU ended by itself.
     #[error("QEMU exited unexpectedly; see its log: {}", log.display())]
     QemuDied {
@@ -88,6 +103,14 @@ pub enum MachineError {
     /// A folder cannot be shared, or its sharing not be ended.
     #[error(transparent)]
     Share(Box<ShareError>),
+    /// A guest that boots gets on no longer.
+    #[error("the virtual machine is not ready after {} s and makes no progress any more; last seen: {last}", taken.as_secs())]
+    Stuck {
+        /// Since it was switched on.
+        taken: std::time::Duration,
+        /// What it did last, and when.
+        last: String,
+    },
     /// The random source failed.
     #[error("the operating system's random source failed")]
     Random(#[source] getrandom::Error),
@@ -121,6 +144,8 @@ impl MachineError {
             Self::Accelerator(_) => Code::Accelerator,
             Self::ConfigDisk(_) => Code::ConfigDisk,
             Self::Spawn(_) => Code::QemuStart,
+            Self::PortsTaken { .. } => Code::PortTaken,
+            Self::Limit { .. } => Code::System,
             Self::QemuDied { .. } => Code::QemuDied,
             Self::AcceleratorFailed { .. } => Code::AcceleratorFailed,
             Self::DiskFull { .. } => Code::DiskFull,
@@ -128,7 +153,7 @@ impl MachineError {
             Self::Migration { .. } => Code::Migration,
             Self::Guest(GuestError::Rotation { .. }) => Code::Rotation,
             Self::Guest(_) | Self::GuestReset => Code::Guest,
-            Self::NotReady(_) => Code::NotReady,
+            Self::NotReady(_) | Self::Stuck { .. } => Code::NotReady,
             Self::Process(_) => Code::Process,
             Self::Stop(_) => Code::Stop,
             Self::Share(error) => error.code(),
@@ -145,6 +170,16 @@ impl MachineError {
         Some(match self {
             Self::Qemu(error) => qemu_remedy(error),
             Self::Accelerator(_) => Remedy::CheckHost,
+            Self::Limit { limit, .. } => Remedy::raise_limit([limit.limit.command()]),
+            Self::PortsTaken { taken } => {
+                let used = |taken: &Taken| UsedPort {
+                    port: taken.port,
+                    service: taken.service.clone(),
+                };
+                Remedy::FreePorts {
+                    ports: taken.iter().map(used).collect(),
+                }
+            }
             Self::Spawn(_)
             | Self::QemuDied { .. }
             | Self::Monitor { .. }
@@ -155,7 +190,7 @@ impl MachineError {
                 variable: variables::ACCELERATOR,
             },
             Self::DiskFull { .. } => Remedy::free_disk_space(),
-            Self::NotReady(_) => Remedy::WaitLonger {
+            Self::NotReady(_) | Self::Stuck { .. } => Remedy::WaitLonger {
                 variable: variables::READY_TIMEOUT,
             },
             Self::Share(error) => return error.remedy(),

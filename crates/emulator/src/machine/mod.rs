@@ -4,6 +4,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | `bring_up`, `boot` | from a spawned QEMU to a guest with fresh secrets whose services are proved healthy |
+//! | [`patience`] | whether a guest that boots is slow or stuck |
 //! | [`run_record`] | which QEMU process there is, and why |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`guest`] | the two ways to talk to the guest: agent and rotation port |
@@ -18,6 +19,8 @@ pub(crate) mod error;
 pub(crate) mod fingerprint;
 pub mod folders;
 pub(crate) mod guest;
+mod limits;
+pub(crate) mod patience;
 pub(crate) mod ports;
 pub(crate) mod readiness;
 pub(crate) mod run_record;

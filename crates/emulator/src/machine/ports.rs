@@ -49,7 +49,7 @@ impl std::fmt::Display for Taken {
 /// Whether `port` can be bound on 127.0.0.1 right now.
 ///
 /// The listener is closed at once; between this and QEMU's own bind another
-/// process may take the port, and then QEMU's error says so.
+/// process may take the port, see [`lost`].
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
@@ -65,6 +65,25 @@ pub(crate) fn taken(endpoints: &[Endpoint]) -> Vec<Taken> {
             owner: host::ports::owner(endpoint.port),
         })
         .collect()
+}
+
+/// Which port of `endpoints` a QEMU that ended at once did not get, if that is why: somebody took it
+/// between our look and QEMU's. `said` is the end of QEMU's output; that it names a port is told by the
+/// form of the argument, which is ours, and not by QEMU's words.
+pub(crate) fn lost(endpoints: &[Endpoint], said: &str) -> Vec<Taken> {
+    let is_named =
+        |endpoint: &Endpoint| said.contains(&format!("tcp:127.0.0.1:{}-", endpoint.port));
+    let mut lost = taken(endpoints);
+    if lost.is_empty() {
+        // Given back meanwhile.
+        let named = endpoints.iter().filter(|endpoint| is_named(endpoint));
+        lost.extend(named.map(|endpoint| Taken {
+            port: endpoint.port,
+            service: endpoint.id.clone(),
+            owner: None,
+        }));
+    }
+    lost
 }
 
 /// A port that is free right now, chosen by the system.
@@ -85,5 +104,31 @@ mod tests {
         assert!(!is_free(port));
         drop(listener);
         assert!(is_free(port));
+    }
+
+    #[test]
+    fn a_port_that_qemu_did_not_get_is_named_with_who_has_it() {
+        let endpoint = |id: &str, port| Endpoint {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            port,
+            path: None,
+            browsable: false,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let free = any_free().unwrap();
+        let endpoints = [endpoint("dashboard", free), endpoint("backend", port)];
+        let said = format!(
+            "-netdev …: Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:8102'"
+        );
+        let told = lost(&endpoints, &said);
+        let owner = format!("(pid {})", std::process::id());
+        assert_eq!((told.len(), told[0].service.as_str()), (1, "backend"));
+        assert!(told[0].owner.as_ref().unwrap().ends_with(&owner));
+        drop(listener);
+        let told = lost(&endpoints, &said);
+        assert_eq!((told.len(), told[0].port, &told[0].owner), (1, port, &None));
+        assert_eq!(lost(&endpoints, "no such machine"), []);
     }
 }

@@ -81,6 +81,17 @@ pub(crate) fn nameless_file(purpose: &str) -> io::Result<Option<(File, PathBuf)>
     Ok(Some((file, path.into())))
 }
 
+/// Whether the file system of `path` has its files in memory.
+pub(crate) fn is_in_memory(path: &Path) -> io::Result<bool> {
+    /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of `linux/magic.h`.
+    const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+    let kind = rustix::fs::statfs(path)?.f_type;
+    // The type's width differs between architectures.
+    Ok(IN_MEMORY
+        .into_iter()
+        .any(|magic| i64::from(magic) == kind as i64))
+}
+
 pub(crate) fn memory_available() -> Option<u64> {
     parse::bytes(
         &std::fs::read_to_string("/proc/meminfo").ok()?,

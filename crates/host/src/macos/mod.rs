@@ -8,7 +8,7 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libproc::bsd_info::BSDInfo;
@@ -93,6 +93,15 @@ fn memory() -> System {
     let mut system = System::new();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     system
+}
+
+/// macOS has no such file system beside those that a user makes of a RAM disk, which are as others.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "as on Linux, where the system is asked"
+)]
+pub(crate) fn is_in_memory(_: &Path) -> io::Result<bool> {
+    Ok(false)
 }
 
 pub(crate) fn memory_total() -> Option<u64> {

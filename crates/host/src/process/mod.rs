@@ -59,7 +59,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// The host's boot id cannot be read.
-    #[error("cannot read the id of the current boot")]
+    #[error("cannot read the id of the current boot (on Linux, /proc has to be mounted)")]
     BootId(#[source] io::Error),
     /// Listing processes failed.
     #[error("cannot list processes")]

@@ -96,20 +96,30 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<RestoreCheckpointReport, Error> {
         // What a stop has left to be saved is not going to be.
-        let held = self.hold_as_it_is("checkpoint restore", reporter).await?;
+        let mut held = self.hold_as_it_is("checkpoint restore", reporter).await?;
         self.warn_of_placeholders(reporter);
-        let mut watch = Stopwatch::new(reporter);
-        let mut checkpoint = self.checkpoint(name)?;
-        if let Some(damage) = checkpoint.disk_damage(false) {
-            let checkpoint = name.clone();
-            return Err(Error::CheckpointDamaged { checkpoint, damage });
-        }
-        if !self.settings.no_rotation {
-            // A keychain takes its time to be opened.
-            held.vault()?;
-        }
-        let prepare = held.prepare_restore(&mut checkpoint, asked);
-        let (spec, reason) = watch.phase(Phase::Prepare, prepare).await?;
+        let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
+        let found = async {
+            let mut checkpoint = self.checkpoint(name)?;
+            if let Some(damage) = checkpoint.disk_damage(false) {
+                let checkpoint = name.clone();
+                return Err(Error::CheckpointDamaged { checkpoint, damage });
+            }
+            if !self.settings.no_rotation {
+                // A keychain takes its time to be opened.
+                held.vault()?;
+            }
+            let prepare = held.prepare_restore(&mut checkpoint, asked);
+            let (spec, reason) = watch.phase(Phase::Prepare, prepare).await?;
+            Ok((checkpoint, spec, reason))
+        };
+        let (checkpoint, spec, reason) = match Box::pin(found).await {
+            Ok(found) => found,
+            Err(error) => {
+                Box::pin(held.finish_stop_after_all(reporter)).await;
+                return Err(error);
+            }
+        };
         let kept = held.secrets_to_keep(&checkpoint).await;
 
         // From here on the session is the checkpoint's, whatever becomes of the start.
@@ -192,7 +202,7 @@ impl LockedInstance<'_> {
         let ours = self.running.as_ref().map(|(_, vm)| &vm.endpoints);
         let is_ours = |port| ours.is_some_and(|ours| ours.iter().any(|end| end.port == port));
         let others = spec.endpoints.iter().filter(|end| !is_ours(end.port));
-        Self::check_ports(&others.cloned().collect::<Vec<_>>())
+        self.check_ports(&others.cloned().collect::<Vec<_>>())
     }
 
     /// Puts the session into `restored`: a copy of the disk, and further names of the memory's files.

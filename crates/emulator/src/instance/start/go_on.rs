@@ -27,17 +27,21 @@ impl LockedInstance<'_> {
     ) -> Result<Option<StartReport>, Error> {
         let prepare = self.prepare_with_session();
         let (spec, _) = watch.phase(Phase::Prepare, prepare).await?;
-        let Some((record, vm)) = self.set_aside.take_if(|(record, vm)| {
-            record.network() == spec.network && self.emulator.wants(vm, &spec)
-        }) else {
+        // Until it goes on it stays what a stop has left, which somebody has to finish.
+        let Some((record, vm)) = self.set_aside.clone() else {
             return Ok(None);
         };
+        if record.network() != spec.network || !self.emulator.wants(&vm, &spec) {
+            return Ok(None);
+        }
         let settings = &self.emulator.settings;
         let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
         let off_ms = machine.take_back(watch).await?;
         machine.close().await;
+        self.set_aside = None;
         let prober = Prober::new().map_err(MachineError::from)?;
-        let healthy = prober.all_healthy(&vm.endpoints, settings.ready_timeout);
+        let limit = watch.left_or(settings.ready_timeout);
+        let healthy = prober.all_healthy(&vm.endpoints, limit);
         let ready = watch.phase(Phase::Ready, healthy).await;
         ready.map_err(MachineError::from)?;
         let vm = RunningVm {

@@ -1,14 +1,16 @@
 //! `start`: from whatever lies on disk to a running emulator with fresh secrets.
 
 mod go_on;
+mod report;
 pub(in crate::instance) mod source;
 
 use std::pin::Pin;
 
 use host::now_ms;
 use images::qcow2;
-use serde::Serialize;
 
+use self::report::report;
+pub use self::report::{StartDetails, StartReport};
 use self::source::{StartSource, cold_fresh, cold_session, plan};
 use super::recover::{drop_session, leave_nothing};
 use super::verify::Suspects;
@@ -19,7 +21,6 @@ use crate::config::variables;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin, Secrets, Up};
 use crate::machine::error::MachineError;
-use crate::machine::ports::ServicePort;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
 use crate::machine::services::{self, Health, ServiceStatus};
 use crate::machine::spec::MachineSpec;
@@ -27,30 +28,9 @@ use crate::machine::{MONITOR_LIMIT, folders};
 use crate::state::prepared;
 use crate::state::session::{self, SavedRecord, SessionRecord};
 use crate::state::snapshot::KnownDamage;
-use crate::state::snapshot_info::SnapshotInfo;
 use crate::state::used_pages;
-use failure::{Remedy, chain};
-use progress::{Event, Phase, PhaseTime, Reporter, Stopwatch};
-
-/// What a start reports; a shell that serializes it words the remedy first.
-#[derive(Clone, Debug, Serialize)]
-pub struct StartReport<R = Remedy> {
-    /// Always `running`: anything else is an error.
-    pub state: &'static str,
-    /// True if it ran already and nothing was done.
-    pub already_running: bool,
-    /// How this start went.
-    pub start: StartDetails<R>,
-    /// The services, all healthy.
-    pub services: Vec<ServiceStatus>,
-    /// The ports that links inside the virtual machine lead to, as far as the services have others:
-    /// the machine was cloned from another instance's.
-    pub told_ports: Vec<ServicePort>,
-    /// `kvm`, `hvf` or `tcg`.
-    pub accelerator: String,
-    /// The snapshot under the session's disk, if it lies on one.
-    pub snapshot: Option<SnapshotInfo>,
-}
+use failure::chain;
+use progress::{Event, Phase, Reporter, Stopwatch};
 
 /// Gets an image for an instance that has none.
 pub(crate) type GetImage<'g> = dyn for<'a> Fn(
@@ -59,59 +39,6 @@ pub(crate) type GetImage<'g> = dyn for<'a> Fn(
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>
     + Sync
     + 'g;
-
-/// How a start went.
-#[derive(Clone, Debug, Serialize)]
-pub struct StartDetails<R = Remedy> {
-    /// `resumed`, `continued`, `restored` or `cold`.
-    pub kind: StartKind,
-    /// Why it is not the fastest kind; `null` if it is.
-    pub fallback_reason: Option<String>,
-    /// What makes later starts fast again; `null` if nothing has to be done.
-    pub remedy: Option<R>,
-    /// By how many milliseconds the guest's clock is ahead of this host's, if
-    /// it could not be set to within 100 of it; else `null`.
-    pub clock_off_ms: Option<i64>,
-    /// From the call to the proof of readiness, in milliseconds. Does not
-    /// count a pull or a capture that had to come first.
-    pub total_ms: f64,
-    /// The phases, in order.
-    pub phases: Vec<PhaseTime>,
-    /// False if the placeholder secrets are in force.
-    pub rotated: bool,
-    /// True if the secrets were replaced ahead of the start.
-    pub prepared: bool,
-    /// True if the virtual machine stood by in memory, too.
-    pub standby: bool,
-    /// True if the secrets in force before this start stayed so.
-    pub secrets_kept: bool,
-}
-
-impl<R> StartReport<R> {
-    /// The same with its remedy in the words of a shell.
-    pub fn with_remedy<T>(self, word: impl FnOnce(R) -> T) -> StartReport<T> {
-        StartReport {
-            state: self.state,
-            already_running: self.already_running,
-            start: StartDetails {
-                kind: self.start.kind,
-                fallback_reason: self.start.fallback_reason,
-                remedy: self.start.remedy.map(word),
-                clock_off_ms: self.start.clock_off_ms,
-                total_ms: self.start.total_ms,
-                phases: self.start.phases,
-                rotated: self.start.rotated,
-                prepared: self.start.prepared,
-                standby: self.start.standby,
-                secrets_kept: self.start.secrets_kept,
-            },
-            services: self.services,
-            told_ports: self.told_ports,
-            accelerator: self.accelerator,
-            snapshot: self.snapshot,
-        }
-    }
-}
 
 impl Emulator {
     /// Has the emulator run, by the fastest way that works; `get_image` is called first, with the
@@ -122,7 +49,7 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<StartReport, Error> {
         used_pages::read_program_ahead(&self.paths);
-        match self.start_once(get_image, reporter).await {
+        match Box::pin(self.start_once(get_image, reporter)).await {
             Ok(report) => Ok(report),
             Err(error) => {
                 self.replace_accelerator(error, reporter).await?;
@@ -138,25 +65,29 @@ impl Emulator {
     ) -> Result<StartReport, Error> {
         let mut held = self.hold_as_it_is("start", reporter).await?;
         if let Some((record, vm)) = &held.running {
-            let mut watch = Stopwatch::new(reporter);
+            let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
             return self.already_running(record, vm, &mut watch).await;
         }
         if held.set_aside.is_some() {
-            let mut watch = Stopwatch::new(reporter);
-            if let Some(report) = Box::pin(held.go_on(&mut watch)).await? {
-                return Ok(report);
+            let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
+            match Box::pin(held.go_on(&mut watch)).await {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => drop(Box::pin(held.finish_stop(&mut watch)).await?),
+                Err(error) => {
+                    Box::pin(held.finish_stop_after_all(reporter)).await;
+                    return Err(error);
+                }
             }
-            Box::pin(held.finish_stop(&mut watch)).await?;
         }
         self.warn_of_placeholders(reporter);
         get_image(&held, reporter).await?;
         // Only what follows counts as the start.
-        let mut watch = Stopwatch::new(reporter);
+        let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
         let prepare = held.prepare_with_session();
         let (spec, base) = watch.phase(Phase::Prepare, prepare).await?;
         // Before a snapshot is taken, which takes half a minute and is useless
         // without the ports.
-        LockedInstance::check_ports(&spec.endpoints)?;
+        held.check_ports(&spec.endpoints)?;
         used_pages::read_memory_ahead(&self.paths);
         if !self.settings.no_rotation {
             // A keychain takes its time to be opened, while QEMU loads.
@@ -228,7 +159,7 @@ impl Emulator {
                 .await
                 .map_err(failed("let the guest run"))?;
             let prober = crate::machine::readiness::Prober::new()?;
-            let limit = self.settings.ready_timeout;
+            let limit = watch.left_or(self.settings.ready_timeout);
             let healthy = prober.all_healthy(&vm.endpoints, limit);
             // The write that failed is tried again at once.
             let stopped_again = async {
@@ -266,18 +197,21 @@ impl LockedInstance<'_> {
         source: &StartSource,
         watch: &mut Stopwatch<'_>,
     ) -> Result<Option<StartReport>, Error> {
-        let error = match self.attempt(spec, source, watch).await {
+        let error = match self.try_first(spec, source, watch).await {
             Ok(vm) => return Ok(Some(self.report(&vm, watch.reporter()))),
             Err(error) => error,
         };
-        watch.reporter().report(Event::Warning(&format!(
-            "The start that was prepared did not work: {}. Starting without it.",
-            chain(&error)
-        )));
         // Without this the session would not be where a start looks for it: the next command tries again.
         leave_nothing(&self.slot).await?;
         let paths = &self.emulator.paths;
         prepared::give_back(paths).map_err(Error::file("give back", paths.root()))?;
+        if error.is_of_the_host() {
+            return Err(error);
+        }
+        watch.reporter().report(Event::Warning(&format!(
+            "The start that was prepared did not work: {}. Starting without it.",
+            chain(&error)
+        )));
         Ok(None)
     }
 
@@ -288,18 +222,29 @@ impl LockedInstance<'_> {
         source: StartSource,
         mut watch: Stopwatch<'_>,
     ) -> Result<StartReport, Error> {
-        let first = match self.attempt(spec, &source, &mut watch).await {
+        let first = if matches!(source.origin, Origin::Boot(_)) {
+            Box::pin(self.attempt(spec, &source, &mut watch)).await
+        } else {
+            self.try_first(spec, &source, &mut watch).await
+        };
+        let first = match first {
             Ok(vm) => return Ok(self.report(&vm, watch.reporter())),
             Err(error) => error,
         };
         self.clean_up(&source).await?;
+        if first.is_of_the_host() {
+            return Err(first);
+        }
         let reason = self.explain(&source, &first, &mut watch).await;
         if matches!(source.origin, Origin::Boot(_)) {
             return Err(first);
         }
-        watch
-            .reporter()
-            .report(Event::Warning(&format!("Booting cold instead: {reason}.")));
+        let left = match watch.deadline() {
+            Some(deadline) => format!(" ({} s left)", deadline.left().as_secs()),
+            None => String::new(),
+        };
+        let text = format!("Booting cold instead{left}: {reason}.");
+        watch.reporter().report(Event::Warning(&text));
         // Noted just now, if the snapshot was found to be damaged.
         let found = source.snapshot.as_ref().and_then(|id| {
             let snapshot = self.emulator.paths.snapshot(id);
@@ -315,7 +260,7 @@ impl LockedInstance<'_> {
         };
         source.checkpoint = checkpoint;
         source.snapshot_damaged = snapshot_damaged;
-        match self.attempt(spec, &source, &mut watch).await {
+        match Box::pin(self.attempt(spec, &source, &mut watch)).await {
             Ok(vm) => Ok(self.report(&vm, watch.reporter())),
             Err(error) => {
                 self.clean_up(&source).await?;
@@ -374,6 +319,21 @@ impl LockedInstance<'_> {
                 format!("the snapshot could not be resumed: {}", chain(error))
             }
         }
+    }
+
+    /// [`Self::attempt`] with half of the time that is left: should saved state turn out not to work, a
+    /// boot has the other half.
+    async fn try_first(
+        &self,
+        spec: &MachineSpec,
+        source: &StartSource,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<RunningVm, Error> {
+        let whole = watch.deadline();
+        watch.set_deadline(whole.map(|whole| whole.for_a_try()));
+        let tried = Box::pin(self.attempt(spec, source, watch)).await;
+        watch.set_deadline(whole);
+        tried
     }
 
     /// Brings the machine up and adopts it as the one that the user works with.
@@ -553,46 +513,5 @@ impl LockedInstance<'_> {
             .map(|endpoint| ServiceStatus::new(endpoint, Health::Healthy, None))
             .collect();
         report(self.emulator, vm, services, false, reporter)
-    }
-}
-
-fn report(
-    emulator: &Emulator,
-    vm: &RunningVm,
-    services: Vec<ServiceStatus>,
-    already_running: bool,
-    reporter: &dyn Reporter,
-) -> StartReport {
-    let info = |id: &String| match SnapshotInfo::of(&emulator.paths, id) {
-        Ok(info) => Some(info),
-        // It runs all the same, and its next start will look closer.
-        Err(error) => {
-            let why = chain(&error);
-            reporter.report(Event::Warning(&format!(
-                "The snapshot's record cannot be read: {why}."
-            )));
-            None
-        }
-    };
-    StartReport {
-        state: "running",
-        already_running,
-        start: StartDetails {
-            kind: vm.kind,
-            fallback_reason: vm.fallback_reason.clone(),
-            remedy: (vm.kind == StartKind::Cold && vm.snapshot_damaged)
-                .then_some(Remedy::TakeSnapshot),
-            clock_off_ms: vm.clock_off_ms,
-            total_ms: vm.total_ms,
-            phases: vm.phases.clone(),
-            rotated: vm.rotated,
-            prepared: vm.prepared,
-            standby: vm.standby,
-            secrets_kept: vm.secrets_from_ms.is_some(),
-        },
-        services,
-        told_ports: vm.told_ports.clone(),
-        accelerator: vm.accelerator.clone(),
-        snapshot: vm.snapshot.as_ref().and_then(info),
     }
 }

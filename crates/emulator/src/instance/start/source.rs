@@ -122,7 +122,7 @@ pub(super) async fn plan<'a>(
         (StartPlan::CaptureThenResume { reason }, _) => {
             let source = capture_first(held, spec, reason, watch.reporter()).await?;
             // The start proper begins now.
-            watch = Stopwatch::new(watch.reporter());
+            watch = Stopwatch::within(watch.reporter(), emulator.settings.ready_timeout);
             source
         }
     };

@@ -14,7 +14,7 @@ use crate::config::quantities::{bytes, seconds};
 use crate::config::variables::{self, Settings};
 use crate::instance::error::InstanceError as Error;
 use crate::instance::rotate::SecretPlace;
-use crate::machine::error::qemu_remedy;
+use crate::machine::error::{MachineError, qemu_remedy};
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::Taken;
 use crate::machine::readiness::Endpoint;
@@ -315,9 +315,10 @@ pub(super) fn ports(found: &Result<(Vec<Endpoint>, Vec<Taken>), Error>, ours: bo
             };
             subject.ok(format!("{} {state}", ports.join(", ")))
         }
-        Ok((_, taken)) => subject.error(&Error::PortsTaken {
-            taken: taken.clone(),
-        }),
+        Ok((_, taken)) => {
+            let taken = taken.clone();
+            subject.error(&MachineError::PortsTaken { taken }.into())
+        }
     }
 }
 
