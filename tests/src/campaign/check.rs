@@ -136,7 +136,9 @@ fn start(
             ));
         }
     }
-    told.push_str(&run.stderr);
+    // What is said to those who look for a fault of ours is not said to a user.
+    let to_users = |line: &&str| !["DEBUG", "TRACE"].iter().any(|word| line.starts_with(word));
+    told.extend(run.stderr.lines().filter(to_users));
     let started: Value = serde_json::from_str(&run.stdout)
         .map_err(|error| Failure::new(Fault::Wrong, format!("a start says {error}: {run:?}")))?;
     let details = &started["start"];

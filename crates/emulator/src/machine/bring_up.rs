@@ -18,6 +18,7 @@ use super::boot;
 use super::config_disk::TOLD_SERVICES;
 use super::guest::{self, Guest, GuestError};
 use super::limits;
+use super::log_files;
 use super::ports::{self, ServicePort};
 use super::readiness::{Endpoint, Prober, Proof};
 use super::run_record::RunRecord;
@@ -209,6 +210,7 @@ impl BringUp<'_> {
         watch: &mut Stopwatch<'_>,
     ) -> Result<(Running, RunRecord), Error> {
         limits::check(self.slot, self.spec, self.origin)?;
+        log_files::make_way(self.logs)?;
         record.network = Some(self.spec.network);
         self.slot.write(&record)?;
         let (ram, launch) = match self.origin {

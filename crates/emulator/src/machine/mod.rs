@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `bring_up`, `boot` | from a spawned QEMU to a guest with fresh secrets whose services are proved healthy |
 //! | [`patience`] | whether a guest that boots is slow or stuck |
+//! | `log_files` | what lies in the place of a log makes way for it |
 //! | [`run_record`] | which QEMU process there is, and why |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`guest`] | the two ways to talk to the guest: agent and rotation port |
@@ -20,6 +21,7 @@ pub(crate) mod fingerprint;
 pub mod folders;
 pub(crate) mod guest;
 mod limits;
+mod log_files;
 pub(crate) mod patience;
 pub(crate) mod ports;
 pub(crate) mod readiness;

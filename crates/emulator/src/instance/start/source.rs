@@ -275,6 +275,7 @@ impl LockedInstance<'_> {
         let prepared = emulator.prepare().await?;
         let base = Base::of(&emulator.home, &emulator.name)?;
         if let Some(base) = &base {
+            session::check_disk(&self.slot.paths.session().disk())?;
             let (path, content) = (&prepared.spec.image.path, prepared.spec.image_content());
             base.check(&emulator.paths, path, content, emulator.image.is_some())?;
         }

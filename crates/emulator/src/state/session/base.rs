@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use images::Sha256Digest;
-use images::qcow2::Header;
+use images::qcow2::{Header, HeaderError};
 
 use super::{SavedRecord, SessionRecord};
 use crate::config::paths::{Home, InstanceName, InstancePaths, SessionPaths};
@@ -195,6 +195,19 @@ fn is_of(record: &SessionRecord, named: Option<&Path>) -> bool {
     named.is_none_or(|named| snapshot_with_disk(named) == record.snapshot)
 }
 
+/// Refuses a file that no virtual machine can have as the disk of a session, whatever it was once.
+pub(crate) fn check_disk(disk: &Path) -> Result<(), Error> {
+    match Header::read(disk) {
+        Err(error @ (HeaderError::Read(_) | HeaderError::Truncated | HeaderError::NotQcow2)) => {
+            Err(Error::SessionBase {
+                problem: format!("{} is damaged: {}", disk.display(), failure::chain(&error)),
+            })
+        }
+        // QEMU knows more of the format than we do.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// The file that the qcow2 file at `path` lies on.
 pub(crate) fn backing(path: &Path) -> Option<PathBuf> {
     let name = Header::read(path).ok()?.backing_file?;
@@ -219,6 +232,30 @@ mod tests {
     use record::Durability;
 
     const ID: &str = "0123456789abcdef";
+
+    #[test]
+    fn a_session_s_disk_that_is_none_is_named_with_a_way_out() {
+        let kept = Kept::new(true);
+        let disk = kept.paths.main().session().disk();
+        check_disk(&disk).unwrap();
+        let whole = std::fs::read(&disk).unwrap();
+        for content in [
+            &[][..],
+            &whole[..50],
+            b"something else entirely, and long enough",
+        ] {
+            std::fs::write(&disk, content).unwrap();
+            let error = check_disk(&disk).unwrap_err();
+            assert!(
+                error.to_string().contains("disk.qcow2 is damaged"),
+                "{error}"
+            );
+            assert_eq!(error.remedy(), Some(Remedy::RestoreFileOrDiscard));
+        }
+        std::fs::remove_file(&disk).unwrap();
+        std::fs::create_dir(&disk).unwrap();
+        check_disk(&disk).unwrap_err();
+    }
 
     struct Kept {
         _dir: tempfile::TempDir,

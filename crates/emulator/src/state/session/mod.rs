@@ -19,7 +19,7 @@ mod base;
 use host::FileStamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::base::{Base, backing, snapshot_with_disk};
+pub(crate) use self::base::{Base, backing, check_disk, snapshot_with_disk};
 
 use crate::config::paths::SessionPaths;
 use crate::machine::fingerprint::{Content, Fingerprint, Mismatch};
