@@ -247,3 +247,52 @@ async fn a_hardware_accelerator_that_hangs_is_killed_and_passed_over() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Set for the process that is killed while it asks a QEMU what it is: the program to ask.
+const ASKS: &str = "QEMU_TEST_ASKS";
+
+#[tokio::test]
+async fn a_qemu_that_is_being_asked_ends_with_who_asks_it() {
+    if let Some(program) = std::env::var_os(ASKS) {
+        drop(QemuBinary::find(Arch::Amd64, Some(Path::new(&program))).await);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    // It says nothing, and never ends by itself.
+    let body = format!(
+        "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 600",
+        pid.display()
+    );
+    let silent = script(folder.path(), "silent", &body);
+    let mut asking = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_qemu_that_is_being_asked_ends_with_who_asks_it",
+        ])
+        .env(ASKS, &silent)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = async {
+        // No event tells when a file is there.
+        while !pid.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, started).await.unwrap();
+    let pid = std::fs::read_to_string(&pid)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let asked = host::ProcessIdentity::of(pid).unwrap().unwrap();
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    if cfg!(target_os = "linux") {
+        asked.wait_gone(limit).await.unwrap();
+    } else {
+        asked.kill(limit).await.unwrap();
+    }
+}

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::binary::QemuBinary;
 use crate::cache;
 use crate::process::bare::{self, BareError};
+use crate::version::Version;
 
 mod payload;
 
@@ -237,6 +238,9 @@ impl Circumstances {
     }
 }
 
+/// The first QEMU that can be told to end with the process that started it.
+const ENDS_WITH_PARENT: Version = Version::new(10, 2, 0);
+
 #[derive(Serialize, Deserialize)]
 struct Cached {
     circumstances: Circumstances,
@@ -348,7 +352,10 @@ async fn attempt(
         Accelerator::Kvm | Accelerator::Hvf => HARDWARE_LIMIT,
         Accelerator::Tcg => SOFTWARE_LIMIT,
     };
-    let args = payload::arguments(binary, accelerator, payload);
+    let mut args = payload::arguments(binary, accelerator, payload);
+    if cfg!(not(target_os = "linux")) && binary.version >= ENDS_WITH_PARENT {
+        args.extend(["-run-with", "exit-with-parent=on"].map(Into::into));
+    }
     let started = Instant::now();
     let (mut qemu, monitor) =
         bare::spawn(&binary.path, &args).map_err(|source| ProbeError::Start {

@@ -1,5 +1,6 @@
 //! A short-lived QEMU of our own for questions: no machine of the user, one monitor, gone when
-//! dropped.
+//! dropped, and on Linux also when this process is killed. Elsewhere a QEMU from 10.2 on can see to that
+//! itself, which is asked of the accelerator probe's.
 //!
 //! Its monitor is one end of a socket pair, so there is nothing to wait for and no file to clean
 //! up.
@@ -61,6 +62,8 @@ pub(crate) fn spawn<S: AsRef<OsStr>>(
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     super::inherit_little(&mut command);
+    #[cfg(target_os = "linux")]
+    end_with_this_process(&mut command);
     command
         .fd_mappings(vec![FdMapping {
             parent_fd: OwnedFd::from(theirs),
@@ -74,6 +77,32 @@ pub(crate) fn spawn<S: AsRef<OsStr>>(
         .spawn()
         .map_err(BareError::Start)?;
     Ok((Bare { child }, monitor))
+}
+
+/// Has the kernel kill the new process when this one ends, however it does: nothing would ever end it
+/// otherwise. The kernel goes by the thread that starts it, so that must not be one that ends early.
+#[cfg(target_os = "linux")]
+fn end_with_this_process(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let us = rustix::process::getpid();
+    let end_with_us = move || {
+        let signal = rustix::process::Signal::KILL;
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // This one may have ended before that.
+        if rustix::process::getppid() == Some(us) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotConnected.into())
+        }
+    };
+    #[expect(
+        unsafe_code,
+        reason = "between fork and exec: it makes two system calls, and neither allocates nor locks"
+    )]
+    // SAFETY: the closure is safe to run in a child that was forked from a process with threads.
+    unsafe {
+        command.pre_exec(end_with_us);
+    }
 }
 
 impl Bare {
