@@ -301,6 +301,8 @@ impl Reporter for Notes {
             }
             Event::Begin(phase) => format!("begin {}", phase.name()),
             Event::End(phase, _) => format!("end {}", phase.name()),
+            // A pull has none.
+            Event::Limit(_) => return,
             Event::Notice(text) => format!("notice: {text}"),
             Event::Warning(text) => format!("warning: {text}"),
         };
