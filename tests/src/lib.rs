@@ -466,7 +466,13 @@ impl World {
         let record = std::fs::read_to_string(path).expect("it runs");
         let record: Value = serde_json::from_str(&record).expect("a record");
         let folder = record["body"]["runtime_folder"].as_str();
-        PathBuf::from(folder.expect("the record names its folder"))
+        let folder = PathBuf::from(folder.expect("the record names its folder"));
+        match &self.disk {
+            Some(disk) if folder.starts_with(&self.emulator_home) => {
+                disk.seen_from_outside(&folder)
+            }
+            Some(_) | None => folder,
+        }
     }
 }
 

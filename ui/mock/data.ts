@@ -143,14 +143,18 @@ export const startSummary: StartSummary = {
   started_at_ms: NOW - 26 * MINUTE,
   uptime_ms: 26 * MINUTE,
   rotated: true,
+  secrets_kept: false,
 };
 
 export const stopped: ShownStatus = {
   instance: "default",
   state: "stopped",
   paused_by: null,
+  ended_by: null,
+  unreachable: false,
   busy: null,
   start: null,
+  other_settings: [],
   services: unchecked,
   told_ports: [],
   network: null,
@@ -158,6 +162,7 @@ export const stopped: ShownStatus = {
   snapshot,
   snapshot_damage: null,
   session_kept: true,
+  session_saved: true,
   image: "/home/ada/.stack/emulator/images/9f2c/disk.qcow2",
   image_in_use: { name: "emulator-dev-latest", digest: "sha256:9f2c", built_at_ms: NOW - 2 * DAY },
   secret_store: "keychain",

@@ -248,7 +248,19 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
   }),
   "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
-  died: of({ status: { status: { ...data.stopped, state: "died" } } }),
+  died: of({ status: { status: { ...data.stopped, state: "died", session_saved: false } } }),
+  "powered-off": of({
+    status: { status: { ...data.stopped, state: "died", ended_by: "guest", session_saved: false } },
+  }),
+  unreachable: of({ status: { status: { ...data.running, unreachable: true } } }),
+  "other-settings": of({
+    status: {
+      status: {
+        ...data.running,
+        other_settings: [{ setting: "ram", now: "1024 MiB", next: "2048 MiB" }],
+      },
+    },
+  }),
   busy: of({
     status: { status: { ...data.stopped, state: "starting", busy: { pid: 31_337, command: "start" } } },
   }),

@@ -275,6 +275,8 @@ export type Code =
 "checkpoint_damaged" | 
 /**  The running virtual machine does not fit the host and the settings any more. */
 "other_machine" | 
+/**  The session's disk is not the one that the virtual machine runs on. */
+"session_disk" | 
 /**  There is no saved session. */
 "no_session" | 
 /**  Changes made by other programs cannot be watched for. */
@@ -472,6 +474,15 @@ export type Credentials = {
 	config_file: string,
 	values: Credential[],
 };
+
+/**  How a machine has ended that nobody has stopped. */
+export type EndedBy = 
+/**  The guest powered itself off. */
+"guest" | 
+/**  A signal told QEMU to end. */
+"signal" | 
+/**  The host was shut down or restarted. */
+"reboot";
 
 /**  The file that variables of a format are written to; there is none for JSON, which holds no variables. */
 export type EnvFile = {
@@ -760,6 +771,16 @@ export type Notice = {
 	text: string,
 };
 
+/**  A setting that the running machine was started by, and that has another value for the next start. */
+export type OtherSetting = {
+	/**  Its name for the command line, such as `ram` or `port.backend`. */
+	setting: string,
+	/**  The value that is in force, for people. */
+	now: string,
+	/**  That of the next start. */
+	next: string,
+};
+
 /**  How an activity stands. */
 export type Outcome = { kind: "running" } | 
 /**  It is being cancelled: what it leaves is cleaned up. */
@@ -1003,6 +1024,8 @@ variable: string } |
 { kind: "boot_session_disk" } | 
 /**  Put the image back, or discard the session. */
 { kind: "restore_image_or_discard" } | 
+/**  Put the session's folder back that was there, or discard the session. */
+{ kind: "restore_disk_or_discard" } | 
 /**  Put the missing file back from a copy, or discard the session. */
 { kind: "restore_file_or_discard" } | 
 /**  Free disk space, or keep the emulator on another disk. */
@@ -1397,6 +1420,8 @@ export type StartSummary = {
 	uptime_ms: number,
 	/**  False if the placeholder secrets are in force. */
 	rotated: boolean,
+	/**  True if the secrets in force before this start stayed so. */
+	secrets_kept: boolean,
 };
 
 /**  What an instance is doing. */
@@ -1426,10 +1451,16 @@ export type Status = {
 	state: State,
 	/**  Why the guest stands still, if it does. */
 	paused_by: PausedBy | null,
+	/**  How the last VM ended that nobody has stopped, where that is known and it did not crash. */
+	ended_by: EndedBy | null,
+	/**  True if QEMU runs and its sockets are gone: it can only be ended. */
+	unreachable: boolean,
 	/**  The command that is at work on it. */
 	busy: Holder | null,
 	/**  How the present VM was started. */
 	start: StartSummary | null,
+	/**  Settings that have other values than those that the present VM was started by. */
+	other_settings: OtherSetting[],
 	/**  Its services, also while nothing runs; then [`Health::Unchecked`]. */
 	services: ServiceStatus[],
 	/**
@@ -1450,6 +1481,8 @@ export type Status = {
 	snapshot_damage: string | null,
 	/**  Whether a session is kept. */
 	session_kept: boolean,
+	/**  Whether its memory is kept, too, or still in memory: the next start continues it. */
+	session_saved: boolean,
 	/**  The image in use. */
 	image: string | null,
 	/**  Where the secrets are. */

@@ -36,6 +36,10 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::RestoreImageOrDiscard => {
             "Put the image back, or discard the session with `stack-emulator reset`."
         }
+        Remedy::RestoreDiskOrDiscard => {
+            "Put the folder back that was there when the emulator was started, or discard the session with \
+             `stack-emulator reset`."
+        }
         Remedy::RestoreFileOrDiscard => {
             "Put that file back from a copy, or discard the session with `stack-emulator reset`: its data cannot \
              be read without the file."

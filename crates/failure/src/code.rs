@@ -98,6 +98,8 @@ codes! {
     CheckpointDamaged = "checkpoint_damaged",
     /// The running virtual machine does not fit the host and the settings any more.
     OtherMachine = "other_machine",
+    /// The session's disk is not the one that the virtual machine runs on.
+    SessionDisk = "session_disk",
     /// There is no saved session.
     NoSession = "no_session",
     /// Changes made by other programs cannot be watched for.

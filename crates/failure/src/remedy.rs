@@ -69,6 +69,8 @@ pub enum Remedy {
     BootSessionDisk,
     /// Put the image back, or discard the session.
     RestoreImageOrDiscard,
+    /// Put the session's folder back that was there, or discard the session.
+    RestoreDiskOrDiscard,
     /// Put the missing file back from a copy, or discard the session.
     RestoreFileOrDiscard,
 

@@ -29,7 +29,7 @@ async fn a_machine_boots_and_is_known_again() {
         ProcessIdentity::of(vm.identity.pid).unwrap().as_ref(),
         Some(&vm.identity)
     );
-    let written = std::fs::read_to_string(lab.path("boot").join("qemu.pid")).unwrap();
+    let written = std::fs::read_to_string(lab.path("boot.pid")).unwrap();
     assert_eq!(written.trim(), vm.identity.pid.to_string());
 
     vm.kill().await;

@@ -1,7 +1,7 @@
 //! What the tray shows: a pure function of the state.
 
 use emulator::credentials::Format;
-use emulator::{PausedBy, State};
+use emulator::{EndedBy, PausedBy, State};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -310,6 +310,9 @@ const fn is_broken(state: State) -> bool {
 
 fn state_line(status: &ShownStatus) -> String {
     match (status.report.state, &status.report.start) {
+        (State::Running, _) if status.report.unreachable => {
+            "Running, but QEMU cannot be reached".to_owned()
+        }
         (State::Running, Some(start)) => match clock(start.started_at_ms) {
             Some(time) => format!(
                 "Running since {time}, started in {}",
@@ -318,7 +321,7 @@ fn state_line(status: &ShownStatus) -> String {
             None => format!("Running, started in {}", seconds(start.total_ms)),
         },
         (State::Running, None) => "Running".to_owned(),
-        (State::Stopped, _) if status.report.session_kept => "Stopped, session saved".to_owned(),
+        (State::Stopped, _) if status.report.session_saved => "Stopped, session saved".to_owned(),
         (State::Stopped, _) => "Stopped".to_owned(),
         (State::Starting, _) => "Starting…".to_owned(),
         (State::Stopping, _) => "Stopping…".to_owned(),
@@ -330,7 +333,13 @@ fn state_line(status: &ShownStatus) -> String {
         }
         .to_owned(),
         (State::Interrupted, _) => "Interrupted".to_owned(),
-        (State::Died, _) => "Stopped unexpectedly".to_owned(),
+        (State::Died, _) => match status.report.ended_by {
+            Some(EndedBy::Guest) => "Powered off from inside",
+            Some(EndedBy::Signal) => "Ended by a signal",
+            Some(EndedBy::Reboot) => "Ended with the host’s last session",
+            None => "Stopped unexpectedly",
+        }
+        .to_owned(),
     }
 }
 

@@ -30,6 +30,7 @@ fn running() -> ShownStatus {
         started_at_ms: 1_700_000_000_000,
         uptime_ms: 1_000,
         rotated: true,
+        secrets_kept: false,
     });
     status.report.services = vec![ServiceStatus {
         id: "dashboard".into(),

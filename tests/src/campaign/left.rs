@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 44] = [
+const EXPECTED: [&str; 46] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
@@ -24,6 +24,7 @@ const EXPECTED: [&str; 44] = [
     "home/instances/*/logs/qemu.log",
     "home/instances/*/logs/ahead.log",
     "home/instances/*/shares/*",
+    "home/instances/*/sockets/*",
     "home/instances/*/config.iso",
     "home/instances/*/snapshots/current",
     "home/instances/*/snapshots/*/ram.raw",
@@ -46,6 +47,7 @@ const EXPECTED: [&str; 44] = [
     "home/instances/*/checkpoints/*/damage.json",
     "home/instances/*/ahead/lock",
     "home/instances/*/ahead/logs/*",
+    "home/instances/*/ahead/sockets/*",
     "home/instances/*/ahead/used/**",
     "kept.savevm.zst",
     "diagnostics.zip",

@@ -77,6 +77,7 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
   checkpoint_missing: { title: "There is no such checkpoint" },
   checkpoint_exists: { title: "There is a checkpoint of that name already" },
   checkpoint_damaged: { title: "The checkpoint is damaged" },
+  session_disk: { title: "The session’s disk was replaced while the emulator runs" },
   other_machine: { title: "The emulator runs with other settings than it would start with now" },
   watch: { title: "Cannot watch for changes made by other programs", action: retry },
   not_ready: { title: "The services did not become ready in time", action: toLogs },

@@ -39,6 +39,9 @@ describe("the headline", () => {
     expect(next({ kind: "plain", rotation_ms: 104_000 })).toMatch(
       /; replacing its secrets takes about 104 s$/,
     );
+    expect(line({ ...stopped, session_saved: false })).toBe(
+      "Stopped: Starting boots the last session’s disk",
+    );
     expect(line({ ...stopped, session_kept: false })).toBe("Stopped: Starting resumes the snapshot");
     expect(line({ ...stopped, session_kept: false, snapshot: null })).toContain("takes a snapshot");
     expect(line(empty)).toBe("Not set up: There is no image yet");
@@ -68,6 +71,20 @@ describe("the headline", () => {
     expect(paused("signal")).toBe("Paused: QEMU was stopped");
     expect(paused("fault")).toContain("fault");
     expect(paused(null)).toBe(paused("request"));
+  });
+
+  it("tells a guest that powered itself off from a crash", () => {
+    const died = (ended_by: ShownStatus["ended_by"]) =>
+      headline({ ...stopped, state: "died", ended_by }, null, NOW);
+    expect(died(null).title).toBe("Stopped unexpectedly");
+    expect([died("guest").title, died("guest").tone]).toEqual(["Powered off from inside", "off"]);
+    expect(died("signal").detail).toBe(died(null).detail);
+  });
+
+  it("says what to do where QEMU cannot be reached, and whose secrets are in force", () => {
+    expect(headline({ ...running, unreachable: true }, null, NOW).detail).toContain("Stop it");
+    const kept = { ...running, start: { ...startSummary, secrets_kept: true } };
+    expect(headline(kept, null, NOW).detail).toContain("with the session’s own secrets");
   });
 
   it("has words for every state", () => {

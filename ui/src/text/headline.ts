@@ -1,5 +1,5 @@
 // The first line of the Status page: the emulator's state in words, and which buttons make sense.
-import type { Activity, Holder, PausedBy, ShownStatus } from "../bindings";
+import type { Activity, EndedBy, Holder, OtherSetting, PausedBy, ShownStatus } from "../bindings";
 import { current, doing, manner, taskWords } from "./phases";
 import { ago, seconds } from "./quantity";
 
@@ -35,6 +35,13 @@ const PAUSES: Record<PausedBy, { title: string; detail: string }> = {
     title: "Paused by another program",
     detail: "Select Continue to have the virtual machine go on.",
   },
+};
+
+/** How a virtual machine ended that nobody has stopped; all but a crash. */
+const ENDS: Record<EndedBy, string> = {
+  guest: "Powered off from inside",
+  signal: "Ended by a signal",
+  reboot: "Ended with the host’s last session",
 };
 
 /** Puts the state into words. `now` is in milliseconds since the Unix epoch. */
@@ -78,13 +85,17 @@ export function headline(status: ShownStatus, activity: Activity | null, now: nu
       };
     case "died":
       return {
-        tone: "bad",
-        title: "Stopped unexpectedly",
+        tone: status.ended_by ? "off" : "bad",
+        title: status.ended_by ? ENDS[status.ended_by] : "Stopped unexpectedly",
         detail: "Session disk kept. Starting boots it; saved data is still there.",
         can: { start: true, stop: false },
       };
   }
 }
+
+/** What the next start changes. */
+export const changes = (settings: OtherSetting[]): string =>
+  settings.map(({ setting, now, next }) => `${setting} from ${now} to ${next}`).join(", ");
 
 /** A command of another process that is at work on the instance. */
 const otherProcess = ({ command, pid }: Holder): string =>
@@ -93,6 +104,10 @@ const otherProcess = ({ command, pid }: Holder): string =>
 function running(status: ShownStatus, now: number): Headline {
   const can = { start: false, stop: true };
   const failing = status.services.filter((service) => service.health === "failing");
+  if (status.unreachable) {
+    const detail = "Its sockets were removed. Stop it: the session’s disk is kept, its memory cannot be.";
+    return { tone: "bad", title: "Running, but QEMU cannot be reached", detail, can };
+  }
   const start = status.start;
   const since = start ? `, ${ago(start.started_at_ms, now)}` : "";
   if (failing.length > 0) {
@@ -105,7 +120,9 @@ function running(status: ShownStatus, now: number): Headline {
     ? "with the image’s placeholder secrets"
     : start.kind === "restored"
       ? `from the checkpoint ${start.checkpoint ?? ""}`
-      : "with fresh secrets";
+      : start.secrets_kept
+        ? "with the session’s own secrets"
+        : "with fresh secrets";
   const detail = `${manner(start.kind)} in ${seconds(start.total_ms)} ${secrets}${since}`;
   return { tone: start.rotated ? "ok" : "warn", title: "Running", detail, can };
 }
@@ -137,7 +154,9 @@ function stopped(status: ShownStatus, other: string | null): Headline {
     return { tone: "off", title: "Not set up", detail: "There is no image yet", can };
   }
   if (status.session_kept) {
-    const detail = `Starting continues the last session${prepared(status)}`;
+    const detail = status.session_saved
+      ? `Starting continues the last session${prepared(status)}`
+      : "Starting boots the last session’s disk";
     return { tone: "off", title: "Stopped", detail, can };
   }
   if (status.snapshot) {

@@ -101,6 +101,10 @@ const WORDS: Words = {
     hint: "Put the image back, or discard the session.",
     action: reset,
   }),
+  restore_disk_or_discard: () => ({
+    hint: "Put the session’s folder back that was there when the emulator was started, or discard the session.",
+    action: reset,
+  }),
   restore_file_or_discard: () => ({
     hint: "Put that file back from a copy, or discard the session: its data cannot be read without the file.",
     action: reset,

@@ -1,6 +1,9 @@
 //! What `status` shows.
 
-use emulator::{GuestNetwork, NextStart, PausedBy, SnapshotInfo, StartKind, State, Status};
+use emulator::{
+    EndedBy, GuestNetwork, NextStart, OtherSetting, PausedBy, SnapshotInfo, StartKind, State,
+    Status,
+};
 
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
@@ -10,7 +13,7 @@ use emulator::quantity::{bytes, seconds, span};
 
 impl Render for Status {
     fn render(&self, detail: Detail) -> String {
-        let (style, state) = describe(self.state, self.paused_by);
+        let (style, state) = describe(self);
         let mut facts = Facts::default();
         if let Some(holder) = &self.busy {
             facts.add("Busy", format!("with {}", printable(&holder.to_string())));
@@ -41,7 +44,12 @@ impl Render for Status {
                 format!(", stored in {}", kind.describe())
             });
             let secrets = if start.rotated {
-                format!("fresh{kept}")
+                let whose = if start.secrets_kept {
+                    "kept from before"
+                } else {
+                    "fresh"
+                };
+                format!("{whose}{kept}")
             } else {
                 placeholder_note()
             };
@@ -66,9 +74,19 @@ impl Render for Status {
             );
         }
         facts.add("Snapshot", snapshot_line(self, detail));
-        if self.start.is_none() && self.session_kept {
-            facts.add("Session", "saved; the next start continues the session");
+        if self.start.is_none() && self.session_kept && self.busy.is_none() {
+            let text = if self.session_saved {
+                "saved; the next start continues the session"
+            } else {
+                "its disk is kept; the next start boots it"
+            };
+            facts.add("Session", text);
         }
+        let differing = self.other_settings.iter().map(|other| {
+            let OtherSetting { setting, now, next } = other;
+            printable(&format!("{setting}: {next} with the next start, now {now}"))
+        });
+        facts.add_lines("Settings", differing.collect());
         if let Some(next) = self.next_start.and_then(next_line) {
             facts.add("Next start", next);
         }
@@ -129,8 +147,13 @@ fn snapshot_summary(snapshot: &SnapshotInfo, detail: Detail) -> String {
     format!("{id}{}", snapshot.summary())
 }
 
-const fn describe(state: State, paused_by: Option<PausedBy>) -> (Style, &'static str) {
-    match state {
+fn describe(status: &Status) -> (Style, &'static str) {
+    match status.state {
+        State::Running if status.unreachable => (
+            BAD,
+            "Running, but QEMU cannot be reached: its sockets were removed. Run `stack-emulator stop`, then\n\
+             `start`: the session's disk is kept, its memory cannot be",
+        ),
         State::Running => (GOOD, "Running"),
         State::Stopped => (STRONG, "Stopped"),
         State::Starting => (CAUTION, "Starting"),
@@ -138,7 +161,7 @@ const fn describe(state: State, paused_by: Option<PausedBy>) -> (Style, &'static
         State::Capturing => (CAUTION, "Taking a snapshot"),
         State::Paused => (
             BAD,
-            match paused_by {
+            match status.paused_by {
                 Some(PausedBy::Disk) => {
                     "Paused: the virtual machine cannot write to its disk. Free disk space, then run\n\
                      `stack-emulator start` to continue"
@@ -159,10 +182,15 @@ const fn describe(state: State, paused_by: Option<PausedBy>) -> (Style, &'static
             CAUTION,
             "Interrupted: a command was killed; the next command cleans up",
         ),
-        State::Died => (
-            BAD,
-            "Stopped unexpectedly; the next start boots from the session's disk",
-        ),
+        State::Died => match status.ended_by {
+            Some(EndedBy::Guest) => (STRONG, "Powered off: the virtual machine shut itself down"),
+            Some(EndedBy::Signal) => (CAUTION, "Stopped: a signal ended the virtual machine"),
+            Some(EndedBy::Reboot) => (
+                STRONG,
+                "Stopped: the virtual machine ended when this host was shut down or restarted",
+            ),
+            None => (BAD, "Stopped unexpectedly"),
+        },
     }
 }
 
@@ -179,8 +207,11 @@ mod tests {
             instance: "default".into(),
             state: State::Stopped,
             paused_by: None,
+            ended_by: None,
+            unreachable: false,
             busy: None,
             start: None,
+            other_settings: vec![],
             services: vec![],
             told_ports: vec![],
             accelerator: None,
@@ -188,6 +219,7 @@ mod tests {
             snapshot: None,
             snapshot_damage: None,
             session_kept: false,
+            session_saved: false,
             image: None,
             secret_store: None,
             secret_warning: None,
@@ -229,6 +261,52 @@ mod tests {
     }
 
     #[test]
+    fn how_it_ended_and_what_comes_next_do_not_contradict_each_other() {
+        let text = |ended_by| {
+            let died = Status {
+                state: State::Died,
+                ended_by,
+                session_kept: true,
+                ..stopped()
+            };
+            plain(&died.render(Detail::Brief))
+        };
+        let off = text(Some(EndedBy::Guest));
+        assert!(off.starts_with("Powered off: the virtual machine shut itself down\n"));
+        assert!(text(None).starts_with("Stopped unexpectedly\n"));
+        for ended in [
+            Some(EndedBy::Guest),
+            Some(EndedBy::Signal),
+            Some(EndedBy::Reboot),
+            None,
+        ] {
+            let text = text(ended);
+            assert!(
+                text.contains("its disk is kept; the next start boots it"),
+                "{text}"
+            );
+            assert!(!text.contains("continues"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_differs_is_told_with_both_values() {
+        let status = Status {
+            other_settings: vec![OtherSetting {
+                setting: "ram".to_owned(),
+                now: "1024 MiB".to_owned(),
+                next: "2048 MiB".to_owned(),
+            }],
+            ..stopped()
+        };
+        let text = plain(&status.render(Detail::Brief));
+        assert!(
+            text.contains("Settings  ram: 2048 MiB with the next start, now 1024 MiB\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn an_empty_home_is_simply_stopped() {
         assert_eq!(
             plain(&stopped().render(Detail::Brief)),
@@ -250,6 +328,7 @@ mod tests {
                 started_at_ms: 1_700_000_000_000,
                 uptime_ms: 185_000,
                 rotated: true,
+                secrets_kept: false,
             }),
             services: vec![ServiceStatus {
                 id: "backend".into(),

@@ -2,6 +2,7 @@
 //! settings that a file keeps, and sizes and durations as people write them.
 
 pub(crate) mod error;
+pub(crate) mod identity;
 pub(crate) mod network;
 pub mod paths;
 pub mod preferences;

@@ -21,7 +21,7 @@ impl Emulator {
             return Ok(false);
         };
         let mut watch = Stopwatch::new(reporter);
-        let reached = reach_running(record, vm, reporter);
+        let reached = reach_running(&held.slot.paths, record, vm, reporter);
         let mut guest = watch.phase(Phase::Agent, reached).await?;
         let off: Result<_, guest::GuestError> = watch.phase(Phase::Clock, guest.set_clock()).await;
         if let Some(off_ms) = off? {

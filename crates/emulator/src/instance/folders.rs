@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use qemu::Sockets;
-
 use super::{Emulator, LockedInstance};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::folders::{self, NamedFolder, SharedFolder};
@@ -26,7 +24,7 @@ impl Emulator {
     pub async fn remove_folder(&self, path: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
         let held = self.hold("folders remove", reporter).await?;
         let sockets = match &held.running {
-            Some((record, _)) => Some(Sockets::in_dir(&record.runtime_folder)?),
+            Some((record, _)) => Some(record.sockets(&held.slot.paths)?),
             None => None,
         };
         folders::unshare(&held.slot.paths, sockets.as_ref(), path).await?;
@@ -41,7 +39,7 @@ impl LockedInstance<'_> {
         record: &RunRecord,
         folder: &NamedFolder,
     ) -> Result<(), Error> {
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
+        let sockets = record.sockets(&self.slot.paths)?;
         let settings = &self.emulator.settings;
         folders::share(&self.slot.paths, settings, &sockets, folder).await?;
         Ok(())

@@ -51,7 +51,7 @@ use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::{RunRecord, RunningVm};
 use crate::machine::slot::{self, Slot};
 use crate::state::aside;
-use crate::vault::places::{self, Vault};
+use crate::vault::places::{Places, Vault};
 use progress::{Event, Reporter, Stopwatch};
 
 /// One emulator: a name, its settings, and the folder that is the truth about it.
@@ -258,8 +258,10 @@ impl Emulator {
     }
 
     /// The places of this host for the instance's secrets, best first.
-    pub(crate) fn places(&self, runtime_folder: &Path) -> Vec<places::Candidate> {
-        places::candidates(self.home.path(), &self.name, runtime_folder)
+    pub(crate) fn places(&self, runtime_folder: &Path) -> Result<Places, Error> {
+        let record = self.paths.secret_place();
+        let places = Places::of(record, self.home.path(), &self.name, runtime_folder);
+        Ok(places.map_err(MachineError::from)?)
     }
 }
 
@@ -282,8 +284,7 @@ impl LockedInstance<'_> {
         if let Some(vault) = self.vault.get() {
             return Ok(vault);
         }
-        let record = self.emulator.paths.secret_place();
-        let vault = Vault::best(record, self.emulator.places(&self.slot.runtime_folder))?;
+        let vault = Vault::best(self.emulator.places(&self.slot.runtime_folder)?)?;
         Ok(self.vault.get_or_init(|| vault))
     }
 

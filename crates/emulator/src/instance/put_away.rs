@@ -27,7 +27,7 @@ use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
 use crate::machine::ports::Taken;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
-use crate::machine::slot::Slot;
+use crate::machine::slot::{Slot, check_disk, live_processes};
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::state::session::{self, SavedRecord};
 use crate::state::snapshot::{KnownDamage, Sealed};
@@ -40,6 +40,10 @@ const AGENT_LIMIT: Duration = Duration::from_secs(10);
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
 /// How long a guest may take to power down, where its memory cannot be saved.
 const POWERDOWN_LIMIT: Duration = Duration::from_secs(60);
+/// How long a guest may take to be reached where QEMU cannot.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(3);
+/// How long QEMU may take to write to its disks and exit.
+const TERMINATE_LIMIT: Duration = Duration::from_secs(30);
 /// How a QEMU is ended whose guest stands still.
 pub(crate) const QUIT: StopLimits = StopLimits {
     powerdown: None,
@@ -59,31 +63,40 @@ pub(super) struct PutAway<'a> {
 }
 
 impl<'a> PutAway<'a> {
-    /// Connects to the machine of `record`, which runs or was set aside.
+    /// Connects to the machine of `record`, which runs or was set aside. One that cannot be reached is
+    /// ended, and its disk is kept.
     pub(super) async fn connect(
         emulator: &'a Emulator,
         slot: &'a Slot,
         record: &'a RunRecord,
         vm: &'a RunningVm,
-    ) -> Result<Self, MachineError> {
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Connected<'a>, Error> {
         let Some(process) = record.process.clone() else {
-            return Err(MachineError::QemuDied {
-                log: slot.paths.qemu_log(),
-            });
+            let log = slot.paths.qemu_log();
+            return Err(MachineError::QemuDied { log }.into());
         };
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let (monitor, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
-            .await
-            .map_err(failed("answer"))?;
-        Ok(Self {
-            emulator,
-            slot,
-            record,
-            vm,
-            process,
-            sockets,
-            monitor,
-        })
+        match record.connect(&slot.paths, MONITOR_LIMIT).await {
+            Ok((sockets, monitor)) => Ok(Connected::Reached(Box::new(Self {
+                emulator,
+                slot,
+                record,
+                vm,
+                process,
+                sockets,
+                monitor,
+            }))),
+            Err(error @ MachineError::Unreachable { .. }) => {
+                let ended = end_unreachable(slot, record, vm, &error, watch).await?;
+                Ok(Connected::Ended(ended))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses if the session's disk is not the one that the machine runs on.
+    pub(super) fn check_disk(&self) -> Result<(), MachineError> {
+        check_disk(&self.process, &self.session().disk())
     }
 
     /// The files of its session.
@@ -191,6 +204,9 @@ impl<'a> PutAway<'a> {
         let Err(error) = self.save(watch).await else {
             return Ok(None);
         };
+        if let Error::Machine(MachineError::OtherDisk { .. }) = error {
+            return Err(error);
+        }
         let reason = chain(&error);
         let text = format!(
             "The session's memory could not be saved: {reason}. Shutting the guest down instead."
@@ -221,6 +237,7 @@ impl<'a> PutAway<'a> {
             });
         };
         let save = async {
+            self.check_disk()?;
             private_file(&file).map_err(MachineError::file("create", &file))?;
             self.monitor
                 .stop(MONITOR_LIMIT)
@@ -271,16 +288,7 @@ impl<'a> PutAway<'a> {
     pub(super) async fn end(&self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
         let quit = async {
             qemu::stop::stop(Some(&self.monitor), &self.process, &QUIT).await?;
-            // QEMU let go of the disk when it had saved; should it have written at its end all the
-            // same, what was written belongs to the save.
-            let session = self.session();
-            let saved: SavedRecord = record::read(&session.saved())?;
-            let disk = session.disk();
-            let now = FileStamp::of(&disk).map_err(Error::file("look at", &disk))?;
-            if now != saved.disk {
-                let saved = SavedRecord { disk: now, ..saved };
-                record::write(&session.saved(), &saved, Durability::PowerCut)?;
-            }
+            confirm_saved(&self.session())?;
             Ok::<_, Error>(self.slot.forget()?)
         };
         watch.phase(Phase::Quit, quit).await
@@ -298,6 +306,7 @@ impl<'a> PutAway<'a> {
 
     /// The same without ending it; if its memory cannot be saved, that has ended it, and this says why.
     pub(super) async fn secure(&self, watch: &mut Stopwatch<'_>) -> Result<Option<String>, Error> {
+        self.check_disk()?;
         if !self.is_saved().await? {
             // A machine that has been saved cannot be saved again before it has run.
             let state = self.monitor.status(MONITOR_LIMIT).await;
@@ -478,6 +487,78 @@ impl DiskFills {
             }
         }
     }
+}
+
+/// A machine that is to be put away, once it was tried to reach it.
+pub(super) enum Connected<'a> {
+    /// It does what it is told.
+    Reached(Box<PutAway<'a>>),
+    /// It was ended. Why only its disk is kept, unless its memory had been saved.
+    Ended(Option<String>),
+}
+
+/// Ends a QEMU whose monitors cannot be connected to: their sockets were removed, or somebody else keeps
+/// them. On SIGTERM it writes to its disks what it has, closes them and exits.
+pub(super) async fn end_unreachable(
+    slot: &Slot,
+    record: &RunRecord,
+    vm: &RunningVm,
+    error: &MachineError,
+    watch: &mut Stopwatch<'_>,
+) -> Result<Option<String>, Error> {
+    let reason = chain(error);
+    let reporter = watch.reporter();
+    let text = format!("{reason}. Ending the virtual machine; the session's disk is kept.");
+    reporter.report(Event::Warning(&text));
+    let (session, processes) = (slot.paths.session(), live_processes(&slot.paths, record)?);
+    if record.running().is_some()
+        && let Ok(sockets) = record.sockets(&slot.paths)
+    {
+        // It may still be reached by the other sockets.
+        let sync = async {
+            let mut guest =
+                guest::reach(&sockets, vm.rotation_port, LAST_WORDS_LIMIT, reporter).await?;
+            guest.sync_disk(SYNC_LIMIT).await
+        };
+        if let Err(error) = watch.phase(Phase::Sync, sync).await {
+            tracing::info!(error = %chain(&error), "the guest's disk was not synced");
+        }
+    }
+    let end = async {
+        for process in &processes {
+            match process.terminate(TERMINATE_LIMIT).await {
+                Err(IdentityError::StillThere { .. }) => process.kill(QUIT.kill).await?,
+                ended => ended?,
+            }
+        }
+        Ok::<_, IdentityError>(())
+    };
+    let ended = watch.phase(Phase::Quit, end).await;
+    ended.map_err(MachineError::from)?;
+    let saved = session.saved();
+    let saved = matches!(record.purpose, Purpose::SetAside(_))
+        && saved.try_exists().map_err(Error::file("look at", &saved))?;
+    if saved {
+        confirm_saved(&session)?;
+    } else {
+        session::consume(&session)?;
+        session::drop_memory(&session)?;
+    }
+    slot.forget()?;
+    Ok((!saved).then_some(reason))
+}
+
+/// QEMU let go of the disk when it had saved; should it have written at its end all the same, what was
+/// written belongs to the save.
+fn confirm_saved(session: &SessionPaths) -> Result<(), Error> {
+    let saved: SavedRecord = record::read(&session.saved())?;
+    let disk = session.disk();
+    let now = FileStamp::of(&disk).map_err(Error::file("look at", &disk))?;
+    if now != saved.disk {
+        let saved = SavedRecord { disk: now, ..saved };
+        record::write(&session.saved(), &saved, Durability::PowerCut)?;
+    }
+    Ok(())
 }
 
 /// QEMU's refusal of a port, by the name of the service that it is for.

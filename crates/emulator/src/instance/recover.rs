@@ -6,11 +6,13 @@ use qemu::ProcessIdentity;
 use super::Emulator;
 use super::ahead::standby;
 use super::lock::{Lock, LockError};
-use super::put_away::PutAway;
+use super::put_away::{Connected, PutAway};
 use crate::config::paths::{SlotName, SlotPaths};
 use crate::instance::error::InstanceError as Error;
-use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
-use crate::machine::slot::{Recorded, Slot, kill, live_processes, orphans, recorded, wait_gone};
+use crate::machine::run_record::{EndedBy, Purpose, RunRecord, RunningVm};
+use crate::machine::slot::{
+    Recorded, Slot, ended_by, kill, live_processes, orphans, recorded, wait_gone,
+};
 use crate::state::{checkpoint, prepared, session};
 use progress::{Event, Reporter, Stopwatch};
 
@@ -43,8 +45,13 @@ impl Emulator {
                     // Nobody may be there to do what is left.
                     Recovered::SetAside(record, vm) => {
                         let mut watch = Stopwatch::new(reporter);
-                        let machine = PutAway::connect(self, &slot, &record, &vm).await?;
-                        machine.finish(&mut watch).await.map(drop)
+                        let machine = PutAway::connect(self, &slot, &record, &vm, &mut watch);
+                        match machine.await? {
+                            Connected::Reached(machine) => {
+                                machine.finish(&mut watch).await.map(drop)
+                            }
+                            Connected::Ended(_) => Ok(()),
+                        }
                     }
                 }
             }
@@ -86,9 +93,18 @@ impl Emulator {
                     _ => record.running().is_some(),
                 };
                 if lost && alive.is_empty() {
-                    reporter.report(Event::Notice(
-                        "The virtual machine stopped unexpectedly; its disk is kept.",
-                    ));
+                    reporter.report(Event::Notice(match ended_by(&slot.paths, &record) {
+                        Some(EndedBy::Guest) => {
+                            "The virtual machine was powered off from inside; its disk is kept."
+                        }
+                        Some(EndedBy::Signal) => {
+                            "A signal ended the virtual machine; its disk is kept."
+                        }
+                        Some(EndedBy::Reboot) => {
+                            "The virtual machine ended with the host's last session; its disk is kept."
+                        }
+                        None => "The virtual machine stopped unexpectedly; its disk is kept.",
+                    }));
                     wait_gone(&record).await?;
                 }
                 (record, alive)
@@ -155,7 +171,10 @@ impl Emulator {
                     "{what} was interrupted; the virtual machine keeps running."
                 )));
                 let mut watch = Stopwatch::new(reporter);
-                let machine = PutAway::connect(self, slot, &record, &vm).await?;
+                let machine = PutAway::connect(self, slot, &record, &vm, &mut watch).await?;
+                let Connected::Reached(machine) = machine else {
+                    return Ok(Recovered::Nothing);
+                };
                 machine.take_back(&mut watch).await?;
                 machine.close().await;
                 let record = RunRecord {

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use qemu::Sockets;
+use crate::config::paths::SlotPaths;
 use secrets::{SecretName, SecretSet, Slot, StoreKind};
 use serde::Serialize;
 
@@ -126,15 +126,13 @@ impl Emulator {
     /// Where a start would put values now: asks the places of this host, and so
     /// may take as long as a keychain that does not answer is given.
     pub async fn examine_secret_places(&self) -> Result<SecretPlace, Error> {
-        let places = self.places(&self.paths.main().runtime_folder()?);
-        Ok(places::examine(self.paths.secret_place(), places)
-            .await?
-            .into())
+        let places = self.places(&self.paths.main().runtime_folder()?)?;
+        Ok(places::examine(places).await?.into())
     }
 
     pub(crate) fn recorded_vault(&self) -> Result<Option<Vault>, Error> {
-        let places = self.places(&self.paths.main().runtime_folder()?);
-        Ok(Vault::recorded(self.paths.secret_place(), places)?)
+        let places = self.places(&self.paths.main().runtime_folder()?)?;
+        Ok(Vault::recorded(places)?)
     }
 
     pub(crate) async fn remove_secrets(
@@ -142,8 +140,7 @@ impl Emulator {
         runtime_folder: &Path,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let places = self.places(runtime_folder);
-        match Vault::recorded(self.paths.secret_place(), places)? {
+        match Vault::recorded(self.places(runtime_folder)?)? {
             Some(vault) => Ok(vault.forget(reporter).await?),
             None => Ok(()),
         }
@@ -152,11 +149,12 @@ impl Emulator {
 
 /// The guest of a machine that was started before now.
 pub(crate) async fn reach_running(
+    paths: &SlotPaths,
     record: &RunRecord,
     vm: &RunningVm,
     reporter: &dyn Reporter,
 ) -> Result<Guest, Error> {
-    let sockets = Sockets::in_dir(&record.runtime_folder)?;
+    let sockets = record.sockets(paths)?;
     Ok(guest::reach(&sockets, vm.rotation_port, AGENT_LIMIT, reporter).await?)
 }
 
@@ -173,7 +171,7 @@ impl LockedInstance<'_> {
         };
         self.slot
             .write(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
-        let mut guest = reach_running(record, vm, watch.reporter()).await?;
+        let mut guest = reach_running(&self.slot.paths, record, vm, watch.reporter()).await?;
         let limit = watch.left_or(self.emulator.settings.ready_timeout);
         bring_up::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
         self.slot.write(&with(Purpose::Running(Box::new(RunningVm {

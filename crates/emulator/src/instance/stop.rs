@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::ahead::Worker;
-use super::put_away::PutAway;
+use super::put_away::{Connected, PutAway};
 use super::recover::drop_session;
 use super::{Emulator, LockedInstance};
 use crate::config::preferences::Ahead;
@@ -56,6 +56,13 @@ impl StopReport {
             total_ms: watch.total_ms(),
             phases: watch.times(),
         }
+    }
+}
+
+impl StopReport {
+    /// Of a session that is kept but for what `reason` says.
+    fn ended(watch: &Stopwatch<'_>, reason: Option<String>) -> Self {
+        Self::new(watch, Some(fate(reason.as_ref())), reason)
     }
 }
 
@@ -181,7 +188,11 @@ impl LockedInstance<'_> {
         behind: bool,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(StopReport, bool), Error> {
-        let machine = PutAway::connect(self.emulator, &self.slot, record, vm).await?;
+        let machine = match PutAway::connect(self.emulator, &self.slot, record, vm, watch).await? {
+            Connected::Reached(machine) => machine,
+            Connected::Ended(reason) => return Ok((StopReport::ended(watch, reason), false)),
+        };
+        machine.check_disk()?;
         let synced = machine.sync(watch).await;
         // Where it is likely that only the disk can be kept, whoever asked is to be told so.
         if behind && !synced.disk_full && machine.has_room() {
@@ -199,8 +210,7 @@ impl LockedInstance<'_> {
         drop(synced);
         // Here no other process will.
         self.emulator.remove_aside()?;
-        let session = Some(fate(reason.as_ref()));
-        Ok((StopReport::new(watch, session, reason), false))
+        Ok((StopReport::ended(watch, reason), false))
     }
 
     /// Does what a stop has left of a machine that it set aside, if there is one. Says why, if only its
@@ -212,8 +222,10 @@ impl LockedInstance<'_> {
         let Some((record, vm)) = self.set_aside.take() else {
             return Ok(None);
         };
-        let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
-        machine.finish(watch).await
+        match PutAway::connect(self.emulator, &self.slot, &record, &vm, watch).await? {
+            Connected::Reached(machine) => machine.finish(watch).await,
+            Connected::Ended(reason) => Ok(reason),
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use qemu::{Launch, Ram, Running, Spawn};
+use qemu::{Launch, Ram, Running, Sockets, Spawn};
 use secrets::{SecretName, SecretSet, Slot as Kept};
 
 use super::boot;
@@ -212,7 +212,6 @@ impl BringUp<'_> {
         limits::check(self.slot, self.spec, self.origin)?;
         log_files::make_way(self.logs)?;
         record.network = Some(self.spec.network);
-        self.slot.write(&record)?;
         let (ram, launch) = match self.origin {
             Origin::Boot(ram) => (ram.clone(), Launch::Boot),
             Origin::Snapshot { ram, .. } => (Ram::PrivateFile(ram.clone()), Launch::Incoming),
@@ -223,20 +222,43 @@ impl BringUp<'_> {
             let program = PathBuf::from("stack-emulator");
             qemu::SpawnError::Keeper { program, source }
         })?;
+        let token = record.token.clone().unwrap_or_default();
         let spawn = Spawn {
             binary: &self.spec.binary,
             machine,
             ram,
             launch,
-            run_dir: &self.slot.runtime_folder,
+            run_dir: &self.slot.sockets()?,
+            pid_file: &self.slot.paths.pid_file(&token),
             log: &self.logs.qemu_log(),
             serial_log: &self.logs.serial_log(),
             keeper: Some(&keeper),
-            token: record.token.as_deref().unwrap_or_default(),
+            token: &token,
             limit: SPAWN_LIMIT,
         };
-        let spawned = watch.phase(Phase::Qemu, spawn.spawn()).await;
-        let running = spawned.map_err(|error| self.why_not_spawned(error))?;
+        spawn.run_dir.clone_into(&mut record.runtime_folder);
+        self.slot.write(&record)?;
+        let spawned = watch.phase(Phase::Qemu, spawn.clone().spawn()).await;
+        let running = match spawned {
+            // Not every file system has sockets.
+            Err(error @ qemu::SpawnError::Listen { .. }) => {
+                tracing::info!(%error, "the sockets are in the runtime folder");
+                if let Ok(sockets) = Sockets::in_dir(spawn.run_dir) {
+                    sockets.remove()?;
+                }
+                self.slot
+                    .runtime_folder
+                    .clone_into(&mut record.runtime_folder);
+                self.slot.write(&record)?;
+                let spawn = Spawn {
+                    run_dir: &self.slot.runtime_folder,
+                    ..spawn
+                };
+                let spawned = watch.phase(Phase::Qemu, spawn.spawn()).await;
+                spawned.map_err(|error| self.why_not_spawned(error))?
+            }
+            spawned => spawned.map_err(|error| self.why_not_spawned(error))?,
+        };
         record.process = Some(running.identity.clone());
         self.slot.write(&record)?;
         Ok((running, record))

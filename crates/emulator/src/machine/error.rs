@@ -67,6 +67,19 @@ pub enum MachineError {
         /// The instance's folder.
         folder: PathBuf,
     },
+    /// Its monitors cannot be connected to.
+    #[error("QEMU runs, but cannot be reached")]
+    Unreachable {
+        /// Why.
+        #[source]
+        source: qemu::QmpError,
+    },
+    /// The session's disk is not the one that it runs on.
+    #[error("the virtual machine does not run on {}, which took the place of its disk", disk.display())]
+    OtherDisk {
+        /// The disk that is there.
+        disk: PathBuf,
+    },
     /// A command to QEMU failed.
     #[error("QEMU could not {action}")]
     Monitor {
@@ -149,7 +162,8 @@ impl MachineError {
             Self::QemuDied { .. } => Code::QemuDied,
             Self::AcceleratorFailed { .. } => Code::AcceleratorFailed,
             Self::DiskFull { .. } => Code::DiskFull,
-            Self::Monitor { .. } => Code::Qemu,
+            Self::Monitor { .. } | Self::Unreachable { .. } => Code::Qemu,
+            Self::OtherDisk { .. } => Code::SessionDisk,
             Self::Migration { .. } => Code::Migration,
             Self::Guest(GuestError::Rotation { .. }) => Code::Rotation,
             Self::Guest(_) | Self::GuestReset => Code::Guest,
@@ -180,6 +194,8 @@ impl MachineError {
                     ports: taken.iter().map(used).collect(),
                 }
             }
+            Self::Unreachable { .. } => Remedy::StopAndStart,
+            Self::OtherDisk { .. } => Remedy::RestoreDiskOrDiscard,
             Self::Spawn(_)
             | Self::QemuDied { .. }
             | Self::Monitor { .. }
@@ -202,6 +218,16 @@ impl MachineError {
                 return None;
             }
         })
+    }
+
+    /// Whether nobody listens at its sockets any more.
+    pub(crate) const fn is_cut_off(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable {
+                source: qemu::QmpError::Connect { .. }
+            }
+        )
     }
 
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {

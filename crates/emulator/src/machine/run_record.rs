@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use qemu::{Forward, ProcessIdentity};
+use qemu::{Forward, Monitor, ProcessIdentity, Sockets};
 use serde::{Deserialize, Serialize};
 
-use super::slot::FolderIdentity;
+use crate::config::identity::FolderIdentity;
 use crate::config::network::GuestNetwork;
-use crate::config::paths::CheckpointName;
+use crate::config::paths::{CheckpointName, SlotPaths};
+use crate::machine::error::MachineError;
 use crate::machine::fingerprint::Fingerprint;
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
@@ -64,6 +66,10 @@ pub(crate) struct RunningVm {
     pub snapshot: Option<String>,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// Whether its start rotated nothing because the user wanted it so. A session that holds values of its
+    /// own keeps them then.
+    #[serde(default)]
+    pub rotation_off: bool,
     /// When the start was that made the secrets in force, in milliseconds since the Unix epoch, if it
     /// was an earlier one: of a restored checkpoint that kept them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,6 +91,17 @@ pub(crate) struct RunningVm {
 }
 
 impl RunningVm {
+    /// Whether its start left the values in force that were so before.
+    pub(crate) fn kept_secrets(&self) -> bool {
+        self.secrets_from_ms.is_some() || (self.rotated && self.rotation_off)
+    }
+
+    /// Whether a start by `no_rotation` does as its start did.
+    pub(crate) fn rotates_like(&self, no_rotation: bool) -> bool {
+        // Records of earlier versions told the one from the other by this.
+        (self.rotation_off || !self.rotated) == no_rotation
+    }
+
     /// When the start was that made the secrets in force, in milliseconds since the Unix epoch.
     pub(crate) fn secrets_made_at_ms(&self) -> u64 {
         self.secrets_from_ms.unwrap_or(self.started_at_ms)
@@ -143,7 +160,7 @@ pub(crate) enum Purpose {
 pub(crate) struct RunRecord {
     /// Known once QEMU has answered.
     pub process: Option<ProcessIdentity>,
-    /// Where the sockets are.
+    /// Where the sockets were made.
     pub runtime_folder: PathBuf,
     /// What its QEMU carries on its command line; records of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,6 +171,9 @@ pub(crate) struct RunRecord {
     /// Whom its guest can connect to. Not written before a QEMU is about to be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<GuestNetwork>,
+    /// Whether QEMU writes its process id into the slot's folder.
+    #[serde(default)]
+    pub pid_file: bool,
     #[serde(flatten)]
     pub purpose: Purpose,
 }
@@ -163,10 +183,45 @@ impl Record for RunRecord {
     const VERSION: u32 = 1;
 }
 
+/// How a machine has ended that nobody has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// The guest powered itself off.
+    Guest,
+    /// A signal told QEMU to end.
+    Signal,
+    /// The host was shut down or restarted.
+    Reboot,
+}
+
 impl RunRecord {
     /// Whom the guest can connect to. Earlier versions had it connect to everybody, and did not write so.
     pub(crate) fn network(&self) -> GuestNetwork {
         self.network.unwrap_or(GuestNetwork::Open)
+    }
+
+    /// The sockets of its machine in the slot at `paths`: in the slot's folder, wherever that is now, or
+    /// where they were made.
+    pub(crate) fn sockets(&self, paths: &SlotPaths) -> Result<Sockets, MachineError> {
+        let own = Sockets::in_dir(&paths.sockets()?)?;
+        if own.are_there() {
+            return Ok(own);
+        }
+        Ok(Sockets::in_dir(&self.runtime_folder)?)
+    }
+
+    /// Connects to its monitors.
+    pub(crate) async fn connect(
+        &self,
+        paths: &SlotPaths,
+        limit: Duration,
+    ) -> Result<(Sockets, Monitor), MachineError> {
+        let sockets = self.sockets(paths)?;
+        let connected = Monitor::connect(&sockets, limit).await;
+        let (monitor, _) = connected.map_err(|source| MachineError::Unreachable { source })?;
+        Ok((sockets, monitor))
     }
 
     /// The VM, if one was started and is not being saved.

@@ -11,56 +11,27 @@
 //!
 //! Where the record is lost, a QEMU of ours whose token ends with this folder's mark is its machine.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use qemu::ProcessIdentity;
 use qemu::process::{IdentityError, carries_token, find_by_token, find_by_token_end};
 use qemu::stop::StopLimits;
 use record::{Durability, RecordError};
-use serde::{Deserialize, Serialize};
 
-use super::run_record::{Purpose, RunRecord};
-use crate::config::paths::{FolderError, SlotPaths};
+use super::run_record::{EndedBy, Purpose, RunRecord};
+use crate::config::identity::FolderIdentity;
+use crate::config::paths::{FolderError, SlotName, SlotPaths, make_private_folder};
 use crate::machine::error::MachineError as Error;
 
 /// Bytes of a token that are random.
 const RANDOM_BYTES: usize = 16;
 /// A disk with less room than this, in bytes, is full.
 const NO_ROOM: u64 = 1 << 20;
+/// How much of QEMU's log is looked at, in bytes.
+const TAIL: u64 = 1024;
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
-
-/// Which folder this is, in words that no copy of it shares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FolderIdentity {
-    device: u64,
-    inode: u64,
-    /// Nanoseconds since the Unix epoch, where the file system tells. An inode's number is used
-    /// again for another folder once the first is gone.
-    born_ns: Option<u64>,
-}
-
-impl FolderIdentity {
-    /// The identity of the folder at `path`.
-    pub(crate) fn of(path: &Path) -> std::io::Result<Self> {
-        let meta = std::fs::metadata(path)?;
-        let born = meta.created().ok();
-        let since = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-        Ok(Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            born_ns: since.and_then(|since| u64::try_from(since.as_nanos()).ok()),
-        })
-    }
-
-    /// The end of the tokens of this folder's machines: 12 hex characters.
-    fn mark(&self) -> String {
-        let text = format!("{}:{}:{:?}", self.device, self.inode, self.born_ns);
-        images::Sha256Digest::of(text.as_bytes()).short()
-    }
-}
 
 /// What the run record of a slot says.
 #[derive(Debug)]
@@ -79,7 +50,7 @@ pub(crate) enum Recorded {
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub paths: SlotPaths,
-    /// Where its sockets are.
+    /// Its folder among the files of this boot.
     pub runtime_folder: PathBuf,
 }
 
@@ -109,8 +80,26 @@ impl Slot {
             )),
             folder: Some(folder),
             network: None,
+            pid_file: true,
             purpose,
         })
+    }
+
+    /// The folder for the sockets of a new machine, without what others have left in it.
+    pub(crate) fn sockets(&self) -> Result<PathBuf, Error> {
+        let folder = self.paths.sockets_folder();
+        make_private_folder(&folder)?;
+        // The machine of the main slot may have been this one's.
+        let main = record_of(&self.paths.of_same_instance(SlotName::Main));
+        let token = main.ok().flatten().and_then(|record| record.token);
+        let kept = token.map(|token| self.paths.pid_file(&token));
+        for entry in std::fs::read_dir(&folder).map_err(Error::file("list", &folder))? {
+            let path = entry.map_err(Error::file("list", &folder))?.path();
+            if path.extension().is_some_and(|end| end == "pid") && Some(&path) != kept.as_ref() {
+                record::remove_file(&path).map_err(Error::file("remove", &path))?;
+            }
+        }
+        Ok(self.paths.sockets()?)
     }
 
     /// Writes the run record. It has to be whole for the processes of this boot alone.
@@ -120,6 +109,9 @@ impl Slot {
 
     /// Removes the run record: there is no machine any more.
     pub(crate) fn forget(&self) -> Result<(), Error> {
+        if let Ok(Some(record)) = record_of(&self.paths) {
+            remove_pid_files(&self.paths, &record)?;
+        }
         let path = self.paths.run_record();
         record::remove_file(&path).map_err(Error::file("remove", &path))
     }
@@ -151,6 +143,83 @@ impl Slot {
             log: self.paths.qemu_log(),
         })
     }
+}
+
+/// Where the process id of the machine of `record` is written: one that stood by was started for the
+/// second slot.
+fn pid_files(paths: &SlotPaths, record: &RunRecord) -> Vec<PathBuf> {
+    let Some(token) = &record.token else {
+        return Vec::new();
+    };
+    let ahead = paths.of_same_instance(SlotName::Ahead);
+    vec![paths.pid_file(token), ahead.pid_file(token)]
+}
+
+/// Removes what a QEMU that was killed has left there.
+pub(crate) fn remove_pid_files(paths: &SlotPaths, record: &RunRecord) -> Result<(), Error> {
+    pid_files(paths, record)
+        .iter()
+        .try_for_each(|path| record::remove_file(path).map_err(Error::file("remove", path)))
+}
+
+/// How the process of `record`, which lives no more, has ended; `None` if it was killed or crashed.
+pub(crate) fn ended_by(paths: &SlotPaths, record: &RunRecord) -> Option<EndedBy> {
+    let process = record.process.as_ref()?;
+    if host::boot_id().is_ok_and(|boot_id| boot_id != process.boot_id) {
+        return Some(EndedBy::Reboot);
+    }
+    // QEMU removes the file when it ends by itself.
+    if !record.pid_file || pid_files(paths, record).iter().any(|path| path.exists()) {
+        return None;
+    }
+    let since = record.running().map_or(0, |vm| vm.started_at_ms);
+    Some(if says_signal(&paths.qemu_log(), since) {
+        EndedBy::Signal
+    } else {
+        EndedBy::Guest
+    })
+}
+
+/// Whether the last that QEMU wrote into its log, after `since_ms`, is that a signal ends it. That only
+/// chooses the words.
+fn says_signal(log: &Path, since_ms: u64) -> bool {
+    let written = || {
+        let at = std::fs::metadata(log).ok()?.modified().ok()?;
+        at.duration_since(std::time::UNIX_EPOCH).ok()
+    };
+    written().is_some_and(|at| at.as_millis() >= u128::from(since_ms))
+        && last_line(log).is_ok_and(|line| line.contains("terminating on signal"))
+}
+
+fn last_line(path: &Path) -> std::io::Result<String> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = record::regular::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut text = Vec::new();
+    file.take(TAIL).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text
+        .trim_end()
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned())
+}
+
+/// Whether `process` runs on the disk at `disk`. Its memory is of no use beside another one, such as a copy
+/// that was put into the disk's place.
+pub(crate) fn check_disk(process: &ProcessIdentity, disk: &Path) -> Result<(), Error> {
+    match process.has_open(disk) {
+        Ok(Some(false)) => {}
+        // Where the system does not tell, nothing speaks against it.
+        Ok(Some(true) | None) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::file("look at", disk)(error)),
+    }
+    Err(Error::OtherDisk {
+        disk: disk.to_owned(),
+    })
 }
 
 /// Ends processes of which nothing is wanted any more.
@@ -244,7 +313,7 @@ pub(crate) fn orphans(paths: &SlotPaths) -> Result<Vec<ProcessIdentity>, Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::paths::{Home, InstanceName, SlotName};
+    use crate::config::paths::{Home, InstanceName};
 
     fn slot(home: &Path, name: SlotName) -> Slot {
         let paths = Home::new(home.to_owned()).instance(&InstanceName::default());
@@ -334,5 +403,55 @@ mod tests {
         main.write(&old).unwrap();
         assert!(record_of(&main.paths).unwrap().is_some());
         assert!(live_processes(&main.paths, &old).unwrap().is_empty());
+    }
+
+    #[test]
+    fn how_qemu_has_ended_is_told_from_what_it_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = slot(dir.path(), SlotName::Main);
+        let mut record = main.new_record(Purpose::Capturing).unwrap();
+        record.process = ProcessIdentity::of(std::process::id()).unwrap();
+        let token = record.token.clone().unwrap();
+        main.sockets().unwrap();
+        std::fs::create_dir_all(main.paths.logs()).unwrap();
+        for of in [&main.paths, &main.paths.of_same_instance(SlotName::Ahead)] {
+            std::fs::create_dir_all(of.sockets_folder()).unwrap();
+            std::fs::write(of.pid_file(&token), "7").unwrap();
+            assert_eq!(ended_by(&main.paths, &record), None, "killed");
+            std::fs::remove_file(of.pid_file(&token)).unwrap();
+        }
+        assert_eq!(ended_by(&main.paths, &record), Some(EndedBy::Guest));
+        let said = "a\nqemu: terminating on signal 15 from pid 7 (kill)\n";
+        std::fs::write(main.paths.qemu_log(), said).unwrap();
+        assert_eq!(ended_by(&main.paths, &record), Some(EndedBy::Signal));
+        std::fs::write(main.paths.qemu_log(), format!("{said}other\n")).unwrap();
+        assert_eq!(ended_by(&main.paths, &record), Some(EndedBy::Guest));
+        let old = RunRecord {
+            pid_file: false,
+            ..record.clone()
+        };
+        assert_eq!(ended_by(&main.paths, &old), None, "nobody knows");
+        if let Some(process) = &mut record.process {
+            process.boot_id = "another".to_owned();
+        }
+        assert_eq!(ended_by(&main.paths, &record), Some(EndedBy::Reboot));
+    }
+
+    #[test]
+    fn memory_belongs_to_the_disk_that_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, copy) = (dir.path().join("disk"), dir.path().join("copy"));
+        std::fs::write(&disk, "disk").unwrap();
+        std::fs::copy(&disk, &copy).unwrap();
+        let open = std::fs::File::open(&disk).unwrap();
+        let this = ProcessIdentity::of(std::process::id()).unwrap().unwrap();
+        let is_it = || check_disk(&this, &disk).is_ok();
+        assert!(is_it());
+        std::fs::rename(&copy, &disk).unwrap();
+        // The other system does not tell.
+        assert_eq!(is_it(), cfg!(target_os = "macos"));
+        std::fs::remove_file(&disk).unwrap();
+        assert_eq!(is_it(), cfg!(target_os = "macos"));
+        drop(open);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use images::Image;
 use images::manifest::Service;
+use serde::Serialize;
 
 use crate::config::variables::{DEFAULT_RAM_MIB, usual_ram};
 use crate::instance::Emulator;
@@ -23,6 +24,18 @@ pub struct UsualRam {
     pub mib: u32,
     /// Whether the image asks for so much.
     pub by_image: bool,
+}
+
+/// A setting that the running machine was started by, and that has another value for the next start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "specta", derive(specta::Type))]
+pub struct OtherSetting {
+    /// Its name for the command line, such as `ram` or `port.backend`.
+    pub setting: String,
+    /// The value that is in force, for people.
+    pub now: String,
+    /// That of the next start.
+    pub next: String,
 }
 
 impl Emulator {
@@ -70,20 +83,27 @@ impl Emulator {
         Ok((endpoints, taken))
     }
 
-    /// Whether a machine runs that a start by the present settings would not have made: with other memory,
-    /// processors or ports, or with placeholder secrets where they are to be rotated, or the other way round.
+    /// Whether a machine runs that a start by the present settings would not have made.
     pub fn runs_by_other_settings(&self) -> Result<bool, Error> {
+        Ok(!self.other_settings()?.is_empty())
+    }
+
+    /// The settings by which the running machine was started and the next one will not be: memory,
+    /// processors, ports, and whether the secrets are rotated.
+    pub(crate) fn other_settings(&self) -> Result<Vec<OtherSetting>, Error> {
         let Some(record) = slot::record_of(&self.paths.main())? else {
-            return Ok(false);
+            return Ok(Vec::new());
         };
         let Some(vm) = record.running() else {
-            return Ok(false);
+            return Ok(Vec::new());
         };
-        let ports = self.port_settings()?;
-        let moved = vm.endpoints.iter().any(|endpoint| {
-            let setting = ports.iter().find(|setting| setting.service == endpoint.id);
-            setting.is_some_and(|setting| setting.port != endpoint.port)
-        });
+        let mut differing = Vec::new();
+        let mut compare = |setting: &str, now: String, next: String| {
+            if now != next {
+                let setting = setting.to_owned();
+                differing.push(OtherSetting { setting, now, next });
+            }
+        };
         let made = &vm.fingerprint;
         // Where the image cannot be read, nobody knows what it asks for.
         let ram = match (self.settings.ram_mib, Image::open(&self.image_path()?)) {
@@ -95,11 +115,32 @@ impl Emulator {
             Ok(image) => self.settings.network.for_image(&image),
             Err(_) => record.network(),
         };
-        Ok(moved
-            || record.network() != network
-            || made.ram_mib != ram
-            || made.vcpus != self.settings.vcpus
-            || vm.rotated == self.settings.no_rotation)
+        let memory = |mib: u32| format!("{mib} MiB");
+        compare("ram", memory(made.ram_mib), memory(ram));
+        let count = |vcpus: u32| vcpus.to_string();
+        compare(
+            "cpus",
+            count(made.vcpus.into()),
+            count(self.settings.vcpus.into()),
+        );
+        let ports = self.port_settings()?;
+        for endpoint in &vm.endpoints {
+            let wanted = ports.iter().find(|port| port.service == endpoint.id);
+            if let Some(wanted) = wanted {
+                let name = format!("port.{}", endpoint.id);
+                compare(&name, endpoint.port.to_string(), wanted.port.to_string());
+            }
+        }
+        let off = self.settings.no_rotation;
+        if !vm.rotates_like(off) {
+            let word = |off| if off { "on" } else { "off" }.to_owned();
+            compare("no-rotation", word(!off), word(off));
+        }
+        if record.network() != network {
+            let word = |network| format!("{network:?}").to_lowercase();
+            compare("network", word(record.network()), word(network));
+        }
+        Ok(differing)
     }
 
     /// What keeps the current snapshot from being resumed here; `None` if

@@ -83,12 +83,13 @@ impl Emulator {
                 .and_then(|image| image.references.first())
                 .map(|reference| reference.name.clone());
             if let Some(record) = record.filter(|_| entry.state == Some(State::Running)) {
+                let paths = emulator.paths.main();
                 let ask = async move {
                     let is_stopped = record.process.as_ref().is_some_and(|process| {
                         // What the system does not tell is found out by asking.
                         process.is_stopped().unwrap_or(false)
                     });
-                    is_stopped || paused_by(&record).await.is_some()
+                    is_stopped || paused_by(&record, &paths).await.is_some()
                 };
                 asked.push((entries.len(), tokio::spawn(ask)));
             }

@@ -6,14 +6,16 @@ use host::ProcessIdentity;
 use secrets::StoreKind;
 use serde::Serialize;
 
+use super::inspect::OtherSetting;
 use crate::config::network::GuestNetwork;
+use crate::config::paths::SlotPaths;
 use crate::instance::Emulator;
 use crate::instance::ahead::NextStart;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::{Holder, Lock};
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
-use crate::machine::run_record::{Purpose, RunRecord, StartKind};
+use crate::machine::run_record::{EndedBy, Purpose, RunRecord, StartKind};
 use crate::machine::services::{Health, ServiceStatus, probe};
 use crate::machine::slot::{self, Recorded};
 use crate::state::snapshot::{Found, Snapshot};
@@ -74,10 +76,16 @@ pub struct Status {
     pub state: State,
     /// Why the guest stands still, if it does.
     pub paused_by: Option<PausedBy>,
+    /// How the last VM ended that nobody has stopped, where that is known and it did not crash.
+    pub ended_by: Option<EndedBy>,
+    /// True if QEMU runs and its sockets are gone: it can only be ended.
+    pub unreachable: bool,
     /// The command that is at work on it.
     pub busy: Option<Holder>,
     /// How the present VM was started.
     pub start: Option<StartSummary>,
+    /// Settings that have other values than those that the present VM was started by.
+    pub other_settings: Vec<OtherSetting>,
     /// Its services, also while nothing runs; then [`Health::Unchecked`].
     pub services: Vec<ServiceStatus>,
     /// The ports that links inside the virtual machine lead to, as far as the services have others:
@@ -94,6 +102,8 @@ pub struct Status {
     pub snapshot_damage: Option<String>,
     /// Whether a session is kept.
     pub session_kept: bool,
+    /// Whether its memory is kept, too, or still in memory: the next start continues it.
+    pub session_saved: bool,
     /// The image in use.
     pub image: Option<std::path::PathBuf>,
     /// Where the secrets are.
@@ -129,6 +139,8 @@ pub struct StartSummary {
     pub uptime_ms: u64,
     /// False if the placeholder secrets are in force.
     pub rotated: bool,
+    /// True if the secrets in force before this start stayed so.
+    pub secrets_kept: bool,
 }
 
 /// Memory of the QEMU process, in bytes.
@@ -245,6 +257,7 @@ impl Emulator {
                 started_at_ms: vm.started_at_ms,
                 uptime_ms: host::now_ms().saturating_sub(vm.started_at_ms),
                 rotated: vm.rotated,
+                secrets_kept: vm.kept_secrets(),
             });
         }
         Ok(Seen {
@@ -287,8 +300,11 @@ impl Emulator {
             instance: self.name.to_string(),
             state: glance.state,
             paused_by: None,
+            ended_by: None,
+            unreachable: false,
             busy: glance.busy,
             start: glance.start,
+            other_settings: Vec::new(),
             services: Vec::new(),
             told_ports: Vec::new(),
             accelerator: None,
@@ -297,6 +313,7 @@ impl Emulator {
             snapshot_damage,
             // One that cannot be looked at is not dropped for that.
             session_kept: paths.main().session().disk().try_exists().unwrap_or(true),
+            session_saved: paths.main().session().saved().try_exists().unwrap_or(true),
             image: self
                 .image
                 .clone()
@@ -310,16 +327,24 @@ impl Emulator {
         let (Some((vm, process)), Some(record)) = (running, &record) else {
             let unchecked = |endpoint| ServiceStatus::new(endpoint, Health::Unchecked, None);
             status.services = self.planned_endpoints()?.iter().map(unchecked).collect();
-            status.next_start = Some(self.next_start()?);
+            let next = self.next_start()?;
+            status.session_saved |= next == NextStart::GoesOn;
+            status.next_start = Some(next);
+            if let Some(record) = record.filter(|_| status.state == State::Died) {
+                status.ended_by = slot::ended_by(&paths.main(), &record);
+            }
             return Ok(status);
         };
+        // What a start would make of settings that contradict each other is reported by that.
+        status.other_settings = self.other_settings().unwrap_or_default();
+        status.unreachable = !is_reachable(record, &paths.main());
         status.told_ports = vm.told_ports.clone();
         status.accelerator = Some(vm.accelerator.clone());
         status.network = Some(record.network());
         let (services, paused_by) = if status.busy.is_some() {
             (probe(&vm.endpoints).await?, None)
         } else {
-            look_at(record, &process, &vm.endpoints).await?
+            look_at(record, &paths.main(), &process, &vm.endpoints).await?
         };
         status.services = services;
         if paused_by.is_some() {
@@ -355,6 +380,7 @@ impl Emulator {
 /// Asks the services, and where they do not answer soon, QEMU why: one that stands still is not waited for.
 async fn look_at(
     record: &RunRecord,
+    paths: &SlotPaths,
     process: &ProcessIdentity,
     endpoints: &[Endpoint],
 ) -> Result<(Vec<ServiceStatus>, Option<PausedBy>), Error> {
@@ -373,22 +399,29 @@ async fn look_at(
         let paused_by = if services.iter().all(|service| service.healthy) {
             None
         } else {
-            paused_by(record).await
+            paused_by(record, paths).await
         };
         return Ok((services, paused_by));
     }
-    match paused_by(record).await {
+    match paused_by(record, paths).await {
         Some(paused_by) => Ok((unchecked(), Some(paused_by))),
+        // Nobody can tell whether they will answer.
+        None if !is_reachable(record, paths) => Ok((unchecked(), None)),
         // It takes its time.
         None => Ok((probing.await?, None)),
     }
 }
 
+/// Whether there is a way to QEMU, as far as can be seen without taking it: another command may need it.
+fn is_reachable(record: &RunRecord, paths: &SlotPaths) -> bool {
+    let sockets = record.sockets(paths);
+    sockets.is_ok_and(|sockets| sockets.are_there())
+}
+
 /// Why the guest stands still; `None` if it runs, or QEMU does not say.
-pub(super) async fn paused_by(record: &RunRecord) -> Option<PausedBy> {
+pub(super) async fn paused_by(record: &RunRecord, paths: &SlotPaths) -> Option<PausedBy> {
     let ask = async {
-        let sockets = qemu::Sockets::in_dir(&record.runtime_folder).ok()?;
-        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_SOON).await.ok()?;
+        let (_, monitor) = record.connect(paths, MONITOR_SOON).await.ok()?;
         let status = monitor.status(MONITOR_SOON).await.ok()?;
         monitor.close().await;
         Some(status)

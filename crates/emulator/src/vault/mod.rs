@@ -30,9 +30,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use failure::{Code, Remedy};
-use secrets::{Owner, StoreError, StoreKind};
+use secrets::{StoreError, StoreKind};
 
-use crate::config::paths::InstanceName;
 use crate::config::variables;
 use crate::fault;
 
@@ -124,10 +123,7 @@ impl VaultError {
     }
 }
 
-/// The owner of an instance's values.
-fn owner(home: &Path, instance: &InstanceName) -> Owner {
-    Owner {
-        instance: instance.to_string(),
-        home: images::Sha256Digest::of(home.as_os_str().as_encoded_bytes()).short(),
-    }
+/// What marked the values of the instances of `home` before they went by the instance's folder.
+fn mark_by_path(home: &Path) -> String {
+    images::Sha256Digest::of(home.as_os_str().as_encoded_bytes()).short()
 }

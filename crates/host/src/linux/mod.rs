@@ -174,6 +174,21 @@ pub(crate) fn on_battery() -> bool {
     )
 }
 
+/// Whether the process has the file at `path` open; `None` if the kernel keeps that from us.
+pub(crate) fn has_open(pid: u32, path: &Path) -> io::Result<Option<bool>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let wanted = std::fs::metadata(path)?;
+    let Ok(open) = std::fs::read_dir(of_process(pid, "fd")) else {
+        return Ok(None);
+    };
+    // One that is closed meanwhile is not open.
+    let mut files = open
+        .flatten()
+        .filter_map(|entry| std::fs::metadata(entry.path()).ok());
+    let found = files.any(|file| file.dev() == wanted.dev() && file.ino() == wanted.ino());
+    Ok(Some(found))
+}
+
 /// Processes that have an argument ending with `mark`.
 pub(crate) fn with_argument_ending(mark: &str) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();

@@ -36,6 +36,10 @@ impl Handle {
         self.send(Signal::KILL)
     }
 
+    pub(crate) fn terminate(&self) -> Result<(), IdentityError> {
+        self.send(Signal::TERM)
+    }
+
     pub(crate) fn resume(&self) -> Result<(), IdentityError> {
         self.send(Signal::CONT)
     }

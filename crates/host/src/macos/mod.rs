@@ -174,6 +174,12 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Seen>> {
     }))
 }
 
+/// Not without calls that this crate would have to mark `unsafe`.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
+pub(crate) fn has_open(_: u32, _: &Path) -> io::Result<Option<bool>> {
+    Ok(None)
+}
+
 /// Processes that have an argument ending with `mark`.
 #[expect(
     clippy::unnecessary_wraps,

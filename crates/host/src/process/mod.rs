@@ -184,6 +184,28 @@ impl ProcessIdentity {
         process.wait(limit).await
     }
 
+    /// Asks the process to end, this one or none, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Signal`] if it is not ours, [`IdentityError::StillThere`].
+    pub async fn terminate(&self, limit: Duration) -> Result<(), IdentityError> {
+        let Some(process) = system::Handle::open(self)? else {
+            return Ok(());
+        };
+        process.terminate()?;
+        process.wait(limit).await
+    }
+
+    /// Whether the process has the file at `path` open; `None` if the system does not tell.
+    ///
+    /// # Errors
+    ///
+    /// What the system said of the file.
+    pub fn has_open(&self, path: &Path) -> io::Result<Option<bool>> {
+        system::has_open(self.pid, path)
+    }
+
     /// Whether the process has an argument ending with `mark`.
     pub fn has_argument_ending(&self, mark: &str) -> bool {
         system::has_argument_ending(self.pid, mark)

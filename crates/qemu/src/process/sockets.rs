@@ -69,6 +69,13 @@ impl Sockets {
         self.folder.join("rotate.sock")
     }
 
+    /// Whether there are sockets for both monitors. Asks nobody.
+    pub fn are_there(&self) -> bool {
+        [self.control(), self.events()].iter().all(|path| {
+            std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+        })
+    }
+
     /// Moves them into `folder`, replacing what others have left there. Clients that are connected stay
     /// so, and QEMU goes on listening.
     ///
@@ -154,7 +161,8 @@ fn private_folder(folder: &Path) -> Result<(), SpawnError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
-    let meta = std::fs::symlink_metadata(folder).map_err(failed)?;
+    // A link may lead there, from a path that is short enough for sockets.
+    let meta = std::fs::metadata(folder).map_err(failed)?;
     if !meta.is_dir() {
         return Err(failed(io::Error::from(io::ErrorKind::NotADirectory)));
     }

@@ -46,9 +46,12 @@ pub struct Spawn<'a> {
     pub ram: Ram,
     /// What it does once it is up.
     pub launch: Launch,
-    /// Folder for the sockets and the pid file; made with mode 0700 if it is not there. One
-    /// machine at a time: stale sockets in it are replaced, so hold the lock that guards it.
+    /// Folder for the sockets; made with mode 0700 if it is not there. One machine at a time: stale
+    /// sockets in it are replaced, so hold the lock that guards it.
     pub run_dir: &'a Path,
+    /// Where QEMU writes its process id. It removes the file when it ends by itself, and leaves it
+    /// when it is killed or crashes. Its folder must be there.
+    pub pid_file: &'a Path,
     /// Where QEMU's own output is appended.
     pub log: &'a Path,
     /// Where the guest's serial console is appended.
@@ -242,7 +245,7 @@ impl Spawn<'_> {
         let run_dir = absolute(self.run_dir)?;
         let files = Files {
             fds: FDS,
-            pid_file: run_dir.join("qemu.pid"),
+            pid_file: absolute(self.pid_file)?,
             token: self.token.to_owned(),
         };
         let args = self

@@ -138,6 +138,7 @@ impl Lab {
             ram,
             launch,
             run_dir: &self.path(run),
+            pid_file: &self.path(&format!("{run}.pid")),
             log: &self.path(&format!("{run}.log")),
             serial_log: &self.serial(run),
             keeper: None,

@@ -22,6 +22,7 @@
 //!     snapshots/current -> <id>
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
+//!     sockets/                           of QEMU, and its process id
 //!     logs/                              serial.log qemu.log ahead.log
 //!     runtime                            link to the runtime folder, where it has no usual name
 //!     checkpoints/<name>/                ram.raw device.state disk.qcow2 checkpoint.json
@@ -31,17 +32,14 @@
 //!       lock worker.json                   held by the one process that works; which one it is
 //!       unfinished/ used/                  what is being prepared; what the last prepared start replaced
 //!       session/                           disk.qcow2 session.json ram.raw device.state prepared.json
-//!       run.json logs/                     as above
-//! <runtime folder>/                    sockets: short paths, 0700, gone after a reboot
+//!       run.json logs/ sockets/            as above
+//! <runtime folder>/                    what is short-lived: see [`runtime`]
 //! ```
-//!
-//! Socket paths are limited to 104 bytes on macOS and 108 on Linux, and a home
-//! folder can be longer than that by itself. So sockets live in the user's
-//! runtime folder, under a digest of the instance's path.
 
 mod checkpoint;
 mod runtime;
 mod saved;
+mod sockets;
 
 use std::fmt;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -290,6 +288,8 @@ impl InstancePaths {
     /// The files of one of the instance's machines.
     pub fn slot(&self, slot: SlotName) -> SlotPaths {
         SlotPaths {
+            instance: self.root.clone(),
+            name: slot,
             root: match slot {
                 // The instance's folder itself: so it was when there was one machine.
                 SlotName::Main => self.root.clone(),
@@ -403,12 +403,23 @@ impl SlotName {
 #[derive(Clone, Debug)]
 pub struct SlotPaths {
     root: PathBuf,
+    /// The instance's folder.
+    instance: PathBuf,
+    name: SlotName,
 }
 
 impl SlotPaths {
     /// The slot's folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The files of another machine of the same instance.
+    pub(crate) fn of_same_instance(&self, name: SlotName) -> Self {
+        let instance = InstancePaths {
+            root: self.instance.clone(),
+        };
+        instance.slot(name)
     }
 
     /// Locked by the one command that acts on the machine.
@@ -488,26 +499,6 @@ impl SlotPaths {
     /// The config disk of a boot that belongs to no snapshot.
     pub fn boot_config_iso(&self) -> PathBuf {
         self.root.join("config.iso")
-    }
-
-    /// Tells this slot from every other one on this host, whatever spelling of the home folder is
-    /// used: 12 hex characters. It names the runtime folder; versions that wrote no token into
-    /// their run record marked their QEMU with it.
-    pub(crate) fn digest(&self) -> Result<String, FolderError> {
-        use sha2::Digest as _;
-        use std::os::unix::ffi::OsStrExt as _;
-        make_private_folder(&self.root)?;
-        let root = self
-            .root
-            .canonicalize()
-            .map_err(|source| FolderError::Make {
-                path: self.root.clone(),
-                source,
-            })?;
-        let digest = images::Sha256Digest::from(<[u8; 32]>::from(sha2::Sha256::digest(
-            root.as_os_str().as_bytes(),
-        )));
-        Ok(digest.short())
     }
 }
 

@@ -34,7 +34,7 @@ impl SlotPaths {
         set: Option<PathBuf>,
         shared: &Path,
     ) -> Result<PathBuf, FolderError> {
-        let digest = self.digest()?;
+        let digest = self.folder_mark()?;
         let name = format!("stack-emulator-{}", rustix::process::getuid().as_raw());
         let own = set
             .filter(|path| path.is_absolute() && path.is_dir())

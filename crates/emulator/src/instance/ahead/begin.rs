@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use super::{WorkerRecord, standby};
+use crate::config::identity::FolderIdentity;
 use crate::config::paths::{SlotName, SlotPaths};
 use crate::config::preferences::Ahead;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
-use crate::machine::slot::{Recorded, kill, live_processes, orphans, recorded};
+use crate::machine::slot::{Recorded, kill, live_processes, orphans, recorded, remove_pid_files};
 use crate::state::aside;
 use progress::Reporter;
 use record::Durability;
@@ -73,6 +74,7 @@ impl Emulator {
             record::read_optional(&paths.worker()).unwrap_or_default();
         if let Some(worker) = worker
             && worker.process.pid != std::process::id()
+            && worker.folder == FolderIdentity::of(paths.root()).ok()
             && worker.process.is_alive()?
         {
             kill(&[worker.process]).await?;
@@ -123,10 +125,14 @@ fn remove_work(paths: &SlotPaths) -> Result<(), Error> {
 /// Ends the machine of the slot, and removes all but what is done.
 pub(super) async fn clear(paths: &SlotPaths) -> Result<(), Error> {
     let mut alive = orphans(paths)?;
-    if let Recorded::Ours(record) = recorded(paths)? {
-        alive.extend(live_processes(paths, &record)?);
+    let record = recorded(paths)?;
+    if let Recorded::Ours(record) = &record {
+        alive.extend(live_processes(paths, record)?);
     }
     kill(&alive).await?;
+    if let Recorded::Ours(record) = &record {
+        remove_pid_files(paths, record)?;
+    }
     let unfinished = paths.unfinished();
     aside::put(paths, unfinished.root()).map_err(Error::file("remove", unfinished.root()))?;
     let standby_disk = paths.session().standby_disk();

@@ -21,14 +21,14 @@ use crate::machine::guest;
 use crate::machine::readiness::{Endpoint, Prober};
 use crate::machine::run_record::Purpose;
 use crate::machine::settle::settle;
-use crate::machine::slot::Slot;
+use crate::machine::slot::{Slot, check_disk};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::state::prepared::{self, PreparedFrom, PreparedRecord, copy_sparse};
 use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::{Sealed, Snapshot};
 use crate::vault::VaultError;
-use crate::vault::places::{self, Vault};
+use crate::vault::places::Vault;
 
 /// How long the guest may take to become idle: one that never is can be saved as it is.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
@@ -175,6 +175,7 @@ impl Emulator {
         let guest = bring_up.while_alive(running, Box::pin(quiet)).await?;
         let monitor = &running.monitor;
         let save = async {
+            check_disk(&running.identity, &into.disk())?;
             monitor
                 .stop(MONITOR_LIMIT)
                 .await
@@ -205,12 +206,10 @@ impl Emulator {
         if let Some(vault) = self.recorded_vault()? {
             return Ok(vault);
         }
-        let record = self.paths.secret_place();
         // That a keychain is not there was said by the start that found it; and the folder for a file
         // is that of the user's machine, since its start looks there.
         let folder = self.paths.main().runtime_folder()?;
-        let places: Vec<places::Candidate> = self.places(&folder);
-        Ok(Vault::best(record, places)?)
+        Ok(Vault::best(self.places(&folder)?)?)
     }
 }
 

@@ -44,10 +44,15 @@ use qemu::ProcessIdentity;
 use record::Record;
 use serde::{Deserialize, Serialize};
 
+use crate::config::identity::FolderIdentity;
+
 /// `worker.json`: the process that does the work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct WorkerRecord {
     pub process: ProcessIdentity,
+    /// The slot's folder: in a copy of it, the record is about a process that works for the original.
+    #[serde(default)]
+    pub folder: Option<FolderIdentity>,
 }
 
 impl Record for WorkerRecord {

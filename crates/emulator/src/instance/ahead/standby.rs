@@ -13,7 +13,7 @@
 //!
 //! Its process carries a token of the main slot, since it is to be that slot's machine.
 
-use qemu::{Disk, Monitor, ProcessIdentity, Running, Sockets};
+use qemu::{Disk, Monitor, ProcessIdentity, Running};
 
 use super::make::Source;
 use crate::config::paths::{SlotName, SlotPaths};
@@ -131,18 +131,20 @@ impl LockedInstance<'_> {
     ) -> Result<Up, Error> {
         let ahead = Slot::open(self.emulator.paths.slot(SlotName::Ahead))?;
         let take = async {
-            let sockets = Sockets::in_dir(&record.runtime_folder).map_err(MachineError::from)?;
-            let sockets = sockets
-                .move_to(&self.slot.runtime_folder)
-                .map_err(MachineError::from)?;
+            let place = self.slot.sockets()?;
+            let sockets = record.sockets(&ahead.paths)?;
+            let sockets = sockets.move_to(&place).map_err(MachineError::from)?;
             let record = RunRecord {
                 process: Some(process.clone()),
+                runtime_folder: place,
                 token: record.token.clone(),
                 network: record.network,
                 ..self.slot.new_record(Purpose::Starting { fresh_disk })?
             };
             self.slot.write(&record)?;
-            ahead.forget()?;
+            // Its process id is written there, as long as it lives.
+            let path = ahead.paths.run_record();
+            record::remove_file(&path).map_err(MachineError::file("remove", &path))?;
             let failed = |action| move |source| MachineError::Monitor { action, source };
             let begun = std::time::Instant::now();
             let (monitor, greeting) = Monitor::connect(&sockets, MONITOR_LIMIT)

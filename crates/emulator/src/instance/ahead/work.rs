@@ -13,12 +13,13 @@ use super::WorkerRecord;
 use super::begin::{clear, clear_unless_standby};
 use super::make::Source;
 use super::policy::{self, Idle, Situation, Work};
+use crate::config::identity::FolderIdentity;
 use crate::config::paths::SlotName;
 use crate::config::preferences::Ahead;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::lock::Lock;
-use crate::instance::put_away::PutAway;
+use crate::instance::put_away::{Connected, PutAway};
 use crate::machine::run_record::Purpose;
 use crate::machine::slot::{Recorded, Slot, live_processes, recorded};
 use crate::machine::spec::MachineSpec;
@@ -86,7 +87,10 @@ impl Emulator {
         };
         record::write(
             &slot.paths.worker(),
-            &WorkerRecord { process },
+            &WorkerRecord {
+                process,
+                folder: FolderIdentity::of(slot.paths.root()).ok(),
+            },
             Durability::ThisBoot,
         )?;
         let outcome = Box::pin(self.finish_and_prepare(&slot, &mut watch)).await;
@@ -132,7 +136,11 @@ impl Emulator {
             main.forget()?;
             return self.prepare_within_limit(slot, watch).await;
         }
-        let machine = PutAway::connect(self, &main, &record, vm).await?;
+        let machine = match PutAway::connect(self, &main, &record, vm, watch).await? {
+            Connected::Reached(machine) => machine,
+            Connected::Ended(Some(reason)) => return Ok(Outcome::Idle(reason)),
+            Connected::Ended(None) => return self.prepare_within_limit(slot, watch).await,
+        };
         if let Some(reason) = machine.secure(watch).await? {
             return Ok(Outcome::Idle(reason));
         }

@@ -13,13 +13,13 @@ use serde::Serialize;
 use super::memory::CopiedMemory;
 use crate::config::paths::{CheckpointName, SlotName, make_private_folder};
 use crate::instance::error::InstanceError as Error;
-use crate::instance::put_away::{PutAway, QUIT};
+use crate::instance::put_away::{Connected, PutAway, QUIT};
 use crate::instance::{Emulator, LockedInstance};
 use crate::machine::bring_up::{BringUp, Origin, Saved};
 use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
-use crate::machine::slot::Slot;
+use crate::machine::slot::{Slot, check_disk};
 use crate::machine::spec::MachineSpec;
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
 use crate::state::checkpoint::{Checkpoint, CheckpointRecord, HeldSecrets};
@@ -254,10 +254,10 @@ impl LockedInstance<'_> {
         let (second, _) = bring_up
             .spawn(&machine, slot.new_record(Purpose::Preparing)?, watch)
             .await?;
-        let sockets = Sockets::in_dir(&record.runtime_folder)?;
-        let (first, _) = Monitor::connect(&sockets, MONITOR_LIMIT)
-            .await
-            .map_err(failed("answer"))?;
+        let (sockets, first) = record.connect(&self.slot.paths, MONITOR_LIMIT).await?;
+        if let Some(process) = &record.process {
+            check_disk(process, &self.slot.paths.session().disk())?;
+        }
         // First of all, so that a command that finds this one killed lets the guest go on.
         self.slot.write(&RunRecord {
             purpose: Purpose::Checkpointing(Box::new(vm.clone())),
@@ -356,9 +356,11 @@ impl LockedInstance<'_> {
         vm: &RunningVm,
         watch: &mut Stopwatch<'_>,
     ) -> Result<(), Error> {
-        let machine = PutAway::connect(self.emulator, &self.slot, record, vm).await?;
-        machine.take_back(watch).await?;
-        machine.close().await;
+        let machine = PutAway::connect(self.emulator, &self.slot, record, vm, watch).await?;
+        if let Connected::Reached(machine) = machine {
+            machine.take_back(watch).await?;
+            machine.close().await;
+        }
         Ok(())
     }
 }

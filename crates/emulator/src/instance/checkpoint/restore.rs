@@ -97,7 +97,6 @@ impl Emulator {
     ) -> Result<RestoreCheckpointReport, Error> {
         // What a stop has left to be saved is not going to be.
         let mut held = self.hold_as_it_is("checkpoint restore", reporter).await?;
-        self.warn_of_placeholders(reporter);
         let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
         let found = async {
             let mut checkpoint = self.checkpoint(name)?;

@@ -10,7 +10,7 @@ use super::{StartReport, report};
 use crate::config::paths::SlotName;
 use crate::instance::LockedInstance;
 use crate::instance::error::InstanceError as Error;
-use crate::instance::put_away::PutAway;
+use crate::instance::put_away::{Connected, PutAway};
 use crate::machine::error::MachineError;
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
@@ -35,7 +35,10 @@ impl LockedInstance<'_> {
             return Ok(None);
         }
         let settings = &self.emulator.settings;
-        let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm).await?;
+        let machine = PutAway::connect(self.emulator, &self.slot, &record, &vm, watch).await?;
+        let Connected::Reached(machine) = machine else {
+            return Ok(None);
+        };
         let off_ms = machine.take_back(watch).await?;
         machine.close().await;
         self.set_aside = None;
@@ -79,7 +82,7 @@ impl crate::instance::Emulator {
         !prepared.exists()
             && !settings.no_snapshot
             && !settings.force_capture
-            && vm.rotated != settings.no_rotation
+            && vm.rotates_like(settings.no_rotation)
             && vm.endpoints == spec.endpoints
             && vm.fingerprint.mismatches(&spec.fingerprint).is_empty()
     }

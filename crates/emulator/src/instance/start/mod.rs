@@ -2,6 +2,8 @@
 
 mod go_on;
 mod report;
+mod rotation;
+mod running;
 pub(in crate::instance) mod source;
 
 use std::pin::Pin;
@@ -16,15 +18,13 @@ use super::recover::{drop_session, leave_nothing};
 use super::verify::Suspects;
 use super::{Emulator, LockedInstance};
 use crate::config::paths::make_private_folder;
-use crate::config::preferences::NO_ROTATION_WARNING;
-use crate::config::variables;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::bring_up::{BringUp, Origin, Secrets, Up};
-use crate::machine::error::MachineError;
+use crate::machine::folders;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm, StartKind};
-use crate::machine::services::{self, Health, ServiceStatus};
+use crate::machine::services::{Health, ServiceStatus};
+use crate::machine::slot::kill;
 use crate::machine::spec::MachineSpec;
-use crate::machine::{MONITOR_LIMIT, folders};
 use crate::state::prepared;
 use crate::state::session::{self, SavedRecord, SessionRecord};
 use crate::state::snapshot::KnownDamage;
@@ -64,9 +64,10 @@ impl Emulator {
         reporter: &dyn Reporter,
     ) -> Result<StartReport, Error> {
         let mut held = self.hold_as_it_is("start", reporter).await?;
-        if let Some((record, vm)) = &held.running {
-            let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
-            return self.already_running(record, vm, &mut watch).await;
+        if held.running.is_some()
+            && let Some(report) = Box::pin(held.already_running(reporter)).await?
+        {
+            return Ok(report);
         }
         if held.set_aside.is_some() {
             let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
@@ -79,7 +80,6 @@ impl Emulator {
                 }
             }
         }
-        self.warn_of_placeholders(reporter);
         get_image(&held, reporter).await?;
         // Only what follows counts as the start.
         let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
@@ -101,91 +101,6 @@ impl Emulator {
         let (source, watch) = plan(&held, &spec, base.as_ref(), watch).await?;
         Box::pin(held.start_on(&spec, source, watch)).await
     }
-
-    /// Says so if the secrets are not going to be rotated.
-    pub(in crate::instance) fn warn_of_placeholders(&self, reporter: &dyn Reporter) {
-        if self.settings.no_rotation {
-            let by = if self.settings.overrides.contains(variables::NO_ROTATION) {
-                variables::NO_ROTATION
-            } else {
-                "the setting no-rotation"
-            };
-            reporter.report(Event::Warning(&format!(
-                "The secrets are not rotated, because of {by}. {NO_ROTATION_WARNING}"
-            )));
-        }
-    }
-
-    async fn already_running(
-        &self,
-        record: &RunRecord,
-        vm: &RunningVm,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<StartReport, Error> {
-        self.unpause(record, vm, watch).await?;
-        let services = services::probe(&vm.endpoints).await?;
-        Ok(report(self, vm, services, true, watch.reporter()))
-    }
-}
-
-impl Emulator {
-    /// Lets a guest go on that QEMU stopped because the host's disk was full.
-    async fn unpause(
-        &self,
-        record: &RunRecord,
-        vm: &RunningVm,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<(), Error> {
-        let failed = |action| move |source| MachineError::Monitor { action, source };
-        let sockets = qemu::Sockets::in_dir(&record.runtime_folder)?;
-        let (monitor, _) = qemu::Monitor::connect(&sockets, MONITOR_LIMIT)
-            .await
-            .map_err(failed("answer"))?;
-        let status = monitor
-            .status(MONITOR_LIMIT)
-            .await
-            .map_err(failed("say how it is"))?;
-        if !status.running {
-            let why = match status.state.as_str() {
-                "io-error" => " because it could not write to its disk",
-                _ => "",
-            };
-            watch.reporter().report(Event::Notice(&format!(
-                "The virtual machine was paused{why}. Continuing it."
-            )));
-            let mut events = monitor.subscribe();
-            monitor
-                .cont(MONITOR_LIMIT)
-                .await
-                .map_err(failed("let the guest run"))?;
-            let prober = crate::machine::readiness::Prober::new()?;
-            let limit = watch.left_or(self.settings.ready_timeout);
-            let healthy = prober.all_healthy(&vm.endpoints, limit);
-            // The write that failed is tried again at once.
-            let stopped_again = async {
-                events
-                    .wait_for("STOP", limit, |event| event.name == "STOP")
-                    .await
-            };
-            let died = async {
-                match &record.process {
-                    Some(process) => process.wait_gone(limit).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let ready = async {
-                tokio::select! {
-                    biased;
-                    Ok(()) = died => Err(MachineError::QemuDied { log: self.paths.main().qemu_log() }),
-                    Ok(_) = stopped_again => Err(MachineError::DiskFull { folder: self.paths.root().to_owned() }),
-                    healthy = healthy => Ok(healthy?),
-                }
-            };
-            watch.phase(Phase::Ready, ready).await?;
-        }
-        monitor.close().await;
-        Ok(())
-    }
 }
 
 impl LockedInstance<'_> {
@@ -203,6 +118,10 @@ impl LockedInstance<'_> {
         };
         // Without this the session would not be where a start looks for it: the next command tries again.
         leave_nothing(&self.slot).await?;
+        if let Some((_, process)) = &source.standby {
+            // It need not have become the slot's.
+            kill(std::slice::from_ref(process)).await?;
+        }
         let paths = &self.emulator.paths;
         prepared::give_back(paths).map_err(Error::file("give back", paths.root()))?;
         if error.is_of_the_host() {
@@ -430,6 +349,7 @@ impl LockedInstance<'_> {
             };
             watch.phase(Phase::Commit, remove).await?;
         }
+        let rotated = self.holds_rotated(spec, source).await?;
         let vm = RunningVm {
             kind: source.kind,
             fallback_reason: source.reason.clone(),
@@ -443,7 +363,8 @@ impl LockedInstance<'_> {
             told_ports: up.told_ports.clone(),
             accelerator: spec.accelerator.to_string(),
             snapshot: source.snapshot.clone(),
-            rotated: !settings.no_rotation,
+            rotated,
+            rotation_off: settings.no_rotation,
             secrets_from_ms: source.kept.as_ref().map(|kept| kept.made_at_ms),
             checkpoint: source.checkpoint.clone(),
             prepared: source.taken.is_some(),
@@ -456,6 +377,7 @@ impl LockedInstance<'_> {
             ..up.record
         })?;
         self.emulator.note_start(&vm);
+        self.emulator.tell_of_rotation(&vm, watch.reporter());
         if source.taken.is_some() {
             // From the record on it is the user's, also for a command that finds this one killed.
             let paths = &self.emulator.paths;

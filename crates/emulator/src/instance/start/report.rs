@@ -116,7 +116,7 @@ pub(super) fn report(
             rotated: vm.rotated,
             prepared: vm.prepared,
             standby: vm.standby,
-            secrets_kept: vm.secrets_from_ms.is_some(),
+            secrets_kept: vm.kept_secrets(),
         },
         services,
         told_ports: vm.told_ports.clone(),

@@ -398,10 +398,7 @@ fn position(shared: &[SharedFolder], path: &Path) -> Option<usize> {
 
 async fn monitor(sockets: &Sockets) -> Result<Monitor, Error> {
     let connected = Monitor::connect(sockets, MONITOR_LIMIT).await;
-    let (monitor, _) = connected.map_err(|source| Error::Monitor {
-        action: "answer",
-        source,
-    })?;
+    let (monitor, _) = connected.map_err(|source| Error::Unreachable { source })?;
     Ok(monitor)
 }
 

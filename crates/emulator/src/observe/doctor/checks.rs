@@ -18,6 +18,7 @@ use crate::machine::error::{MachineError, qemu_remedy};
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::Taken;
 use crate::machine::readiness::Endpoint;
+use crate::machine::run_record::EndedBy;
 use crate::observe::status::{PausedBy, State, Status};
 use failure::chain;
 
@@ -189,6 +190,10 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
     match status.state {
         State::Stopped if status.session_kept => subject.ok(said("stopped, with a saved session")),
         State::Stopped => subject.ok(said("stopped")),
+        State::Running if status.unreachable => subject.warning(
+            said("running, but QEMU cannot be reached"),
+            Remedy::StopAndStart,
+        ),
         State::Running => subject.ok(said("running")),
         State::Starting => subject.ok(said("starting")),
         State::Stopping => subject.ok(said("stopping")),
@@ -212,7 +217,15 @@ pub(super) fn instance(status: &Result<Status, Error>) -> Check {
             said("a command was killed before it finished"),
             Remedy::NoneNextCommandCleansUp,
         ),
-        State::Died => subject.warning(said("stopped unexpectedly"), Remedy::StartAfterCrash),
+        State::Died => {
+            let how = match status.ended_by {
+                Some(EndedBy::Guest) => "powered off from inside",
+                Some(EndedBy::Signal) => "ended by a signal",
+                Some(EndedBy::Reboot) => "ended when the host was shut down or restarted",
+                None => "stopped unexpectedly",
+            };
+            subject.warning(said(how), Remedy::StartAfterCrash)
+        }
     }
 }
 

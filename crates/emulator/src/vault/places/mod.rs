@@ -6,6 +6,8 @@
 //! it is, and why, stands in the instance's `secrets.json`, never a value: other
 //! commands read there where to look, and `status` and `doctor` what to warn of.
 
+mod owner;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +15,13 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 use secrets::KernelKeyring;
 use secrets::{
-    Keychain, KeychainEntries, KeychainError, RuntimeFile, SecretSet, SecretStore, Slot,
+    Keychain, KeychainEntries, KeychainError, Owner, RuntimeFile, SecretSet, SecretStore, Slot,
     StoreError, StoreKind,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+
+pub(crate) use self::owner::PlaceOwner;
 
 use super::VaultError;
 use super::worker::{Answer, Worker};
@@ -48,6 +52,9 @@ pub(crate) struct Place {
     pub store: StoreKind,
     /// Why it is not the keychain, where there is one that failed.
     pub instead_of_keychain: Option<String>,
+    /// Whose they are there; records of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<PlaceOwner>,
 }
 
 impl Record for Place {
@@ -109,14 +116,39 @@ impl Candidate {
     }
 }
 
-/// The places of this host for an instance, best first.
-pub(crate) fn candidates(
-    home: &Path,
-    instance: &InstanceName,
-    runtime_folder: &Path,
-) -> Vec<Candidate> {
+/// The places that an instance may use.
+pub(crate) struct Places {
+    /// The instance's `secrets.json`.
+    pub record: PathBuf,
+    pub owner: Option<PlaceOwner>,
+    /// Best first.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Places {
+    /// Those of this host for the instance of `home` whose `secrets.json` is `record`.
+    pub(crate) fn of(
+        record: PathBuf,
+        home: &Path,
+        instance: &InstanceName,
+        runtime_folder: &Path,
+    ) -> Result<Self, VaultError> {
+        let owner = PlaceOwner::of(&record, home)?;
+        let mark = owner.as_ref().map(|owner| owner.mark.clone());
+        let owner_there = Owner {
+            instance: instance.to_string(),
+            home: mark.unwrap_or_else(|| super::mark_by_path(home)),
+        };
+        Ok(Self {
+            record,
+            owner,
+            candidates: candidates(owner_there, runtime_folder),
+        })
+    }
+}
+
+fn candidates(owner: Owner, runtime_folder: &Path) -> Vec<Candidate> {
     let mut places = Vec::with_capacity(3);
-    let owner = super::owner(home, instance);
     #[cfg(target_os = "linux")]
     let same = owner.clone();
     places.push(Candidate::new(StoreKind::Keychain, move || {
@@ -271,6 +303,8 @@ struct State {
     instead_of_keychain: Option<String>,
     /// That the values go into a file has been said.
     file_told: bool,
+    /// Whose values they are.
+    owner: Option<PlaceOwner>,
     /// Where the last values are, if they are not where new ones are going.
     former: Option<Opened>,
     /// What the record says, as far as known.
@@ -278,13 +312,12 @@ struct State {
 }
 
 impl Vault {
-    /// The best of `candidates`, with the others to fall back on.
+    /// The best of `places`, with the others to fall back on.
     ///
-    /// Begins to open and read it in the background. `record` is the path of the
-    /// instance's `secrets.json`.
-    pub(crate) fn best(record: PathBuf, candidates: Vec<Candidate>) -> Result<Self, VaultError> {
-        let recorded = recorded(&record)?;
-        let mut vault = Self::of(record, recorded, candidates)?;
+    /// Begins to open and read it in the background.
+    pub(crate) fn best(places: Places) -> Result<Self, VaultError> {
+        let recorded = recorded(&places.record)?;
+        let mut vault = Self::of(places, recorded)?;
         let state = vault.state.get_mut();
         state.opened.read_ahead();
         if let Some(former) = &mut state.former {
@@ -295,23 +328,21 @@ impl Vault {
 
     /// The place where the instance's values were put last, and no other;
     /// `None` if there are none.
-    pub(crate) fn recorded(
-        record: PathBuf,
-        candidates: Vec<Candidate>,
-    ) -> Result<Option<Self>, VaultError> {
-        let Some(place) = recorded(&record)? else {
+    pub(crate) fn recorded(mut places: Places) -> Result<Option<Self>, VaultError> {
+        let Some(place) = recorded(&places.record)? else {
             return Ok(None);
         };
         let wanted = |candidate: &Candidate| candidate.kind == place.store;
-        let only: Vec<_> = candidates.into_iter().filter(wanted).collect();
-        Self::of(record, Some(place), only).map(Some)
+        places.candidates.retain(wanted);
+        Self::of(places, Some(place)).map(Some)
     }
 
-    fn of(
-        record: PathBuf,
-        recorded: Option<Place>,
-        candidates: Vec<Candidate>,
-    ) -> Result<Self, VaultError> {
+    fn of(places: Places, recorded: Option<Place>) -> Result<Self, VaultError> {
+        let Places {
+            record,
+            owner,
+            candidates,
+        } = places;
         let former = recorded
             .as_ref()
             .and_then(|place| candidates.iter().find(|other| other.kind == place.store))
@@ -336,6 +367,7 @@ impl Vault {
                 next,
                 instead_of_keychain: None,
                 file_told: false,
+                owner,
                 former,
                 recorded,
             }),
@@ -462,6 +494,7 @@ impl State {
         Place {
             store: self.opened.kind,
             instead_of_keychain: self.instead_of_keychain.clone(),
+            owner: self.owner.clone(),
         }
     }
 
@@ -532,11 +565,8 @@ pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, VaultError> {
 }
 
 /// Whether a keychain answers, for `doctor`: what `load` of it says.
-pub(crate) async fn examine(
-    record: PathBuf,
-    candidates: Vec<Candidate>,
-) -> Result<Place, VaultError> {
-    let vault = Vault::best(record, candidates)?;
+pub(crate) async fn examine(places: Places) -> Result<Place, VaultError> {
+    let vault = Vault::best(places)?;
     vault.known(&progress::Silent).await?;
     Ok(vault.place().await)
 }

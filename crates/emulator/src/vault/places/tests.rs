@@ -97,6 +97,15 @@ fn places(dir: &Path, answers: usize, failure: Failure) -> Vec<Candidate> {
     ]
 }
 
+/// `candidates` for the instance whose record is at `record`.
+fn at(record: &Path, candidates: Vec<Candidate>) -> Places {
+    Places {
+        record: record.to_owned(),
+        owner: None,
+        candidates,
+    }
+}
+
 /// What a start does with its values.
 async fn start(vault: &Vault) -> SecretSet {
     start_telling(vault, &Silent).await
@@ -118,7 +127,7 @@ async fn a_start_says_once_that_its_values_are_in_a_file() {
         let places = places(dir.path(), 0, Failure::Locked);
         let places = places.into_iter().skip(skipped).collect();
         let said = Recording::default();
-        start_telling(&Vault::best(record, places).unwrap(), &said).await;
+        start_telling(&Vault::best(at(&record, places)).unwrap(), &said).await;
         let said = said.0.into_inner().unwrap();
         assert_eq!(said.len(), 1, "{said:?}");
         assert_eq!(said[0].contains("keychain is locked"), locked, "{said:?}");
@@ -131,7 +140,7 @@ async fn a_start_says_once_that_its_values_are_in_a_file() {
     let record = dir.path().join("other.json");
     let places = places(dir.path(), 99, Failure::Locked);
     let said = Recording::default();
-    start_telling(&Vault::best(record, places).unwrap(), &said).await;
+    start_telling(&Vault::best(at(&record, places)).unwrap(), &said).await;
     assert!(said.0.into_inner().unwrap().is_empty());
 }
 
@@ -164,11 +173,11 @@ async fn wherever_it_fails_the_values_are_found_again() {
         for answers in counts {
             let dir = tempfile::tempdir().unwrap();
             let record = dir.path().join("secrets.json");
-            let vault = Vault::best(record.clone(), places(dir.path(), answers, failure)).unwrap();
+            let vault = Vault::best(at(&record, places(dir.path(), answers, failure))).unwrap();
             let set = start(&vault).await;
             // The one command after it finds a keychain that works.
             let all = places(dir.path(), usize::MAX, failure);
-            let again = Vault::recorded(record.clone(), all).unwrap().unwrap();
+            let again = Vault::recorded(at(&record, all)).unwrap().unwrap();
             assert_eq!(again.load(Slot::Current).await.unwrap(), Some(set));
             let place = recorded(&record).unwrap().unwrap();
             assert_eq!(
@@ -187,7 +196,7 @@ async fn a_keychain_that_works_again_is_used_again() {
     let record = dir.path().join("secrets.json");
     for (answers, kind) in [(0, StoreKind::RuntimeFile), (9, StoreKind::Keychain)] {
         let places = places(dir.path(), answers, Failure::Locked);
-        let vault = Vault::best(record.clone(), places).unwrap();
+        let vault = Vault::best(at(&record, places)).unwrap();
         start(&vault).await;
         assert_eq!(recorded(&record).unwrap().unwrap().store, kind);
     }
@@ -198,8 +207,8 @@ async fn the_last_values_are_known_wherever_they_are_and_go_with_the_new_ones() 
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("secrets.json");
     let places = |answers| places(dir.path(), answers, Failure::Locked);
-    let old = start(&Vault::best(record.clone(), places(0)).unwrap()).await;
-    let vault = Vault::best(record.clone(), places(9)).unwrap();
+    let old = start(&Vault::best(at(&record, places(0))).unwrap()).await;
+    let vault = Vault::best(at(&record, places(9))).unwrap();
     assert_eq!(vault.known(&Silent).await.unwrap(), [old]);
     start(&vault).await;
     let left = std::fs::read_dir(dir.path().join("file")).unwrap().count();
@@ -211,8 +220,8 @@ async fn what_is_forgotten_is_gone_with_its_record() {
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("secrets.json");
     let places = || places(dir.path(), 99, Failure::Locked);
-    start(&Vault::best(record.clone(), places()).unwrap()).await;
-    let vault = Vault::recorded(record.clone(), places()).unwrap().unwrap();
+    start(&Vault::best(at(&record, places())).unwrap()).await;
+    let vault = Vault::recorded(at(&record, places())).unwrap().unwrap();
     vault.forget(&Silent).await.unwrap();
     assert!(!record.exists());
     let left = std::fs::read_dir(dir.path().join("keychain")).unwrap();
@@ -224,7 +233,7 @@ async fn without_a_record_there_are_no_values() {
     let dir = tempfile::tempdir().unwrap();
     let record = dir.path().join("secrets.json");
     let places = places(dir.path(), 9, Failure::Locked);
-    assert!(Vault::recorded(record, places).unwrap().is_none());
+    assert!(Vault::recorded(at(&record, places)).unwrap().is_none());
 }
 
 #[tokio::test]
@@ -232,11 +241,57 @@ async fn the_last_place_s_error_is_the_error() {
     let dir = tempfile::tempdir().unwrap();
     let mut places = places(dir.path(), 0, Failure::Locked);
     places.truncate(1);
-    let vault = Vault::best(dir.path().join("secrets.json"), places).unwrap();
+    let vault = Vault::best(at(&dir.path().join("secrets.json"), places)).unwrap();
     let set = SecretSet::placeholders();
     let error = vault.save(Slot::Pending, &set, &Silent).await.unwrap_err();
     assert!(
         matches!(error, VaultError::Place(StoreError::Locked { .. })),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn values_are_their_folder_s_wherever_it_is_and_no_copy_has_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, copy) = (dir.path().join("home"), dir.path().join("copy"));
+    let instance = InstanceName::default();
+    let folder = |home: &Path| home.join("instances/default");
+    std::fs::create_dir_all(folder(&home)).unwrap();
+    let owner = |home: &Path| {
+        let record = folder(home).join("secrets.json");
+        let places = Places::of(record, home, &instance, Path::new("/nonexistent")).unwrap();
+        places.owner.unwrap()
+    };
+    let first = owner(&home);
+    let place = Place {
+        store: StoreKind::Keychain,
+        instead_of_keychain: None,
+        owner: Some(first.clone()),
+    };
+    let record = folder(&home).join("secrets.json");
+    record::write(&record, &place, Durability::ThisBoot).unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&home, &copy])
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    assert_ne!(owner(&copy).mark, first.mark);
+    let moved = dir.path().join("moved");
+    std::fs::rename(&home, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, dir.path().join("link")).unwrap();
+    assert_eq!(owner(&moved), first);
+    assert_eq!(owner(&dir.path().join("link")), first);
+    // One that was stored by an earlier version is found where that has put it.
+    let place = Place {
+        owner: None,
+        ..place
+    };
+    record::write(
+        &folder(&moved).join("secrets.json"),
+        &place,
+        Durability::ThisBoot,
+    )
+    .unwrap();
+    assert_eq!(owner(&moved).mark, super::super::mark_by_path(&moved));
 }
