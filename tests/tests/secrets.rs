@@ -52,7 +52,8 @@ fn assert_leaves_no_core_dump(qemu: u32) {
     let limits = read("limits");
     let core = limits.lines().find(|line| line.contains("core file"));
     let soft = core.and_then(|line| line.split_whitespace().nth(4));
-    assert_eq!(soft, Some("1"), "{limits}");
+    // None at all where a harder limit says so already.
+    assert!(matches!(soft, Some("0" | "1")), "{limits}");
     let maps = read("smaps");
     assert!(
         maps.contains("ram.raw"),
