@@ -11,7 +11,7 @@
 //! | [`output`], [`progress`] | the only writers to standard output and standard error |
 //! | [`interrupt`] | Ctrl-C and SIGTERM leave no virtual machine behind |
 //! | [`failure`], [`exit`] | every error's code, remedy and exit code |
-//! | [`panic`] | threads that the system does not allow are an error like others |
+//! | [`mod@panic`] | threads that the system does not allow are an error like others |
 //! | [`manual`] | what `--help` and the manual page say of variables and exit codes |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]

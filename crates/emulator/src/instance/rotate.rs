@@ -18,7 +18,7 @@ use crate::instance::error::InstanceError as Error;
 use crate::machine::guest::{self, Guest};
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
-use crate::machine::{bring_up, slot};
+use crate::machine::{fresh_secrets, slot};
 use crate::vault::places::{self, Vault};
 use progress::{PhaseTime, Reporter, Stopwatch};
 
@@ -173,7 +173,7 @@ impl LockedInstance<'_> {
             .write(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
         let mut guest = reach_running(&self.slot.paths, record, vm, watch.reporter()).await?;
         let limit = watch.left_or(self.emulator.settings.ready_timeout);
-        bring_up::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
+        fresh_secrets::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
         self.slot.write(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
             ..vm.clone()

@@ -19,6 +19,7 @@ pub(crate) mod config_disk;
 pub(crate) mod error;
 pub(crate) mod fingerprint;
 pub mod folders;
+pub(crate) mod fresh_secrets;
 pub(crate) mod guest;
 mod limits;
 mod log_files;
