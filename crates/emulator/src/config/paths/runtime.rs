@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{FolderError, SlotPaths, make_private_folder};
 use crate::config::variables::RUNTIME_FOLDER;
 
-/// Most bytes of the path of a base: room for "/<12 hex>/<longest socket name>" is left.
+/// Most bytes of the path of a base: room for a mark of 12 digits and the longest name of a socket is left.
 const MOST_BYTES: usize = 75;
 /// How often the link is made before it is given up: another command may make one meanwhile.
 const ATTEMPTS: usize = 5;
@@ -157,7 +157,7 @@ mod tests {
             |usual, elsewhere| {
                 std::fs::create_dir(usual).unwrap();
                 let main = slot(&elsewhere.join("home"));
-                symlink(elsewhere, usual.join(main.digest().unwrap())).unwrap();
+                symlink(elsewhere, usual.join(main.folder_mark().unwrap())).unwrap();
             },
         ];
         for plant in plant {
