@@ -486,10 +486,15 @@ async fn a_pull_that_is_dropped_can_be_continued() {
         () = arrived.notified() => {}
     }
     world.server.forget_requests();
-    // The thread that writes may need a moment more; the claim waits for it.
+    // The thread that writes may need a moment more; the claim waits for it. What was on its way to it
+    // when the pull was dropped, some pieces of the network's, is asked for again.
     let fetched = world.pull(&tag()).await.unwrap();
     world.is_whole(&fetched);
-    assert_eq!(world.transfers()[0].0, 2_000_000);
+    let continued_at = world.transfers()[0].0;
+    assert!(
+        (1_000_000..=2_000_000).contains(&continued_at),
+        "{continued_at}"
+    );
 }
 
 #[tokio::test]
