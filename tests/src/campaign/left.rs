@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 46] = [
+const EXPECTED: [&str; 49] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
@@ -20,6 +20,9 @@ const EXPECTED: [&str; 46] = [
     "home/instances/*/projects.json",
     "home/instances/*/projects.lock",
     "home/instances/*/users",
+    "home/instances/*/.stack-emulator-reserve",
+    "home/instances/*/runtime",
+    "home/instances/*/ahead/runtime",
     "home/instances/*/logs/serial.log",
     "home/instances/*/logs/qemu.log",
     "home/instances/*/logs/ahead.log",
