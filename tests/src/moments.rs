@@ -66,13 +66,18 @@ impl World {
     /// Kills the command at `moment`, which must come. False if it had ended by itself by then.
     #[track_caller]
     pub fn kill_at(&self, arguments: &[&str], moment: &str) -> bool {
+        let killed = self.kill_if_it_comes_to(arguments, moment);
+        killed.unwrap_or_else(|| panic!("{arguments:?} never came to {moment}"))
+    }
+
+    /// The same for a command that need not come to `moment`; `None` if it did not.
+    pub fn kill_if_it_comes_to(&self, arguments: &[&str], moment: &str) -> Option<bool> {
         let Reached {
             mut child, reached, ..
         } = self.reach(arguments, moment);
         child.kill().ok();
         let status = child.wait().expect("it was started");
-        assert!(reached, "{arguments:?} never came to {moment}");
-        status.signal() == Some(rustix::process::Signal::KILL.as_raw())
+        reached.then(|| status.signal() == Some(rustix::process::Signal::KILL.as_raw()))
     }
 
     /// Kills QEMU at `moment` of the command, which must come, and waits for the command.

@@ -86,9 +86,14 @@ fn whatever_is_killed_behind_a_stop_the_machine_goes_on() {
     let world = running();
     let key = world.secret("pck");
     for moment in ["Begin(Save)", "End(Save", "End(Commit", "Begin(Load)"] {
-        set_aside(&world);
-        assert!(world.kill_at(&["work-ahead"], moment), "{moment}");
-        goes_on(&world, &key);
+        // A stop that is killed late has begun that work already, and then this one has nothing to do.
+        let came = (0..5).any(|_| {
+            set_aside(&world);
+            let killed = world.kill_if_it_comes_to(&["work-ahead"], moment);
+            goes_on(&world, &key);
+            killed == Some(true)
+        });
+        assert!(came, "{moment}");
     }
     // A start that is killed while it takes the machine back.
     for moment in ["Begin(Agent)", "Begin(Clock)", "Begin(Ready)"] {
