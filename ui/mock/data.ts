@@ -172,6 +172,8 @@ export const stopped: ShownStatus = {
   failure: null,
 };
 
+export const died: ShownStatus = { ...stopped, state: "died", session_saved: false };
+
 export const running: ShownStatus = {
   ...stopped,
   state: "running",

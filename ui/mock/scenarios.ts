@@ -248,10 +248,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     },
   }),
   "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
-  died: of({ status: { status: { ...data.stopped, state: "died", session_saved: false } } }),
-  "powered-off": of({
-    status: { status: { ...data.stopped, state: "died", ended_by: "guest", session_saved: false } },
-  }),
+  died: of({ status: { status: data.died } }),
+  "powered-off": of({ status: { status: { ...data.died, ended_by: "guest" } } }),
   unreachable: of({ status: { status: { ...data.running, unreachable: true } } }),
   "other-settings": of({
     status: {

@@ -223,7 +223,7 @@ pub(crate) enum Operation {
             download an installed image again, and continues an interrupted download. Checks every byte \
             against the published SHA-256 digest.\n\n\
             Pull only images of people whose programs you would run. The digest shows that an image is the \
-            published one, not that it is harmless; the build of a pull request is the work of whoever \
+            published one, not that it is harmless; the build of a pull request is the work of the person who \
             opened it.\n\n\
             Builds of pull requests and workflow runs need a GitHub token: the variable GITHUB_TOKEN, a \
             token saved with `stack-emulator settings github-token set`, or the token of `gh auth login`."

@@ -2,7 +2,7 @@
 //!
 //! The names are the contract's. An invalid value is an error that names the
 //! variable and the value; nothing falls back to a default silently. It is the
-//! error of the commands that it matters to: whoever wants to stop a machine or
+//! error of the commands that it matters to: a user who wants to stop a machine or
 //! look at it is told, and not kept from it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -194,7 +194,7 @@ impl LockedInstance<'_> {
         };
         machine.check_disk()?;
         let synced = machine.sync(watch).await;
-        // Where it is likely that only the disk can be kept, whoever asked is to be told so.
+        // Where it is likely that only the disk can be kept, the caller is told so.
         if behind && !synced.disk_full && machine.has_room() {
             machine.set_aside(watch).await?;
             drop(synced);
