@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use crate::sockets;
+
 fn send(stream: &mut BufReader<UnixStream>, request: &Value) {
     stream
         .get_mut()
@@ -50,7 +52,7 @@ fn synchronize(stream: &mut BufReader<UnixStream>) {
 }
 
 fn connect(socket: &Path, patience: Duration) -> BufReader<UnixStream> {
-    let stream = UnixStream::connect(socket).expect("the agent's socket is there");
+    let stream = sockets::connect(socket).expect("the agent's socket is there");
     stream
         .set_read_timeout(Some(patience))
         .expect("a time limit");

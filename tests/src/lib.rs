@@ -30,6 +30,7 @@ mod processes;
 pub mod qmp;
 pub mod services;
 mod small_disk;
+mod sockets;
 pub mod template;
 
 use std::ffi::OsStr;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::sockets;
+
 /// A connection to QEMU's monitor.
 #[derive(Debug)]
 pub struct Client(BufReader<UnixStream>);
@@ -13,7 +15,7 @@ pub struct Client(BufReader<UnixStream>);
 impl Client {
     /// Connects to the monitor at `socket`.
     pub fn connect(socket: &Path) -> Self {
-        let stream = UnixStream::connect(socket).expect("the monitor's socket is there");
+        let stream = sockets::connect(socket).expect("the monitor's socket is there");
         let mut client = Self(BufReader::new(stream));
         client.receive();
         client.call("qmp_capabilities", &json!({}));

@@ -34,8 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
     let program = stages.run("programs", || {
         let mut command = cargo(&root, "build");
-        command.args(["--package", "e2e", "--bin", PROGRAM]);
-        command.args(["--package", package::PROGRAM, "--bin", package::PROGRAM]);
+        // Chosen by their packages, they would have dependencies with fewer features than the tests.
+        command.args(["--workspace", "--bin", PROGRAM, "--bin", package::PROGRAM]);
         run_command(&mut command)?;
         Ok(workspace::target_dir(&root).join("debug").join(PROGRAM))
     })?;

@@ -197,13 +197,17 @@ impl ProcessIdentity {
         process.wait(limit).await
     }
 
-    /// Whether the process has the file at `path` open; `None` if the system does not tell.
+    /// Whether the process has the file at `path` open; `None` if the system does not tell, or the
+    /// process has ended: one that is exiting has closed its files.
     ///
     /// # Errors
     ///
     /// What the system said of the file.
     pub fn has_open(&self, path: &Path) -> io::Result<Option<bool>> {
-        system::has_open(self.pid, path)
+        let found = system::has_open(self.pid, path)?;
+        // Asked afterwards, for it may have ended while its files were looked at.
+        let ended = found == Some(false) && self.is_alive().is_ok_and(|alive| !alive);
+        Ok(if ended { None } else { found })
     }
 
     /// Whether the process has an argument ending with `mark`.

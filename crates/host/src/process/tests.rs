@@ -43,6 +43,25 @@ fn this_process_is_alive_and_its_namesake_is_not() {
 }
 
 #[test]
+fn what_an_ended_process_had_open_is_not_known() {
+    let (file, mut child) = (tempfile::NamedTempFile::new().unwrap(), sleeper());
+    let process = ProcessIdentity::of(child.id()).unwrap().unwrap();
+    let open = || process.has_open(file.path()).unwrap();
+    assert_eq!(open(), cfg!(target_os = "linux").then_some(false));
+    child.kill().unwrap();
+    for _ in 0..1000 {
+        if open().is_none() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Nobody has asked for its exit code yet: its name is still there.
+    assert_eq!(open(), None);
+    child.wait().unwrap();
+    assert_eq!(open(), None);
+}
+
+#[test]
 fn a_process_that_a_signal_stops_is_alive_and_goes_on() {
     let mut child = sleeper();
     let process = ProcessIdentity::of(child.id()).unwrap().unwrap();
