@@ -49,11 +49,16 @@ pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
     })
 }
 
+/// Ports below those that the system gives to connections: one of them could come between two starts.
 fn free_ports(count: usize) -> Vec<u16> {
+    // Elsewhere than those of a program that looks for some at the same time.
+    let first = 10_000 + (std::process::id() % 1000) as u16 * 20;
     // All at once: one that is given back may be given out again.
-    let listeners: Vec<_> = (0..count)
-        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port"))
+    let listeners: Vec<_> = (first..32_000)
+        .filter_map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).ok())
+        .take(count)
         .collect();
+    assert_eq!(listeners.len(), count, "no port from {first} on is free");
     let port = |listener: &std::net::TcpListener| listener.local_addr().expect("an address").port();
     listeners.iter().map(port).collect()
 }

@@ -418,7 +418,12 @@ fn a_restore_that_is_killed_leaves_one_of_two_sessions() {
         );
         let more = world.in_guest("/bin/cat", &["/var/tmp/more"]).0 == 0;
         assert_eq!(more, note == "spoiled\n", "{moment}: one of them, whole");
-        for left in ["restored", "replaced"] {
+        for left in [
+            "restored",
+            "replaced",
+            "session/ram.raw",
+            "session/device.state",
+        ] {
             assert!(!world.instance().join(left).exists(), "{moment} {left}");
         }
         restore(&world, "seeded");

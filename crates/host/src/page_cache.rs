@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use crate::process::ProcessIdentity;
@@ -50,10 +51,22 @@ pub fn read_ahead(file: &File, part: &Range<u64>) -> io::Result<()> {
     system::read_ahead(file, part)
 }
 
+/// The same, and waits until the last page is there: what is asked for next by others does not have to
+/// wait behind more than this.
+///
+/// # Errors
+///
+/// What the system said.
+pub fn read(file: &File, part: &Range<u64>) -> io::Result<()> {
+    read_ahead(file, part)?;
+    let last = part.end.saturating_sub(1);
+    // A file that has become shorter has nothing there.
+    file.read_at(&mut [0], last).map(drop)
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::io::Write as _;
-    use std::os::unix::fs::FileExt as _;
 
     use rustix::fs::Advice;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 49] = [
+const EXPECTED: [&str; 50] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
@@ -40,6 +40,8 @@ const EXPECTED: [&str; 49] = [
     "home/instances/*/snapshots/*/damage.json",
     "home/instances/*/session/disk.qcow2",
     "home/instances/*/session/session.json",
+    // A clone of a session that nobody has started yet; the others' went with the start.
+    "home/instances/extra/session/saved.json",
     "home/instances/*/session/folders.json",
     "home/instances/*/session/ram.mapped",
     "home/instances/*/session/pages.json",

@@ -1,8 +1,10 @@
 //! Starts whose work was done ahead, and stops that leave theirs, beside those that do it all, in turns.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use qemu::ProcessIdentity;
 
 use super::picture::{self, Bar};
 use super::program::{Program, Sample};
@@ -58,6 +60,23 @@ struct Samples {
     private: Vec<f64>,
     waiting: Vec<f64>,
     work: Vec<Sample>,
+    /// How much of a processor all processes of a machine that stands by use.
+    idle: Option<f64>,
+}
+
+/// How long the processes of a machine that stands by are watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// How much of a processor the processes use that work in the home, from now on.
+fn processor_share(program: &Program) -> Result<f64> {
+    let used = || -> Result<Duration> {
+        let processes = program.processes()?;
+        ensure!(!processes.is_empty(), "no machine stands by");
+        Ok(processes.iter().filter_map(ProcessIdentity::cpu_time).sum())
+    };
+    let before = used()?;
+    std::thread::sleep(WATCHED);
+    Ok(used()?.saturating_sub(before).as_secs_f64() / WATCHED.as_secs_f64())
 }
 
 impl Samples {
@@ -73,6 +92,9 @@ impl Samples {
             if before == Before::Standby {
                 let status = program.status(&ahead)?;
                 self.waiting.extend(status["next_start"]["memory"].as_f64());
+                if self.idle.is_none() {
+                    self.idle = Some(processor_share(program)?);
+                }
             } else {
                 self.work.push(work);
             }
@@ -188,6 +210,12 @@ fn one(program: &Program, name: &str, runs: usize) -> Result<[Bar; 3]> {
             "private memory of a standby",
             megabytes(median(samples.waiting.iter().copied())),
         );
+        if let Some(share) = samples.idle {
+            row(
+                &format!("processor time of a standby in {} s", WATCHED.as_secs()),
+                format!("{:.2} %", share * 100.0),
+            );
+        }
         row(
             &format!("{kind}, without rotation"),
             seconds(wall(&samples.unrotated)),

@@ -5,14 +5,15 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use qemu::ProcessIdentity;
 use serde_json::Value;
 
 use crate::cargo::cargo;
 use crate::ports;
 use crate::stages::run as run_command;
 
-/// Host ports begin here.
-const PORTS: u16 = 36600;
+/// Host ports begin here: below those that the system gives to connections, of which one could have ours.
+const PORTS: u16 = 16_600;
 
 /// One run of one command.
 pub(super) struct Sample {
@@ -132,6 +133,24 @@ impl Program {
     /// Folder of the current snapshot.
     pub(super) fn snapshot_folder(&self) -> PathBuf {
         self.instance().join("snapshots/current")
+    }
+
+    /// The processes that are at work in the home: QEMU and what stands beside it.
+    pub(super) fn processes(&self) -> Result<Vec<ProcessIdentity>> {
+        let home = self.home.as_os_str().as_encoded_bytes();
+        let names_home = |pid: u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.windows(home.len()).any(|part| part == home))
+        };
+        let mut found = vec![];
+        for entry in std::fs::read_dir("/proc").context("cannot list processes")? {
+            let name = entry?.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok());
+            if let Some(pid) = pid.filter(|pid| names_home(*pid)) {
+                found.extend(ProcessIdentity::of(pid)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Folder of the instance.

@@ -105,6 +105,9 @@ impl Emulator {
                         }
                         None => "The virtual machine stopped unexpectedly; its disk is kept.",
                     }));
+                }
+                if alive.is_empty() {
+                    // Whatever it was doing: one that is exiting still has its ports.
                     wait_gone(&record).await?;
                 }
                 (record, alive)

@@ -36,6 +36,11 @@ const GAP: u64 = 16;
 const SAMPLES: usize = 32;
 /// Threads that look for the program's files; more were no faster.
 const READERS: usize = 8;
+/// Threads that read memory. One leaves the disk idle in between.
+const MEMORY_READERS: usize = 2;
+/// How many bytes each asks for before it waits. Whatever else the disk is asked for waits behind them: with
+/// all at once, a record that was written meanwhile took 60 ms, and with this 3.
+const AT_ONCE: u64 = 1 << 20;
 /// More is not asked for, as a share of the memory that the host can give: it would push out itself.
 const MOST_OF_MEMORY: u64 = 2;
 
@@ -121,12 +126,12 @@ pub(crate) fn read_memory_ahead(instance: &InstancePaths) {
                 .files
                 .iter()
                 .find(|file| snapshot.root().join(&file.path) == snapshot.ram());
-            Budget::new().ask(&ram, |file| match pages {
+            Budget::new().ask(&ram, MEMORY_READERS, |file| match pages {
                 Some(used) => Ok(parts(&used.pages)),
                 None => stored(file),
             })
         }
-        Some(SavedMemory::Read(ram)) => Budget::new().ask(&ram, stored),
+        Some(SavedMemory::Read(ram)) => Budget::new().ask(&ram, MEMORY_READERS, stored),
     });
 }
 
@@ -183,21 +188,10 @@ fn program_ahead(used: &UsedPages) -> u64 {
         .iter()
         .filter(|file| file.path.is_absolute())
         .collect();
-    let next = AtomicUsize::new(0);
     let asked = AtomicU64::new(0);
-    let work = || {
-        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let bytes = budget.ask(&file.path, |_| Ok(parts(&file.pages)));
-            asked.fetch_add(bytes, Ordering::Relaxed);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..READERS.min(files.len()) {
-            let thread = std::thread::Builder::new().name("read ahead".to_owned());
-            // With fewer it takes longer.
-            let _ = thread.spawn_scoped(scope, work);
-        }
-        work();
+    for_each(&files, READERS, |file| {
+        let bytes = budget.ask(&file.path, 1, |_| Ok(parts(&file.pages)));
+        asked.fetch_add(bytes, Ordering::Relaxed);
     });
     asked.into_inner()
 }
@@ -206,8 +200,29 @@ fn memory_ahead(folder: &Path, used: &UsedPages) -> u64 {
     let budget = Budget::new();
     let files = used.files.iter().filter(|file| file.path.is_relative());
     files
-        .map(|file| budget.ask(&folder.join(&file.path), |_| Ok(parts(&file.pages))))
+        .map(|file| {
+            let path = folder.join(&file.path);
+            budget.ask(&path, MEMORY_READERS, |_| Ok(parts(&file.pages)))
+        })
         .sum()
+}
+
+/// Does `work` for each of `items`, in this thread and so many others that there are `threads` with it.
+fn for_each<T: Sync>(items: &[T], threads: usize, work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(item);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(items.len()) {
+            let thread = std::thread::Builder::new().name("read ahead".to_owned());
+            // With fewer it takes longer.
+            let _ = thread.spawn_scoped(scope, work);
+        }
+        work();
+    });
 }
 
 /// How many bytes may still be asked for.
@@ -226,9 +241,14 @@ impl Budget {
         self.0.fetch_update(set, fetch, less).is_ok()
     }
 
-    /// Asks for `parts` of the file, if some are not in memory. Returns how many bytes were asked for. A
-    /// file that is gone or cannot be read is of no interest.
-    fn ask(&self, path: &Path, parts: impl FnOnce(&File) -> io::Result<Vec<Range<u64>>>) -> u64 {
+    /// Has `parts` of the file read by so many threads, if some are not in memory. Returns how many bytes
+    /// were asked for. A file that is gone or cannot be read is of no interest.
+    fn ask(
+        &self,
+        path: &Path,
+        readers: usize,
+        parts: impl FnOnce(&File) -> io::Result<Vec<Range<u64>>>,
+    ) -> u64 {
         let try_it = || -> io::Result<u64> {
             // Should it have become a pipe, it is not waited for.
             let flags = OFlags::NONBLOCK.bits().cast_signed();
@@ -242,9 +262,12 @@ impl Budget {
             if !is_cold(&parts, is_cached) || !self.take(bytes) {
                 return Ok(0);
             }
-            for part in &parts {
-                page_cache::read_ahead(&file, part)?;
-            }
+            let pieces: Vec<_> = parts.iter().flat_map(pieces).collect();
+            for_each(&pieces, readers, |piece| {
+                if let Err(error) = page_cache::read(&file, piece) {
+                    tracing::debug!(%error, path = %path.display(), "not read ahead");
+                }
+            });
             Ok(bytes)
         };
         try_it().unwrap_or_else(|error| {
@@ -252,6 +275,14 @@ impl Budget {
             0
         })
     }
+}
+
+/// A part of a file, in what is asked for at once.
+fn pieces(part: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    let end = part.end;
+    (part.start..end)
+        .step_by(usize::try_from(AT_ONCE).unwrap_or(usize::MAX))
+        .map(move |start| start..end.min(start + AT_ONCE))
 }
 
 /// Whether one of some pages, spread over all of `parts`, is not in memory.
@@ -358,6 +389,19 @@ mod tests {
         }
 
         #[test]
+        fn what_is_asked_for_at_once_is_little_and_all_of_it(
+            lengths in prop::collection::vec((0..40u64, 0..900u64), 1..20),
+        ) {
+            for part in laid_out(&lengths) {
+                let pieces: Vec<_> = pieces(&part).collect();
+                prop_assert!(pieces.iter().all(|piece| piece.end - piece.start <= AT_ONCE));
+                prop_assert!(pieces.windows(2).all(|two| two[0].end == two[1].start));
+                prop_assert_eq!(pieces.first().map(|piece| piece.start), Some(part.start));
+                prop_assert_eq!(pieces.last().map(|piece| piece.end), Some(part.end));
+            }
+        }
+
+        #[test]
         fn a_file_is_cold_where_a_large_share_is(
             lengths in prop::collection::vec((0..40u64, 0..300u64), 1..100),
             cached in any::<bool>(),
@@ -455,6 +499,6 @@ mod tests {
         };
         assert_eq!(program_ahead(&used), 0);
         assert_eq!(memory_ahead(dir.path(), &used), 0);
-        assert_eq!(Budget::new().ask(&pipe, stored), 0);
+        assert_eq!(Budget::new().ask(&pipe, 1, stored), 0);
     }
 }

@@ -26,7 +26,7 @@ use crate::machine::services::{Health, ServiceStatus};
 use crate::machine::slot::kill;
 use crate::machine::spec::MachineSpec;
 use crate::state::prepared;
-use crate::state::session::{self, SavedRecord, SessionRecord};
+use crate::state::session::{self, SessionRecord};
 use crate::state::snapshot::KnownDamage;
 use crate::state::used_pages;
 use failure::chain;
@@ -341,10 +341,9 @@ impl LockedInstance<'_> {
             }
             let remove = async {
                 self.emulator.put_memory_aside()?;
-                if source.saved.as_ref().is_some_and(SavedRecord::is_mapped) {
-                    // Its pages stay with the process that has mapped it.
-                    session::drop_memory(&self.slot.paths.session())?;
-                }
+                // What is mapped stays with the process that has mapped it. What a start that was
+                // killed had mapped is of no use to a disk that was booted since.
+                session::drop_memory(&self.slot.paths.session())?;
                 Ok::<_, Error>(())
             };
             watch.phase(Phase::Commit, remove).await?;
