@@ -3,9 +3,9 @@
 //! Losing one costs a moment, so reading and writing never fail the caller; what went wrong is
 //! logged.
 
-use std::io::Write as _;
 use std::path::Path;
 
+use record::Durability;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -55,11 +55,9 @@ pub(crate) fn store<T: Serialize>(file: &Path, format: u32, answer: &T) {
 fn try_store<T: Serialize>(file: &Path, format: u32, answer: &T) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut temporary, &Versioned { format, answer })?;
-    temporary.write_all(b"\n")?;
-    temporary.persist(file)?;
-    Ok(())
+    let mut text = serde_json::to_vec_pretty(&Versioned { format, answer })?;
+    text.push(b'\n');
+    record::replace(file, &text, Durability::ThisBoot)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 pub mod regular;
 pub mod reserve;
+pub mod unfinished;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -259,9 +260,7 @@ fn is_no_room(error: &std::io::Error) -> bool {
 
 fn replace_once(path: &Path, bytes: &[u8], durability: Durability) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder)?;
+    let mut file = unfinished::begin(folder)?;
     file.write_all(bytes)?;
     if durability == Durability::PowerCut {
         file.as_file().sync_all()?;

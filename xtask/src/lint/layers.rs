@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("failure", &[]),
     ("host", &[]),
     ("iso9660", &[]),
-    ("qemu", &["host"]),
+    ("qemu", &["host", "record"]),
     ("printable", &[]),
     ("progress", &[]),
     ("record", &[]),

@@ -217,6 +217,14 @@ impl Emulator {
 
     async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<LockedInstance<'_>, Error> {
         self.remove_leftovers();
+        for (folder, depth) in [
+            (self.paths.root(), 2),
+            (self.home.path(), 0),
+            (&self.home.cache(), 1),
+            (self.home.image_store().folder(), 1),
+        ] {
+            record::unfinished::sweep(folder, depth);
+        }
         let slot = Slot::open(self.paths.main())?;
         self.mend_instance_record(reporter)?;
         let (running, set_aside) = match self.recover(&slot, reporter).await? {

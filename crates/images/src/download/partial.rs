@@ -100,11 +100,8 @@ impl Record {
     }
 
     pub(super) fn write(&self, paths: &Paths) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&paths.folder)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.as_file().sync_all()?;
-        file.persist(&paths.record).map_err(|error| error.error)?;
-        Ok(())
+        let text = serde_json::to_vec(self)?;
+        record::replace(&paths.record, &text, record::Durability::PowerCut)
     }
 }
 

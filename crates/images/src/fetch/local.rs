@@ -11,7 +11,7 @@ use progress::{Phase, Running};
 use record::regular;
 use sha2::{Digest as _, Sha256};
 
-use super::{Fetch, FetchError, Fetched, MAX_SMALL, write_synced};
+use super::{Fetch, FetchError, Fetched, MAX_SMALL};
 use crate::Sha256Digest;
 use crate::claim::Lease;
 use crate::download::{DownloadError, StopOnDrop};
@@ -98,7 +98,8 @@ fn small(from: &Path, to: &Path) -> Result<Option<PathBuf>, FetchError> {
         }
         .into());
     }
-    write_synced(to, &content).map_err(FetchError::file("write", to))?;
+    record::replace(to, &content, record::Durability::PowerCut)
+        .map_err(FetchError::file("write", to))?;
     Ok(Some(to.to_owned()))
 }
 

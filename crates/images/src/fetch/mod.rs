@@ -452,7 +452,8 @@ impl Fetch<'_> {
             .claim
             .folder()
             .join(names::base_env(self.resolved.arch));
-        write_synced(&path, text.as_bytes()).map_err(FetchError::file("write", &path))?;
+        record::replace(&path, text.as_bytes(), record::Durability::PowerCut)
+            .map_err(FetchError::file("write", &path))?;
         Ok((Some(path), warnings))
     }
 }
@@ -551,15 +552,4 @@ fn expected(arch: Arch, with_snapshot: bool) -> Vec<Expected> {
         });
     }
     expected
-}
-
-/// Writes a small file beside its name, syncs it, and names it.
-fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let folder = path.parent().unwrap_or(path);
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    std::fs::File::open(folder)?.sync_all()
 }

@@ -4,9 +4,9 @@
 //! before costs nothing to list again. A kept answer is only ever used after
 //! the server has said, to the token in use now, that it is still right.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use record::Durability;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -70,10 +70,9 @@ impl Cache {
             body: body.to_owned(),
         };
         // Mode 0600: a private repository's answers are nobody else's business.
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
+        let kept = serde_json::to_vec(&kept)?;
         // Not synced: an answer that is lost is asked for again.
-        file.persist(self.path(url)).map_err(|error| error.error)?;
+        record::replace(&self.path(url), &kept, Durability::ThisBoot)?;
         self.shrink()
     }
 
