@@ -14,3 +14,30 @@ pub fn model() -> String {
 pub fn all_models() -> String {
     system::cpu_models()
 }
+
+/// Whether the system runs virtual machines by the processor's own means, where it tells without a try: macOS
+/// does, and says no where it is itself in a virtual machine that does not pass them on.
+pub fn has_hypervisor() -> Option<bool> {
+    system::has_hypervisor()
+}
+
+/// What `kern.hv_support` of macOS means.
+#[cfg(any(target_os = "macos", test))]
+pub(crate) fn says_hypervisor(value: &str) -> Option<bool> {
+    match value.trim() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hypervisor_is_there_or_not_or_nobody_says() {
+        let told = ["1\n", "0", "", "yes"].map(says_hypervisor);
+        assert_eq!(told, [Some(true), Some(false), None, None]);
+    }
+}

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | [`process`] | which process exactly, whether it lives, its CPU time and memory |
 //! | [`memory`] | how much memory there is |
-//! | [`cpu`] | model and features of the processors |
+//! | [`cpu`] | model and features of the processors, and whether they can run virtual machines |
 //! | [`page_cache`] | which parts of files are in memory |
-//! | [`disk`] | free space |
+//! | [`disk`] | free space, and files that share blocks |
 //! | [`limits`] | what this process is allowed, and what does not work within that |
 //! | [`power`] | whether it runs on its battery |
 //! | [`priority`] | giving way to others |
 //! | [`ports`] | who listens on a port, and whose a connection is |
+//! | [`programs`] | where a program is |
 //! | [`core_dumps`] | that none is left |
 //! | [`graphics`] | which graphics driver is loaded |
 //! | [`clock`] | the time, and the current boot |
@@ -34,6 +35,7 @@ pub mod ports;
 pub mod power;
 pub mod priority;
 pub mod process;
+pub mod programs;
 pub mod stamp;
 
 #[cfg(target_os = "linux")]

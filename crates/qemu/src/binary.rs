@@ -4,9 +4,7 @@
 //! people. Asking costs one start of QEMU (some 50 ms), so the answer can be cached under the
 //! file's device, inode, size and time of change: a package upgrade changes at least one of them.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -27,14 +25,6 @@ const ASK_LIMIT: Duration = Duration::from_secs(20);
 
 /// Raised when the cached form changes.
 const CACHE_FORMAT: u32 = 1;
-
-/// Where package managers put programs that a desktop session's `PATH` may lack.
-const USUAL_PLACES: [&str; 4] = [
-    "/usr/bin",
-    "/usr/local/bin",
-    "/opt/homebrew/bin",
-    "/opt/local/bin",
-];
 
 /// A QEMU system emulator that was run and said what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,23 +165,16 @@ impl QemuBinary {
                 path: path.to_owned(),
                 source,
             })?;
-            return if is_executable(&path) {
+            return if host::programs::is_executable(&path) {
                 Ok(path)
             } else {
                 Err(BinaryError::NotExecutable { path })
             };
         }
-        let search = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&search)
-            // A relative entry would make the choice depend on the current folder.
-            .filter(|folder| folder.is_absolute())
-            .chain(USUAL_PLACES.iter().map(PathBuf::from))
-            .map(|folder| folder.join(program(arch)))
-            .find(|candidate| is_executable(candidate))
-            .ok_or(BinaryError::NotFound {
-                program: program(arch),
-                remedy: install_remedy(arch),
-            })
+        host::programs::find(program(arch)).ok_or(BinaryError::NotFound {
+            program: program(arch),
+            remedy: install_remedy(arch),
+        })
     }
 
     async fn ask(arch: Arch, path: PathBuf, stamp: FileStamp) -> Result<Self, BinaryError> {
@@ -293,11 +276,8 @@ fn stamp_of(path: &Path) -> Result<FileStamp, BinaryError> {
     })
 }
 
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-fn install_remedy(arch: Arch) -> &'static str {
+/// How to install QEMU for `arch` on this system, as a sentence.
+pub fn install_remedy(arch: Arch) -> &'static str {
     match (cfg!(target_os = "macos"), arch) {
         (true, _) => "Run `brew install qemu`.",
         (false, Arch::Amd64) => {
@@ -311,7 +291,8 @@ fn install_remedy(arch: Arch) -> &'static str {
     }
 }
 
-fn upgrade_remedy() -> &'static str {
+/// How to get a QEMU of [`MINIMUM`] or later on this system, as a sentence.
+pub const fn upgrade_remedy() -> &'static str {
     if cfg!(target_os = "macos") {
         "Run `brew upgrade qemu`."
     } else {

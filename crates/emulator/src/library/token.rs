@@ -4,6 +4,7 @@
 //! installed. Without one, public releases can be had all the same, at a low
 //! rate; artifacts of workflow runs cannot.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -76,7 +77,10 @@ async fn find(
         return Some((token, TokenSource::Keychain));
     }
     match &settings.github_api {
-        None => Some((from_gh("gh").await?, TokenSource::Gh)),
+        None => Some((
+            from_gh(&host::programs::find("gh")?).await?,
+            TokenSource::Gh,
+        )),
         Some(_) => None,
     }
 }
@@ -91,7 +95,7 @@ pub(crate) async fn from_keychain(settings: &Settings) -> Result<Option<Token>, 
 }
 
 /// The token that `gh` keeps for github.com, if `program` is `gh` and has one.
-async fn from_gh(program: &str) -> Option<Token> {
+async fn from_gh(program: &Path) -> Option<Token> {
     let output = tokio::process::Command::new(program)
         .args(["auth", "token", "--hostname", "github.com"])
         .stdin(Stdio::null())
@@ -152,7 +156,7 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-            path.to_str().unwrap().to_owned()
+            path
         };
         let knows = program(
             "knows",
@@ -161,6 +165,6 @@ mod tests {
         assert!(from_gh(&knows).await.is_some());
         assert!(from_gh(&program("logged-out", "exit 1")).await.is_none());
         assert!(from_gh(&program("silent", "exit 0")).await.is_none());
-        assert!(from_gh("/no/such/gh").await.is_none());
+        assert!(from_gh(Path::new("/no/such/gh")).await.is_none());
     }
 }

@@ -221,15 +221,14 @@ fn swap(one: &Path, two: &Path) -> io::Result<()> {
 /// Copies a file with its holes, for the user alone. Where the file system can share blocks, it does.
 pub(crate) fn copy_sparse(from: &Path, to: &Path) -> io::Result<()> {
     let source = File::open(from)?;
+    if host::disk::clone_file(&source, to)?.is_some() {
+        return Ok(());
+    }
     let target = File::options()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(to)?;
-    #[cfg(target_os = "linux")]
-    if rustix::fs::ioctl_ficlone(&target, &source).is_ok() {
-        return Ok(());
-    }
     target.set_len(source.metadata()?.len())?;
     sparse::for_each_stored(&source, |at, bytes| {
         let mut written = Ok(());

@@ -1,19 +1,22 @@
 //! macOS: libproc and sysctl, by crates that make the calls safe.
 
 mod handle;
+mod open_files;
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libproc::bsd_info::BSDInfo;
 use libproc::pid_rusage::{RUsageInfoV2, pidrusage};
 use libproc::proc_pid::{pidinfo, pidpath};
+use rustix::fs::{CWD, CloneFlags, fclonefileat};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use sysctl::{Ctl, Sysctl as _};
@@ -57,6 +60,24 @@ pub(crate) fn this_program() -> io::Result<std::path::PathBuf> {
 
 pub(crate) fn cpu_model() -> String {
     MODEL.map(|name| sysctl(name).unwrap_or_default()).join("|")
+}
+
+/// 0 in a virtual machine that does not pass it on, as on hosted runners.
+pub(crate) fn has_hypervisor() -> Option<bool> {
+    crate::cpu::says_hypervisor(&sysctl("kern.hv_support").ok()?)
+}
+
+/// See [`crate::disk::clone_file`].
+pub(crate) fn clone_file(from: &File, to: &Path) -> io::Result<Option<File>> {
+    match fclonefileat(from, CWD, to, CloneFlags::empty()) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Err(Errno::EXIST.into()),
+        // Not on APFS, or not on the same volume.
+        Err(_) => return Ok(None),
+    }
+    // It has the mode of the other, whose owner may not have been allowed to write.
+    std::fs::set_permissions(to, Permissions::from_mode(0o600))?;
+    File::options().read(true).write(true).open(to).map(Some)
 }
 
 /// All processors of such a host have the same features.
@@ -174,10 +195,13 @@ pub(crate) fn look(pid: u32) -> io::Result<Option<Seen>> {
     }))
 }
 
-/// Not without calls that this crate would have to mark `unsafe`.
-#[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
-pub(crate) fn has_open(_: u32, _: &Path) -> io::Result<Option<bool>> {
-    Ok(None)
+/// Whether the process has the file at `path` open; `None` if the system does not tell.
+pub(crate) fn has_open(pid: u32, path: &Path) -> io::Result<Option<bool>> {
+    let wanted = std::fs::metadata(path)?;
+    let Ok(pid) = i32::try_from(pid) else {
+        return Ok(None);
+    };
+    Ok(open_files::of(pid).map(|files| files.iter().any(|file| file.is(&wanted))))
 }
 
 /// Processes that have an argument ending with `mark`.

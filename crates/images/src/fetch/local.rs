@@ -113,20 +113,27 @@ impl Copy {
     fn run(self, go_on: impl FnMut(u64) -> bool) -> Result<(Sha256Digest, u64), FetchError> {
         let beside = self.to.with_extension("copying");
         let source = regular::open(&self.source).map_err(FetchError::file("open", &self.source))?;
-        let out = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)
-            .map_err(FetchError::file("create", &beside))?;
-        let digested = if reflink(&out, &source) {
+        // Of a copy that was cut off.
+        record::remove_file(&beside).map_err(FetchError::file("remove", &beside))?;
+        let create = FetchError::file("create", &beside);
+        let (out, digested) = match host::disk::clone_file(&source, &beside) {
             // What is digested is the clone: the original may have changed since.
-            digest(&out, &mut io::sink(), go_on)
-        } else {
-            self.check_space(&source)?;
-            digest(&source, &mut &out, go_on)
+            Ok(Some(clone)) => {
+                let digested = digest(&clone, &mut io::sink(), go_on);
+                (clone, digested)
+            }
+            Ok(None) => {
+                self.check_space(&source)?;
+                let out = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o600)
+                    .open(&beside)
+                    .map_err(create)?;
+                let digested = digest(&source, &mut &out, go_on);
+                (out, digested)
+            }
+            Err(error) => return Err(create(error)),
         };
         let digested = digested.map_err(FetchError::file("copy", &self.source))?;
         let commit = || -> io::Result<()> {
@@ -178,17 +185,4 @@ fn digest(
             return Err(io::ErrorKind::Interrupted.into());
         }
     }
-}
-
-/// Shares the blocks of `from` with `to`; `false` where the file system cannot.
-fn reflink(to: &File, from: &File) -> bool {
-    #[cfg(target_os = "linux")]
-    let shared = rustix::fs::ioctl_ficlone(to, from).is_ok();
-    // macOS clones by path only, with a call that takes no open file.
-    #[cfg(not(target_os = "linux"))]
-    let shared = {
-        let _ = (to, from);
-        false
-    };
-    shared
 }

@@ -343,9 +343,12 @@ async fn attempt(
     accelerator: Accelerator,
     payload: &Path,
 ) -> Result<Verdict, ProbeError> {
-    if accelerator == Accelerator::Kvm
-        && let Some(reason) = kvm_unavailable()
-    {
+    let reason = match accelerator {
+        Accelerator::Kvm => kvm_unavailable(),
+        Accelerator::Hvf => hvf_unavailable(host::cpu::has_hypervisor()),
+        Accelerator::Tcg => None,
+    };
+    if let Some(reason) = reason {
         return Ok(Verdict::Unavailable { reason });
     }
     let limit = match accelerator {
@@ -405,6 +408,17 @@ fn kvm_unavailable() -> Option<String> {
     }
 }
 
+/// The same of macOS's hypervisor, from what the system says of it.
+fn hvf_unavailable(told: Option<bool>) -> Option<String> {
+    match told {
+        Some(false) => Some(
+            "macOS has no hypervisor here: `sysctl kern.hv_support` is 0, as in most virtual machines"
+                .to_owned(),
+        ),
+        Some(true) | None => None,
+    }
+}
+
 fn kvm_device() -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let meta = std::fs::metadata("/dev/kvm").ok()?;
@@ -416,4 +430,27 @@ fn kvm_device() -> Option<String> {
         meta.gid(),
         meta.mode()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mac_without_a_hypervisor_is_told_so_and_any_other_is_tried() {
+        let reason = hvf_unavailable(Some(false)).unwrap();
+        assert!(reason.contains("kern.hv_support"), "{reason}");
+        assert_eq!(hvf_unavailable(Some(true)), None);
+        assert_eq!(hvf_unavailable(None), None);
+    }
+
+    #[test]
+    fn software_emulation_is_what_is_left_everywhere() {
+        for arch in [Arch::Amd64, Arch::Arm64] {
+            let candidates = Accelerator::candidates(arch);
+            assert_eq!(candidates.last(), Some(&Accelerator::Tcg));
+            let own = Arch::host() == Some(arch);
+            assert_eq!(candidates.len(), if own { 2 } else { 1 }, "{arch}");
+        }
+    }
 }
