@@ -50,8 +50,12 @@ pub const QEMU: &str = "STACK_EMULATOR_QEMU";
 pub const ACCELERATOR: &str = "STACK_EMULATOR_ACCELERATOR";
 /// Token for GitHub, which a workflow's artifacts need.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
-/// Folder of the user's sockets, which systems set.
-pub(crate) const RUNTIME_FOLDER: &str = "XDG_RUNTIME_DIR";
+/// Folder of the user's sockets, which systems set. macOS has one for all that is temporary.
+pub(crate) const RUNTIME_FOLDER: &str = if cfg!(target_os = "macos") {
+    "TMPDIR"
+} else {
+    "XDG_RUNTIME_DIR"
+};
 /// Base of GitHub's REST API, for mirrors.
 pub const GITHUB_API: &str = "STACK_EMULATOR_GITHUB_API";
 

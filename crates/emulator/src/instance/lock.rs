@@ -133,7 +133,7 @@ impl Lock {
                 path: path.to_owned(),
             });
         }
-        if let Err(error) = note(&file, command) {
+        if let Err(error) = note(&file, path, command) {
             tracing::debug!(%error, "the lock does not say who holds it");
         }
         Ok(Self { _file: file })
@@ -187,14 +187,22 @@ fn minutes(limit: Duration) -> String {
     }
 }
 
-fn note(mut file: &File, command: &str) -> std::io::Result<()> {
+/// Writes the note, so that who watches the file is told of the lock now, and again when it goes: Linux tells of
+/// the write and of the close. macOS tells of what was written when that descriptor is closed, after its lock is
+/// gone; so there the note is also written by a descriptor that is closed at once.
+fn note(mut file: &File, path: &Path, command: &str) -> std::io::Result<()> {
     let holder = Holder {
         pid: std::process::id(),
         command: command.to_owned(),
     };
+    let text = serde_json::to_vec(&holder)?;
     file.set_len(0)?;
     file.rewind()?;
-    file.write_all(&serde_json::to_vec(&holder)?)
+    file.write_all(&text)?;
+    if cfg!(target_os = "macos") {
+        File::options().write(true).open(path)?.write_all(&text)?;
+    }
+    Ok(())
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

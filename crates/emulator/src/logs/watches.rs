@@ -63,7 +63,9 @@ impl Watches {
     }
 
     /// Watches `folders` and no others; says whether there is a new one among
-    /// them. One that is gone by now is left out: its parent tells.
+    /// them, or what happened meanwhile may not have been told: macOS has one
+    /// stream for all folders, which is begun anew for each change of them. One
+    /// that is gone by now is left out: its parent tells.
     pub(crate) fn renew(&mut self, folders: &[PathBuf]) -> Result<bool, WatchError> {
         let now: BTreeMap<_, _> = folders
             .iter()
@@ -76,9 +78,10 @@ impl Watches {
                 let _ = self.watcher.unwatch(folder);
             }
         }
+        let before = self.folders.len();
         self.folders
             .retain(|folder, identity| now.get(folder) == Some(identity));
-        let mut news = false;
+        let mut news = cfg!(target_os = "macos") && self.folders.len() < before;
         for (folder, identity) in now {
             if self.folders.contains_key(&folder) {
                 continue;

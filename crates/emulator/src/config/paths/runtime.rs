@@ -24,8 +24,7 @@ impl SlotPaths {
 
     /// Makes and returns the folder for sockets.
     pub fn runtime_folder(&self) -> Result<PathBuf, FolderError> {
-        let set = std::env::var_os(RUNTIME_FOLDER).map(PathBuf::from);
-        self.runtime_folder_in(set, Path::new("/tmp"))
+        self.runtime_folder_in(user_folder(), Path::new("/tmp"))
     }
 
     /// The same with the user's own folder, if one is set, and one that is everybody's.
@@ -102,6 +101,16 @@ impl SlotPaths {
     }
 }
 
+/// The user's own folder, if the system has one. It must not depend on how a process was started: macOS is asked
+/// for it where the variable is not set, as for a login over the network.
+fn user_folder() -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        Some(std::env::temp_dir())
+    } else {
+        std::env::var_os(RUNTIME_FOLDER).map(PathBuf::from)
+    }
+}
+
 /// The folder called `name` in `base`, both made for the user alone.
 fn private_below(base: &Path, name: &str) -> Result<PathBuf, FolderError> {
     make_private_folder(base)?;
@@ -144,6 +153,16 @@ mod tests {
             .unwrap();
         assert!(folder.as_os_str().len() < 90, "{}", folder.display());
         std::fs::remove_dir(folder).unwrap();
+    }
+
+    /// `getconf DARWIN_USER_TEMP_DIR` on macOS 14: each user's has this length.
+    #[test]
+    fn a_mac_user_s_own_folder_leaves_room_for_sockets() {
+        let base =
+            Path::new("/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/").join("stack-emulator");
+        assert!(base.as_os_str().len() <= MOST_BYTES);
+        let longest = base.join("0123456789abc").join("control.sock");
+        assert!(longest.as_os_str().len() < qemu::process::MAX_SOCKET_PATH);
     }
 
     #[test]

@@ -298,7 +298,18 @@ impl Folders {
 
     /// What an event at `path` means.
     fn judge(&self, path: &Path, kind: EventKind) -> News {
-        let written = kind == EventKind::Access(AccessKind::Close(AccessMode::Write));
+        self.judge_told(path, kind, cfg!(target_os = "linux"))
+    }
+
+    /// The same, of a system that tells of the close of a file that was written to, or not. macOS does not; it
+    /// tells of what was written when the file is closed (`vn_close` in its kernel), and some of that together.
+    fn judge_told(&self, path: &Path, kind: EventKind, closes_are_told: bool) -> News {
+        let written = kind == EventKind::Access(AccessKind::Close(AccessMode::Write))
+            || !closes_are_told
+                && matches!(
+                    kind,
+                    EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) | EventKind::Any
+                );
         let came_or_went = matches!(
             kind,
             EventKind::Any

@@ -112,6 +112,47 @@ async fn each_part_is_told_of_by_its_files() {
     assert_eq!(told(&mut changes, Changed::STATUS).await, Changed::STATUS);
 }
 
+/// The kinds as `notify` makes them of inotify's and of `FSEvents`' flags.
+#[test]
+fn a_lock_that_is_released_is_told_with_and_without_an_event_of_the_close() {
+    use notify::event::DataChange;
+    let dir = tempfile::tempdir().unwrap();
+    let emulator = emulator(dir.path());
+    let folders = Folders::of(&emulator);
+    let lock = folders.instance.join("lock");
+    let released = Changed {
+        projects: true,
+        ..Changed::STATUS
+    };
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let modified = |change| EventKind::Modify(ModifyKind::Data(change));
+    for (kind, closes_are_told, told) in [
+        (closed, true, released),
+        (modified(DataChange::Any), true, Changed::STATUS),
+        (modified(DataChange::Content), false, released),
+        (EventKind::Modify(ModifyKind::Any), false, released),
+        (EventKind::Access(AccessKind::Read), false, Changed::NOTHING),
+    ] {
+        let news = folders.judge_told(&lock, kind, closes_are_told);
+        assert_eq!(news.changed, told, "{kind:?} {closes_are_told}");
+    }
+    // In its place, as an editor may write it.
+    let settings = folders.home.join("settings.json");
+    let written = modified(DataChange::Content);
+    assert!(
+        folders
+            .judge_told(&settings, written, false)
+            .changed
+            .settings
+    );
+    assert!(
+        !folders
+            .judge_told(&settings, written, true)
+            .changed
+            .settings
+    );
+}
+
 #[tokio::test]
 async fn what_is_of_no_interest_is_not_told() {
     let dir = tempfile::tempdir().unwrap();
