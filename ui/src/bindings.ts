@@ -164,7 +164,7 @@ export type AppInfo = {
 /**  One thing looked at. */
 export type Check = {
 	/**
-	 *  Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+	 *  Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`,
 	 *  `secrets`, `secrets_in_force` or `snapshot`.
 	 */
 	id: string,

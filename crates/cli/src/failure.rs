@@ -9,6 +9,7 @@ use emulator::lock::LockError;
 use emulator::variables::SettingsError;
 use emulator::{Code, InstanceError, MachineError, Remedy};
 
+use crate::commands::doctor::FixError;
 use crate::exit::Exit;
 use crate::interrupt::Signal;
 use crate::remedy::words;
@@ -111,6 +112,9 @@ pub(crate) enum Failure {
     /// The system allows this process too little.
     #[error(transparent)]
     Limit(#[from] host::limits::LimitError),
+    /// `doctor --fix` installed nothing, or not what was missing.
+    #[error(transparent)]
+    Fix(#[from] FixError),
     /// Signals cannot be listened for.
     #[error("cannot listen for Ctrl-C")]
     Signals(#[source] io::Error),
@@ -215,6 +219,7 @@ impl Failure {
         match self {
             Self::Settings(_) => Code::Environment,
             Self::Engine(error) => error.code(),
+            Self::Fix(error) => error.code(),
             Self::Declined(_) => Code::Declined,
             Self::NobodyToAsk(_) | Self::Ask(_) => Code::Confirmation,
             Self::FileExists { .. } => Code::FileExists,
@@ -242,6 +247,7 @@ impl Failure {
         let hint = match self {
             Self::Settings(_) => "`stack-emulator --help` lists the variables and their defaults.",
             Self::Engine(error) => return error.remedy().as_ref().map(words),
+            Self::Fix(error) => return error.hint(),
             Self::Limit(error) => return Some(words(&Remedy::raise_limit(error.commands()))),
             Self::Runtime(error) | Self::Signals(error) | Self::Print(error) => {
                 let command = emulator::limit_reached(error)?;
@@ -284,6 +290,7 @@ impl Failure {
         match self {
             Self::Settings(_) | Self::NobodyToAsk(_) => Exit::Usage,
             Self::Engine(error) => engine_exit(error),
+            Self::Fix(error) => error.exit(),
             Self::Interrupted(Signal::Interrupt) => Exit::Interrupted,
             Self::Interrupted(Signal::Terminate) => Exit::Terminated,
             Self::Interrupted(Signal::Hangup) => Exit::HungUp,

@@ -170,7 +170,9 @@ pub(crate) fn words(remedy: &Remedy) -> String {
             "Make these the same, or take a snapshot here with `stack-emulator capture`."
         }
         Remedy::OtherArchiveFile => "Wait for it, or write to another file.",
-        Remedy::InstallQemu { how } => how,
+        Remedy::InstallQemu { how } => {
+            return format!("{how} `stack-emulator doctor --fix` offers to do it.");
+        }
         Remedy::StopInstance { instance } => {
             return format!("Run `stack-emulator stop --instance {instance}` first.");
         }

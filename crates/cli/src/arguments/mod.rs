@@ -260,6 +260,13 @@ pub(crate) enum Operation {
         /// Test the accelerators again instead of using the last result
         #[arg(long)]
         probe_again: bool,
+        /// Offer to install what is missing, with apt, dnf or brew
+        #[arg(
+            long,
+            long_help = "Offer to install what is missing, with apt, dnf or brew. Shows the exact command and asks \
+                before it runs it, so it needs a terminal and does not go with --json."
+        )]
+        fix: bool,
     },
     /// Write a zip file for a bug report, without secrets
     #[command(long_about = "Write a zip file for a bug report, without secrets.\n\n\

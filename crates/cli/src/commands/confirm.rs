@@ -1,4 +1,4 @@
-//! A question before something is deleted.
+//! A question before something is deleted or installed.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
@@ -10,9 +10,14 @@ use crate::output::tell;
 use crate::render::style::{CAUTION, STRONG};
 use crate::render::text::paint;
 
+/// Whether there is somebody who sees a question and can answer it.
+pub(super) fn is_terminal() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Refuses where nobody can answer.
 pub(super) fn somebody_to_ask(what: Destruction) -> Result<(), Failure> {
-    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+    if is_terminal() {
         Ok(())
     } else {
         Err(Failure::NobodyToAsk(what))
@@ -25,11 +30,21 @@ pub(super) async fn ask(
     what: Destruction,
     warning: &str,
 ) -> Result<(), Failure> {
-    tell(&format!(
+    let question = format!(
         "{} {warning}\n{} ",
         paint(CAUTION, what.heading()),
         paint(STRONG, "Continue? [y/N]")
-    ));
+    );
+    if is_agreed(context, &question).await? {
+        Ok(())
+    } else {
+        Err(Failure::Declined(what))
+    }
+}
+
+/// Shows `question` and waits for a line; an end of the input is no yes.
+pub(super) async fn is_agreed(context: &Context<'_>, question: &str) -> Result<bool, Failure> {
+    tell(question);
     // A thread of its own, not one of the runtime's: it stays blocked if the
     // user presses Ctrl-C in place of an answer.
     let (send, answer) = oneshot::channel();
@@ -39,17 +54,11 @@ pub(super) async fn ask(
         drop(send.send(read.map(|_| line)));
     });
     let answer = async {
-        answer
-            .await
-            .map_err(|_| Failure::Declined(what))?
-            .map_err(Failure::Ask)
+        let no_answer = |_| io::ErrorKind::UnexpectedEof.into();
+        let line = answer.await.map_err(no_answer).and_then(|line| line);
+        line.map_err(Failure::Ask)
     };
-    let answer = context.abandonable(answer).await?;
-    if is_yes(&answer) {
-        Ok(())
-    } else {
-        Err(Failure::Declined(what))
-    }
+    Ok(is_yes(&context.abandonable(answer).await?))
 }
 
 fn is_yes(answer: &str) -> bool {

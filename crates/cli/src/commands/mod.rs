@@ -7,7 +7,7 @@ mod confirm;
 mod credentials;
 mod dashboard;
 mod diagnostics;
-mod doctor;
+pub(crate) mod doctor;
 mod documents;
 mod folders;
 mod github_token;
@@ -151,7 +151,7 @@ async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit,
         Operation::Settings { command } => {
             settings::run(&context, command.unwrap_or(SettingsArguments::List)).await
         }
-        Operation::Doctor { probe_again } => doctor::examine(&context, probe_again).await,
+        Operation::Doctor { probe_again, fix } => doctor::run(&context, probe_again, fix).await,
         Operation::Diagnostics { file } => diagnostics::write(&context, file).await,
         Operation::Logs {
             qemu,

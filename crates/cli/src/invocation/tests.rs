@@ -95,7 +95,10 @@ fn options_have_their_defaults() {
     assert_eq!(operation("x reset -y"), Operation::Reset { yes: true });
     assert_eq!(
         operation("x doctor --probe-again"),
-        Operation::Doctor { probe_again: true }
+        Operation::Doctor {
+            probe_again: true,
+            fix: false
+        }
     );
     assert_eq!(
         operation("x secrets show sak"),

@@ -83,6 +83,20 @@ pub(super) fn qemu(found: &Result<QemuBinary, BinaryError>) -> Check {
     }
 }
 
+/// The firmware that an `arm64` guest needs and QEMU does not have built in.
+pub(super) fn firmware(found: Option<&Path>) -> Check {
+    let subject = Subject::new("firmware", "Firmware");
+    match found {
+        Some(path) => subject.ok(path.display().to_string()),
+        None => subject.failed(
+            "there is no UEFI firmware, which arm64 images need",
+            Some(Remedy::InstallQemu {
+                how: ::qemu::binary::install_remedy(::qemu::Arch::Arm64),
+            }),
+        ),
+    }
+}
+
 /// The accelerator, by what came of trying each.
 pub(super) fn accelerator(
     probed: &Result<Probe, ProbeError>,
@@ -415,6 +429,14 @@ mod tests {
             accelerator,
             verdict,
         }
+    }
+
+    #[test]
+    fn missing_firmware_fails_and_says_how_to_get_it() {
+        assert_eq!(firmware(Some(Path::new("/fw"))).verdict, Verdict::Ok);
+        let check = firmware(None);
+        assert_eq!(check.verdict, Verdict::Failed);
+        assert!(matches!(check.remedy, Some(Remedy::InstallQemu { .. })));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Examination {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Check {
-    /// Stable: `qemu`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+    /// Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`,
     /// `secrets`, `secrets_in_force` or `snapshot`.
     pub id: &'static str,
     /// For people.
@@ -93,6 +93,9 @@ impl Emulator {
         let binary = QemuBinary::find_cached(settings.arch, settings.qemu.as_deref(), &cache).await;
         found.push(checks::qemu(&binary));
         if let Ok(binary) = &binary {
+            if binary.arch == qemu::Arch::Arm64 {
+                found.push(checks::firmware(qemu::firmware::find(binary).as_deref()));
+            }
             let probed = qemu::accel::probe(binary, &cache, probe_again).await;
             found.push(checks::accelerator(&probed, settings.accelerator));
         }

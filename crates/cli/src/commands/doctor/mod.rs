@@ -1,10 +1,14 @@
 //! `doctor`: checks this host, with a fix for each problem.
 
+mod fix;
+mod packages;
+
 use std::fmt::Write as _;
 
 use emulator::examine::{Examination, Verdict};
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::fix::FixError;
 use super::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -13,22 +17,38 @@ use crate::remedy::words;
 use crate::render::style::{BAD, CAUTION, FAINT, GOOD};
 use crate::render::text::{pad, paint, printable, widest};
 
-pub(super) async fn examine(context: &Context<'_>, probe_again: bool) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    probe_again: bool,
+    fix: bool,
+) -> Result<Exit, Failure> {
+    if fix {
+        return fix::run(context, probe_again).await;
+    }
+    let findings = Findings(look(context, probe_again).await?);
+    context.output.report(&findings)?;
+    Ok(findings.exit())
+}
+
+async fn look(context: &Context<'_>, probe_again: bool) -> Result<Examination, Failure> {
     // Nothing is changed but caches, so there is nothing to clean up; the work
     // is dropped so that no probe outlives it.
     let look = Box::pin(async { Ok(context.emulator.examine(probe_again).await) });
-    let found = context.abandonable(look).await?;
-    let findings = Findings(found);
-    context.output.report(&findings)?;
-    Ok(if findings.0.fit {
-        Exit::Success
-    } else {
-        Exit::HostUnfit
-    })
+    context.abandonable(look).await
 }
 
 /// What was found, with the remedies in words, for people and programs alike.
 struct Findings(Examination);
+
+impl Findings {
+    const fn exit(&self) -> Exit {
+        if self.0.fit {
+            Exit::Success
+        } else {
+            Exit::HostUnfit
+        }
+    }
+}
 
 impl Serialize for Findings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
