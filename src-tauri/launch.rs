@@ -378,9 +378,15 @@ async fn end_on_signal(app: AppHandle) {
 
 #[expect(clippy::needless_pass_by_value, reason = "as Tauri calls it")]
 fn on_run_event(app: &AppHandle, event: RunEvent) {
-    if let RunEvent::Exit = event {
-        AppState::of(app).clipboard.close();
-        tracing::info!("the app ends");
+    match event {
+        RunEvent::Exit => {
+            AppState::of(app).clipboard.close();
+            tracing::info!("the app ends");
+        }
+        // macOS starts an app once: opened again, it is asked for its window.
+        #[cfg(target_os = "macos")]
+        RunEvent::Reopen { .. } => window::show(app, None),
+        _ => {}
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
     let Some(window) = app.get_webview_window(LABEL) else {
         return;
     };
+    set_in_dock(app, true);
     let shown = window
         .show()
         .and_then(|()| window.unminimize())
@@ -78,6 +79,24 @@ pub(crate) fn show(app: &AppHandle, page: Option<Page>) {
         state.published.go(page);
     }
 }
+
+/// Has macOS show the app in the Dock and among those to switch to, with its menu, while its window is shown. At
+/// other times it is an icon in the menu bar (`LSUIElement` in `src-tauri/macos/Info.plist`).
+#[cfg(target_os = "macos")]
+fn set_in_dock(app: &AppHandle, shown: bool) {
+    let policy = if shown {
+        tauri::ActivationPolicy::Regular
+    } else {
+        tauri::ActivationPolicy::Accessory
+    };
+    if let Err(error) = app.set_activation_policy(policy) {
+        tracing::warn!(%error, "the Dock could not be told of the window");
+    }
+}
+
+/// Elsewhere the list of windows is the desktop's matter.
+#[cfg(not(target_os = "macos"))]
+const fn set_in_dock(_: &AppHandle, _: bool) {}
 
 fn on_event(app: &AppHandle, event: &WindowEvent, end: fn(&Arc<AppState>)) {
     match event {
@@ -120,5 +139,6 @@ fn hide(app: &AppHandle, state: &Arc<AppState>) {
         tracing::warn!(%error, "the window could not be hidden");
         return;
     }
+    set_in_dock(app, false);
     state.shown.send_replace(false);
 }

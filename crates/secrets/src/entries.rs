@@ -4,6 +4,10 @@
 //! keychain sees what is there; those on their way into the guest are one entry
 //! together, which is there for a second and is whole or not there at all, and so
 //! are those of a prepared start.
+//!
+//! macOS asks the user for each entry that another program has made, be it the
+//! app or the command line of the same version: there, those in force are one
+//! entry as well.
 
 use zeroize::Zeroizing;
 
@@ -11,6 +15,9 @@ use crate::{
     EntryName, Keychain, Owner, Secret, SecretName, SecretSet, SecretStore, Slot, StoreError,
     StoreKind,
 };
+
+/// Whether the values in force are one entry each.
+const ONE_EACH: bool = !cfg!(target_os = "macos");
 
 /// The entries of one owner.
 pub struct KeychainEntries {
@@ -60,7 +67,7 @@ impl SecretStore for KeychainEntries {
 
     fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
         match slot {
-            Slot::Current => {
+            Slot::Current if ONE_EACH => {
                 let set = SecretSet::try_from_fn(|name| {
                     let name = self.current(name);
                     let text = self.keychain.read(&name).map_err(Some)?.ok_or(None)?;
@@ -72,7 +79,7 @@ impl SecretStore for KeychainEntries {
                     Err(Some(error)) => Err(error),
                 }
             }
-            Slot::Pending | Slot::Next => {
+            Slot::Current | Slot::Pending | Slot::Next => {
                 let name = self.together(slot);
                 let Some(text) = self.keychain.read(&name)?.map(Zeroizing::new) else {
                     return Ok(None);
@@ -86,11 +93,11 @@ impl SecretStore for KeychainEntries {
 
     fn save(&self, slot: Slot, set: &SecretSet) -> Result<(), StoreError> {
         match slot {
-            Slot::Current => SecretName::ALL.into_iter().try_for_each(|name| {
+            Slot::Current if ONE_EACH => SecretName::ALL.into_iter().try_for_each(|name| {
                 self.keychain
                     .store(&self.current(name), set.get(name).expose())
             }),
-            Slot::Pending | Slot::Next => {
+            Slot::Current | Slot::Pending | Slot::Next => {
                 self.keychain.store(&self.together(slot), &set.to_lines())
             }
         }
@@ -98,10 +105,12 @@ impl SecretStore for KeychainEntries {
 
     fn forget(&self, slot: Slot) -> Result<(), StoreError> {
         match slot {
-            Slot::Current => SecretName::ALL
+            Slot::Current if ONE_EACH => SecretName::ALL
                 .into_iter()
                 .try_for_each(|name| self.keychain.remove(&self.current(name))),
-            Slot::Pending | Slot::Next => self.keychain.remove(&self.together(slot)),
+            Slot::Current | Slot::Pending | Slot::Next => {
+                self.keychain.remove(&self.together(slot))
+            }
         }
     }
 }

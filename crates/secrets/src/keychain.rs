@@ -8,7 +8,7 @@ use zeroize::Zeroize as _;
 
 use crate::{StoreError, StoreKind};
 
-/// What the entries of this program are filed under.
+/// What the entries of this program are filed under, where they have labels beside that.
 const SERVICE: &str = "Stack Emulator";
 const KIND: StoreKind = StoreKind::Keychain;
 
@@ -84,10 +84,16 @@ impl Keychain {
     }
 
     fn entry(&self, name: &EntryName) -> Result<Entry, Error> {
-        // The Secret Service has labels; elsewhere service and user are shown.
+        // The Secret Service has labels. On macOS the service is what Keychain Access shows as an item's name,
+        // and what a prompt calls it.
         let labels = HashMap::from([("label", name.label.as_str())]);
         let modifiers = cfg!(target_os = "linux").then_some(&labels);
-        self.0.build(SERVICE, &name.user, modifiers)
+        let service = if cfg!(target_os = "macos") {
+            &name.label
+        } else {
+            SERVICE
+        };
+        self.0.build(service, &name.user, modifiers)
     }
 }
 
