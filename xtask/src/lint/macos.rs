@@ -13,11 +13,8 @@ use crate::cargo::cargo;
 use crate::desktop;
 use crate::setup;
 use crate::stages::run as run_command;
+use crate::test::OF_LINUX;
 use crate::workspace;
-
-/// What runs inside the guest, which is Linux. The tests' own crate, which is of use on Linux alone, is not left out:
-/// macros for this machine would be built again without the features that it asks for.
-const OF_LINUX: &str = "starter";
 
 /// A C or C++ compiler: an empty file where an output is wanted.
 const COMPILER: &str = "#!/bin/sh
@@ -43,6 +40,8 @@ pub(super) fn check(root: &Path) -> Result<()> {
     let archiver = script(&tools, "ar", ARCHIVER)?;
     let suffix = setup::MACOS.replace('-', "_");
     let mut command = cargo(root, "check");
+    // The tests' own crate, which is of use on Linux alone, is not left out: macros for this machine would be built
+    // again without the features that it asks for.
     // Not a folder of its own: build scripts and macros run here, and are shared with all other builds.
     command
         .args(["--workspace", "--exclude", OF_LINUX, "--quiet"])

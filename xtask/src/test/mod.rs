@@ -36,8 +36,13 @@ const SDK: &str = "guest/starter/tests/sdk";
 /// Path of the Debian package under test.
 const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
+/// What runs in the guest, which is Linux, and is built for nothing else.
+pub(crate) const OF_LINUX: &str = "starter";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
+    /// Unit tests alone, and the command line built: all that needs no set-up, on macOS too; not part of the rest
+    Units,
     /// Unit, integration and documentation tests of every crate
     Crates,
     /// Unit tests of the page, and every state of it in a browser
@@ -70,6 +75,13 @@ pub(crate) struct Args {
 /// `cargo xtask test`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let root = workspace::root()?;
+    if args.stages.contains(&Stage::Units) {
+        ensure!(
+            args.stages.len() == 1,
+            "`units` goes with no other stage: `crates` runs its tests, too"
+        );
+        return units(&root, &args.rest);
+    }
     let wanted = |stage| args.stages.is_empty() || args.stages.contains(&stage);
     let mut stages = Stages::new("test");
     stages.run("set-up", || setup::ensure(&[setup::Need::Test]))?;
@@ -133,6 +145,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (NODE, node),
     ];
     stages.run("end to end", || lanes::run(tests, &variables, &args.rest))
+}
+
+/// Runs the unit tests of all that is for this system, and builds the command line.
+fn units(root: &Path, rest: &[String]) -> Result<()> {
+    let mut stages = Stages::new("test");
+    // The desktop app embeds it.
+    stages.run("page for the app", || ui::build(root))?;
+    let of_this_system = |subcommand| {
+        let mut command = cargo(root, subcommand);
+        command.args(["--workspace", "--features", desktop::EMBEDDED]);
+        if !cfg!(target_os = "linux") {
+            command.args(["--exclude", OF_LINUX]);
+        }
+        command
+    };
+    stages.run("units", || {
+        let mut command = of_this_system("test");
+        run_command(command.args(["--lib", "--no-fail-fast", "--"]).args(rest))
+    })?;
+    stages.run("command line", || {
+        run_command(of_this_system("build").args(["--bin", package::PROGRAM]))
+    })?;
+    eprint!("{}", stages.table());
+    Ok(())
 }
 
 /// Runs what apps do with the official SDK, whose packages only this installs.
