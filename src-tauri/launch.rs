@@ -416,6 +416,20 @@ mod tests {
         }
     }
 
+    /// Tauri reads the files that its configuration names on macOS alone.
+    #[test]
+    fn the_bundle_for_macos_is_of_the_menu_bar_and_exempt_from_nothing() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&read("tauri.conf.json")).unwrap();
+        let macos = &config["bundle"]["macOS"];
+        assert_eq!(macos["hardenedRuntime"], true);
+        let entitlements = read(macos["entitlements"].as_str().unwrap());
+        assert!(entitlements.contains("<dict/>") && !entitlements.contains("<key>"));
+        let information = read(macos["infoPlist"].as_str().unwrap());
+        assert!(information.contains("<key>LSUIElement</key>\n\t<true/>"));
+    }
+
     #[test]
     fn arguments_are_understood_or_refused() {
         assert_eq!(wish_of(&[]), Ok(Wish::Run { hidden: false }));

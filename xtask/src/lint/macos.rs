@@ -39,17 +39,23 @@ pub(super) fn check(root: &Path) -> Result<()> {
     let compiler = script(&tools, "cc", COMPILER)?;
     let archiver = script(&tools, "ar", ARCHIVER)?;
     let suffix = setup::MACOS.replace('-', "_");
-    let mut command = cargo(root, "check");
-    // The tests' own crate, which is of use on Linux alone, is not left out: macros for this machine would be built
-    // again without the features that it asks for.
-    // Not a folder of its own: build scripts and macros run here, and are shared with all other builds.
-    command
-        .args(["--workspace", "--exclude", OF_LINUX, "--quiet"])
-        .args(["--features", desktop::EMBEDDED, "--target", setup::MACOS])
-        .env(format!("CC_{suffix}"), &compiler)
-        .env(format!("CXX_{suffix}"), &compiler)
-        .env(format!("AR_{suffix}"), &archiver);
-    run_command(&mut command)
+    let check = |what: &[&str]| {
+        let mut command = cargo(root, "check");
+        // The tests' own crate, which is of use on Linux alone, is not left out: macros for this machine would be
+        // built again without the features that it asks for.
+        // Not a folder of its own: build scripts and macros run here, and are shared with all other builds.
+        command
+            .args(["--workspace", "--exclude", OF_LINUX, "--quiet"])
+            .args(["--features", desktop::EMBEDDED, "--target", setup::MACOS])
+            .args(what)
+            .env(format!("CC_{suffix}"), &compiler)
+            .env(format!("CXX_{suffix}"), &compiler)
+            .env(format!("AR_{suffix}"), &archiver);
+        run_command(&mut command)
+    };
+    check(&[])?;
+    // What `cargo xtask test units` runs there.
+    check(&["--lib", "--profile", "test"])
 }
 
 /// Writes the program `name` into `folder`, unless it is there: a new time would build what uses it again.
