@@ -14,6 +14,7 @@ mod package;
 mod pictures;
 mod ports;
 mod progress;
+mod release;
 mod sbom;
 mod setup;
 mod stages;
@@ -61,6 +62,8 @@ enum Command {
     Advisories,
     /// Write bills of materials of what is shipped (`CycloneDX`)
     Sbom(sbom::Args),
+    /// Make what a release consists of, one thing a command
+    Release(release::Args),
     /// Build the guest image, or say where the cached one is
     Image(image::Args),
 }
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Pictures(args) => pictures::run(&args),
         Command::Advisories => lint::advisories(),
         Command::Sbom(args) => sbom::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::Image(args) => image::run(&args),
     };
     match outcome {

@@ -1,4 +1,5 @@
-//! `cargo xtask package`: a Debian package with the app, the command line, its manual pages and completions.
+//! `cargo xtask package`: a Debian package with the app, the command line, its manual pages and completions. The other
+//! forms in which the app is released are made here too, for `cargo xtask release packages`.
 //!
 //! Cargo builds both programs, Tauri's own command line puts them together from `tauri.conf.json` and
 //! `tauri.linux.conf.json`, and what comes out is judged by `tests/tests/package.rs`, among the end-to-end tests.
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use images::github::Repo;
 use serde_json::{Map, Value, json};
 
 use crate::cargo::cargo;
@@ -20,6 +22,40 @@ use crate::{ui, workspace};
 
 /// The command line's file name.
 pub(crate) const PROGRAM: &str = "stack-emulator";
+
+/// Names the repository of the releases to the compiler; `crates/cli` looks for newer releases there.
+const REPOSITORY: &str = "STACK_EMULATOR_REPOSITORY";
+
+/// A form of the app that people can install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A Debian package, with the command line
+    Deb,
+    /// One file for any Linux, with the command line in it; Tauri fetches its tools from GitHub
+    #[value(name = "appimage")]
+    AppImage,
+    /// A disk image; needs a Mac
+    Dmg,
+}
+
+impl Format {
+    /// As Tauri calls it, and its folder.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::AppImage => "appimage",
+            Self::Dmg => "dmg",
+        }
+    }
+
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::AppImage => "AppImage",
+            Self::Dmg => "dmg",
+        }
+    }
+}
 
 /// Shells with the names that their completion scripts are looked for by.
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -52,39 +88,66 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Profile::Release
     };
     stages.run("app", || desktop::build(&root, profile))?;
-    let program = stages.run("command line", || build_program(&root))?;
-    let package = stages.run("package", || bundle(&root, profile, &program))?;
+    let program = stages.run("command line", || build_program(&root, None))?;
+    let package = stages.run("package", || bundle(&root, profile, &program, Format::Deb))?;
     eprint!("{}", stages.table());
     println!("{}", package.display());
     Ok(())
 }
 
-/// The command line as it is shipped.
-pub(crate) fn build_program(root: &Path) -> Result<PathBuf> {
-    run_command(cargo(root, "build").args(["--release", "--package", "stack-emulator"]))?;
+/// The command line as it is shipped; one of a release looks for newer ones in `repository`.
+pub(crate) fn build_program(root: &Path, repository: Option<&Repo>) -> Result<PathBuf> {
+    let mut command = cargo(root, "build");
+    command.args(["--release", "--package", PROGRAM]);
+    match repository {
+        Some(repository) => command.env(REPOSITORY, repository.to_string()),
+        None => command.env_remove(REPOSITORY),
+    };
+    run_command(&mut command)?;
     Ok(workspace::target_dir(root).join("release").join(PROGRAM))
 }
 
 /// Puts programs that are built already into a package, and says where it is.
-pub(crate) fn bundle(root: &Path, profile: Profile, program: &Path) -> Result<PathBuf> {
+pub(crate) fn bundle(
+    root: &Path,
+    profile: Profile,
+    program: &Path,
+    format: Format,
+) -> Result<PathBuf> {
     let target = workspace::target_dir(root);
     let scratch = target.join("package");
     if scratch.exists() {
         fs::remove_dir_all(&scratch)
             .with_context(|| format!("cannot remove {}", scratch.display()))?;
     }
-    let files = documents(program, &scratch)?;
+    let bundle = match format {
+        Format::Deb => json!({ "linux": { "deb": { "files": documents(program, &scratch)? } } }),
+        Format::AppImage => {
+            json!({ "linux": { "appimage": { "files": { "/usr/bin/stack-emulator": program } } } })
+        }
+        // Of the app alone: every program in it would have to be signed, and Homebrew has the other.
+        Format::Dmg => json!({}),
+    };
     let config = json!({
         // Both are built, by us.
         "build": { "beforeBuildCommand": null, "beforeBundleCommand": null },
-        "bundle": { "linux": { "deb": { "files": files } } },
+        "bundle": bundle,
     });
-    let folder = target.join(profile.folder()).join("bundle/deb");
+    let folder = target
+        .join(profile.folder())
+        .join("bundle")
+        .join(format.name());
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
-    let mut arguments = vec!["bundle", "--ci", "--bundles", "deb", "--no-binary-patching"];
+    let mut arguments = vec![
+        "bundle",
+        "--ci",
+        "--bundles",
+        format.name(),
+        "--no-binary-patching",
+    ];
     if profile == Profile::Dev {
         arguments.push("--debug");
     }
@@ -95,7 +158,10 @@ pub(crate) fn bundle(root: &Path, profile: Profile, program: &Path) -> Result<Pa
         .with_context(|| format!("Tauri made no folder {}", folder.display()))?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"));
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == format.extension())
+        });
     let package = packages
         .next()
         .with_context(|| format!("Tauri put no package into {}", folder.display()))?;

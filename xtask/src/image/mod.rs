@@ -75,6 +75,18 @@ impl Args {
             provision_limit: None,
         }
     }
+
+    /// The same for guests of the architecture `arch`, `amd64` or `arm64`.
+    pub(crate) fn for_arch(mut self, arch: &str) -> Self {
+        arch.clone_into(&mut self.arch);
+        self
+    }
+
+    /// The same, and a copy of it in `folder`.
+    pub(crate) fn copied_to(mut self, folder: &Path) -> Self {
+        self.out = Some(folder.to_owned());
+        self
+    }
 }
 
 /// The architecture whose guests this machine runs best.

@@ -53,8 +53,20 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     ensure_with(needs, false)
 }
 
+/// Makes sure that the machine has what `need` alone asks for, for what is built and not run.
+pub(crate) fn ensure_only(need: Need) -> Result<()> {
+    ensure_where(|other| other == need, &[need], false)
+}
+
 fn ensure_with(needs: &[Need], agreed: bool) -> Result<()> {
-    let missing = missing(needs);
+    match needs.iter().max() {
+        Some(most) => ensure_where(|need| need <= *most, needs, agreed),
+        None => Ok(()),
+    }
+}
+
+fn ensure_where(wanted: impl Fn(Need) -> bool, needs: &[Need], agreed: bool) -> Result<()> {
+    let missing = missing(&wanted);
     if missing.is_empty() {
         return Ok(());
     }
@@ -74,7 +86,7 @@ fn ensure_with(needs: &[Need], agreed: bool) -> Result<()> {
     }
     let mut root = apt::Root::new(agreed, command_for(needs));
     apt::install(&mut root, &release, &packages)?;
-    let still: Vec<_> = self::missing(needs)
+    let still: Vec<_> = self::missing(&wanted)
         .iter()
         .map(|item| release.package(item))
         .collect();
@@ -96,13 +108,11 @@ fn command_for(needs: &[Need]) -> String {
     )
 }
 
-fn missing(needs: &[Need]) -> Vec<&'static Item> {
-    let Some(most) = needs.iter().max() else {
-        return vec![];
-    };
+/// What is not there of the needs that `wanted` chooses.
+fn missing(wanted: impl Fn(Need) -> bool) -> Vec<&'static Item> {
     ITEMS
         .iter()
-        .filter(|item| item.need <= *most && item.is_for(ARCH) && !is_there(item.probe))
+        .filter(|item| wanted(item.need) && item.is_for(ARCH) && !is_there(item.probe))
         .collect()
 }
 
@@ -197,6 +207,6 @@ mod tests {
         let count = |most: Need| ITEMS.iter().filter(|item| item.need <= most).count();
         let counts = [Need::Run, Need::Image, Need::Desktop, Need::Test].map(count);
         assert!(counts.is_sorted_by(|less, more| less < more));
-        assert!(missing(&[]).is_empty());
+        assert!(missing(|_| false).is_empty());
     }
 }

@@ -15,7 +15,7 @@ use self::programs::Program;
 use crate::cargo::cargo;
 use crate::command::{OnOurDeath, tied};
 use crate::stages::{Stages, run as run_command};
-use crate::{campaign, desktop, fuzz, package, setup, ui, workspace};
+use crate::{campaign, desktop, fuzz, package, release, setup, ui, workspace};
 
 /// Path of the image of the starter stack, for the end-to-end tests.
 pub(crate) const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
@@ -38,6 +38,8 @@ const PACKAGE: &str = "STACK_EMULATOR_TEST_PACKAGE";
 
 /// What runs in the guest, which is Linux, and is built for nothing else.
 pub(crate) const OF_LINUX: &str = "starter";
+/// Path of the folder of the release under test.
+const RELEASE: &str = "STACK_EMULATOR_TEST_RELEASE";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
@@ -123,7 +125,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let app = stages.run("programs", || desktop::build(&root, desktop::Profile::Dev))?;
     let program = app.with_file_name(package::PROGRAM);
     let package = stages.run("package", || {
-        package::bundle(&root, desktop::Profile::Dev, &program)
+        package::bundle(&root, desktop::Profile::Dev, &program, package::Format::Deb)
+    })?;
+    let release_folder = workspace::target_dir(&root).join("test-release");
+    stages.run("release", || {
+        release::for_tests(&root, &program, &release_folder)
     })?;
     let [image, slow] = stages.run("rest of the images", || images.wait())?;
     if wanted(Stage::Campaign) {
@@ -142,6 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         (DESKTOP, app),
         (TAURI_DRIVER, driver),
         (PACKAGE, package),
+        (RELEASE, release_folder),
         (NODE, node),
     ];
     stages.run("end to end", || lanes::run(tests, &variables, &args.rest))
