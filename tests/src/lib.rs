@@ -28,6 +28,7 @@ pub mod guest;
 mod moments;
 mod processes;
 pub mod qmp;
+pub mod releases;
 pub mod services;
 mod small_disk;
 mod sockets;

@@ -228,7 +228,7 @@ impl Asked<'_> {
         let segments = self.segments();
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
         let ["repos", owner, name, rest @ ..] = parts.as_slice() else {
-            return status(StatusCode::NOT_FOUND);
+            return self.page_of_downloads(&scenario, &parts);
         };
         if format!("{owner}/{name}") != scenario.repository {
             return status(StatusCode::NOT_FOUND);
@@ -325,6 +325,35 @@ impl Asked<'_> {
                 });
                 match found {
                     Some(content) => Ok(Response::new(content.text.clone().into())),
+                    None => status(StatusCode::NOT_FOUND),
+                }
+            }
+            _ => status(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// What GitHub's pages have for browsers and scripts, at another host than the API there: files of a release by their
+    /// names, those of the newest one by a redirect to its tag.
+    fn page_of_downloads(&self, scenario: &Scenario, parts: &[&str]) -> io::Result<Response<Body>> {
+        let of_page =
+            |parts: &[&str]| parts.len() == 6 && parts[..2].join("/") == scenario.repository;
+        match *parts {
+            [.., "releases", "latest", "download", file] if of_page(parts) => {
+                let latest = |release: &&Release| !release.draft && !release.prerelease;
+                match scenario.releases.iter().find(latest) {
+                    Some(Release { tag, .. }) => redirect(&format!(
+                        "{}{}/releases/download/{tag}/{file}",
+                        self.state.api, scenario.repository
+                    ))
+                    .map_err(io::Error::other),
+                    None => status(StatusCode::NOT_FOUND),
+                }
+            }
+            [.., "releases", "download", tag, file] if of_page(parts) => {
+                let release = scenario.releases.iter().find(|release| release.tag == tag);
+                let mut assets = release.into_iter().flat_map(|release| &release.assets);
+                match assets.find(|asset| asset.name == file) {
+                    Some(asset) => to_storage(&self.state.storage, "asset", &asset.id.to_string()),
                     None => status(StatusCode::NOT_FOUND),
                 }
             }

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let tap = std::path::absolute(&args.tap)?;
     let formula = formula(&template(FORMULA)?, &args.repository, &sums)?;
     put(&tap.join("Formula/stack-emulator.rb"), &formula)?;
-    match cask(&template(CASK)?, &args.repository, &sums)? {
+    match cask(&template(CASK)?, &args.repository, &sums) {
         Some(cask) => put(&tap.join("Casks/stack-emulator-app.rb"), &cask)?,
         None => eprintln!("formula: no .dmg in this release, so there is no cask"),
     }
@@ -90,7 +90,7 @@ fn formula(template: &str, repository: &Repo, sums: &Sums) -> Result<String> {
 }
 
 /// The cask, if the release has a disk image.
-fn cask(template: &str, repository: &Repo, sums: &Sums) -> Result<Option<String>> {
+fn cask(template: &str, repository: &Repo, sums: &Sums) -> Option<String> {
     let found: Vec<_> = MACS
         .into_iter()
         .filter_map(|(mac, tauri)| {
@@ -99,7 +99,7 @@ fn cask(template: &str, repository: &Repo, sums: &Sums) -> Result<Option<String>
         })
         .collect();
     let (arch, digests) = match found.as_slice() {
-        [] => return Ok(None),
+        [] => return None,
         [(_, tauri, digest)] => (
             format!("  arch = \"{tauri}\"\n"),
             format!("  sha256 \"{digest}\""),
@@ -112,7 +112,7 @@ fn cask(template: &str, repository: &Repo, sums: &Sums) -> Result<Option<String>
     let text = fill(template, repository)
         .replace("@ARCH@", &arch)
         .replace("@DIGESTS@", &digests);
-    Ok(Some(text))
+    Some(text)
 }
 
 fn fill(template: &str, repository: &Repo) -> String {
@@ -171,16 +171,14 @@ mod tests {
             "{text}"
         );
         assert!(formula(&template(FORMULA), &repository(), &Sums::new()).is_err());
-        assert_eq!(cask(&template(CASK), &repository(), &linux).unwrap(), None);
+        assert_eq!(cask(&template(CASK), &repository(), &linux), None);
     }
 
     #[test]
     fn a_cask_has_the_digests_of_its_disk_images() {
         let names = ["aarch64", "x64"].map(|arch| format!("stack-emulator_{VERSION}_{arch}.dmg"));
         let both = sums(names.clone());
-        let text = cask(&template(CASK), &repository(), &both)
-            .unwrap()
-            .unwrap();
+        let text = cask(&template(CASK), &repository(), &both).unwrap();
         for digest in both.values() {
             assert!(text.contains(&digest.to_string()), "{text}");
         }
@@ -189,7 +187,7 @@ mod tests {
             "{text}"
         );
         let one = sums(names.into_iter().take(1));
-        let text = cask(&template(CASK), &repository(), &one).unwrap().unwrap();
+        let text = cask(&template(CASK), &repository(), &one).unwrap();
         assert!(
             text.contains("arch = \"aarch64\"") && !text.contains('@'),
             "{text}"

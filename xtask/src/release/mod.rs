@@ -3,7 +3,7 @@
 //! | command | what it leaves in the folder |
 //! |---|---|
 //! | `programs` | the command line of this machine's kind, with manual pages and completions, as a tarball |
-//! | `packages` | the app: Debian package, AppImage, disk image for Macs |
+//! | `packages` | the app: Debian package, `AppImage`, disk image for Macs |
 //! | `image` | the guest image, once the command line has booted, captured, started, rotated and stopped it |
 //! | `installer` | `install.sh`, which knows the repository and the version |
 //! | `npm` | the packages for npm, of the tarballs |
@@ -121,7 +121,7 @@ pub(crate) struct Args {
 enum Command {
     /// Pack the command line with its manual pages and completions
     Programs(programs::Args),
-    /// Build the app's packages: .deb, AppImage, .dmg
+    /// Build the app's packages: `.deb`, `AppImage`, `.dmg`
     Packages(packages::Args),
     /// Try the guest image by the command line, then put it in the folder
     Image(image::Args),
@@ -156,13 +156,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Its program is `program` without what only debuggers read, as that of a real release.
 pub(crate) fn for_tests(root: &Path, program: &Path, folder: &Path) -> Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let scratch = tempfile::tempdir().context("cannot make a folder for a program")?;
     let stripped = scratch.path().join(crate::package::PROGRAM);
     output_of(
-        std::process::Command::new("strip").arg("-o").arg(&stripped).arg(program),
+        std::process::Command::new("strip")
+            .arg("-o")
+            .arg(&stripped)
+            .arg(program),
         "taking what is for debuggers out of the program",
     )?;
     programs::make(root, &stripped, folder)?;
