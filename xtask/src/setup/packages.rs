@@ -133,6 +133,8 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Test, Probe::Program(&["bsdtar"]), "libarchive-tools"),
     item(Need::Test, Probe::Program(&["faketime"]), "faketime"),
     item(Need::Test, Probe::Program(&["python3"]), "python3"),
+    // What a step of the action reads a list of releases with.
+    item(Need::Test, Probe::Program(&["jq"]), "jq"),
     // The app that the end-to-end tests run.
     item(Need::Test, Probe::Program(&["node"]), "nodejs"),
     // A keychain in a session bus of its own.
