@@ -122,6 +122,11 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "https://api.github.com",
         "base URL of GitHub's REST API, for mirrors",
     ),
+    variable(
+        env::UPDATES,
+        "where it was released; in CI off",
+        "repository to look for newer releases of this program in, as owner/name; off looks nowhere",
+    ),
     variable("NO_COLOR", "unset", "any value turns colors off"),
 ];
 

@@ -247,6 +247,7 @@ pub(crate) enum Operation {
             \x20               `memory` keeps that ready in memory as well, `off` does nothing in the background\n\
             network         `closed` keeps the virtual machine from connecting to anything, `open` lets it,\n\
             \x20               `by-image` does what the image asks for\n\
+            updates         `off` does not look for newer releases of this program\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\
             An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
             `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \

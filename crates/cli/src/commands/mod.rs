@@ -17,6 +17,7 @@ mod instances;
 mod lifecycle;
 mod logs;
 mod mail;
+mod news;
 mod run;
 mod secrets;
 mod settings;
@@ -33,6 +34,7 @@ use emulator::variables::Settings;
 use host::core_dumps;
 use tracing_subscriber::EnvFilter;
 
+use self::news::News;
 use crate::arguments::{
     CheckpointArguments, FoldersArguments, ImagesArguments, Operation, Request, SecretsArguments,
     SettingsArguments,
@@ -76,6 +78,7 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
     let settings = settings.with_preferences(&preferences);
     let Target { instance, image } = invocation.target;
     let emulator = Emulator::new(settings, instance, image);
+    let news = News::wanted(&emulator, &operation, output);
     // Two threads: one for the operation, one so that signals and progress are
     // seen to while the operation reads files.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -84,6 +87,9 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         .build()
         .map_err(Failure::Runtime)?;
     let result = runtime.block_on(async {
+        if let Some(news) = &news {
+            tokio::spawn(news.clone().ask());
+        }
         let context = Context {
             emulator: &emulator,
             output,
@@ -96,6 +102,9 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
     // Another thread may still compute a digest of gigabytes; an interrupted
     // command does not wait for it.
     runtime.shutdown_background();
+    if let (Some(news), Ok(_)) = (news, &result) {
+        news.tell();
+    }
     result
 }
 

@@ -79,6 +79,7 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
             Preference::NoRotation => ("off", Some(variables::NO_ROTATION)),
             Preference::Ahead => ("disk, in CI off", Some(variables::AHEAD)),
             Preference::Network => ("by-image", Some(variables::NETWORK)),
+            Preference::Updates => ("on, in CI off", Some(variables::UPDATES)),
             Preference::Port(_) => ("the image's", None),
         };
         Setting {

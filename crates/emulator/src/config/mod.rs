@@ -7,5 +7,6 @@ pub(crate) mod network;
 pub mod paths;
 pub mod preferences;
 pub mod quantities;
+pub(crate) mod updates;
 mod values;
 pub mod variables;

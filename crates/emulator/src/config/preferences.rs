@@ -45,6 +45,8 @@ pub struct Preferences {
     pub ahead: Option<Ahead>,
     /// Whom the guest can connect to; `None`: [`NetworkChoice::ByImage`].
     pub network: Option<NetworkChoice>,
+    /// Look for newer releases of this program; `None`: yes, but not in CI.
+    pub updates: Option<bool>,
     /// What is the desktop app's alone.
     pub app: AppPreferences,
     /// What a newer version has written: kept as it is.
@@ -140,6 +142,8 @@ pub enum Preference {
     Ahead,
     /// [`Preferences::network`].
     Network,
+    /// [`Preferences::updates`].
+    Updates,
     /// One of [`Preferences::ports`], by the service's identifier.
     Port(String),
 }
@@ -159,7 +163,7 @@ pub struct InvalidPreference {
 impl Preference {
     /// All that are the same for every image, in the order in which they are
     /// shown; the ports of its services come after them.
-    pub const FIXED: [Self; 9] = [
+    pub const FIXED: [Self; 10] = [
         Self::CacheLimit,
         Self::ArchiveAfter,
         Self::Repository,
@@ -169,6 +173,7 @@ impl Preference {
         Self::NoRotation,
         Self::Ahead,
         Self::Network,
+        Self::Updates,
     ];
 
     /// The name that users give: `cache-limit`, `port.backend`.
@@ -183,6 +188,7 @@ impl Preference {
             Self::NoRotation => "no-rotation",
             Self::Ahead => "ahead",
             Self::Network => "network",
+            Self::Updates => "updates",
             Self::Port(service) => return Cow::Owned(format!("{PORT_PREFIX}{service}")),
         })
     }
@@ -214,6 +220,9 @@ impl Preferences {
             Preference::NoRotation => self.no_rotation.then(|| "on".to_owned()),
             Preference::Ahead => self.ahead.map(|ahead| ahead.name().to_owned()),
             Preference::Network => self.network.map(|network| network.name().to_owned()),
+            Preference::Updates => self
+                .updates
+                .map(|updates| if updates { "on" } else { "off" }.to_owned()),
             Preference::Port(service) => self.ports.get(service).map(ToString::to_string),
         }
     }
@@ -294,6 +303,14 @@ impl Preferences {
                         .ok_or_else(|| invalid("by-image, closed or open"))
                 };
                 self.network = value.map(parse).transpose()?;
+            }
+            Preference::Updates => {
+                let parse = |text| match text {
+                    "on" | "true" | "1" => Ok(true),
+                    "off" | "false" | "0" => Ok(false),
+                    _ => Err(invalid("on or off")),
+                };
+                self.updates = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {
                 None => drop(self.ports.remove(service)),

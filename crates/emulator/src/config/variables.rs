@@ -17,6 +17,7 @@ use images::manifest::RAM_MIB_RANGE;
 use super::values::{OrNote as _, Variables};
 use crate::config::network::NetworkChoice;
 use crate::config::preferences::{Ahead, Preferences};
+use crate::config::updates::Updates;
 
 /// Folder that holds everything the emulator keeps; `~/.stack/emulator` if unset.
 pub const HOME: &str = "STACK_EMULATOR_HOME";
@@ -34,6 +35,8 @@ pub const NO_ROTATION: &str = "EMULATOR_NO_ROTATION";
 pub const AHEAD: &str = "STACK_EMULATOR_AHEAD";
 /// Whom the guest can connect to, `by-image`, `closed` or `open`.
 pub const NETWORK: &str = "STACK_EMULATOR_NETWORK";
+/// Where newer releases of this program are looked for, `owner/name`, or `off`.
+pub const UPDATES: &str = "STACK_EMULATOR_UPDATES";
 /// Set where nobody waits for a next start; by CI services.
 pub(crate) const CI: &str = "CI";
 /// `1` captures anew before a start.
@@ -100,6 +103,8 @@ pub struct Settings {
     default_ahead: Ahead,
     /// Whom the guest can connect to.
     pub network: NetworkChoice,
+    /// Where newer releases of this program are looked for.
+    pub updates: Updates,
     /// Capture anew before a start.
     pub force_capture: bool,
     /// Guest architecture.
@@ -196,7 +201,7 @@ impl Settings {
             Some(_) => Ahead::Off,
             None => Ahead::Disk,
         };
-        let overrides = [RAM, CPUS, NO_ROTATION, AHEAD, NETWORK]
+        let overrides = [RAM, CPUS, NO_ROTATION, AHEAD, NETWORK, UPDATES]
             .into_iter()
             .filter(set)
             .chain(ports.keys().map(String::as_str))
@@ -238,6 +243,17 @@ impl Settings {
                 )
                 .or_note(invalid)
                 .unwrap_or_default(),
+            updates: source
+                .named(
+                    UPDATES,
+                    "off, or a repository as owner/name",
+                    Updates::from_text,
+                )
+                .or_note(invalid)
+                .unwrap_or(match source.raw(CI) {
+                    Some(_) => Updates::Off,
+                    None => Updates::OfThisRelease,
+                }),
             force_capture: source.flag(FORCE_CAPTURE).or_note(invalid),
             arch: match (
                 source
@@ -297,7 +313,7 @@ impl Settings {
     pub fn with_preferences(mut self, preferences: &Preferences) -> Self {
         let free = |variable: &str| !self.overrides.contains(variable);
         let (ram, cpus, rotation) = (free(RAM), free(CPUS), free(NO_ROTATION));
-        let (ahead, network) = (free(AHEAD), free(NETWORK));
+        let (ahead, network, updates) = (free(AHEAD), free(NETWORK), free(UPDATES));
         if ram {
             self.ram_mib = preferences.ram_mib;
         }
@@ -312,6 +328,9 @@ impl Settings {
         }
         if network {
             self.network = preferences.network.unwrap_or_default();
+        }
+        if updates && preferences.updates == Some(false) {
+            self.updates = Updates::Off;
         }
         // A variable goes before these where a service's port is chosen.
         self.preferred_ports.clone_from(&preferences.ports);
@@ -490,6 +509,24 @@ mod tests {
         assert!(!settings.no_rotation);
         let told: Vec<_> = settings.overrides.iter().map(String::as_str).collect();
         assert_eq!(told, [NO_ROTATION, RAM, "EMULATOR_X_PORT"]);
+    }
+
+    #[test]
+    fn newer_releases_are_looked_for_unless_variable_setting_or_ci_are_against_it() {
+        let of = |pairs: &[(&str, &str)], updates| {
+            let preferences = Preferences {
+                updates,
+                ..Preferences::default()
+            };
+            read(pairs).unwrap().with_preferences(&preferences).updates
+        };
+        let named = Updates::In("a/b".parse().unwrap());
+        assert_eq!(of(&[], None), Updates::OfThisRelease);
+        assert_eq!(of(&[], Some(false)), Updates::Off);
+        assert_eq!(of(&[(CI, "true")], Some(true)), Updates::Off);
+        assert_eq!(of(&[(UPDATES, "off")], Some(true)), Updates::Off);
+        assert_eq!(of(&[(UPDATES, "a/b"), (CI, "1")], Some(false)), named);
+        assert!(read(&[(UPDATES, "on")]).is_err());
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl GitHub {
             .iter()
             .any(|release| !release.draft && !release.prerelease)
         {
-            self.latest_release(repo).await?
+            self.latest_release(repo).await?.map(|release| release.id)
         } else {
             None
         };
@@ -181,12 +181,12 @@ impl GitHub {
             .collect())
     }
 
-    /// The number of the release that GitHub shows as the latest.
-    async fn latest_release(&self, repo: &Repo) -> Result<Option<u64>, ApiError> {
+    /// The release that GitHub shows as the latest, if there is one: neither a draft nor a pre-release.
+    pub async fn latest_release(&self, repo: &Repo) -> Result<Option<Release>, ApiError> {
         let url = self.url(repo, &["releases", "latest"]);
         let what = format!("latest release of {repo}");
         match self.json::<ReleaseWire>(&url, &what).await {
-            Ok((wire, _)) => Ok(Some(Release::from(wire).id)),
+            Ok((wire, _)) => Ok(Some(wire.into())),
             // It may have been removed since the list was made.
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

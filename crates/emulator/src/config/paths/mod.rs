@@ -234,6 +234,11 @@ impl Home {
         self.0.join("cache")
     }
 
+    /// What is known of newer releases of this program.
+    pub fn updates(&self) -> PathBuf {
+        self.cache().join("updates.json")
+    }
+
     /// That the emulator is being set up, and with what.
     pub fn set_up(&self) -> PathBuf {
         self.0.join("set-up.json")

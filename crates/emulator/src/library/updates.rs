@@ -1,0 +1,247 @@
+//! Newer releases of this program.
+//!
+//! Asked for at most once a day, whatever comes of it, beside what a command does and without a token: nothing of the user
+//! goes along. What the answer was is kept, so that it does not matter which command it comes in time for, and told at most once a
+//! day. Nothing here fails: whoever cannot ask, or keep the answer, hears of no release.
+
+use std::time::Duration;
+
+use failure::chain;
+use images::github::{GitHub, Options, Repo};
+use images::http::Retry;
+use record::{Durability, Record};
+use serde::{Deserialize, Serialize};
+
+use crate::config::paths::Home;
+use crate::config::updates::Updates;
+use crate::config::variables::Settings;
+use crate::instance::Emulator;
+
+/// Between two questions, and between telling twice, in milliseconds.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// A server that has not answered by then is not waited for.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A release of this program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramRelease {
+    /// Its version, such as `1.2.3`.
+    pub version: String,
+    /// Its page.
+    pub url: String,
+}
+
+/// What is known so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    /// When somebody asked last, in milliseconds since 1970.
+    asked_ms: u64,
+    /// When somebody was told last.
+    told_ms: u64,
+    latest: Option<ProgramRelease>,
+}
+
+impl Record for Known {
+    const FORMAT: &'static str = "stack-emulator-updates";
+    const VERSION: u32 = 1;
+}
+
+/// Where to ask, and where the answer is kept.
+#[derive(Clone, Debug)]
+pub struct Lookout {
+    home: Home,
+    api: Option<images::Url>,
+    repository: Repo,
+}
+
+impl Emulator {
+    /// What looks for newer releases; `None` if nobody is to look. `released_in` is the repository that this program was
+    /// released in.
+    pub fn lookout(&self, released_in: Option<&str>) -> Option<Lookout> {
+        Some(Lookout {
+            repository: repository(&self.settings, released_in)?,
+            home: self.home.clone(),
+            api: self.settings.github_api.clone(),
+        })
+    }
+}
+
+fn repository(settings: &Settings, released_in: Option<&str>) -> Option<Repo> {
+    match &settings.updates {
+        Updates::Off => None,
+        Updates::OfThisRelease => released_in?.parse().ok(),
+        Updates::In(repository) => Some(repository.clone()),
+    }
+}
+
+impl Lookout {
+    /// Asks, unless somebody has within a day. Makes no home where there is none yet.
+    pub async fn ask(self) {
+        let now = host::now_ms();
+        if !self.home.path().is_dir() || !is_due(self.known().asked_ms, now) {
+            return;
+        }
+        // Noted first: commands of the same moment do not all ask, nor do later ones where nobody answers.
+        self.note(|known| known.asked_ms = now);
+        match tokio::time::timeout(LIMIT, self.latest()).await {
+            Ok(Ok(latest)) => self.note(|known| known.latest = latest),
+            Ok(Err(error)) => {
+                tracing::debug!("no newer release was found: {}", chain(&error));
+            }
+            Err(_) => {
+                tracing::debug!("the question for newer releases was not answered in time");
+            }
+        }
+    }
+
+    async fn latest(&self) -> Result<Option<ProgramRelease>, images::github::ApiError> {
+        let github = GitHub::new(Options {
+            api: self.api.clone(),
+            // By `ETag`, so that the same answer costs GitHub nothing.
+            cache: Some(self.home.cache().join("github")),
+            retry: Retry {
+                attempts: 0,
+                ..Retry::default()
+            },
+            idle: LIMIT,
+            token: None,
+        })?;
+        let release = github.latest_release(&self.repository).await?;
+        Ok(release.and_then(|release| {
+            Some(ProgramRelease {
+                version: release.tag.strip_prefix('v')?.to_owned(),
+                url: release.url,
+            })
+        }))
+    }
+
+    /// The latest release, if it is newer than the version `own` and nobody was told today.
+    pub fn to_tell(&self, own: &str) -> Option<ProgramRelease> {
+        let (known, now) = (self.known(), host::now_ms());
+        let latest = known
+            .latest
+            .filter(|latest| is_newer(&latest.version, own))?;
+        is_due(known.told_ms, now).then(|| {
+            self.note(|known| known.told_ms = now);
+            latest
+        })
+    }
+
+    fn known(&self) -> Known {
+        record::read_optional(&self.home.updates())
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.known();
+        change(&mut known);
+        let path = self.home.updates();
+        let written = std::fs::create_dir_all(self.home.cache())
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                record::write(&path, &known, Durability::ThisBoot).map_err(|error| chain(&error))
+            });
+        if let Err(error) = written {
+            tracing::debug!("what is known of newer releases is not kept: {error}");
+        }
+    }
+}
+
+/// Whether a day has passed between two times. A clock that was set back does not count as one that stands.
+const fn is_due(last_ms: u64, now_ms: u64) -> bool {
+    now_ms < last_ms || now_ms - last_ms >= DAY_MS
+}
+
+/// Whether the version `one` comes after `other`. What is not three numbers comes after nothing.
+fn is_newer(one: &str, other: &str) -> bool {
+    match (numbers(one), numbers(other)) {
+        (Some(one), Some(other)) => one > other,
+        _ => false,
+    }
+}
+
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let mut parts = version.split('.').map(|part| {
+        let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| part.parse().ok()).flatten()
+    });
+    let numbers = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lookout(home: &std::path::Path) -> Lookout {
+        Lookout {
+            home: Home::new(home.to_owned()),
+            api: None,
+            repository: "owner/name".parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_release_is_told_once_a_day_and_only_if_it_is_newer() {
+        let dir = tempfile::tempdir().unwrap();
+        let lookout = lookout(dir.path());
+        assert_eq!(lookout.to_tell("0.1.0"), None, "nobody has asked yet");
+        let latest = ProgramRelease {
+            version: "0.2.0".into(),
+            url: "https://host.example/v0.2.0".into(),
+        };
+        lookout.note(|known| known.latest = Some(latest.clone()));
+        assert_eq!(lookout.to_tell("0.2.0"), None);
+        assert_eq!(lookout.to_tell("0.1.0"), Some(latest.clone()));
+        assert_eq!(lookout.to_tell("0.1.0"), None, "it was told");
+        lookout.note(|known| known.told_ms -= DAY_MS);
+        assert_eq!(lookout.to_tell("0.1.0"), Some(latest));
+    }
+
+    #[tokio::test]
+    async fn no_home_is_made_to_ask_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        lookout(&home).ask().await;
+        assert!(!home.exists());
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (one, other, newer) in [
+            ("0.10.0", "0.9.9", true),
+            ("1.0.0", "1.0.0", false),
+            ("0.9.0", "1.0.0", false),
+            ("1.0.0-rc.1", "0.1.0", false),
+            ("1.0", "0.1.0", false),
+            ("+1.0.0", "0.1.0", false),
+            ("", "0.1.0", false),
+        ] {
+            assert_eq!(is_newer(one, other), newer, "{one} {other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn versions_are_ordered_as_their_numbers(one: [u64; 3], other: [u64; 3]) {
+            let text = |[a, b, c]: [u64; 3]| format!("{a}.{b}.{c}");
+            prop_assert_eq!(is_newer(&text(one), &text(other)), one > other);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(one: String, other: String) {
+            let both = is_newer(&one, &other) && is_newer(&other, &one);
+            prop_assert!(!both);
+        }
+
+        /// Whatever the clock does, the next question comes: at once, or within a day of the clock.
+        #[test]
+        fn a_question_is_due_in_the_end(last: u64, now: u64) {
+            prop_assert!(is_due(last, now) || is_due(last, now.saturating_add(DAY_MS)) || now > u64::MAX - DAY_MS);
+        }
+    }
+}
