@@ -18,10 +18,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use progress::{Event, Phase, Reporter};
+use progress::{Deadline, Event, Phase, Reporter};
 use tokio::sync::watch;
 
-use crate::wire::activity::{Activity, Notice, Outcome, PhaseProgress, Stage, Task, Transfer};
+use crate::wire::activity::{
+    Activity, Notice, Outcome, PhaseProgress, Stage, Task, TimeLimit, Transfer,
+};
 use crate::wire::failure::Failure;
 use crate::wire::images::ImageSource;
 
@@ -136,6 +138,7 @@ impl Activities {
             phases: Vec::new(),
             notices: Vec::new(),
             began_at_ms: host::now_ms(),
+            limit: None,
             outcome: Outcome::Running,
         }));
         let course = Course {
@@ -282,11 +285,19 @@ impl Reporter for Reports {
                 let before = index.map_or(0.0, |index| course.earlier.swap_remove(index).2);
                 progress.ms = Some(before + took.as_secs_f64() * 1e3);
             }),
-            // The page shows how long each phase takes.
-            Event::Limit(_) => {}
+            Event::Limit(deadline) => self.change(|activity| activity.limit = deadline.map(limit)),
             Event::Notice(text) => self.change(|activity| note(activity, false, text)),
             Event::Warning(text) => self.change(|activity| note(activity, true, text)),
         }
+    }
+}
+
+/// A deadline by the clock, which a page can count down by.
+fn limit(deadline: Deadline) -> TimeLimit {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    TimeLimit {
+        began_at_ms: host::now_ms().saturating_sub(ms(deadline.taken())),
+        limit_ms: ms(deadline.limit()),
     }
 }
 
@@ -397,6 +408,24 @@ mod tests {
         reports.report(Event::Notice("late"));
         assert!(shown(&activities).notices.is_empty());
         next.end(Outcome::Finished);
+    }
+
+    #[test]
+    fn a_limit_counts_from_when_it_began() {
+        let activities = Activities::new();
+        let plan = Plan::of(Task::Start, Stage::Start);
+        let (reports, _asked) = activities.begin(plan).unwrap();
+        assert_eq!(shown(&activities).limit, None);
+        let minute = Duration::from_secs(60);
+        let begun = Instant::now().checked_sub(minute).unwrap();
+        let deadline = Deadline::since(begun, 5 * minute);
+        reports.report(Event::Limit(Some(deadline)));
+        let limit = shown(&activities).limit.unwrap();
+        assert_eq!(limit.limit_ms, 300_000);
+        let taken = host::now_ms() - limit.began_at_ms;
+        assert!((60_000..90_000).contains(&taken), "{taken}");
+        reports.report(Event::Limit(None));
+        assert_eq!(shown(&activities).limit, None);
     }
 
     #[test]

@@ -28,8 +28,21 @@ pub(crate) struct Activity {
     /// When it began, in milliseconds since the Unix epoch.
     #[specta(type = Number)]
     pub(crate) began_at_ms: u64,
+    /// The time that its present part has, if that is limited.
+    pub(crate) limit: Option<TimeLimit>,
     /// How it stands.
     pub(crate) outcome: Outcome,
+}
+
+/// A time that something has.
+#[derive(Clone, Debug, PartialEq, Serialize, Type)]
+pub(crate) struct TimeLimit {
+    /// When it began, in milliseconds since the Unix epoch.
+    #[specta(type = Number)]
+    pub(crate) began_at_ms: u64,
+    /// How long it may take, in milliseconds.
+    #[specta(type = Number)]
+    pub(crate) limit_ms: u64,
 }
 
 /// A long operation.

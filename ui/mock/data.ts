@@ -409,6 +409,7 @@ export const activity = (more: Partial<Activity>): Activity => ({
   phases: [],
   notices: [],
   began_at_ms: NOW - 400,
+  limit: null,
   outcome: { kind: "running" },
   ...more,
 });

@@ -171,6 +171,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         task: "capture",
         stages: ["capture"],
         began_at_ms: data.NOW - 21_000,
+        limit: { began_at_ms: data.NOW - 20_000, limit_ms: 300_000 },
         phases: [
           { stage: "capture", phase: "prepare", ms: 80, bytes: null },
           { stage: "capture", phase: "qemu", ms: 44, bytes: null },
@@ -547,6 +548,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
         subject: "emulator-dev-latest",
         stages: ["pull", "capture", "start"],
         began_at_ms: data.NOW - 121_000,
+        limit: { began_at_ms: data.NOW - 14_000, limit_ms: 300_000 },
         phases: [
           { stage: "pull", phase: "resolve", ms: 210, bytes: null },
           { stage: "pull", phase: "download", ms: 103_000, bytes: null },

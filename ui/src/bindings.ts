@@ -133,6 +133,8 @@ export type Activity = {
 	notices: Notice[],
 	/**  When it began, in milliseconds since the Unix epoch. */
 	began_at_ms: number,
+	/**  The time that its present part has, if that is limited. */
+	limit: TimeLimit | null,
 	/**  How it stands. */
 	outcome: Outcome,
 };
@@ -1510,6 +1512,14 @@ export type Task = "start" | "stop" | "restart" | "reset" | "capture" | "pull" |
 "checkpoint" | 
 /**  A checkpoint is restored. */
 "restore";
+
+/**  A time that something has. */
+export type TimeLimit = {
+	/**  When it began, in milliseconds since the Unix epoch. */
+	began_at_ms: number,
+	/**  How long it may take, in milliseconds. */
+	limit_ms: number,
+};
 
 /**  Where the token comes from that GitHub is asked with. */
 export type TokenSource = 

@@ -54,6 +54,7 @@ fn activity(task: Task, outcome: Outcome) -> Activity {
         phases: vec![],
         notices: vec![],
         began_at_ms: 0,
+        limit: None,
         outcome,
     }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Activity } from "../bindings";
-import { current, phaseName, stageStates } from "./phases";
+import { current, phaseName, stageStates, timeUsed } from "./phases";
 
 const setUp: Activity = {
   id: 1,
@@ -12,6 +12,7 @@ const setUp: Activity = {
   phases: [],
   notices: [],
   began_at_ms: 0,
+  limit: null,
   outcome: { kind: "running" },
 };
 
@@ -19,6 +20,13 @@ describe("phases", () => {
   it("names phases of newer engines as they are", () => {
     expect(phaseName("agent")).toBe("Wake");
     expect(phaseName("warp")).toBe("Warp");
+  });
+
+  it("counts the time that is limited, and only while it runs", () => {
+    const limited: Activity = { ...setUp, limit: { began_at_ms: 1000, limit_ms: 60_000 } };
+    expect(timeUsed(setUp, 31_000)).toBe(null);
+    expect(timeUsed(limited, 31_000)).toBe("30\u00a0s of 60\u00a0s");
+    expect(timeUsed({ ...limited, outcome: { kind: "finished" } }, 31_000)).toBe(null);
   });
 
   it("runs the first stage before any phase has begun", () => {

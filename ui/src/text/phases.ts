@@ -1,5 +1,6 @@
 // The names of tasks, stages and phases while they run and afterwards.
 import type { Activity, Phase, PhaseProgress, Stage, StartKind, Task } from "../bindings";
+import { ofItsTime } from "./quantity";
 
 const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   lock: { doing: "Waiting for another command to finish", name: "Wait" },
@@ -103,4 +104,10 @@ export function stageStates(activity: Activity): { stage: Stage; state: StageSta
     const state = kind === "failed" ? "failed" : kind === "cancelled" ? "cancelled" : "running";
     return { stage, state, ms: null };
   });
+}
+
+/** How much of the time that it has a running activity has used; null if that is little, or it has no limit. */
+export function timeUsed({ limit, outcome }: Activity, now: number): string | null {
+  if (limit === null || outcome.kind !== "running") return null;
+  return ofItsTime(now - limit.began_at_ms, limit.limit_ms);
 }

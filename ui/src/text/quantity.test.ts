@@ -1,7 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { ago, bytes, factor, left, hostMemory, memory, rate, seconds, shortSpan, span } from "./quantity";
+import {
+  ago,
+  bytes,
+  factor,
+  left,
+  hostMemory,
+  memory,
+  ofItsTime,
+  rate,
+  seconds,
+  shortSpan,
+  span,
+} from "./quantity";
 
 /** The same with ordinary spaces, for readable tests. */
 const plain = (text: string): string => text.replaceAll("\u00a0", " ");
@@ -29,6 +41,11 @@ describe("quantities", () => {
     [999_600_000, "1.00 GB"],
     [1_234_567_890, "1.23 GB"],
   ])("%d bytes are %s", (size, text) => expect(plain(bytes(size))).toBe(text));
+
+  it("shows a limit once a good part of it is gone", () => {
+    expect(ofItsTime(9999, 300_000)).toBe(null);
+    expect(plain(ofItsTime(42_500, 300_000) ?? "")).toBe("42 s of 300 s");
+  });
 
   it("never shows more than three digits below the largest unit", () => {
     fc.assert(

@@ -43,6 +43,12 @@ export function ofTotal(done: number, total: number): string {
   return `${bytes(done)} of ${bytes(total)}`;
 }
 
+/** How much of its time something long has taken: `42 s of 300 s`; null while it has taken little. */
+export function ofItsTime(takenMs: number, limitMs: number): string | null {
+  if (takenMs < 10_000) return null;
+  return `${Math.floor(takenMs / 1000)}${GAP}s of ${Math.round(limitMs / 1000)}${GAP}s`;
+}
+
 /** A duration in its largest unit: `26 minutes`. */
 export function span(ms: number): string {
   const passed = Math.max(0, Math.floor(ms / 1000));
