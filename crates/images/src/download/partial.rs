@@ -210,7 +210,8 @@ mod tests {
     use super::*;
 
     impl Partial {
-        /// An empty one in a file that need not be regular.
+        /// An empty one in a file that need not be regular. What uses it is for Linux.
+        #[cfg(target_os = "linux")]
         pub(in crate::download) fn of(file: File) -> Self {
             Self {
                 file,

@@ -209,7 +209,9 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"abc");
     }
 
+    /// Only Linux has such a device.
     #[tokio::test]
+    #[cfg(target_os = "linux")]
     async fn a_disk_that_takes_no_more_ends_it_with_its_error() {
         let dir = tempfile::tempdir().unwrap();
         let claim = Claim::acquire(dir.path(), "key", "label", &Silent)

@@ -99,7 +99,14 @@ impl NamedFolder {
         })?;
         let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let user_home = settings.user_home.as_deref().map(canonical);
-        if let Some(reason) = refusal(&folder, user_home.as_deref(), &canonical(&settings.home)) {
+        let home = canonical(&settings.home);
+        let refused = refusal(
+            &folder,
+            user_home.as_deref(),
+            &home,
+            cfg!(target_os = "macos"),
+        );
+        if let Some(reason) = refused {
             return Err(ShareError::Refused {
                 path: folder,
                 reason,
@@ -154,12 +161,31 @@ fn text(path: &Path) -> Result<String, ShareError> {
         })
 }
 
-/// Why `folder` is not shared; all paths absolute and without links.
-fn refusal(folder: &Path, user_home: Option<&Path>, emulator_home: &Path) -> Option<String> {
+/// Why `folder` is not shared; all paths absolute and without links. On a Mac, what other systems keep in hidden
+/// folders of a home is in its `Library`.
+fn refusal(
+    folder: &Path,
+    user_home: Option<&Path>,
+    emulator_home: &Path,
+    mac: bool,
+) -> Option<String> {
     /// Not a project's folder on any system, and with secrets of all programs in it.
-    const SYSTEM: [&str; 12] = [
-        "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr",
-        "/System", "/Library",
+    const SYSTEM: [&str; 15] = [
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/lib",
+        "/proc",
+        "/run",
+        "/sbin",
+        "/sys",
+        "/usr",
+        "/System",
+        "/Library",
+        "/private/etc",
+        "/private/var/db",
+        "/private/var/root",
     ];
     let around = |inner: &Path| inner.starts_with(folder);
     if folder == Path::new("/") {
@@ -177,7 +203,10 @@ fn refusal(folder: &Path, user_home: Option<&Path>, emulator_home: &Path) -> Opt
             .strip_prefix(home)
             .ok()
             .and_then(|below| below.components().next())
-            .filter(|first| first.as_os_str().as_encoded_bytes().starts_with(b"."));
+            .filter(|first| {
+                let name = first.as_os_str();
+                name.as_encoded_bytes().starts_with(b".") || mac && name == "Library"
+            });
         if let Some(hidden) = hidden {
             let name: PathBuf = hidden.as_os_str().into();
             return Some(format!("~/{} is for settings and keys", name.display()));
@@ -212,12 +241,32 @@ mod tests {
         Settings::from_variables(variables).unwrap()
     }
 
-    fn refused(folder: &str) -> Option<String> {
+    fn refused_on(mac: bool, folder: &str) -> Option<String> {
         refusal(
             Path::new(folder),
             Some(Path::new("/home/ada")),
             Path::new("/data/emulator"),
+            mac,
         )
+    }
+
+    fn refused(folder: &str) -> Option<String> {
+        refused_on(false, folder)
+    }
+
+    #[test]
+    fn a_mac_keeps_keys_and_settings_in_the_library() {
+        for folder in ["/home/ada/Library", "/home/ada/Library/Keychains"] {
+            let said = refused_on(true, folder).unwrap_or_default();
+            assert!(said.contains("~/Library"), "{folder}: {said}");
+            assert_eq!(refused(folder), None, "a plain folder elsewhere: {folder}");
+        }
+        assert_eq!(refused_on(true, "/home/ada/app/Library"), None);
+        let said = refused_on(true, "/private/etc/ssl").unwrap_or_default();
+        assert!(
+            said.contains("/private/etc belongs to the system"),
+            "{said}"
+        );
     }
 
     #[test]

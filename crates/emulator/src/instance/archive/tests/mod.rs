@@ -3,6 +3,8 @@
 
 mod damage;
 mod hostile;
+// How much memory a process ever had, only Linux tells.
+#[cfg(target_os = "linux")]
 mod memory;
 mod round_trip;
 pub(crate) mod snapshot;
