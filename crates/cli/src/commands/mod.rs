@@ -87,9 +87,7 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         .build()
         .map_err(Failure::Runtime)?;
     let result = runtime.block_on(async {
-        if let Some(news) = &news {
-            tokio::spawn(news.clone().ask());
-        }
+        let question = news.as_ref().map(News::ask);
         let context = Context {
             emulator: &emulator,
             output,
@@ -97,7 +95,11 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
             interrupts: None,
             core_dumps,
         };
-        operate(operation, context).await
+        let result = operate(operation, context).await;
+        if let Some(question) = question {
+            News::wait(question).await;
+        }
+        result
     });
     // Another thread may still compute a digest of gigabytes; an interrupted
     // command does not wait for it.

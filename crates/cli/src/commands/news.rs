@@ -1,11 +1,14 @@
 //! The notice that there is a newer release: for people at a terminal, after commands that take some time anyway.
 //!
-//! The question is asked beside the command and never waited for. An answer that comes too late is kept for the next one.
+//! The question is asked beside the command. The one command a day that asks has printed its report by the time that it waits for
+//! the answer, and not for long; what it does not get, a later one asks for.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use emulator::Emulator;
 use emulator::updates::{Lookout, ProgramRelease};
+use tokio::task::JoinHandle;
 
 use crate::arguments::Operation;
 use crate::output::{Format, Output, tell};
@@ -17,8 +20,11 @@ const OWN: &str = env!("CARGO_PKG_VERSION");
 /// The repository that this program was released in; `cargo xtask release` says it.
 const RELEASED_IN: Option<&str> = option_env!("STACK_EMULATOR_REPOSITORY");
 
+/// How long an answer is waited for once the command is done: less than what one notices.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// What asks and tells.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct News(Lookout);
 
 impl News {
@@ -35,9 +41,15 @@ impl News {
         emulator.lookout(RELEASED_IN).map(Self)
     }
 
-    /// Asks, if nobody has today.
-    pub(super) async fn ask(self) {
-        self.0.ask().await;
+    /// Begins to ask, if nobody has today.
+    pub(super) fn ask(&self) -> JoinHandle<()> {
+        tokio::spawn(self.0.clone().ask())
+    }
+
+    /// Gives the answer a moment more, where there was a question.
+    pub(super) async fn wait(question: JoinHandle<()>) {
+        // Too late, or failed: either way there is nothing to tell.
+        drop(tokio::time::timeout(PATIENCE, question).await);
     }
 
     /// Tells of what is known by now.

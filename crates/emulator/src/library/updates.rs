@@ -1,6 +1,6 @@
 //! Newer releases of this program.
 //!
-//! Asked for at most once a day, whatever comes of it, beside what a command does and without a token: nothing of the user
+//! Asked for once a day, beside what a command does and without a token: nothing of the user
 //! goes along. What the answer was is kept, so that it does not matter which command it comes in time for, and told at most once a
 //! day. Nothing here fails: whoever cannot ask, or keep the answer, hears of no release.
 
@@ -18,7 +18,10 @@ use crate::config::variables::Settings;
 use crate::instance::Emulator;
 
 /// Between two questions, and between telling twice, in milliseconds.
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// Until a question is asked again whose command ended before the answer came, in milliseconds. Questions without a token are
+/// counted by GitHub, 60 an hour, and pulls need them.
+const HOUR_MS: u64 = 60 * 60 * 1000;
 /// A server that has not answered by then is not waited for.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -34,8 +37,10 @@ pub struct ProgramRelease {
 /// What is known so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
-    /// When somebody asked last, in milliseconds since 1970.
+    /// When somebody began to ask last, in milliseconds since 1970.
     asked_ms: u64,
+    /// When a question was over last, whatever came of it.
+    answered_ms: u64,
     /// When somebody was told last.
     told_ms: u64,
     latest: Option<ProgramRelease>,
@@ -78,12 +83,14 @@ impl Lookout {
     /// Asks, unless somebody has within a day. Makes no home where there is none yet.
     pub async fn ask(self) {
         let now = host::now_ms();
-        if !self.home.path().is_dir() || !is_due(self.known().asked_ms, now) {
+        if !self.home.path().is_dir() || !self.known().is_due(now) {
             return;
         }
-        // Noted first: commands of the same moment do not all ask, nor do later ones where nobody answers.
+        // Noted first: commands of the same moment do not all ask, nor does each that is over too soon.
         self.note(|known| known.asked_ms = now);
-        match tokio::time::timeout(LIMIT, self.latest()).await {
+        let answer = tokio::time::timeout(LIMIT, self.latest()).await;
+        self.note(|known| known.answered_ms = now);
+        match answer {
             Ok(Ok(latest)) => self.note(|known| known.latest = latest),
             Ok(Err(error)) => {
                 tracing::debug!("no newer release was found: {}", chain(&error));
@@ -121,7 +128,7 @@ impl Lookout {
         let latest = known
             .latest
             .filter(|latest| is_newer(&latest.version, own))?;
-        is_due(known.told_ms, now).then(|| {
+        has_passed(DAY_MS, known.told_ms, now).then(|| {
             self.note(|known| known.told_ms = now);
             latest
         })
@@ -149,9 +156,15 @@ impl Lookout {
     }
 }
 
-/// Whether a day has passed between two times. A clock that was set back does not count as one that stands.
-const fn is_due(last_ms: u64, now_ms: u64) -> bool {
-    now_ms < last_ms || now_ms - last_ms >= DAY_MS
+impl Known {
+    const fn is_due(&self, now_ms: u64) -> bool {
+        has_passed(DAY_MS, self.answered_ms, now_ms) && has_passed(HOUR_MS, self.asked_ms, now_ms)
+    }
+}
+
+/// Whether so long has passed between two times. A clock that was set back does not count as one that stands.
+const fn has_passed(period_ms: u64, last_ms: u64, now_ms: u64) -> bool {
+    now_ms < last_ms || now_ms - last_ms >= period_ms
 }
 
 /// Whether the version `one` comes after `other`. What is not three numbers comes after nothing.
@@ -202,6 +215,20 @@ mod tests {
         assert_eq!(lookout.to_tell("0.1.0"), Some(latest));
     }
 
+    #[test]
+    fn a_question_without_an_answer_is_asked_again_sooner() {
+        let now = 1_000 * DAY_MS;
+        let of = |asked_ms, answered_ms| Known {
+            asked_ms,
+            answered_ms,
+            ..Known::default()
+        };
+        assert!(!of(now, now - 2 * DAY_MS).is_due(now + HOUR_MS - 1));
+        assert!(of(now, now - 2 * DAY_MS).is_due(now + HOUR_MS));
+        assert!(!of(now, now).is_due(now + DAY_MS - 1));
+        assert!(of(now, now).is_due(now + DAY_MS));
+    }
+
     #[tokio::test]
     async fn no_home_is_made_to_ask_from() {
         let dir = tempfile::tempdir().unwrap();
@@ -241,7 +268,8 @@ mod tests {
         /// Whatever the clock does, the next question comes: at once, or within a day of the clock.
         #[test]
         fn a_question_is_due_in_the_end(last: u64, now: u64) {
-            prop_assert!(is_due(last, now) || is_due(last, now.saturating_add(DAY_MS)) || now > u64::MAX - DAY_MS);
+            let known = Known { asked_ms: last, answered_ms: last, ..Known::default() };
+            prop_assert!(known.is_due(now) || known.is_due(now.saturating_add(DAY_MS)) || now > u64::MAX - DAY_MS);
         }
     }
 }
