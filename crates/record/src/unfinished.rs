@@ -63,8 +63,9 @@ fn remove_if_left(path: &Path) {
     let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else {
         return;
     };
-    // One that was finished meanwhile is not there by this name.
-    if lock(&File::from(file)).is_ok() {
+    let file = File::from(file);
+    // Locked until it is removed. One that was finished meanwhile is not there by this name.
+    if lock(&file).is_ok() {
         let _ = std::fs::remove_file(path);
     }
 }
