@@ -30,7 +30,7 @@ describe("the status page", () => {
   it("starts, shows the phases as they come, and says when the emulator is running", async () => {
     const page = await open("status", "stopped");
     await button(page, "Start").click();
-    expect(await calls(page, "start")).toHaveLength(1);
+    await expect.poll(() => calls(page, "start")).toHaveLength(1);
 
     const phases = [
       { stage: "start", phase: "qemu", ms: 41, bytes: null },
@@ -41,7 +41,7 @@ describe("the status page", () => {
     await page.getByRole("heading", { name: "Starting" }).waitFor();
     expect(await page.getByRole("status").first().textContent()).toContain("Waking the virtual machine");
     await button(page, "Cancel").click();
-    expect(await calls(page, "cancel")).toEqual([{ activity: 7 }]);
+    await expect.poll(() => calls(page, "cancel")).toEqual([{ activity: 7 }]);
 
     await send(page, { kind: "activity", activity: activity({ outcome: { kind: "finished" } }) });
     await send(page, { kind: "status", status: running });
@@ -73,7 +73,7 @@ describe("the status page", () => {
     expect(await create.isDisabled()).toBe(true);
     await page.getByLabel("Name of the new checkpoint").fill(" two-users ");
     await page.keyboard.press("Enter");
-    expect(await calls(page, "create_checkpoint")).toEqual([{ name: "two-users" }]);
+    await expect.poll(() => calls(page, "create_checkpoint")).toEqual([{ name: "two-users" }]);
     expect(await page.getByLabel("Name of the new checkpoint").inputValue()).toBe("");
 
     await page.getByText("Restoring boots its disk: QEMU was 9.2.1").waitFor();
@@ -83,14 +83,14 @@ describe("the status page", () => {
     expect(await calls(page, "restore_checkpoint")).toHaveLength(0);
     await button(page, "Restore the checkpoint seeded").click();
     await button(page, "Restore checkpoint").click();
-    expect(await calls(page, "restore_checkpoint")).toEqual([{ name: "seeded" }]);
+    await expect.poll(() => calls(page, "restore_checkpoint")).toEqual([{ name: "seeded" }]);
     await page.getByText("from the checkpoint seeded").first().waitFor();
 
     const listed = (await calls(page, "list_checkpoints")).length;
     await button(page, "Delete the checkpoint seeded").click();
     await button(page, "Delete checkpoint").click();
     await expect.poll(async () => (await calls(page, "list_checkpoints")).length).toBeGreaterThan(listed);
-    expect(await calls(page, "delete_checkpoint")).toEqual([{ name: "seeded" }]);
+    await expect.poll(() => calls(page, "delete_checkpoint")).toEqual([{ name: "seeded" }]);
 
     // One that was created by the command line is there when that has ended.
     const before = (await calls(page, "list_checkpoints")).length;
@@ -131,7 +131,7 @@ describe("the status page", () => {
     expect(await button(page, "Copy credentials").isDisabled()).toBe(true);
     await page.getByText("Continue the emulator first.").waitFor();
     await button(page, "Continue").click();
-    expect(await calls(page, "start")).toHaveLength(1);
+    await expect.poll(() => calls(page, "start")).toHaveLength(1);
     await page.getByRole("heading", { name: "Running" }).waitFor();
   });
 
@@ -168,7 +168,7 @@ describe("credentials", () => {
     await button(page, "Copy credentials").click();
     await page.getByText("Copied 7 variables. The clipboard is cleared in 60 seconds.").waitFor();
     const configFile = "/home/ada/code/shop/stack.config.ts";
-    expect(await calls(page, "copy_credentials")).toEqual([{ configFile, format: "vite" }]);
+    await expect.poll(() => calls(page, "copy_credentials")).toEqual([{ configFile, format: "vite" }]);
   });
 
   it("names the file that the chosen format is written to, and writes no JSON", async () => {
@@ -248,7 +248,7 @@ describe("images", () => {
   it("selects an installed release, and checks for updates of the selected image", async () => {
     const page = await open("images", "release-installed");
     await page.getByText("A newer image is available").waitFor();
-    expect(await calls(page, "check_for_update")).toHaveLength(1);
+    await expect.poll(() => calls(page, "check_for_update")).toHaveLength(1);
     const used = images.map((image, index) => ({ ...image, in_use: index === 1 }));
     await send(page, { kind: "images", images: { ...installed, images: used } });
     await expect.poll(async () => (await calls(page, "check_for_update")).length).toBe(2);
@@ -264,7 +264,7 @@ describe("images", () => {
     await button(page, "Remove PR 1234").click();
     await button(page, "Remove the image").click();
     await page.getByText("Removed PR 1234").waitFor();
-    expect((await calls(page, "remove_image"))[0]?.["digest"]).toMatch(/^sha256:11aa/);
+    await expect.poll(async () => (await calls(page, "remove_image"))[0]?.["digest"]).toMatch(/^sha256:11aa/);
   });
 });
 
@@ -273,11 +273,11 @@ describe("mail", () => {
     const page = await open("mail");
     await page.getByRole("button", { name: /grace\.hopper/ }).click();
     await page.getByRole("heading", { name: "You are invited to join Compilers" }).waitFor();
-    expect(await calls(page, "read_mail")).toEqual([{ id: "m-3" }]);
+    await expect.poll(() => calls(page, "read_mail")).toEqual([{ id: "m-3" }]);
     await button(page, "Copy code").click();
-    expect(await calls(page, "copy_text")).toEqual([{ text: mails[1]?.code }]);
+    await expect.poll(() => calls(page, "copy_text")).toEqual([{ text: mails[1]?.code }]);
     await button(page, "Open the inbox").click();
-    expect(await calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
+    await expect.poll(() => calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
   });
 
   it("follows while it is shown and the emulator is running, and no longer", async () => {
@@ -294,13 +294,13 @@ describe("mail", () => {
     await page.getByText("bob@example.com").waitFor();
     await page.keyboard.press("Control+1");
     await expect.poll(() => calls(page, "unfollow_mails")).toHaveLength(2);
-    expect(await calls(page, "follow_mails")).toHaveLength(2);
+    await expect.poll(() => calls(page, "follow_mails")).toHaveLength(2);
   });
 
   it("leads to the inbox of an image that lists no mails", async () => {
     const page = await open("mail", "mail-unsupported");
     await button(page, "Open the inbox").click();
-    expect(await calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
+    await expect.poll(() => calls(page, "open_link")).toEqual([{ url: "http://127.0.0.1:26703" }]);
   });
 });
 
@@ -325,7 +325,9 @@ describe("logs", () => {
     const page = await open("logs");
     await page.getByText("QEMU", { exact: true }).click();
     await expect.poll(() => calls(page, "unfollow_log")).toEqual([{ follower: 1 }]);
-    expect((await calls(page, "follow_log")).map((args) => args["source"])).toEqual(["serial", "qemu"]);
+    await expect
+      .poll(async () => (await calls(page, "follow_log")).map((args) => args["source"]))
+      .toEqual(["serial", "qemu"]);
   });
 });
 
@@ -386,7 +388,7 @@ describe("the wizard", () => {
     await page.getByText("is cleared in 60 seconds").waitFor();
     await button(page, "Done").click();
     await page.getByRole("heading", { name: "Running" }).waitFor();
-    expect(await calls(page, "finish_first_run")).toHaveLength(1);
+    await expect.poll(() => calls(page, "finish_first_run")).toHaveLength(1);
   });
 
   it("sets up with an image that is installed already", async () => {
@@ -439,7 +441,7 @@ describe("the window", () => {
     await page.getByRole("dialog").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
-    expect(await calls(page, "stay")).toHaveLength(1);
+    await expect.poll(() => calls(page, "stay")).toHaveLength(1);
     // During an operation, the question is about both.
     const pull = activity({ task: "pull", stages: ["pull"], phases: downloading(592_000_000) });
     await send(page, { kind: "activity", activity: pull });
