@@ -53,8 +53,11 @@ impl Home {
         let folders = std::iter::once(self.programs.path().to_owned())
             .chain(std::env::split_paths(&path))
             .collect::<Vec<_>>();
-        let mut command = Command::new(program);
+        // Who runs the tests in the background has them ignore Ctrl-C, and a shell cannot take that back.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=INT")
+            .arg(program)
             .env_clear()
             .env("PATH", std::env::join_paths(folders).unwrap())
             .env("HOME", self.folder.path())
