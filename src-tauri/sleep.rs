@@ -1,8 +1,8 @@
 //! The host's sleep: a guest that slept with it wakes with the wrong time, so its clock is set.
 //!
-//! On Linux the login daemon says when the host goes to sleep and wakes up. Where there is none, the next start sets
-//! the clock, as each start does. macOS tells only those who listen by calls that we would have to mark `unsafe`; there
-//! the two clocks of the host are compared, of which one stands still while it sleeps.
+//! On Linux the login daemon says when the host goes to sleep and wakes up. Without that daemon, the next start
+//! sets the clock, as each start does. macOS reports sleep only through calls that need `unsafe`, so there two clocks of
+//! the host are compared, one of which stands still while it sleeps.
 
 use std::sync::Arc;
 #[cfg(any(target_os = "macos", test))]

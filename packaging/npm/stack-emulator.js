@@ -48,7 +48,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 
 child.on("exit", (code, signal) => {
   if (signal === null) process.exit(code);
-  // Ends as the program did, so that whoever waits for this process learns of the signal.
+  // Ends as the program did, so that the parent process learns of the signal.
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(name);
   process.kill(process.pid, signal);
   // Where that signal is ignored: as shells count.

@@ -7,7 +7,6 @@
 )]
 
 use e2e::{Run, World, leave_a_note, read_the_note};
-use rustix::process::{Pid, Signal, kill_process};
 
 /// A start whose QEMU was killed has found another way and says why, or has failed and says what
 /// to do.
@@ -36,24 +35,6 @@ fn qemu_killed_in_each_phase_of_a_stop_loses_nothing() {
         assert_eq!(stopped["reason"].is_null(), saved, "{moment}: {stopped}");
         let kind = world.recovers();
         assert_eq!(kind, if saved { "continued" } else { "cold" }, "{moment}");
-        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
-    }
-    world.discard();
-}
-
-#[test]
-fn qemu_that_is_still_exiting_keeps_no_start_from_its_ports() {
-    let world = World::captured();
-    world.start();
-    leave_a_note(&world);
-    for moment in ["Begin(Sync)", "Bytes { phase: Save"] {
-        world.kill_at(&["stop"], moment);
-        for pid in world.qemu_processes() {
-            let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-            kill_process(pid, Signal::KILL).unwrap();
-        }
-        // At once: to give back its memory takes it some hundredths of a second.
-        assert_eq!(world.recovers(), "cold", "{moment}");
         assert_eq!(read_the_note(&world), "kept\n", "{moment}");
     }
     world.discard();

@@ -227,10 +227,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       activity: data.activity({
         task: "stop",
         stages: ["stop"],
-        phases: [
-          { stage: "stop", phase: "lock", ms: 1, bytes: null },
-          { stage: "stop", phase: "save", ms: null, bytes: null },
-        ],
+        phases: [{ stage: "stop", phase: "save", ms: null, bytes: null }],
       }),
     },
   }),

@@ -12,29 +12,20 @@ use tempfile::NamedTempFile;
 
 /// What the names begin with; six letters and digits follow.
 const PREFIX: &str = ".new-";
-/// A file that was removed before it could be locked is made anew so often.
-const TRIES: usize = 8;
 
 /// Makes a file in `folder` that [`sweep`] leaves alone until it is closed.
 pub(crate) fn begin(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut tries = 0;
     loop {
         let file = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempfile_in(folder)?;
         match lock(file.as_file()) {
-            Ok(()) => {}
-            // Somebody sweeps just now, or the file system knows no locks.
-            Err(Errno::WOULDBLOCK) if tries < TRIES => {
-                tries += 1;
-                continue;
-            }
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            // It was swept before it was locked: the next one has another name.
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            // The file system knows no locks, and nobody can sweep there.
             Err(_) => return Ok(file),
         }
-        if file.as_file().metadata()?.nlink() > 0 || tries == TRIES {
-            return Ok(file);
-        }
-        tries += 1;
     }
 }
 

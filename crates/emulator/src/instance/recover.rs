@@ -238,3 +238,59 @@ pub(super) fn drop_session(paths: &SlotPaths) -> Result<(), Error> {
     let session = paths.session();
     session::remove(&session).map_err(Error::file("remove", session.root()))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::paths::InstanceName;
+    use crate::config::variables::{HOME, Settings};
+
+    /// Has a port until half a second after its main thread has ended, as a QEMU that is exiting has its ports
+    /// until it has given its memory back.
+    const EXITING: &str = "\
+import ctypes, socket, threading, time
+listener = socket.create_server(('127.0.0.1', 0))
+print(listener.getsockname()[1], flush=True)
+input()
+threading.Thread(target=time.sleep, args=(0.5,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+";
+
+    #[tokio::test]
+    async fn a_machine_that_is_still_exiting_has_its_ports_and_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::from_variables([(HOME.into(), dir.path().into())]).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        let slot = Slot::open(emulator.paths.main()).unwrap();
+        let mut machine = Command::new("python3")
+            .args(["-c", EXITING])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(machine.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        let port: u16 = line.trim().parse().unwrap();
+        let process = ProcessIdentity::of(machine.id()).unwrap().unwrap();
+        // One that was lost while it ran is waited for in any case; this one is none.
+        let mut record = slot.new_record(Purpose::Capturing).unwrap();
+        record.process = Some(process.clone());
+        slot.write(&record).unwrap();
+        machine.stdin.take().unwrap().write_all(b"\n").unwrap();
+        while process.is_alive().unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let taken = TcpListener::bind(("127.0.0.1", port)).unwrap_err();
+        assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+        let found = emulator.recover(&slot, &progress::Silent).await.unwrap();
+        assert!(matches!(found, Recovered::Nothing));
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
+        machine.wait().unwrap();
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Asked for once a day, beside what a command does and without a token: nothing of the user
 //! goes along. What the answer was is kept, so that it does not matter which command it comes in time for, and told at most once a
-//! day. Nothing here fails: whoever cannot ask, or keep the answer, hears of no release.
+//! day. Nothing here fails: without a question or a kept answer, nothing is told.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ fn repository(settings: &Settings, released_in: Option<&str>) -> Option<Repo> {
 }
 
 impl Lookout {
-    /// Asks, unless somebody has within a day. Makes no home where there is none yet.
+    /// Asks, if the last question is a day old. Does not create the home folder.
     pub async fn ask(self) {
         let now = host::now_ms();
         if !self.home.path().is_dir() || !self.known().is_due(now) {
