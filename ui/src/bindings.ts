@@ -992,6 +992,10 @@ instance: string } |
 { kind: "stop_and_start" } | 
 /**  See which checkpoints there are. */
 { kind: "list_checkpoints" } | 
+/**  See which users the app has. */
+{ kind: "list_users" } | 
+/**  See which mails the backend has sent. */
+{ kind: "list_mails" } | 
 /**  Delete the checkpoint, or choose another name. */
 { kind: "delete_checkpoint"; 
 /**  The checkpoint. */

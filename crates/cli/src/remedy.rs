@@ -11,6 +11,8 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::ListInstances => "See the instances with `stack-emulator instances`.",
         Remedy::StopAndStart => "Run `stack-emulator stop` and `stack-emulator start` first.",
         Remedy::ListCheckpoints => "See the checkpoints with `stack-emulator checkpoint list`.",
+        Remedy::ListUsers => "See the users with `stack-emulator users list`.",
+        Remedy::ListMails => "See the mails with `stack-emulator mail list`.",
         Remedy::CloneSnapshot => {
             "Clone its snapshot with `--from snapshot`, or start and stop it first."
         }

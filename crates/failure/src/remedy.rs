@@ -33,6 +33,10 @@ pub enum Remedy {
     StopAndStart,
     /// See which checkpoints there are.
     ListCheckpoints,
+    /// See which users the app has.
+    ListUsers,
+    /// See which mails the backend has sent.
+    ListMails,
     /// Delete the checkpoint, or choose another name.
     DeleteCheckpoint {
         /// The checkpoint.

@@ -58,6 +58,8 @@ const WORDS: Words = {
   }),
   stop_and_start: () => ({ hint: "Restart the emulator first.", action: toStatus }),
   list_checkpoints: () => ({}),
+  list_users: () => ({}),
+  list_mails: () => ({}),
   delete_checkpoint: ({ checkpoint }) => ({
     hint: `Choose another name, or delete the checkpoint ${checkpoint}.`,
   }),

@@ -150,7 +150,8 @@ impl MailError {
     pub const fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Backend(error) => error.remedy(),
-            Self::Unsupported { .. } | Self::Missing { .. } => None,
+            Self::Missing { .. } => Some(Remedy::ListMails),
+            Self::Unsupported { .. } => None,
         }
     }
 }

@@ -127,7 +127,8 @@ impl UsersError {
     pub const fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Backend(error) => error.remedy(),
-            Self::Missing { .. } | Self::Refused { .. } | Self::Random(_) => None,
+            Self::Missing { .. } | Self::Refused { .. } => Some(Remedy::ListUsers),
+            Self::Random(_) => None,
         }
     }
 }
@@ -376,6 +377,7 @@ mod tests {
         let (users, _asked) = users_of(vec![list_of(&both)]).await;
         let missing = users.delete("example.com").await.unwrap_err();
         assert_eq!(missing.code(), "user_missing");
+        assert_eq!(missing.remedy(), Some(Remedy::ListUsers));
     }
 
     #[tokio::test]
@@ -387,6 +389,7 @@ mod tests {
         let exists = r#"{"code": "USER_EMAIL_ALREADY_EXISTS", "error": "A user with email \"a\u001b[2J\" already exists."}"#;
         let refused = refusal("409 Conflict", exists).await;
         assert_eq!(refused.code(), "user_refused");
+        assert_eq!(refused.remedy(), Some(Remedy::ListUsers));
         let said = refused.to_string();
         assert!(
             said.contains("already exists") && !said.contains('\u{1b}'),
