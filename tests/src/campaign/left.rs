@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 50] = [
+const EXPECTED: [&str; 51] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
+    "home/settings.lock",
     "home/set-up.json",
     "home/cache/**",
     "home/images/**",
