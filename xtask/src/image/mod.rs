@@ -39,6 +39,8 @@ use crate::progress::step;
 use crate::{setup, workspace};
 
 const TASK: &str = "image";
+/// Beside a built image: what its payload's `install` printed in the guest, the last 1000 lines of it.
+const INSTALL_LOG: &str = "install.log";
 /// Least memory of the provisioning boot: installing may need more than running.
 const PROVISION_RAM_MIB: u32 = 2048;
 /// Limit of the provisioning boot, and what each GiB of payload adds to it.
@@ -259,7 +261,9 @@ impl<'a> Job<'a> {
             console_log: &cache.provision_log(),
             limit: self.provision_limit(),
         };
-        step(TASK, "provisioning boot", || boot.run())?;
+        let said = step(TASK, "provisioning boot", || boot.run())?;
+        let log = entry.path().join(INSTALL_LOG);
+        fs::write(&log, said).with_context(|| format!("cannot write {}", log.display()))?;
 
         let qcow2 = entry.path().join(image_name(&self.args.arch));
         step(TASK, "compression", || compress(&overlay, &qcow2))?;
@@ -268,8 +272,9 @@ impl<'a> Job<'a> {
         cache.prune_bases(&base)?;
         let megabytes = fs::metadata(place.join(image_name(&self.args.arch)))?.len() / 1_000_000;
         eprintln!(
-            "{TASK}: ready, {megabytes} MB, {:.1} s in all",
-            started.elapsed().as_secs_f64()
+            "{TASK}: ready, {megabytes} MB, {:.1} s in all; what `install` printed: {}",
+            started.elapsed().as_secs_f64(),
+            place.join(INSTALL_LOG).display()
         );
         Ok(place)
     }

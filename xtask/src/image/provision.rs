@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! STACK-PROVISION: step NAME      it begins with something
+//! STACK-PROVISION: LOG-BEGIN      between the two: the end of what the steps have printed, `install` most of all
+//! STACK-PROVISION: LOG-END
 //! STACK-PROVISION: DONE           all is installed; the machine powers off now
 //! STACK-PROVISION: FAILED: WHY    it powers off, too
-//! STACK-PROVISION: LOG-BEGIN      between the two: the end of what the failed step printed
-//! STACK-PROVISION: LOG-END
 //! ```
 
 use std::fs::File;
@@ -48,13 +48,13 @@ pub(crate) struct Boot<'a> {
 /// How it went, by the guest's own account.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    Done,
+    Done { log: String },
     Failed { reason: String, log: String },
 }
 
 impl Boot<'_> {
-    /// Boots, waits for the guest's verdict and for the power-off.
-    pub(crate) fn run(self) -> Result<()> {
+    /// Boots, waits for the guest's verdict and for the power-off; returns what the steps have printed in the guest.
+    pub(crate) fn run(self) -> Result<String> {
         let mut child = Running(
             self.command()
                 .stdin(Stdio::null())
@@ -70,7 +70,7 @@ impl Boot<'_> {
         );
         let verdict = self.watch(&mut child.0);
         match verdict? {
-            Verdict::Done => child.wait_for_power_off(),
+            Verdict::Done { log } => child.wait_for_power_off().map(|()| log),
             Verdict::Failed { reason, log } => {
                 bail!(
                     "the payload could not be installed: {reason}\n{log}\n(whole console: {})",
@@ -248,7 +248,10 @@ impl Dialogue {
         match word {
             "LOG-BEGIN" => self.in_log = true,
             "LOG-END" => self.in_log = false,
-            "DONE" => return Some(Verdict::Done),
+            "DONE" => {
+                let log = std::mem::take(&mut self.log);
+                return Some(Verdict::Done { log });
+            }
             _ => {
                 if let Some(step) = word.strip_prefix("step ") {
                     self.step = Some(step.to_owned());
@@ -282,8 +285,22 @@ mod tests {
             "STACK-PROVISION: step files",
             "[ 12.3] x STACK-PROVISION: DONE",
         ]);
-        assert_eq!(said, Some(Verdict::Done));
+        let log = String::new();
+        assert_eq!(said, Some(Verdict::Done { log }));
         assert_eq!(dialogue.step.as_deref(), Some("files"));
+    }
+
+    #[test]
+    fn a_success_carries_what_install_printed() {
+        let (said, _) = verdict(&[
+            "STACK-PROVISION: LOG-BEGIN",
+            "loaded 179 migrations",
+            "STACK-PROVISION: LOG-END",
+            "[ OK ] noise",
+            "STACK-PROVISION: DONE",
+        ]);
+        let log = "loaded 179 migrations\n".into();
+        assert_eq!(said, Some(Verdict::Done { log }));
     }
 
     #[test]
