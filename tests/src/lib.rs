@@ -49,6 +49,8 @@ pub use self::small_disk::SmallDisk;
 pub const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 /// Names an image whose rotation is a restart of some seconds.
 pub const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
+/// Names the image of the payload on Node, whose rotation is a reload.
+pub const NODE_IMAGE: &str = "STACK_EMULATOR_TEST_NODE_IMAGE";
 /// Names the command line under test.
 pub const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 
@@ -77,6 +79,11 @@ pub fn image() -> PathBuf {
 /// The image whose rotation is a restart.
 pub fn slow_image() -> PathBuf {
     from_environment(SLOW_IMAGE)
+}
+
+/// The image of the payload on Node.
+pub fn node_image() -> PathBuf {
+    from_environment(NODE_IMAGE)
 }
 
 /// An emulator home of its own.

@@ -11,7 +11,7 @@ use images::Sha256Digest;
 use tempfile::TempDir;
 
 /// Base systems kept besides the one in use: they are large and quickly made again.
-const KEPT_BASES: usize = 2;
+const KEPT_BASES: usize = 3;
 const UNFINISHED: &str = ".unfinished-";
 
 /// The cache, locked for this process.

@@ -16,15 +16,17 @@ use crate::workspace;
 
 /// The payload whose rotation is a restart of some seconds.
 const SLOW_PAYLOAD: &str = "tests/payloads/slow-restart";
+/// The payload on Node, whose rotation is a reload.
+const NODE_PAYLOAD: &str = "tests/payloads/node-reload";
 
 /// Images that are being built.
 pub(super) struct Images {
-    builder: JoinHandle<Result<[PathBuf; 2]>>,
+    builder: JoinHandle<Result<[PathBuf; 3]>>,
     /// What the builds have printed.
     log: PathBuf,
 }
 
-/// Begins to build the image of the starter and that of the slow payload, as far as they are not in the cache.
+/// Begins to build the images of the starter and of the tests' two payloads, as far as they are not in the cache.
 pub(super) fn begin(root: &Path) -> Result<Images> {
     let xtask = std::env::current_exe().context("cannot tell which program this is")?;
     let folder = workspace::target_dir(root);
@@ -40,14 +42,18 @@ pub(super) fn begin(root: &Path) -> Result<Images> {
                 image(&xtask, &root).args(["--payload", SLOW_PAYLOAD]),
                 &file,
             )?,
+            build(
+                image(&xtask, &root).args(["--payload", NODE_PAYLOAD]),
+                &file,
+            )?,
         ])
     });
     Ok(Images { builder, log })
 }
 
 impl Images {
-    /// Waits for the paths of both; prints what was printed while they were built.
-    pub(super) fn wait(self) -> Result<[PathBuf; 2]> {
+    /// Waits for the paths of all three; prints what was printed while they were built.
+    pub(super) fn wait(self) -> Result<[PathBuf; 3]> {
         let built = self.builder.join();
         let mut log =
             File::open(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;

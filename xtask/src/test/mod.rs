@@ -21,6 +21,8 @@ use crate::{campaign, desktop, fuzz, package, release, setup, ui, workspace};
 pub(crate) const IMAGE: &str = "STACK_EMULATOR_TEST_IMAGE";
 /// Path of the image whose rotation is a restart of some seconds.
 const SLOW_IMAGE: &str = "STACK_EMULATOR_TEST_SLOW_IMAGE";
+/// Path of the image of the payload on Node.
+const NODE_IMAGE: &str = "STACK_EMULATOR_TEST_NODE_IMAGE";
 /// Path of the command line under test.
 pub(crate) const PROGRAM: &str = "STACK_EMULATOR_TEST_PROGRAM";
 /// Path of the desktop app under test.
@@ -131,7 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     stages.run("release", || {
         release::for_tests(&root, &program, &release_folder)
     })?;
-    let [image, slow] = stages.run("rest of the images", || images.wait())?;
+    let [image, slow, node_image] = stages.run("rest of the images", || images.wait())?;
     if wanted(Stage::Campaign) {
         // Alone on the machine: it measures how fast `status` answers.
         let campaign = app.with_file_name(campaign::PROGRAM);
@@ -144,6 +146,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let variables = [
         (IMAGE, image),
         (SLOW_IMAGE, slow),
+        (NODE_IMAGE, node_image),
         (PROGRAM, program),
         (DESKTOP, app),
         (TAURI_DRIVER, driver),
