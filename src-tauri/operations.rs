@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use emulator::changes::Changed;
-use emulator::credentials::{Format, JSON_FIELDS, ProjectCredentials};
+use emulator::credentials::{Format, JSON_FIELDS, Names, ProjectCredentials};
 use emulator::{Emulator, Worker};
 use progress::Silent;
 use zeroize::Zeroizing;
@@ -120,9 +120,9 @@ pub(crate) async fn copy_all(
     format: Format,
 ) -> Answer<Copied> {
     let credentials = credentials(state, config_file).await?;
-    let text = credentials.text(format);
+    let text = credentials.text(format, Names::Both);
     let count = match format.kind() {
-        Some(kind) => credentials.variables(kind).len(),
+        Some(kind) => credentials.variables(kind, Names::Both).len(),
         None => JSON_FIELDS,
     };
     let copied = copy_secret(state, text, count).await?;

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use emulator::State as Running;
-use emulator::credentials::{Format, ProjectCredentials};
+use emulator::clashes::Clash;
+use emulator::credentials::{Format, Names, ProjectCredentials};
 use emulator::dotenv::{FileChange, Variable};
 use emulator::secrets::SecretName;
 use progress::Silent;
@@ -126,7 +127,7 @@ pub(crate) async fn write_env(
         .into_iter()
         .find(|project| project.config_file == config_file)
         .ok_or_else(|| Failure::new(Code::ConfigFile, "the project was removed from the list"))?;
-    let variables = credentials.variables(kind);
+    let variables = credentials.variables(kind, Names::Both);
     let set: Vec<_> = variables
         .iter()
         .map(|variable| Variable {
@@ -138,8 +139,18 @@ pub(crate) async fn write_env(
     emulator.choose_format(&config_file, format)?;
     state.note_written(&change.path);
     // JSON has no other text than Unicode.
-    let path = change.path.to_string_lossy().into_owned().into();
-    Ok(FileChange { path, ..change })
+    let unicode = |path: &Path| path.to_string_lossy().into_owned().into();
+    let clashes = change.clashes.into_iter();
+    Ok(FileChange {
+        path: unicode(&change.path),
+        clashes: clashes
+            .map(|clash| Clash {
+                file: unicode(&clash.file),
+                ..clash
+            })
+            .collect(),
+        ..change
+    })
 }
 
 /// The value of one of the instance's four secrets, because the user asked to see it.

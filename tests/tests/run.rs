@@ -219,17 +219,29 @@ fn keys_are_set_in_a_file_and_the_rest_of_it_stays() {
         .unwrap();
     let keys: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let key = |name: &str| keys[name].as_str().unwrap().to_owned();
+    let [id, client, server] =
+        ["project_id", "publishable_client_key", "secret_server_key"].map(key);
+    let url = format!("http://127.0.0.1:{}", port("backend"));
     let expected = format!(
-        "# mine\r\nA=\"1\r\nSTACK_PROJECT_ID=no\"\r\nexport NEXT_PUBLIC_STACK_PROJECT_ID='{}' # why\r\nB=2\r\n\
-         NEXT_PUBLIC_STACK_PUBLISHABLE_CLIENT_KEY={}\r\n\
-         NEXT_PUBLIC_STACK_API_URL=http://127.0.0.1:{}\r\nSTACK_SECRET_SERVER_KEY={}\r\n",
-        key("project_id"),
-        key("publishable_client_key"),
-        port("backend"),
-        key("secret_server_key"),
+        "# mine\r\nA=\"1\r\nSTACK_PROJECT_ID=no\"\r\nexport NEXT_PUBLIC_STACK_PROJECT_ID='{id}' # why\r\nB=2\r\n\
+         NEXT_PUBLIC_HEXCLAVE_PROJECT_ID={id}\r\n\
+         NEXT_PUBLIC_HEXCLAVE_PUBLISHABLE_CLIENT_KEY={client}\r\n\
+         NEXT_PUBLIC_HEXCLAVE_API_URL={url}\r\nHEXCLAVE_SECRET_SERVER_KEY={server}\r\n\
+         NEXT_PUBLIC_STACK_PUBLISHABLE_CLIENT_KEY={client}\r\n\
+         NEXT_PUBLIC_STACK_API_URL={url}\r\nSTACK_SECRET_SERVER_KEY={server}\r\n"
     );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!said.contains(&key("secret_server_key")));
+    assert!(!said.contains(&server));
+
+    // Another file that goes before the written one, and says something else.
+    std::fs::write(&file, "STACK_PROJECT_ID=cloud\n").unwrap();
+    let write = ["credentials", "--names", "new", "--write", ".env", "--json"];
+    let output = world.command(write).current_dir(&folder).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let clash = serde_json::json!([{ "file": ".env.local", "names": ["STACK_PROJECT_ID"] }]);
+    assert_eq!(report["clashes"], clash, "{report}");
+    let written = std::fs::read_to_string(folder.join(".env")).unwrap();
+    assert!(!written.contains("STACK_"), "{written}");
     world.discard();
 }

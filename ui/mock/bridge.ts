@@ -158,7 +158,7 @@ function answers(
     reveal_credential: () => SECRET,
     copy_credential: () => ({ count: 1, clears_after_seconds: 60 }),
     copy_credentials: () => ({ count: 7, clears_after_seconds: 60 }),
-    write_env: () => ({ path: "/home/ada/code/shop/.env.local", created: false, added: 2, changed: 5 }),
+    write_env: () => ({ path: "/home/ada/code/shop/.env.local", created: false, added: 2, changed: 5, clashes: [] }),
     reveal_secret: () => SECRET,
     copy_secret: () => ({ count: 1, clears_after_seconds: 60 }),
     list_folders: () => [

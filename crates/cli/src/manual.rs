@@ -81,30 +81,39 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "first digits of the ports inside the virtual machine",
     ),
     variable(
-        env::PUBLIC_PORT_PREFIX,
+        env::HEXCLAVE_PUBLIC_PORT_PREFIX,
         "81",
         "used in place of PORT_PREFIX where that is unset",
     ),
     variable(
-        "EMULATOR_DASHBOARD_PORT",
-        "26700",
-        "host port of the dashboard",
+        env::PUBLIC_PORT_PREFIX,
+        "81",
+        "older name of that; both at once must be equal",
     ),
-    variable("EMULATOR_BACKEND_PORT", "26701", "host port of the backend"),
     variable(
-        "EMULATOR_MINIO_PORT",
+        "STACK_EMULATOR_DASHBOARD_PORT",
+        "26700",
+        "host port of the dashboard; EMULATOR_DASHBOARD_PORT and the like are older names, and both at once must be equal",
+    ),
+    variable(
+        "STACK_EMULATOR_BACKEND_PORT",
+        "26701",
+        "host port of the backend",
+    ),
+    variable(
+        "STACK_EMULATOR_MINIO_PORT",
         "26702",
         "host port of the object storage",
     ),
     variable(
-        "EMULATOR_INBUCKET_PORT",
+        "STACK_EMULATOR_INBUCKET_PORT",
         "26703",
         "host port of the mail inbox",
     ),
     variable(
-        "EMULATOR_MOCK_OAUTH_PORT",
+        "STACK_EMULATOR_MOCK_OAUTH_PORT",
         "26704",
-        "host port of the starter image's mock OAuth provider",
+        "host port of the mock OAuth provider",
     ),
     variable(env::QEMU, "from the PATH", "QEMU program to use"),
     variable(

@@ -26,10 +26,14 @@ const DASHBOARD_WINS: [&str; 3] = [
 ];
 
 /// These are made anew for each start, and must not have a value before.
-const LEFT_OUT: [&str; 3] = [
+const LEFT_OUT: [&str; 6] = [
     "STACK_SEED_INTERNAL_PROJECT_PUBLISHABLE_CLIENT_KEY",
     "STACK_SEED_INTERNAL_PROJECT_SECRET_SERVER_KEY",
     "STACK_SEED_INTERNAL_PROJECT_SUPER_SECRET_ADMIN_KEY",
+    // As newer files have them; the third in case they get it, too.
+    "STACK_INTERNAL_PROJECT_PUBLISHABLE_CLIENT_KEY",
+    "STACK_INTERNAL_PROJECT_SECRET_SERVER_KEY",
+    "STACK_INTERNAL_PROJECT_SUPER_SECRET_ADMIN_KEY",
 ];
 
 /// What holds inside the machine, whatever the files say.
@@ -320,10 +324,12 @@ mod tests {
         let env = composed(
             "STACK_SEED_INTERNAL_PROJECT_SECRET_SERVER_KEY=x\n\
              HEXCLAVE_SEED_INTERNAL_PROJECT_SECRET_SERVER_KEY=x\n\
+             HEXCLAVE_INTERNAL_PROJECT_PUBLISHABLE_CLIENT_KEY=x\n\
+             HEXCLAVE_INTERNAL_PROJECT_SECRET_SERVER_KEY=x\n\
              STACK_EMAIL_PORT=${P:-81}29\nNEXT_PUBLIC_HEXCLAVE_IS_LOCAL_EMULATOR=false\n",
             "",
         );
-        assert!(!env.keys().any(|name| name.contains("SEED")));
+        assert!(!env.keys().any(|name| name.contains("INTERNAL_PROJECT")));
         assert_eq!(env["STACK_EMAIL_PORT"], "2500");
         assert_eq!(env["STACK_S3_ENDPOINT"], "http://127.0.0.1:9090");
         assert_eq!(env["NEXT_PUBLIC_STACK_IS_LOCAL_EMULATOR"], "true");

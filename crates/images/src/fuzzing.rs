@@ -44,7 +44,10 @@ pub fn manifest(bytes: &[u8]) {
     if let Ok(manifest) = Manifest::parse(Path::new("fuzz.json"), bytes) {
         assert_eq!(manifest.problem(), None);
         for service in &manifest.services {
-            assert!(service.resolve_guest_port(81).is_some(), "{service:?}");
+            assert!(
+                service.resolve_guest_port(81, service.host_port).is_some(),
+                "{service:?}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use failure::Remedy;
 
-use crate::manifest::{Manifest, ManifestError, Network, Service, published_services};
+use crate::manifest::{Manifest, ManifestError, Network, Service, services_published_at};
 use crate::qcow2::{Header, HeaderError};
 use crate::{FileStamp, Sha256Digest, sha256_file};
 
@@ -19,6 +19,8 @@ pub struct Image {
     pub virtual_bytes: u64,
     /// The manifest beside the image, if there is one.
     pub manifest: Option<Manifest>,
+    /// When it was published, RFC 3339, where that is known.
+    pub published_at: Option<String>,
 }
 
 /// Why an image cannot be used.
@@ -125,6 +127,7 @@ impl Image {
             }
         };
         Ok(Self {
+            published_at: crate::store::published_at(&path),
             path,
             stamp,
             virtual_bytes: header.virtual_bytes,
@@ -151,7 +154,7 @@ impl Image {
     pub fn services(&self, prefix: u16) -> Vec<Service> {
         match &self.manifest {
             Some(manifest) => manifest.services.clone(),
-            None => published_services(prefix),
+            None => services_published_at(self.published_at.as_deref(), prefix),
         }
     }
 

@@ -110,7 +110,8 @@ pub struct Service {
     /// The environment variable that overrides `host_port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_env: Option<String>,
-    /// Port in the guest; `{P}` stands for the port prefix: `{P}02` is 8102.
+    /// Port in the guest; `{P}` stands for the port prefix: `{P}02` is 8102. `{H}` stands for the port on
+    /// the host that the guest was told, for a service whose own address is part of what it answers.
     pub guest_port: String,
     /// Ready when `GET` of this path answers 200; `None` is never asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,10 +129,11 @@ impl Service {
         self.browsable.unwrap_or(self.path.is_some())
     }
 
-    /// The port in the guest under `prefix`, or `None` if that is no port.
-    pub fn resolve_guest_port(&self, prefix: u16) -> Option<u16> {
+    /// The port in the guest under `prefix`, where the guest was told `host_port`; `None` if that is no port.
+    pub fn resolve_guest_port(&self, prefix: u16, host_port: u16) -> Option<u16> {
         self.guest_port
             .replace("{P}", &prefix.to_string())
+            .replace("{H}", &host_port.to_string())
             .parse()
             .ok()
             .filter(|port| *port != 0)
@@ -318,7 +320,7 @@ impl Manifest {
                     service.host_port
                 ));
             }
-            match service.resolve_guest_port(81) {
+            match service.resolve_guest_port(81, service.host_port) {
                 Some(port) if guests.insert(port) => {}
                 _ => {
                     return Some(format!(
@@ -345,8 +347,34 @@ impl Manifest {
     }
 }
 
-/// The services of a published image, which comes without a manifest.
-pub fn published_services(prefix: u16) -> Vec<Service> {
+/// The month, as RFC 3339 begins, from which on published images have their mock OAuth provider where the
+/// host says. Before, it was at a port of its own, which the host could not choose.
+const MOCK_OAUTH_MOVED: &str = "2026-04";
+
+/// The services of the image that was published at `published_at` (RFC 3339), and comes without a manifest;
+/// those of a recent one if nobody knows when that was.
+pub fn services_published_at(published_at: Option<&str>, prefix: u16) -> Vec<Service> {
+    let mut services = published_services();
+    if published_at.is_some_and(|at| at < MOCK_OAUTH_MOVED) {
+        services.retain_mut(|service| {
+            if service.id != MOCK_OAUTH {
+                return true;
+            }
+            // Its address is part of what it tells browsers, so it has the same port on both sides.
+            service.guest_port = "{P}14".into();
+            service.port_env = None;
+            let port = service.resolve_guest_port(prefix, service.host_port);
+            service.host_port = port.unwrap_or_default();
+            port.is_some()
+        });
+    }
+    services
+}
+
+const MOCK_OAUTH: &str = "mock-oauth";
+
+/// The services of a recent published image, which comes without a manifest.
+pub fn published_services() -> Vec<Service> {
     let service = |id: &str,
                    name: &str,
                    host_port,
@@ -362,7 +390,7 @@ pub fn published_services(prefix: u16) -> Vec<Service> {
         // Object storage answers programs, with an error for everybody else.
         browsable: (id == "minio").then_some(false),
     };
-    let mut services = vec![
+    vec![
         service(
             "dashboard",
             "Dashboard",
@@ -395,15 +423,16 @@ pub fn published_services(prefix: u16) -> Vec<Service> {
             "9001",
             Some("/"),
         ),
-    ];
-    // The mock OAuth server's address is part of what it tells browsers, so it
-    // has the same port on both sides.
-    let mut oauth = service("mock-oauth", "Mock OAuth", 0, None, "{P}14", None);
-    if let Some(port) = oauth.resolve_guest_port(prefix) {
-        oauth.host_port = port;
-        services.push(oauth);
-    }
-    services
+        // Its address is part of what it tells browsers, so it has the same port on both sides.
+        service(
+            MOCK_OAUTH,
+            "Mock OAuth",
+            26704,
+            Some("EMULATOR_MOCK_OAUTH_PORT"),
+            "{H}",
+            None,
+        ),
+    ]
 }
 
 #[cfg(test)]
@@ -427,7 +456,7 @@ mod tests {
             min_ram_mib: 1024,
             ram_mib: None,
             min_vcpus: 1,
-            services: published_services(81),
+            services: published_services(),
             rotation_port: false,
             network: Network::Inside,
             inputs: vec![],
@@ -476,17 +505,42 @@ mod tests {
     #[test]
     fn guest_ports_follow_the_prefix() {
         let ports = |prefix| {
-            published_services(prefix)
+            published_services()
                 .iter()
-                .map(|s| s.resolve_guest_port(prefix))
+                .map(|s| s.resolve_guest_port(prefix, s.host_port))
                 .collect::<Vec<_>>()
         };
         assert_eq!(
             ports(81),
-            [Some(8101), Some(8102), Some(9090), Some(9001), Some(8114)]
+            [Some(8101), Some(8102), Some(9090), Some(9001), Some(26704)]
         );
         assert_eq!(ports(92)[0], Some(9201));
         assert_eq!(ports(999)[0], None, "99901 is no port");
+    }
+
+    #[test]
+    fn the_mock_provider_is_where_the_image_s_age_has_it() {
+        let of = |published_at, prefix| {
+            let mut services = services_published_at(published_at, prefix).into_iter();
+            let provider = services.rfind(|service| service.id == MOCK_OAUTH)?;
+            let guest = provider.resolve_guest_port(prefix, 30_004);
+            Some((provider.host_port, guest, provider.port_env.is_some()))
+        };
+        for recent in [
+            None,
+            Some("2026-04-01T00:00:00Z"),
+            Some("2027-01-31T09:00:00Z"),
+        ] {
+            assert_eq!(
+                of(recent, 81),
+                Some((26704, Some(30_004), true)),
+                "{recent:?}"
+            );
+        }
+        let earlier = Some("2026-03-31T23:59:59Z");
+        assert_eq!(of(earlier, 81), Some((8114, Some(8114), false)));
+        assert_eq!(of(earlier, 92), Some((9214, Some(9214), false)));
+        assert_eq!(of(earlier, 999), None, "99914 is no port");
     }
 
     #[test]

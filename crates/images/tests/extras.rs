@@ -32,7 +32,7 @@ fn manifest(world: &World, sha256: Sha256Digest) -> PathBuf {
         },
         "min_ram_mib": 512,
         "min_vcpus": 1,
-        "services": published_services(81),
+        "services": published_services(),
     });
     let path = world.dir.path().join(MANIFEST);
     std::fs::write(&path, manifest.to_string()).unwrap();

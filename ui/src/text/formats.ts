@@ -2,17 +2,27 @@
 import type { FileChange, Format, Project } from "../bindings";
 import { fileName } from "./sources";
 
+const BOTH_NAMES = "Each is there as HEXCLAVE_… and as STACK_….";
+
 /** Formats in the order in which they are offered. */
 export const FORMATS: readonly { value: Format; text: string; about: string }[] = [
   {
     value: "next",
     text: "Next.js",
-    about: "With the prefix NEXT_PUBLIC_ on variables that the browser reads.",
+    about: `With the prefix NEXT_PUBLIC_ on variables that the browser reads. ${BOTH_NAMES}`,
   },
-  { value: "vite", text: "Vite", about: "With the prefix VITE_ on variables that the browser reads." },
-  { value: "expo", text: "Expo", about: "With the prefix EXPO_PUBLIC_ on variables that the app reads." },
-  { value: "dotenv", text: ".env", about: "Without prefixes, as lines of a .env file." },
-  { value: "env", text: "Shell", about: "Export commands to paste into a terminal." },
+  {
+    value: "vite",
+    text: "Vite",
+    about: `With the prefix VITE_ on variables that the browser reads. ${BOTH_NAMES}`,
+  },
+  {
+    value: "expo",
+    text: "Expo",
+    about: `With the prefix EXPO_PUBLIC_ on variables that the app reads. ${BOTH_NAMES}`,
+  },
+  { value: "dotenv", text: ".env", about: `Without prefixes, as lines of a .env file. ${BOTH_NAMES}` },
+  { value: "env", text: "Shell", about: `Export commands to paste into a terminal. ${BOTH_NAMES}` },
   { value: "json", text: "JSON", about: "One JSON object." },
 ];
 
@@ -25,7 +35,14 @@ export const formatName = (format: Format): string =>
   FORMATS.find(({ value }) => value === format)?.text ?? format;
 
 /** What writing a `.env` file did. */
-export function envWritten({ path, created, added, changed }: FileChange): string {
+export function envWritten({ clashes, ...change }: FileChange): string {
+  const others = clashes.map(
+    ({ file, names }) => ` ${fileName(file)} has other values for ${names.join(", ")}: remove them there.`,
+  );
+  return written(change) + others.join("");
+}
+
+function written({ path, created, added, changed }: Omit<FileChange, "clashes">): string {
   const file = fileName(path);
   if (!created && added + changed === 0) return `${file} is already up to date.`;
   const counts = [

@@ -5,7 +5,6 @@ mod checkpoints;
 mod mail;
 mod users;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -18,7 +17,9 @@ use emulator::secrets::SecretName;
 use images::github::Repo;
 use images::source::{Arch, Source};
 
-pub(crate) use self::app::{ConfigArguments, CredentialsFormat};
+pub(crate) use self::app::{
+    ConfigArguments, CredentialsArguments, CredentialsFormat, RunArguments,
+};
 pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
 pub(crate) use self::mail::MailArguments;
 pub(crate) use self::users::UsersArguments;
@@ -316,33 +317,19 @@ pub(crate) enum Operation {
             read and write the files in that folder, with your permissions, until `stack-emulator folders \
             remove`."
     )]
-    Credentials {
-        #[command(flatten)]
-        config: ConfigArguments,
-        /// Output format; `next`, `vite` and `expo` are `dotenv` with that framework's variable names
-        #[arg(long, value_enum, value_name = "FORMAT", default_value_t = CredentialsFormat::Dotenv)]
-        format: CredentialsFormat,
-        /// Set the variables in this file and leave the rest of it unchanged
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        write: Option<PathBuf>,
-    },
+    Credentials(CredentialsArguments),
     /// Run a program with the credentials of its app, starting the emulator if needed
     #[command(
         long_about = "Run a program with the credentials of its app, starting the emulator if needed.\n\n\
-            The program gets the variables of `credentials` in every format, and the signals sent to `run`. \
+            The program gets the variables of `credentials` in every format (and under both names, unless \
+            `--names` says otherwise), and the signals sent to `run`. \
             Afterwards stops the emulator if `run` started it and no other program uses it; the session is \
             saved. Exits with the program's code, 128 + N if signal N ended it, or 127 if it could not be \
             started.\n\n\
             Shares the folder of the config file with the emulator, as `credentials` does: the emulator can \
             read and write the files in that folder."
     )]
-    Run {
-        #[command(flatten)]
-        config: ConfigArguments,
-        /// Program to run, and its arguments
-        #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
-        command: Vec<OsString>,
-    },
+    Run(RunArguments),
     /// Read the mails that the backend sends: magic links, codes, invitations
     #[command(subcommand, arg_required_else_help = true)]
     Mail(MailArguments),

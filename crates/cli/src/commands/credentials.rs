@@ -4,57 +4,100 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use emulator::credentials::{AppKind, Format, ProjectCredentials};
+use emulator::clashes::{Clash, Given};
+use emulator::credentials::{AppKind, AppVariable, Format, Names, ProjectCredentials};
 use emulator::dotenv::{FileChange, Variable};
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, config_file};
+use crate::arguments::CredentialsArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{self, Detail, Render};
-use crate::render::text::printable;
+use crate::output::{self, Detail, Render, tell};
+use crate::render::style::CAUTION;
+use crate::render::text::{paint, printable};
+
+/// Prints them, or writes them to a file.
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: CredentialsArguments,
+) -> Result<Exit, Failure> {
+    let config_file = config_file::of(arguments.config)?;
+    let (format, names) = (arguments.format.into(), arguments.names.names.into());
+    match arguments.write {
+        None => give(context, &config_file, format, names).await,
+        Some(file) => write(context, &config_file, format, names, &file).await,
+    }
+}
 
 /// Prints them; with `--json` as an object, whatever the form.
-pub(super) async fn give(
+async fn give(
     context: &Context<'_>,
     config_file: &Path,
     format: Format,
+    names: Names,
 ) -> Result<Exit, Failure> {
     let format = match context.output.format {
         output::Format::Json => Format::Json,
         output::Format::Human => format,
     };
-    print(&ask(context, config_file).await?.text(format))?;
+    let credentials = ask(context, config_file).await?;
+    print(&credentials.text(format, names))?;
+    if let Some(kind) = format.kind() {
+        tell_clashes(config_file, &credentials.variables(kind, names));
+    }
     Ok(Exit::Success)
 }
 
 /// Sets them in a `.env` file.
-pub(super) async fn write(
+async fn write(
     context: &Context<'_>,
     config_file: &Path,
     format: Format,
+    names: Names,
     file: &Path,
 ) -> Result<Exit, Failure> {
     // JSON, which has no names for variables, was refused for a file.
     let kind = format.kind().unwrap_or(AppKind::Plain);
-    let variables = ask(context, config_file).await?.variables(kind);
-    let set: Vec<Variable<'_>> = variables
-        .iter()
-        .map(|variable| Variable {
-            name: &variable.name,
-            value: variable.expose(),
-        })
-        .collect();
+    let variables = ask(context, config_file).await?.variables(kind, names);
     let change = context
         .emulator
-        .set_in_env_file(file, &set)
+        .set_in_env_file(file, &to_set(&variables))
         .map_err(emulator::Error::from)?;
     context.output.report(&Written {
         file: file.to_owned(),
+        clashes: change.clashes.clone(),
         change,
         variables: variables.into_iter().map(|v| v.name).collect(),
     })?;
     Ok(Exit::Success)
+}
+
+fn to_set(variables: &[AppVariable]) -> Vec<Variable<'_>> {
+    let set = |variable: &'_ AppVariable| Variable {
+        name: &variable.name,
+        value: variable.expose(),
+    };
+    variables.iter().map(set).collect()
+}
+
+/// Warns of the app's `.env` files whose values contradict those that it is given in its environment.
+pub(super) fn tell_clashes(config_file: &Path, given: &[AppVariable]) {
+    let folder = emulator::projects::folder_of(config_file);
+    let clashes = emulator::clashes::clashes(&to_set(given), Given::Environment(&folder));
+    for clash in clashes {
+        tell(&warning(&clash));
+    }
+}
+
+fn warning(Clash { file, names }: &Clash) -> String {
+    let file = printable(&file.display().to_string());
+    format!(
+        "{} {file} has other values for {}. The SDK stops where the HEXCLAVE_ and the STACK_ name of a variable \
+         differ: remove them there, or give both names equal values with `credentials --names both --write {file}`.\n",
+        paint(CAUTION, "warning:"),
+        printable(&names.join(", ")),
+    )
 }
 
 async fn ask(context: &Context<'_>, config_file: &Path) -> Result<ProjectCredentials, Failure> {
@@ -78,6 +121,7 @@ struct Written {
     #[serde(skip)]
     change: FileChange,
     variables: Vec<String>,
+    clashes: Vec<Clash>,
 }
 
 impl Render for Written {
@@ -98,6 +142,7 @@ impl Render for Written {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {name}");
         }
+        text.extend(self.clashes.iter().map(warning));
         text
     }
 }
@@ -116,8 +161,10 @@ mod tests {
                     created,
                     added,
                     changed,
+                    clashes: Vec::new(),
                 },
                 variables: vec!["STACK_PROJECT_ID".into()],
+                clashes: Vec::new(),
             };
             written.render(Detail::Brief)
         };

@@ -3,6 +3,7 @@
 mod ahead;
 mod bench;
 mod checkpoints;
+mod config_file;
 mod confirm;
 mod credentials;
 mod dashboard;
@@ -185,23 +186,10 @@ async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit,
         }
         Operation::Dashboard { print } => dashboard::open(&context, print).await,
         Operation::Bench { runs } => bench::run(&context, runs).await,
-        Operation::Credentials {
-            config,
-            format,
-            write: None,
-        } => credentials::give(&context, &config.config_file, format.into()).await,
-        Operation::Credentials {
-            config,
-            format,
-            write: Some(file),
-        } => credentials::write(&context, &config.config_file, format.into(), &file).await,
-        Operation::Run { config, command } => {
-            run::run(&context, &config.config_file, &command).await
-        }
+        Operation::Credentials(arguments) => credentials::run(&context, arguments).await,
+        Operation::Run(arguments) => run::run(&context, arguments).await,
         Operation::Mail(arguments) => mail::run(&context, arguments).await,
-        Operation::Users { config, command } => {
-            users::run(&context, &config.config_file, command).await
-        }
+        Operation::Users { config, command } => users::run(&context, config, command).await,
         Operation::Folders(FoldersArguments::List) => folders::list(&context),
         Operation::Folders(FoldersArguments::Remove { folder }) => {
             folders::remove(&context, &folder).await
@@ -242,11 +230,11 @@ const fn needs_no_variables(operation: &Operation) -> bool {
         | Operation::Releases { .. }
         | Operation::Pull(_)
         | Operation::Doctor { .. }
-        | Operation::Credentials { .. }
+        | Operation::Credentials(_)
         | Operation::Mail(_)
         | Operation::Users { .. }
         | Operation::Dashboard { .. }
-        | Operation::Run { .. }
+        | Operation::Run(_)
         | Operation::Bench { .. } => false,
     }
 }
@@ -278,11 +266,11 @@ const fn holds_nothing(operation: &Operation) -> bool {
         | Operation::Pull(_)
         | Operation::Doctor { .. }
         | Operation::Diagnostics { .. }
-        | Operation::Credentials { .. }
+        | Operation::Credentials(_)
         | Operation::Mail(_)
         | Operation::Users { .. }
         | Operation::Dashboard { .. }
-        | Operation::Run { .. }
+        | Operation::Run(_)
         | Operation::Bench { .. } => false,
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use emulator::credentials::ProjectCredentials;
+use emulator::credentials::{AppVariable, Names};
 use emulator::folders::ConfigFile;
 use emulator::lease::{Lease, Leaving};
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,7 +20,9 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use super::{Context, ahead};
+use super::credentials::tell_clashes;
+use super::{Context, ahead, config_file};
+use crate::arguments::RunArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::tell;
@@ -29,11 +31,9 @@ use crate::render::style::STRONG;
 use crate::render::text::paint;
 use emulator::quantity::seconds;
 
-pub(super) async fn run(
-    context: &Context<'_>,
-    config_file: &Path,
-    command: &[OsString],
-) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context<'_>, arguments: RunArguments) -> Result<Exit, Failure> {
+    let config_file = &config_file::of(arguments.config)?;
+    let (names, command) = (arguments.names.names.into(), &arguments.command[..]);
     // The parser requires at least one word.
     let (program, arguments) = match command {
         [program, arguments @ ..] => (program.as_os_str(), arguments),
@@ -54,7 +54,7 @@ pub(super) async fn run(
             seconds(report.start.total_ms)
         ));
     }
-    let ended = use_it(context, config_file, program, arguments).await;
+    let ended = use_it(context, config_file, names, program, arguments).await;
     let left = leave(context, lease, started).await;
     let exit = ended?;
     left?;
@@ -64,13 +64,16 @@ pub(super) async fn run(
 async fn use_it(
     context: &Context<'_>,
     config_file: &Path,
+    names: Names,
     program: &OsStr,
     arguments: &[OsString],
 ) -> Result<Exit, Failure> {
     let work = context.emulator.credentials(config_file, &context.progress);
     let credentials = context.guarded(Box::pin(work)).await?;
     context.progress.clear();
-    let child = supervise(context, program, arguments, &credentials);
+    let variables = credentials.all_variables(names);
+    tell_clashes(config_file, &variables);
+    let child = supervise(context, program, arguments, &variables);
     let status = match &context.interrupts {
         Some(interrupts) => interrupts.ceded(child).await??,
         None => child.await?,
@@ -96,11 +99,10 @@ async fn supervise(
     context: &Context<'_>,
     program: &OsStr,
     arguments: &[OsString],
-    credentials: &ProjectCredentials,
+    variables: &[AppVariable],
 ) -> Result<ExitStatus, Failure> {
     // Before there is a program, so that none is missed.
     let mut signals = listen()?;
-    let variables = credentials.all_variables();
     let mut command = Command::new(program);
     command
         .args(arguments)

@@ -1,12 +1,10 @@
 //! `users`: accounts of an app, for who develops it.
 
-use std::path::Path;
-
 use emulator::users::{NewUser, Password, User, Users, UsersError};
 use serde::Serialize;
 
-use super::{Context, hidden};
-use crate::arguments::UsersArguments;
+use super::{Context, config_file, hidden};
+use crate::arguments::{ConfigArguments, UsersArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Detail, Render};
@@ -15,9 +13,10 @@ use crate::render::users::{UserList, facts};
 
 pub(super) async fn run(
     context: &Context<'_>,
-    config_file: &Path,
+    config: ConfigArguments,
     arguments: UsersArguments,
 ) -> Result<Exit, Failure> {
+    let config_file = config_file::of(config)?;
     // Before anything is waited for: a terminal is asked at once.
     let password = match &arguments {
         UsersArguments::Add {
@@ -36,7 +35,7 @@ pub(super) async fn run(
         | UsersArguments::List { .. }
         | UsersArguments::Delete { .. } => None,
     };
-    let open = context.emulator.users(config_file, &context.progress);
+    let open = context.emulator.users(&config_file, &context.progress);
     let users = context.guarded(Box::pin(open)).await?;
     let work = act(context, &users, arguments, password);
     context.abandonable(Box::pin(work)).await

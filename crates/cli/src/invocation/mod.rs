@@ -7,7 +7,9 @@ use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use emulator::paths::InstanceName;
 
-use crate::arguments::{Arguments, CredentialsFormat, Operation, Request, SecretsArguments};
+use crate::arguments::{
+    Arguments, CredentialsArguments, CredentialsFormat, Operation, Request, SecretsArguments,
+};
 use crate::exit::Exit;
 use crate::manual;
 use crate::output::{self, Format, Output};
@@ -113,13 +115,13 @@ fn refuse_conflicts(request: &Request, json: bool) -> Result<(), clap::Error> {
         Request::Completions { .. } => "completions",
         Request::Man { .. } => "man",
         Request::Operate(Operation::Logs { .. }) => "logs",
-        Request::Operate(Operation::Run { .. }) => "run",
+        Request::Operate(Operation::Run(_)) => "run",
         Request::Operate(Operation::Secrets(SecretsArguments::Show { .. })) => "secrets show",
-        Request::Operate(Operation::Credentials {
+        Request::Operate(Operation::Credentials(CredentialsArguments {
             format: CredentialsFormat::Json,
             write: Some(_),
             ..
-        }) => {
+        })) => {
             return refused(
                 "the argument '--write <FILE>' cannot be used with '--format json': the file is a `.env` file",
             );

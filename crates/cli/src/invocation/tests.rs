@@ -5,7 +5,7 @@ use emulator::secrets::SecretName;
 use images::source::Source;
 
 use super::*;
-use crate::arguments::{ImagesArguments, MailArguments, SettingsArguments};
+use crate::arguments::{ImagesArguments, MailArguments, RunArguments, SettingsArguments};
 
 fn meant(line: &str) -> Result<Invocation, Refused> {
     read(line.split_ascii_whitespace().map(OsString::from))
@@ -21,7 +21,7 @@ fn operation(line: &str) -> Operation {
 #[test]
 fn credentials_have_a_form_and_maybe_a_file() {
     let form = |line: &str| match operation(line) {
-        Operation::Credentials { format, write, .. } => (format, write),
+        Operation::Credentials(CredentialsArguments { format, write, .. }) => (format, write),
         other => panic!("{other:?}"),
     };
     assert_eq!(form("x credentials"), (CredentialsFormat::Dotenv, None));
@@ -38,12 +38,13 @@ fn credentials_have_a_form_and_maybe_a_file() {
 
 #[test]
 fn what_follows_two_dashes_is_the_program_s() {
-    let Operation::Run { config, command } =
-        operation("x run --config-file a.ts -- npm run dev -- --json")
+    let Operation::Run(RunArguments {
+        config, command, ..
+    }) = operation("x run --config-file a.ts -- npm run dev -- --json")
     else {
         panic!("run is an operation")
     };
-    assert_eq!(config.config_file, PathBuf::from("a.ts"));
+    assert_eq!(config.config_file, Some(PathBuf::from("a.ts")));
     assert_eq!(command, ["npm", "run", "dev", "--", "--json"]);
     assert!(meant("x run").is_err() && meant("x run npm").is_err());
 }

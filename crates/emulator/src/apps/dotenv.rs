@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use record::regular::Place;
 use serde::Serialize;
 
+use super::clashes::{Clash, Given, clashes};
 use super::error::AppsError as Error;
 use crate::instance::Emulator;
 
@@ -57,6 +58,8 @@ pub struct FileChange {
     /// Variables that had another value.
     #[cfg_attr(feature = "specta", specta(type = specta_typescript::Number))]
     pub changed: usize,
+    /// Files that an app reads as well, and that contradict this one.
+    pub clashes: Vec<Clash>,
 }
 
 /// A `.env` file could not be changed; it is as it was.
@@ -100,6 +103,8 @@ pub fn set_in_file(
         .replace(&content, was.as_ref())
         .map_err(failed("write"))?;
     Ok(FileChange {
+        // By the name that an app reads it by, which need not be that of what it leads to.
+        clashes: clashes(variables, Given::File(path)),
         path: place.path().to_owned(),
         created: was.is_none(),
         added,

@@ -16,6 +16,7 @@ use super::error::AppsError as Error;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError;
 use crate::machine::guest::presentable;
+use crate::machine::headers::BothNames as _;
 use crate::machine::run_record::Purpose;
 
 /// Between two looks for a new mail.
@@ -321,9 +322,9 @@ impl Mailbox {
         let answer = self
             .client
             .get(url)
-            .header("x-stack-project-id", "internal")
-            .header("x-stack-access-type", "server")
-            .header("x-stack-secret-server-key", self.key.expose())
+            .backend_header("project-id", "internal")
+            .backend_header("access-type", "server")
+            .backend_header("secret-server-key", self.key.expose())
             .send()
             .await
             .map_err(CredentialsError::Unreachable)?;

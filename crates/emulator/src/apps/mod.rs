@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod backend_double;
+pub mod clashes;
 pub mod credentials;
 pub mod dashboard;
 pub mod dotenv;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::apps::clashes::ENV_FILES;
 use crate::apps::credentials::Format;
 use crate::apps::error::AppsError as Error;
 use crate::config::paths::make_private_folder;
@@ -23,10 +24,8 @@ use record::{self, Durability, Record};
 const REMEMBERED: usize = 50;
 /// Longest file of an app that is looked at, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
-/// The `.env` files that an app's folder may have.
-const ENV_FILES: [&str; 2] = [".env", ".env.local"];
 /// What a file with credentials has in it, whatever prefix comes before.
-const MARK: &str = "STACK_PROJECT_ID=";
+const MARKS: [&str; 2] = ["HEXCLAVE_PROJECT_ID=", "STACK_PROJECT_ID="];
 
 /// A config file that was used, for lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,18 +54,7 @@ impl Project {
     /// The folder of the app: the nearest one with a `package.json` within the
     /// same checkout, else the config file's own.
     pub fn folder(&self) -> PathBuf {
-        let own = Path::new(&self.config_file)
-            .parent()
-            .unwrap_or(Path::new("/"));
-        for folder in own.ancestors() {
-            if folder.join("package.json").is_file() {
-                return folder.to_owned();
-            }
-            if folder.join(".git").exists() {
-                break;
-            }
-        }
-        own.to_owned()
+        folder_of(Path::new(&self.config_file))
     }
 
     /// The format that was chosen last, else the one that the app's
@@ -89,8 +77,24 @@ impl Project {
     }
 }
 
+/// The folder of the app that a config file is of: the nearest one with a `package.json` within the
+/// same checkout, else the config file's own.
+pub fn folder_of(config_file: &Path) -> PathBuf {
+    let absolute = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
+    let own = absolute.parent().unwrap_or(Path::new("/"));
+    for folder in own.ancestors() {
+        if folder.join("package.json").is_file() {
+            return folder.to_owned();
+        }
+        if folder.join(".git").exists() {
+            break;
+        }
+    }
+    own.to_owned()
+}
+
 /// What is in a regular file; `None` if it is something else, or cannot be read.
-fn read_small(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn read_small(path: &Path) -> Option<Vec<u8>> {
     // Should it be a pipe, it is not waited for.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options()
@@ -147,7 +151,8 @@ impl Emulator {
             let folder = project.folder();
             for file in ENV_FILES.map(|name| folder.join(name)) {
                 let content = read_small(&file).unwrap_or_default();
-                let holds_them = String::from_utf8_lossy(&content).contains(MARK);
+                let text = String::from_utf8_lossy(&content);
+                let holds_them = MARKS.iter().any(|mark| text.contains(mark));
                 if holds_them && !files.contains(&file) {
                     files.push(file);
                 }
@@ -259,6 +264,8 @@ mod tests {
         std::fs::write(&config, "export const config = {};").unwrap();
         emulator.add_project(&config).unwrap();
         assert_eq!(emulator.env_files().unwrap(), Vec::<PathBuf>::new());
+        std::fs::write(app.join(".env"), "VITE_HEXCLAVE_PROJECT_ID=p\n").unwrap();
+        assert_eq!(emulator.env_files().unwrap(), [app.join(".env")]);
         std::fs::write(app.join(".env"), "OTHER=1\n").unwrap();
         std::fs::write(app.join(".env.local"), "\nVITE_STACK_PROJECT_ID=p\n").unwrap();
         assert_eq!(emulator.env_files().unwrap(), [app.join(".env.local")]);

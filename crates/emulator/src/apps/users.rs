@@ -17,6 +17,7 @@ use super::credentials::{CredentialsError, ProjectCredentials, Said, client};
 use super::error::AppsError as Error;
 use crate::instance::Emulator;
 use crate::machine::guest::presentable;
+use crate::machine::headers::BothNames as _;
 
 /// Length of a password that is made here: hexadecimal digits of 4 random bits each.
 const PASSWORD_DIGITS: usize = 16;
@@ -252,9 +253,9 @@ impl Users {
         let mut request = self
             .client
             .request(method, url)
-            .header("x-stack-project-id", &self.project_id)
-            .header("x-stack-access-type", "server")
-            .header("x-stack-secret-server-key", self.key.expose());
+            .backend_header("project-id", &self.project_id)
+            .backend_header("access-type", "server")
+            .backend_header("secret-server-key", self.key.expose());
         if let Some(body) = body {
             request = request
                 .header("content-type", "application/json")
@@ -350,6 +351,7 @@ mod tests {
         for part in [
             "POST /api/v1/users HTTP/1.1",
             "x-stack-project-id: p-1",
+            "x-hexclave-project-id: p-1",
             "x-stack-secret-server-key: ssk_1",
             password.expose(),
         ] {

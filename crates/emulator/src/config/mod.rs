@@ -7,6 +7,7 @@ pub(crate) mod network;
 pub mod paths;
 pub mod preferences;
 pub mod quantities;
+mod twins;
 pub(crate) mod updates;
 mod values;
 pub mod variables;

@@ -27,6 +27,26 @@ impl Variables<'_> {
         }
     }
 
+    /// Which of two names of one variable is set: the newer one if both are.
+    ///
+    /// # Errors
+    ///
+    /// Both are, and to different values.
+    pub(super) fn either<'n>(
+        &self,
+        newer: &'n str,
+        older: &'n str,
+    ) -> Result<&'n str, SettingsError> {
+        match (self.raw(newer), self.raw(older)) {
+            (None, _) => Ok(older),
+            (Some(one), Some(two)) if one != two => Err(SettingsError::Differ {
+                names: [newer, older].map(str::to_owned),
+                values: [one, two].map(|value| value.to_string_lossy().into_owned()),
+            }),
+            (Some(_), _) => Ok(newer),
+        }
+    }
+
     pub(super) fn number<T: TryFrom<u64>>(
         &self,
         name: &str,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use images::Image;
 use images::manifest::RAM_MIB_RANGE;
 
+use super::twins;
 use super::values::{OrNote as _, Variables};
 use crate::config::network::NetworkChoice;
 use crate::config::preferences::{Ahead, Preferences};
@@ -47,6 +48,8 @@ pub const ARCH: &str = "EMULATOR_ARCH";
 pub const PORT_PREFIX: &str = "PORT_PREFIX";
 /// The same, as the apps that talk to the guest spell it.
 pub const PUBLIC_PORT_PREFIX: &str = "NEXT_PUBLIC_STACK_PORT_PREFIX";
+/// The newer name of that.
+pub const HEXCLAVE_PUBLIC_PORT_PREFIX: &str = "NEXT_PUBLIC_HEXCLAVE_PORT_PREFIX";
 /// Path of the QEMU binary to use instead of the one on the `PATH`.
 pub const QEMU: &str = "STACK_EMULATOR_QEMU";
 /// Accelerator to use instead of the one that the probe finds.
@@ -111,7 +114,7 @@ pub struct Settings {
     pub arch: host::Arch,
     /// Port prefix of the services inside the guest.
     pub port_prefix: u16,
-    /// Host ports that the environment sets, by variable name.
+    /// Host ports that the environment sets, by the older of a variable's two names.
     pub ports: BTreeMap<String, u16>,
     /// Host ports that the user prefers, by the service's identifier.
     pub preferred_ports: BTreeMap<String, u16>,
@@ -142,6 +145,17 @@ pub enum SettingsError {
         value: String,
         /// What would be valid.
         expected: &'static str,
+    },
+    /// A variable is set by both of its names, to different values.
+    #[error(
+        "{}={:?} and {}={:?} are one setting with two values; unset one of them",
+        names[0], values[0], names[1], values[1]
+    )]
+    Differ {
+        /// Its names, the newer first.
+        names: [String; 2],
+        /// Their values.
+        values: [String; 2],
     },
     /// A secret's value is not valid, and is not repeated here.
     #[error("the value of {variable} is not a GitHub token; correct or unset it")]
@@ -177,25 +191,8 @@ impl Settings {
         if !home.is_absolute() {
             return Err(source.invalid(HOME, "an absolute path"));
         }
-        // The apps' own variable is heeded only where the general one is unset.
-        let prefix = if source.raw(PORT_PREFIX).is_some() {
-            PORT_PREFIX
-        } else {
-            PUBLIC_PORT_PREFIX
-        };
         let mut invalid = Vec::new();
-        let mut ports = BTreeMap::new();
-        for name in variables.keys() {
-            if name.starts_with("EMULATOR_") && name.ends_with("_PORT") {
-                let expected = "a port from 1024 to 65535";
-                if let Some(port) = source
-                    .number(name, PORT_RANGE, expected)
-                    .or_note(&mut invalid)
-                {
-                    ports.insert(name.clone(), port);
-                }
-            }
-        }
+        let ports = twins::ports(&source, &mut invalid);
         let set = |name: &&str| source.raw(name).is_some();
         let default_ahead = match source.raw(CI) {
             Some(_) => Ahead::Off,
@@ -204,8 +201,8 @@ impl Settings {
         let overrides = [RAM, CPUS, NO_ROTATION, AHEAD, NETWORK, UPDATES]
             .into_iter()
             .filter(set)
-            .chain(ports.keys().map(String::as_str))
             .map(ToOwned::to_owned)
+            .chain(twins::port_variables(&source, &ports))
             .collect();
         let invalid = &mut invalid;
         let settings = Self {
@@ -267,8 +264,8 @@ impl Settings {
                     return Err(source.invalid(ARCH, expected));
                 }
             },
-            port_prefix: source
-                .number(prefix, 11..=654, "a port prefix from 11 to 654")
+            port_prefix: twins::port_prefix(&source)
+                .and_then(|name| source.number(name, 11..=654, "a port prefix from 11 to 654"))
                 .or_note(invalid)
                 .unwrap_or(DEFAULT_PORT_PREFIX),
             ports,
@@ -380,6 +377,7 @@ mod tests {
             stamp: host::FileStamp::of(file.path()).unwrap(),
             virtual_bytes: 1,
             manifest,
+            published_at: None,
         }
     }
 

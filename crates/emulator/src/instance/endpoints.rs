@@ -17,7 +17,7 @@ impl Emulator {
         let prefix = self.settings.port_prefix;
         match Image::open(&self.image_to_use(remembered)) {
             Ok(image) => image.services(prefix),
-            Err(_) => published_services(prefix),
+            Err(_) => published_services(),
         }
     }
 
@@ -40,14 +40,14 @@ impl Emulator {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         let mut guest_ports = BTreeMap::new();
         for service in services {
-            let Some(guest_port) = service.resolve_guest_port(prefix) else {
+            let (port, _) = self.host_port(&service, offset);
+            let Some(guest_port) = service.resolve_guest_port(prefix, port) else {
                 return Err(Error::GuestPort {
                     service: service.id,
                     template: service.guest_port,
                     prefix,
                 });
             };
-            let (port, _) = self.host_port(&service, offset);
             if let Some(other) = endpoints.iter().find(|other| other.port == port) {
                 return Err(Error::PortTwice {
                     first: other.id.clone(),
@@ -69,9 +69,9 @@ impl Emulator {
 
     /// The host port of `service`, and whether a variable sets it.
     pub(crate) fn host_port(&self, service: &Service, offset: u16) -> (u16, bool) {
-        let variable = service.port_env.as_ref();
-        if let Some(port) = variable.and_then(|name| self.settings.ports.get(name)) {
-            return (*port, true);
+        let variable = service.port_env.as_deref();
+        if let Some(port) = variable.and_then(|name| self.settings.port_by(name)) {
+            return (port, true);
         }
         let preferred = self.settings.preferred_ports.get(&service.id);
         let port = preferred.copied().unwrap_or(service.host_port);

@@ -103,6 +103,12 @@ impl Emulator {
         if saved.mismatches(&now).is_empty() {
             spec.config = config;
             spec.fingerprint = now;
+            // A service that listens where it was told to listens there still.
+            for service in spec.image.services(prefix) {
+                let told = saved.ports.get(&service.id).copied();
+                let port = told.and_then(|told| service.resolve_guest_port(prefix, told));
+                spec.guest_ports.extend(port.map(|port| (service.id, port)));
+            }
         }
         Ok(())
     }

@@ -322,7 +322,7 @@ mod tests {
         use images::manifest::published_services;
         let dir = tempfile::tempdir().unwrap();
         let mut home = emulator(dir.path());
-        for (port, service) in (40_000..).zip(published_services(81)) {
+        for (port, service) in (40_000..).zip(published_services()) {
             home.settings
                 .ports
                 .extend(service.port_env.map(|name| (name, port)));
@@ -370,7 +370,7 @@ mod tests {
         use images::manifest::published_services;
         let dir = tempfile::tempdir().unwrap();
         let emulator = emulator(dir.path()).sibling("second".parse().unwrap());
-        let mut services = published_services(81);
+        let mut services = published_services();
         services.truncate(1);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = listener.local_addr().unwrap().port();

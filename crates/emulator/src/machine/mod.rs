@@ -9,6 +9,7 @@
 //! | [`run_record`] | which QEMU process there is, and why |
 //! | [`fingerprint`] | why saved state fits a machine or does not |
 //! | [`guest`] | the two ways to talk to the guest: agent and rotation port |
+//! | [`headers`] | the two names of a backend's headers |
 //! | [`readiness`], `settle` | proof by the ports that users use; waiting for a quiet guest |
 //! | [`folders`] | folders of the host that the guest sees |
 //! | [`ports`], [`config_disk`] | what the guest is told and what the host binds |
@@ -21,6 +22,7 @@ pub(crate) mod fingerprint;
 pub mod folders;
 pub(crate) mod fresh_secrets;
 pub(crate) mod guest;
+pub(crate) mod headers;
 mod limits;
 mod log_files;
 pub(crate) mod patience;

@@ -66,7 +66,7 @@ impl Emulator {
                 overridden,
                 service: service.id,
                 name: service.name,
-                variable: service.port_env,
+                variable: service.port_env.map(|name| self.settings.name_in_use(name)),
             }
         });
         Ok(settings.collect())

@@ -483,7 +483,7 @@ mod tests {
                 ("backend", "http://127.0.0.1:30001", true),
                 ("minio", "http://127.0.0.1:26702", false),
                 ("inbucket", "http://127.0.0.1:26703", true),
-                ("mock-oauth", "http://127.0.0.1:8114", false),
+                ("mock-oauth", "http://127.0.0.1:26704", false),
             ]
         );
         let asked = |service: &ServiceStatus| service.healthy || service.answer_ms.is_some();

@@ -38,6 +38,7 @@ pub use self::add::{Added, Incoming};
 pub use self::error::StoreError;
 pub use self::name::{NameError, find};
 pub use self::records::Reference;
+pub(crate) use self::records::published_at;
 use self::records::{ImageRecord, UseRecord};
 pub use self::space::{bytes_on_disk, own_on_disk, share_on_disk};
 use crate::fetch::Verification;

@@ -1,5 +1,7 @@
 //! What the store writes down.
 
+use std::path::Path;
+
 use record::Record;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,17 @@ pub(super) struct ImageRecord {
 impl Record for ImageRecord {
     const FORMAT: &'static str = "stack-emulator-stored-image";
     const VERSION: u32 = 1;
+}
+
+/// When the image at `path` was published, RFC 3339, if it is in a store and its release says so. What
+/// workflow runs leave does not say it, and is kept by GitHub for 90 days at most.
+pub(crate) fn published_at(path: &Path) -> Option<String> {
+    let beside = path.with_file_name("image.json");
+    // Where an image is of no store, there may be anything of that name.
+    match record::read_optional::<ImageRecord>(&beside).ok()??.origin {
+        Origin::Release { updated_at, .. } => updated_at,
+        Origin::PullRequest { .. } | Origin::Run { .. } | Origin::File { .. } => None,
+    }
 }
 
 /// `used.json`.

@@ -96,7 +96,7 @@ fn manifest(disk: &Disk, arch: &str) -> Manifest {
         min_ram_mib: 512,
         ram_mib: None,
         min_vcpus: 1,
-        services: published_services(81),
+        services: published_services(),
         rotation_port: false,
         network: Network::Inside,
         inputs: vec![],

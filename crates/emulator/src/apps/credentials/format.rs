@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{AppKind, ProjectCredentials};
+use super::{AppKind, Names, ProjectCredentials};
 
 /// A way to write a project's keys down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,9 @@ struct Fields<'a> {
 
 impl ProjectCredentials {
     /// The keys as text, with a newline at its end; for the user who asked and nobody else.
-    pub fn text(&self, format: Format) -> Zeroizing<String> {
+    ///
+    /// JSON has the backend's names, whatever `names` says.
+    pub fn text(&self, format: Format, names: Names) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::new());
         let Some(kind) = format.kind() else {
             text.push_str(&self.json());
@@ -87,7 +89,7 @@ impl ProjectCredentials {
             Format::Env => ("export ", "='", "'\n"),
             _ => ("", "=", "\n"),
         };
-        for variable in self.variables(kind) {
+        for variable in self.variables(kind, names) {
             let parts = [before, &variable.name, open, variable.expose(), close];
             text.extend(parts);
         }
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn each_format_names_and_quotes_as_its_reader_expects() {
         let lines = |format| -> Vec<String> {
-            let text = credentials().text(format);
+            let text = credentials().text(format, Names::Old);
             text.lines().map(str::to_owned).collect()
         };
         assert_eq!(lines(Format::Env)[0], "export STACK_PROJECT_ID='p-1'");
@@ -155,13 +157,14 @@ mod tests {
             Format::Vite,
             Format::Expo,
         ] {
-            let text = credentials().text(format);
-            assert_eq!(text.matches("ssk_1").count(), 1, "{format:?}");
+            let text = credentials().text(format, Names::Both);
+            assert_eq!(text.matches("ssk_1").count(), 2, "{format:?}");
             assert!(!text.contains("_STACK_SECRET"), "{format:?}");
+            assert!(!text.contains("_HEXCLAVE_SECRET"), "{format:?}");
             assert!(!text.contains("sak_1"), "{format:?}");
         }
         let json: serde_json::Value =
-            serde_json::from_str(&credentials().text(Format::Json)).unwrap();
+            serde_json::from_str(&credentials().text(Format::Json, Names::Both)).unwrap();
         assert_eq!(json["super_secret_admin_key"], "sak_1");
         assert_eq!(json.as_object().unwrap().len(), JSON_FIELDS);
         assert_eq!(json["branch_config_override_string"], "{\"a\": 1}");

@@ -22,11 +22,13 @@ use crate::instance::error::InstanceError;
 use crate::instance::{Emulator, LockedInstance};
 use crate::machine::folders::ConfigFile;
 use crate::machine::guest::presentable;
+use crate::machine::headers::BothNames as _;
 use crate::machine::run_record::{Purpose, RunningVm};
 use progress::Reporter;
 
 pub use format::{Format, JSON_FIELDS};
-pub use variables::{AppKind, AppVariable};
+pub(super) use variables::twin;
+pub use variables::{AppKind, AppVariable, Names};
 
 /// How long the backend may take. The published one compiles on first use, and
 /// under software emulation takes its time over it.
@@ -301,10 +303,10 @@ async fn ask_at(
     path: &str,
 ) -> Result<ProjectCredentials, CredentialsError> {
     let client = client()?;
-    let key = ("x-stack-publishable-client-key", &keys.publishable);
+    let key = ("publishable-client-key", &keys.publishable);
     let mut answer = ask_as(&client, api_url, "client", key, path).await?;
     if answer.wants_more() {
-        let key = ("x-stack-secret-server-key", &keys.server);
+        let key = ("secret-server-key", &keys.server);
         answer = ask_as(&client, api_url, "server", key, path).await?;
     }
     let Said { status, body } = answer;
@@ -341,9 +343,9 @@ async fn ask_as(
     let answer = client
         .post(format!("{api_url}/api/v1/internal/local-emulator/project"))
         .header("content-type", "application/json")
-        .header("x-stack-project-id", "internal")
-        .header("x-stack-access-type", access)
-        .header(header, key.expose())
+        .backend_header("project-id", "internal")
+        .backend_header("access-type", access)
+        .backend_header(header, key.expose())
         .body(body)
         .send()
         .await
@@ -452,7 +454,10 @@ mod tests {
         let (url, asked) = backend_of(vec![more, ("200 OK", GOOD)]).await;
         assert!(ask_at(&url, &keys, "/x").await.is_ok());
         let asked = asked.await.unwrap();
-        assert!(asked[1].contains("x-stack-access-type: server"));
+        for family in ["x-stack", "x-hexclave"] {
+            let line = format!("{family}-access-type: server");
+            assert!(asked[1].contains(&line), "{line}");
+        }
         assert!(asked[1].contains(keys.server.expose()));
 
         let (url, asked) = backend_of(vec![more, more]).await;

@@ -1,4 +1,7 @@
 //! The names under which an app finds its project's keys.
+//!
+//! Each has two: the project is called Hexclave now, and was called Stack. Newer versions of the SDK read
+//! `HEXCLAVE_…`, older ones `STACK_…`, and those that know both refuse to go on where they differ.
 
 use super::ProjectCredentials;
 
@@ -26,6 +29,45 @@ impl AppKind {
     }
 }
 
+/// Which of their two names variables have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// `HEXCLAVE_…`.
+    New,
+    /// `STACK_…`.
+    Old,
+    /// Both, with equal values.
+    #[default]
+    Both,
+}
+
+impl Names {
+    /// How the names begin, behind a public prefix; the newer first.
+    const fn stems(self) -> &'static [&'static str] {
+        match self {
+            Self::New => &[NEW],
+            Self::Old => &[OLD],
+            Self::Both => &[NEW, OLD],
+        }
+    }
+}
+
+const NEW: &str = "HEXCLAVE_";
+const OLD: &str = "STACK_";
+
+/// The other name of a variable that has two, of whatever prefix: `VITE_STACK_PROJECT_ID` is also
+/// `VITE_HEXCLAVE_PROJECT_ID`.
+pub(in crate::apps) fn twin(name: &str) -> Option<String> {
+    let kinds = [AppKind::Plain, AppKind::Next, AppKind::Vite, AppKind::Expo];
+    kinds.into_iter().find_map(|kind| {
+        let prefix = kind.public_prefix();
+        let stemmed = name.strip_prefix(prefix)?;
+        let old = stemmed.strip_prefix(NEW).map(|rest| (OLD, rest));
+        let (stem, rest) = old.or_else(|| Some((NEW, stemmed.strip_prefix(OLD)?)))?;
+        Some(format!("{prefix}{stem}{rest}"))
+    })
+}
+
 /// A variable for an app. `Debug` shows its name alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AppVariable {
@@ -50,35 +92,38 @@ impl std::fmt::Debug for AppVariable {
 impl ProjectCredentials {
     /// What an app of `kind` needs. The secret server key never gets a prefix:
     /// bundlers put what has one into pages.
-    pub fn variables(&self, kind: AppKind) -> Vec<AppVariable> {
-        let mut variables = self.public(kind.public_prefix());
-        variables.extend(variable(
-            "STACK_SECRET_SERVER_KEY",
-            self.secret_server_key.expose(),
-        ));
-        variables
-    }
-
-    /// What a child process gets, whatever kind of app it is: all of them.
-    pub fn all_variables(&self) -> Vec<AppVariable> {
-        let mut variables = self.variables(AppKind::Plain);
-        for kind in [AppKind::Next, AppKind::Vite, AppKind::Expo] {
-            variables.extend(self.public(kind.public_prefix()));
+    pub fn variables(&self, kind: AppKind, names: Names) -> Vec<AppVariable> {
+        let mut variables = Vec::new();
+        for stem in names.stems() {
+            variables.extend(self.public(kind.public_prefix(), stem));
+            let name = format!("{stem}SECRET_SERVER_KEY");
+            variables.extend(variable(&name, self.secret_server_key.expose()));
         }
         variables
     }
 
-    fn public(&self, prefix: &str) -> Vec<AppVariable> {
+    /// What a child process gets, whatever kind of app it is: all of them.
+    pub fn all_variables(&self, names: Names) -> Vec<AppVariable> {
+        let mut variables = self.variables(AppKind::Plain, names);
+        for kind in [AppKind::Next, AppKind::Vite, AppKind::Expo] {
+            for stem in names.stems() {
+                variables.extend(self.public(kind.public_prefix(), stem));
+            }
+        }
+        variables
+    }
+
+    fn public(&self, prefix: &str, stem: &str) -> Vec<AppVariable> {
         [
-            ("STACK_PROJECT_ID", self.project_id.as_str()),
+            ("PROJECT_ID", self.project_id.as_str()),
             (
-                "STACK_PUBLISHABLE_CLIENT_KEY",
+                "PUBLISHABLE_CLIENT_KEY",
                 self.publishable_client_key.expose(),
             ),
-            ("STACK_API_URL", self.api_url.as_str()),
+            ("API_URL", self.api_url.as_str()),
         ]
         .into_iter()
-        .filter_map(|(name, value)| variable(&format!("{prefix}{name}"), value))
+        .filter_map(|(name, value)| variable(&format!("{prefix}{stem}{name}"), value))
         .collect()
     }
 }
@@ -116,7 +161,7 @@ mod tests {
     #[test]
     fn the_names_are_the_contract_s() {
         assert_eq!(
-            lines(&credentials().variables(AppKind::Next)),
+            lines(&credentials().variables(AppKind::Next, Names::Old)),
             [
                 "NEXT_PUBLIC_STACK_PROJECT_ID=p-1",
                 "NEXT_PUBLIC_STACK_PUBLISHABLE_CLIENT_KEY=pck_1",
@@ -124,11 +169,22 @@ mod tests {
                 "STACK_SECRET_SERVER_KEY=ssk_1",
             ]
         );
-        let all = lines(&credentials().all_variables());
-        assert_eq!(all.len(), 13);
+        assert_eq!(
+            lines(&credentials().variables(AppKind::Vite, Names::New)),
+            [
+                "VITE_HEXCLAVE_PROJECT_ID=p-1",
+                "VITE_HEXCLAVE_PUBLISHABLE_CLIENT_KEY=pck_1",
+                "VITE_HEXCLAVE_API_URL=http://127.0.0.1:26701",
+                "HEXCLAVE_SECRET_SERVER_KEY=ssk_1",
+            ]
+        );
+        let all = lines(&credentials().all_variables(Names::Both));
+        assert_eq!(all.len(), 26);
         for name in [
             "STACK_API_URL",
+            "HEXCLAVE_API_URL",
             "VITE_STACK_PROJECT_ID",
+            "NEXT_PUBLIC_HEXCLAVE_PROJECT_ID",
             "EXPO_PUBLIC_STACK_API_URL",
         ] {
             assert!(all.iter().any(|line| line.starts_with(&format!("{name}="))));
@@ -136,11 +192,26 @@ mod tests {
     }
 
     #[test]
+    fn both_names_have_one_value() {
+        let all = credentials().all_variables(Names::Both);
+        for variable in &all {
+            let twin = twin(&variable.name).unwrap();
+            let other = all.iter().find(|other| other.name == twin).unwrap();
+            assert_eq!(other.expose(), variable.expose(), "{twin}");
+        }
+        for name in ["PATH", "MY_STACK_PROJECT_ID", "STACKED", "NEXT_PUBLIC_X"] {
+            assert_eq!(twin(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn no_secret_gets_a_prefix_and_the_admin_key_goes_nowhere() {
-        for line in lines(&credentials().all_variables()) {
+        for line in lines(&credentials().all_variables(Names::Both)) {
             assert!(!line.ends_with("=sak_1"), "{line}");
             assert!(
-                !line.ends_with("=ssk_1") || line.starts_with("STACK_"),
+                !line.ends_with("=ssk_1")
+                    || line.starts_with("STACK_")
+                    || line.starts_with("HEXCLAVE_"),
                 "{line}"
             );
         }
@@ -148,7 +219,11 @@ mod tests {
 
     #[test]
     fn debug_shows_no_value() {
-        let shown = format!("{:?} {:?}", credentials(), credentials().all_variables());
+        let shown = format!(
+            "{:?} {:?}",
+            credentials(),
+            credentials().all_variables(Names::Both)
+        );
         for value in ["pck_1", "ssk_1", "sak_1"] {
             assert!(!shown.contains(value), "{shown}");
         }

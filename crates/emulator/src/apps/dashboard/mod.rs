@@ -17,6 +17,7 @@ use super::error::AppsError as Error;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError;
 use crate::machine::guest::presentable;
+use crate::machine::headers::BothNames as _;
 use crate::machine::readiness::Endpoint;
 use crate::machine::run_record::Purpose;
 use progress::Reporter;
@@ -149,9 +150,9 @@ async fn ask(backend: &str, key: &Secret) -> Result<Option<Zeroizing<String>>, C
     let path = "/api/v1/internal/local-emulator/dashboard-links";
     let answer = client()?
         .post(format!("{backend}{path}"))
-        .header("x-stack-project-id", "internal")
-        .header("x-stack-access-type", "server")
-        .header("x-stack-secret-server-key", key.expose())
+        .backend_header("project-id", "internal")
+        .backend_header("access-type", "server")
+        .backend_header("secret-server-key", key.expose())
         .send()
         .await
         .map_err(CredentialsError::Unreachable)?;

@@ -40,7 +40,7 @@ use record::{Durability, Record};
 
 use attach::Attachment;
 use name::Identity;
-pub use name::{ConfigFile, NamedFolder};
+pub use name::{CONFIG_FILES, ConfigFile, NamedFolder, UsualConfigFile};
 
 /// Why a folder cannot be shared, or its sharing not be ended.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,12 @@ pub enum ShareError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A folder has no config file under a usual name.
+    #[error("there is no config file in {}: neither {} nor {}", folder.display(), CONFIG_FILES[0], CONFIG_FILES[1])]
+    NoConfigFile {
+        /// The folder.
+        folder: PathBuf,
     },
     /// It is something else.
     #[error("{} is not a {what}", path.display())]
@@ -148,9 +154,10 @@ impl ShareError {
     /// A stable code for programs.
     pub const fn code(&self) -> Code {
         match self {
-            Self::NotThere { .. } | Self::WrongKind { .. } | Self::LeadsOut { .. } => {
-                Code::ConfigFile
-            }
+            Self::NotThere { .. }
+            | Self::NoConfigFile { .. }
+            | Self::WrongKind { .. }
+            | Self::LeadsOut { .. } => Code::ConfigFile,
             Self::Refused { .. } | Self::NotUtf8 { .. } => Code::FolderRefused,
             Self::NotShared { .. } => Code::NotShared,
             Self::NoSlot => Code::TooManyFolders,
@@ -165,7 +172,9 @@ impl ShareError {
     /// What to do about it, if anything helps.
     pub fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::NotThere { .. } | Self::WrongKind { .. } => Remedy::NameConfigFile,
+            Self::NotThere { .. } | Self::NoConfigFile { .. } | Self::WrongKind { .. } => {
+                Remedy::NameConfigFile
+            }
             Self::NotUtf8 { .. } => Remedy::RenameFolder,
             Self::LeadsOut { .. } => Remedy::NameLinkTarget,
             Self::Refused { .. } => Remedy::UseProjectFolder,

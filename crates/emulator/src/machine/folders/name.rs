@@ -39,7 +39,39 @@ pub struct ConfigFile {
     path: String,
 }
 
+/// The usual names of config files, the newer first.
+pub const CONFIG_FILES: [&str; 2] = ["hexclave.config.ts", "stack.config.ts"];
+
+/// The config file that a folder has under a usual name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsualConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Another one under the older name. Its project is another one, whatever is in the two files.
+    pub passed_over: Option<PathBuf>,
+}
+
 impl ConfigFile {
+    /// Looks for a config file in `folder`, under its usual names.
+    ///
+    /// # Errors
+    ///
+    /// [`ShareError::NoConfigFile`].
+    pub fn usual(folder: &Path) -> Result<UsualConfigFile, ShareError> {
+        let mut there = CONFIG_FILES
+            .into_iter()
+            .map(|name| folder.join(name))
+            // What is wrong with one that cannot be looked at is told when it is used.
+            .filter(|path| path.symlink_metadata().is_ok());
+        let path = there.next().ok_or_else(|| ShareError::NoConfigFile {
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+        })?;
+        Ok(UsualConfigFile {
+            path,
+            passed_over: there.next(),
+        })
+    }
+
     /// Looks at the config file at `path`, which may be relative to the current folder.
     ///
     /// # Errors
@@ -293,6 +325,28 @@ mod tests {
         ] {
             assert_eq!(refused(folder), None, "{folder}");
         }
+    }
+
+    #[test]
+    fn the_newer_name_of_a_config_file_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let [newer, older] = CONFIG_FILES.map(|name| dir.path().join(name));
+        let error = ConfigFile::usual(dir.path()).unwrap_err();
+        assert_eq!(error.code(), failure::Code::ConfigFile);
+        for name in CONFIG_FILES {
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let usual = |path: &Path, passed_over: Option<&Path>| UsualConfigFile {
+            path: path.to_owned(),
+            passed_over: passed_over.map(Path::to_owned),
+        };
+        std::fs::write(&older, "").unwrap();
+        assert_eq!(ConfigFile::usual(dir.path()).unwrap(), usual(&older, None));
+        std::fs::write(&newer, "").unwrap();
+        let both = ConfigFile::usual(dir.path()).unwrap();
+        assert_eq!(both, usual(&newer, Some(&older)));
+        std::fs::remove_file(&older).unwrap();
+        assert_eq!(ConfigFile::usual(dir.path()).unwrap(), usual(&newer, None));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::headers::BothNames as _;
+
 /// How long one request may take. Under software emulation the real backend
 /// has been seen to take 5 s for its first answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -331,9 +333,9 @@ impl Prober {
         let request = self
             .client
             .get(format!("http://127.0.0.1:{port}/api/v1/projects/current"))
-            .header("x-stack-project-id", "internal")
-            .header("x-stack-access-type", "client")
-            .header("x-stack-publishable-client-key", key.expose());
+            .backend_header("project-id", "internal")
+            .backend_header("access-type", "client")
+            .backend_header("publishable-client-key", key.expose());
         let answered = async {
             let _turn = self.turn(port).await;
             request.send().await
