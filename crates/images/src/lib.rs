@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod age;
 pub mod artifact;
 pub mod base_env;
 mod claim;

@@ -20,6 +20,9 @@ use crate::scenario::{Artifact, Asset, Release, Run, Scenario};
 use crate::state::{Site, State, hex};
 use crate::wire::Scissors;
 
+/// GitHub's number for the repository, by which it is found whatever its name is.
+const NUMBER: &str = "707";
+
 /// What answers the requests to `site`.
 pub(crate) fn router(state: Arc<State>, site: Site) -> Router {
     Router::new().fallback(move |request: Request| {
@@ -227,12 +230,20 @@ impl Asked<'_> {
         }
         let segments = self.segments();
         let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let ["repos", owner, name, rest @ ..] = parts.as_slice() else {
-            return self.page_of_downloads(&scenario, &parts);
+        let rest = match parts.as_slice() {
+            ["repos", owner, name, rest @ ..] => {
+                let named = format!("{owner}/{name}");
+                if scenario.former_name.as_ref() == Some(&named) {
+                    return self.to_number(&named);
+                }
+                if named != scenario.repository {
+                    return status(StatusCode::NOT_FOUND);
+                }
+                rest
+            }
+            ["repositories", NUMBER, rest @ ..] => rest,
+            _ => return self.page_of_downloads(&scenario, &parts),
         };
-        if format!("{owner}/{name}") != scenario.repository {
-            return status(StatusCode::NOT_FOUND);
-        }
         match rest {
             ["releases"] => {
                 let releases: Vec<_> = scenario.releases.iter().collect();
@@ -250,6 +261,21 @@ impl Asked<'_> {
             ["releases", "tags", tag] => {
                 let tagged = |release: &&Release| release.tag == *tag;
                 self.maybe_release(scenario.releases.iter().find(tagged))
+            }
+            ["git", "matching-refs", "tags", beginning] => {
+                let named =
+                    |release: &&Release| !release.draft && release.tag.starts_with(beginning);
+                let mut tags: Vec<_> = scenario.releases.iter().filter(named).collect();
+                tags.sort_by_key(|release| &release.tag);
+                let reference = |release: &&Release| {
+                    let commit = [&release.commit, &release.target].map(String::as_str);
+                    let commit = commit.into_iter().find(|text| !text.is_empty());
+                    json!({
+                        "ref": format!("refs/tags/{}", release.tag),
+                        "object": { "type": "commit", "sha": commit },
+                    })
+                };
+                self.json(&tags.iter().map(reference).collect(), None)
             }
             ["releases", "assets", id] => match scenario.asset(id) {
                 Some(asset) if !self.accepts("application/octet-stream") => {
@@ -330,6 +356,21 @@ impl Asked<'_> {
             }
             _ => status(StatusCode::NOT_FOUND),
         }
+    }
+
+    /// As GitHub answers for a repository that was renamed or moved.
+    fn to_number(&self, former_name: &str) -> io::Result<Response<Body>> {
+        let path = self.url.path().trim_start_matches('/');
+        let rest = path.trim_start_matches(&format!("repos/{former_name}"));
+        let query = self.url.query().unwrap_or_default();
+        let to = format!("{}repositories/{NUMBER}{rest}?{query}", self.state.api);
+        Response::builder()
+            .status(StatusCode::MOVED_PERMANENTLY)
+            .header(LOCATION, to)
+            .body(Body::from(
+                json!({ "message": "Moved Permanently" }).to_string(),
+            ))
+            .map_err(io::Error::other)
     }
 
     /// What GitHub's pages have for browsers and scripts, at another host than the API there: files of a release by their
@@ -454,7 +495,10 @@ impl Asked<'_> {
             "size": asset.size.unwrap_or(served.bytes),
             "digest": (!asset.without_digest).then(|| format!("sha256:{digest}")),
             "state": if asset.uploading { "starter" } else { "uploaded" },
-            "updated_at": "2026-01-01T00:00:00Z",
+            "updated_at": match asset.updated_at.as_str() {
+                "" => "2026-01-01T00:00:00Z",
+                at => at,
+            },
         }))
     }
 

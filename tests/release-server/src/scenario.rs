@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct Scenario {
     /// Full name of the repository; another one is answered with 404.
     pub repository: String,
+    /// A name that the repository had before: a request by it is redirected, permanently, to the repository's
+    /// number.
+    pub former_name: Option<String>,
     /// Tokens that are accepted. A request with another one is answered with
     /// 401, one without any as an anonymous one.
     pub tokens: Vec<String>,
@@ -79,6 +82,8 @@ pub struct Asset {
     pub size: Option<u64>,
     /// Still being uploaded.
     pub uploading: bool,
+    /// RFC 3339; empty means the beginning of 2026.
+    pub updated_at: String,
 }
 
 /// A pull request.

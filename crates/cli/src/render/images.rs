@@ -37,6 +37,9 @@ impl Render for ReleaseList {
             let kind = kind(release);
             let _ = writeln!(text, "  {}  {date}  {images}{kind}", pad(tag, width));
         }
+        if let Some(age) = self.worrying_age() {
+            let _ = writeln!(text, "\nThe newest image is {age} old.");
+        }
         text.push_str("\nPull one with `stack-emulator pull --tag TAG`, or the latest of the default branch\nwith `stack-emulator pull`.\n");
         text
     }

@@ -91,6 +91,14 @@ pub struct ReleaseList {
     pub rate_limit: Option<RateLimit>,
 }
 
+impl ReleaseList {
+    /// The age of the newest image, such as `6 months`, if it is one to wonder about.
+    pub fn worrying_age(&self) -> Option<String> {
+        let newest = self.releases.iter().filter_map(Release::changed_at).max();
+        images::age::worth_a_word(newest?, host::now_ms())
+    }
+}
+
 /// An image that has just been got.
 struct Got {
     image: Installed,

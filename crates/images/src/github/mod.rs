@@ -20,6 +20,7 @@ use crate::token::Token;
 
 mod cache;
 mod error;
+mod releases;
 mod repeats;
 mod types;
 mod wire;
@@ -30,7 +31,7 @@ use repeats::Repeats;
 pub use types::{
     Artifact, Asset, ParseRepoError, PullRequest, RateLimit, Release, Repo, Run, RunState,
 };
-use wire::{ArtifactsWire, PullRequestWire, ReleaseWire, RunWire, RunsWire};
+use wire::{ArtifactsWire, PullRequestWire, ReferenceWire, ReleaseWire, RunWire, RunsWire};
 
 /// The public API.
 pub const PUBLIC_API: &str = "https://api.github.com/";
@@ -150,55 +151,6 @@ impl GitHub {
 
     pub(crate) fn http(&self) -> &Http {
         &self.http
-    }
-
-    /// The releases that have to do with the emulator, as GitHub orders them:
-    /// newest first.
-    pub async fn emulator_releases(&self, repo: &Repo) -> Result<Vec<Release>, ApiError> {
-        let what = format!("releases of {repo}");
-        let url = self.url(repo, &["releases"]);
-        let releases: Vec<ReleaseWire> = self.pages(&url, &what, |page: Vec<_>| page).await?;
-        let releases: Vec<_> = releases.into_iter().map(Release::from).collect();
-        // Only a full release can be the latest. To ask in vain would cost a
-        // request each time, for a 404 has no `ETag`.
-        let latest = if releases
-            .iter()
-            .any(|release| !release.draft && !release.prerelease)
-        {
-            self.latest_release(repo).await?.map(|release| release.id)
-        } else {
-            None
-        };
-        Ok(releases
-            .into_iter()
-            .filter(|release| {
-                release.tag.contains("emulator") || release.name.to_lowercase().contains("emulator")
-            })
-            .map(|release| Release {
-                latest: latest == Some(release.id),
-                ..release
-            })
-            .collect())
-    }
-
-    /// The release that GitHub shows as the latest, if there is one: neither a draft nor a pre-release.
-    pub async fn latest_release(&self, repo: &Repo) -> Result<Option<Release>, ApiError> {
-        let url = self.url(repo, &["releases", "latest"]);
-        let what = format!("latest release of {repo}");
-        match self.json::<ReleaseWire>(&url, &what).await {
-            Ok((wire, _)) => Ok(Some(wire.into())),
-            // It may have been removed since the list was made.
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The release with the tag `tag`.
-    pub async fn release_by_tag(&self, repo: &Repo, tag: &str) -> Result<Release, ApiError> {
-        let url = self.url(repo, &["releases", "tags", tag]);
-        let what = format!("release {tag} of {repo}");
-        let (wire, _) = self.json::<ReleaseWire>(&url, &what).await?;
-        Ok(wire.into())
     }
 
     /// The pull request `number`.
@@ -486,6 +438,7 @@ pub(crate) fn read_any_answer(bytes: &[u8]) {
     drop(
         from_slice::<Vec<ReleaseWire>>(bytes).map(|all| all.into_iter().map(Release::from).count()),
     );
+    drop(from_slice::<Vec<ReferenceWire>>(bytes));
     drop(from_slice::<PullRequestWire>(bytes).map(PullRequest::from));
     drop(
         from_slice::<RunsWire>(bytes)

@@ -123,6 +123,16 @@ pub struct Release {
 }
 
 impl Release {
+    /// When it was published or a file of it was uploaded last, RFC 3339: what moves along with a branch is
+    /// published once, and its files are replaced ever after.
+    pub fn changed_at(&self) -> Option<&str> {
+        let uploads = self.assets.iter().map(|asset| asset.updated_at.as_deref());
+        uploads
+            .chain([self.published_at.as_deref()])
+            .flatten()
+            .max()
+    }
+
     /// The file called `name`.
     pub fn asset(&self, name: &str) -> Option<&Asset> {
         self.assets.iter().find(|asset| asset.name == name)

@@ -30,6 +30,14 @@ pub(super) struct ReleaseWire {
     assets: Vec<AssetWire>,
 }
 
+/// A branch or a tag.
+#[derive(Deserialize)]
+pub(super) struct ReferenceWire {
+    /// In full: `refs/tags/…`.
+    #[serde(rename = "ref")]
+    pub(super) name: String,
+}
+
 #[derive(Deserialize)]
 struct AssetWire {
     id: u64,

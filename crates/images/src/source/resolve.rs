@@ -5,9 +5,11 @@ use std::path::Path;
 use progress::{Phase, Reporter, Running};
 
 use super::{Arch, Files, Origin, ReleaseFiles, ResolveError, Resolved, Source, WORKFLOW, names};
-use crate::Sha256Digest;
-use crate::github::{ApiError, Artifact, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit};
+use crate::github::{
+    ApiError, Artifact, Asset, GitHub, Release, Repo, Run, RunState, RunsOf, is_commit,
+};
 use crate::http::HttpError;
+use crate::{Sha256Digest, age};
 
 /// Finds out which file is meant.
 pub async fn resolve(
@@ -73,7 +75,10 @@ async fn resolve_release(
             name,
         });
     }
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = branch
+        .and_then(|branch| age_of(branch, &disk))
+        .into_iter()
+        .collect();
     let commit = match release_commit(github, repo, &release).await {
         Ok(commit) => Some(commit),
         Err(error) => {
@@ -114,6 +119,14 @@ async fn resolve_release(
             disk,
         })),
     })
+}
+
+/// What is said of the newest image of `branch` where it is not new.
+fn age_of(branch: &str, disk: &Asset) -> Option<String> {
+    let age = age::worth_a_word(disk.updated_at.as_deref()?, host::now_ms())?;
+    Some(format!(
+        "The newest image of the branch {branch} is {age} old."
+    ))
 }
 
 /// A release is made from a commit, or from a branch that has moved on since;
