@@ -141,6 +141,41 @@ fn without_its_config_file_nothing_is_started() {
     assert!(!world.instance().join("session").exists(), "{stderr}");
 }
 
+#[test]
+fn a_change_of_the_config_file_is_told_with_what_came_of_it() {
+    let world = World::captured();
+    let folder = app(&world);
+    let file = folder.join("stack.config.ts");
+    let mut child = world
+        .command(["run", "--watch", "--", "node", "app.mjs", "wait"])
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    read_until(
+        &mut said,
+        &format!("Dashboard: http://127.0.0.1:{}", port("dashboard")),
+    );
+    read_until(&mut out, "waiting");
+    std::fs::write(
+        &file,
+        "export const config = { teams: { allowClientTeamCreation: true } };\n",
+    )
+    .unwrap();
+    read_until(&mut said, "stack.config.ts is in force");
+    std::fs::write(&file, "export const config = { taems: {} };\n").unwrap();
+    read_until(&mut said, "stack.config.ts has changed");
+    std::fs::write(&file, "export const config = {};\n").unwrap();
+    read_until(&mut said, "stack.config.ts is in force");
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(23));
+    assert_eq!(state(&world), "stopped");
+    world.discard();
+}
+
 /// Here the keys are waited for, because the guest cannot mount the folder.
 #[test]
 fn a_signal_before_the_program_runs_stops_what_was_started() {

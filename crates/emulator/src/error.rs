@@ -104,6 +104,7 @@ impl From<AppsError> for Error {
             | AppsError::Dotenv(_)
             | AppsError::Users(_)
             | AppsError::Mail(_)
+            | AppsError::Watch(_)
             | AppsError::Dashboard(_)) => Self::Apps(Box::new(error)),
         }
     }

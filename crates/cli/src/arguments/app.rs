@@ -36,6 +36,9 @@ pub(crate) struct RunArguments {
     pub config: ConfigArguments,
     #[command(flatten)]
     pub names: NamesArguments,
+    /// Print what the emulator makes of each change of the config file
+    #[arg(long)]
+    pub watch: bool,
     /// Program to run, and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,

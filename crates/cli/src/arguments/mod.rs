@@ -324,7 +324,8 @@ pub(crate) enum Operation {
             The program gets the variables of `credentials` in every format (and under both names, unless \
             `--names` says otherwise), and the signals sent to `run`. \
             Afterwards stops the emulator if `run` started it and no other program uses it; the session is \
-            saved. Exits with the program's code, 128 + N if signal N ended it, or 127 if it could not be \
+            saved. Prints the address of the dashboard and, with `--watch`, the result of each change of the \
+            config file to standard error. Exits with the program's code, 128 + N if signal N ended it, or 127 if it could not be \
             started.\n\n\
             Shares the folder of the config file with the emulator, as `credentials` does: the emulator can \
             read and write the files in that folder."

@@ -8,8 +8,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitStatus;
 
+use emulator::config_watch::ConfigWatch;
 use emulator::credentials::{AppVariable, Names};
 use emulator::folders::ConfigFile;
 use emulator::lease::{Lease, Leaving};
@@ -27,20 +29,17 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::tell;
 use crate::render::reports::manner;
-use crate::render::style::STRONG;
-use crate::render::text::paint;
+use crate::render::style::{GOOD, STRONG};
+use crate::render::text::{paint, printable};
+use emulator::progress::Silent;
 use emulator::quantity::seconds;
 
 pub(super) async fn run(context: &Context<'_>, arguments: RunArguments) -> Result<Exit, Failure> {
     let config_file = &config_file::of(arguments.config)?;
-    let (names, command) = (arguments.names.names.into(), &arguments.command[..]);
-    // The parser requires at least one word.
-    let (program, arguments) = match command {
-        [program, arguments @ ..] => (program.as_os_str(), arguments),
-        [] => (OsStr::new(""), command),
-    };
     // A file that cannot be used is no reason to start anything.
     ConfigFile::name(config_file, context.emulator.settings()).map_err(emulator::Error::from)?;
+    let watch = arguments.watch.then(|| ConfigWatch::begin(config_file));
+    let watch = watch.transpose()?;
     let lease = context.guarded(context.emulator.lease()).await?;
     let report = context
         .guarded(Box::pin(context.emulator.start(&context.progress)))
@@ -54,26 +53,46 @@ pub(super) async fn run(context: &Context<'_>, arguments: RunArguments) -> Resul
             seconds(report.start.total_ms)
         ));
     }
-    let ended = use_it(context, config_file, names, program, arguments).await;
+    if let Some(dashboard) = report
+        .services
+        .iter()
+        .find(|service| service.id == "dashboard")
+    {
+        tell(&format!("Dashboard: {}\n", printable(&dashboard.url)));
+    }
+    let app = App {
+        config_file,
+        names: arguments.names.names.into(),
+        command: &arguments.command,
+    };
+    let ended = use_it(context, &app, watch).await;
     let left = leave(context, lease, started).await;
     let exit = ended?;
     left?;
     Ok(exit)
 }
 
+/// What is run, and as which app.
+struct App<'a> {
+    config_file: &'a Path,
+    names: Names,
+    /// The program and its arguments.
+    command: &'a [OsString],
+}
+
 async fn use_it(
     context: &Context<'_>,
-    config_file: &Path,
-    names: Names,
-    program: &OsStr,
-    arguments: &[OsString],
+    app: &App<'_>,
+    watch: Option<ConfigWatch>,
 ) -> Result<Exit, Failure> {
-    let work = context.emulator.credentials(config_file, &context.progress);
+    let work = context
+        .emulator
+        .credentials(app.config_file, &context.progress);
     let credentials = context.guarded(Box::pin(work)).await?;
     context.progress.clear();
-    let variables = credentials.all_variables(names);
-    tell_clashes(config_file, &variables);
-    let child = supervise(context, program, arguments, &variables);
+    let variables = credentials.all_variables(app.names);
+    tell_clashes(app.config_file, &variables);
+    let child = supervise(context, app, &variables, watch);
     let status = match &context.interrupts {
         Some(interrupts) => interrupts.ceded(child).await??,
         None => child.await?,
@@ -97,10 +116,15 @@ async fn leave(context: &Context<'_>, lease: Lease, started: bool) -> Result<(),
 
 async fn supervise(
     context: &Context<'_>,
-    program: &OsStr,
-    arguments: &[OsString],
+    app: &App<'_>,
     variables: &[AppVariable],
+    watch: Option<ConfigWatch>,
 ) -> Result<ExitStatus, Failure> {
+    // The parser requires at least one word.
+    let (program, arguments) = match app.command {
+        [program, arguments @ ..] => (program.as_os_str(), arguments),
+        [] => (OsStr::new(""), app.command),
+    };
     // Before there is a program, so that none is missed.
     let mut signals = listen()?;
     let mut command = Command::new(program);
@@ -115,6 +139,8 @@ async fn supervise(
             program: program.to_owned(),
             source,
         })?;
+    let watched = watch.is_some();
+    let mut following = pin!(follow(context, app, variables, watch));
     loop {
         tokio::select! {
             status = child.wait() => return status.map_err(|source| Failure::Program {
@@ -122,7 +148,47 @@ async fn supervise(
                 source,
             }),
             Some(signal) = signals.recv() => pass_on(&child, signal),
+            // It ends only where there is nothing to follow.
+            () = &mut following, if watched => {}
         }
+    }
+}
+
+/// Says what the emulator makes of each change of the config file, for as long as the program runs.
+async fn follow(
+    context: &Context<'_>,
+    app: &App<'_>,
+    given: &[AppVariable],
+    watch: Option<ConfigWatch>,
+) {
+    let Some(mut watch) = watch else {
+        return;
+    };
+    let name = printable(&app.config_file.display().to_string());
+    loop {
+        watch.changed().await;
+        // Asking for the credentials has the backend read the file. The program has the terminal, so
+        // nothing is drawn meanwhile.
+        match context.emulator.credentials(app.config_file, &Silent).await {
+            Ok(credentials) => tell(&taken(&name, credentials.all_variables(app.names) == given)),
+            Err(error) => {
+                let failure = Failure::from(error);
+                let subject = format!("{name} has changed");
+                context.output.report_error(&subject, &failure);
+            }
+        }
+    }
+}
+
+/// What is said of a change that the backend took.
+fn taken(name: &str, same_credentials: bool) -> String {
+    let done = paint(GOOD, "Changed:");
+    if same_credentials {
+        format!("{done} {name} is in force.\n")
+    } else {
+        format!(
+            "{done} {name} is in force, and the credentials have changed: start the program again.\n"
+        )
     }
 }
 
@@ -174,6 +240,12 @@ fn code_of(status: ExitStatus) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_told_with_what_it_means_for_the_program() {
+        assert!(taken("stack.config.ts", true).ends_with("stack.config.ts is in force.\n"));
+        assert!(taken("stack.config.ts", false).contains("start the program again"));
+    }
 
     #[test]
     fn a_program_s_end_is_told_as_shells_tell_it() {

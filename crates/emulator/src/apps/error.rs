@@ -13,6 +13,7 @@ use super::users::UsersError;
 use crate::config::paths::FolderError;
 use crate::fault::by_way_of;
 use crate::instance::error::InstanceError;
+use crate::logs::watches::WatchError;
 use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::vault::VaultError;
@@ -36,6 +37,9 @@ pub enum AppsError {
     /// The dashboard cannot be opened.
     #[error(transparent)]
     Dashboard(#[from] DashboardError),
+    /// A config file cannot be followed.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The instance refused or failed.
     #[error(transparent)]
     Instance(#[from] InstanceError),
@@ -58,6 +62,7 @@ impl AppsError {
             Self::Credentials(error) => error.code(),
             Self::Mail(error) => error.code(),
             Self::Dotenv(_) => Code::EnvFile,
+            Self::Watch(_) => Code::Watch,
             Self::Users(error) => error.code(),
             Self::Dashboard(error) => error.code(),
             Self::Instance(error) => error.code(),
@@ -70,6 +75,7 @@ impl AppsError {
             Self::Credentials(error) => error.remedy(),
             Self::Mail(error) => error.remedy(),
             Self::Dotenv(_) => None,
+            Self::Watch(error) => error.remedy(),
             Self::Users(error) => error.remedy(),
             Self::Dashboard(error) => error.remedy(),
             Self::Instance(error) => error.remedy(),

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod backend_double;
 pub mod clashes;
+pub mod config_watch;
 pub mod credentials;
 pub mod dashboard;
 pub mod dotenv;
