@@ -48,6 +48,8 @@ pub(crate) fn builder() -> Builder<Wry> {
             projects::copy_credential,
             projects::copy_credentials,
             projects::write_env,
+            projects::refresh_env_files,
+            projects::stale_env_files,
             projects::reveal_secret,
             projects::copy_secret,
             projects::list_folders,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use emulator::State as Running;
 use emulator::clashes::Clash;
 use emulator::credentials::{Format, Names, ProjectCredentials};
-use emulator::dotenv::{FileChange, Variable};
+use emulator::dotenv::FileChange;
 use emulator::secrets::SecretName;
 use progress::Silent;
 use tauri::State;
@@ -21,7 +21,7 @@ use super::desktop::chosen;
 use crate::app_state::AppState;
 use crate::operations::{copy_all, copy_secret as copy, credentials};
 use crate::wire::failure::{Answer, Failure};
-use crate::wire::projects::{Copied, Credentials, Project, SharedFolder, value_of};
+use crate::wire::projects::{Copied, Credentials, Project, RefreshedFiles, SharedFolder, value_of};
 use crate::wire::text::shown_path;
 
 /// Lets the user choose a project's config file, and remembers it. Null if they did not.
@@ -113,12 +113,12 @@ pub(crate) async fn write_env(
     config_file: String,
     format: Format,
 ) -> Answer<FileChange> {
-    let Some(kind) = format.kind() else {
+    if format.kind().is_none() {
         return Err(Failure::new(
             Code::EnvFile,
             "JSON cannot be written to a `.env` file",
         ));
-    };
+    }
     let emulator = state.emulator();
     let credentials = credentials(&state, &config_file).await?;
     // Asking has put it on the list.
@@ -127,15 +127,13 @@ pub(crate) async fn write_env(
         .into_iter()
         .find(|project| project.config_file == config_file)
         .ok_or_else(|| Failure::new(Code::ConfigFile, "the project was removed from the list"))?;
-    let variables = credentials.variables(kind, Names::Both);
-    let set: Vec<_> = variables
-        .iter()
-        .map(|variable| Variable {
-            name: &variable.name,
-            value: variable.expose(),
-        })
-        .collect();
-    let change = emulator.set_in_env_file(&project.env_file(format), &set)?;
+    let change = emulator.write_env_file(
+        Path::new(&config_file),
+        &credentials,
+        &project.env_file(format),
+        format,
+        Names::Both,
+    )?;
     emulator.choose_format(&config_file, format)?;
     state.note_written(&change.path);
     // JSON has no other text than Unicode.
@@ -151,6 +149,26 @@ pub(crate) async fn write_env(
             .collect(),
         ..change
     })
+}
+
+/// Writes all `.env` files again that credentials were written to, with those that hold now.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn refresh_env_files(state: State<'_, Arc<AppState>>) -> Answer<RefreshedFiles> {
+    let report = state.emulator().refresh_env_files(&Silent).await?;
+    Ok(report.into())
+}
+
+/// The files whose credentials a reset makes stale, `~` being the user's own folder.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn stale_env_files(state: State<'_, Arc<AppState>>) -> Answer<Vec<String>> {
+    let emulator = state.emulator();
+    let user_home = emulator.settings().user_home.as_deref();
+    let files = emulator.stale_env_files()?.into_iter();
+    Ok(files
+        .map(|file| shown_path(&file.path, user_home))
+        .collect())
 }
 
 /// The value of one of the instance's four secrets, because the user asked to see it.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use emulator::Emulator;
 use emulator::credentials::{Format, ProjectCredentials};
+use emulator::env_files::{RefreshReport, Refreshed};
 use serde::Serialize;
 use specta::Type;
 use specta_typescript::Number;
@@ -28,6 +29,8 @@ pub(crate) struct Project {
     pub(crate) format: Format,
     /// The `.env` files that `write_env` writes.
     pub(crate) env_files: Vec<EnvFile>,
+    /// How many files its credentials were written to; `refresh_env_files` writes them again.
+    pub(crate) written_files: u32,
 }
 
 /// The file that variables of a format are written to; there is none for JSON, which holds no variables.
@@ -36,6 +39,37 @@ pub(crate) struct EnvFile {
     pub(crate) format: Format,
     /// Its name in the project's folder.
     pub(crate) name: String,
+}
+
+/// What writing all `.env` files again did, in numbers of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Type)]
+pub(crate) struct RefreshedFiles {
+    /// They have other values than before.
+    pub(crate) updated: u32,
+    /// They had the present ones.
+    pub(crate) unchanged: u32,
+    /// They are not what was written, and were left as they are.
+    pub(crate) skipped: u32,
+    /// Those that could not be written, with the reasons.
+    pub(crate) failed: Vec<String>,
+}
+
+impl From<RefreshReport> for RefreshedFiles {
+    fn from(report: RefreshReport) -> Self {
+        let mut done = Self::default();
+        for file in report.files {
+            match file.outcome {
+                Refreshed::Updated { .. } => done.updated += 1,
+                Refreshed::Unchanged => done.unchanged += 1,
+                Refreshed::Skipped { .. } => done.skipped += 1,
+                Refreshed::Failed { error } => {
+                    done.failed
+                        .push(format!("{}: {error}", file.file.display()));
+                }
+            }
+        }
+        done
+    }
 }
 
 /// A project's variables.
@@ -104,6 +138,7 @@ impl Project {
                 .into_iter()
                 .filter_map(|format| EnvFile::of(project, format))
                 .collect(),
+            written_files: u32::try_from(project.written.len()).unwrap_or(u32::MAX),
         }
     }
 }

@@ -142,6 +142,67 @@ fn without_its_config_file_nothing_is_started() {
 }
 
 #[test]
+fn files_with_credentials_are_written_again_after_a_reset() {
+    let world = World::captured();
+    let folder = app(&world);
+    world.start();
+    let here = |words: &[&str]| {
+        let output = world.command(words).current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    here(&["credentials", "--write", ".env", "--json"]);
+    let write = [
+        "credentials",
+        "--format",
+        "vite",
+        "--names",
+        "old",
+        "--write",
+        ".env.local",
+        "--json",
+    ];
+    here(&write);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let before = [read(".env"), read(".env.local")];
+    let report = here(&["credentials", "--refresh", "--json"]);
+    let outcomes = |report: &serde_json::Value| -> Vec<String> {
+        let files = report["files"].as_array().unwrap().iter();
+        files
+            .map(|file| file["outcome"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(outcomes(&report), ["unchanged", "unchanged"], "{report}");
+
+    world.run(["reset", "--yes"]).ok();
+    let stopped = world.run(["credentials", "--refresh"]);
+    stopped.fails_with(3);
+    world.start();
+    let report = here(&["credentials", "--refresh", "--json"]);
+    assert_eq!(outcomes(&report), ["updated", "updated"], "{report}");
+    let after = [read(".env"), read(".env.local")];
+    assert!(before[0] != after[0] && before[1] != after[1]);
+    let names = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split('=').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        before.each_ref().map(|text| names(text)),
+        after.each_ref().map(|text| names(text))
+    );
+    let keys = here(&["credentials", "--json"]);
+    assert!(after[0].contains(keys["secret_server_key"].as_str().unwrap()));
+
+    // What somebody has changed since is theirs.
+    std::fs::write(folder.join(".env"), "STACK_PROJECT_ID=cloud\n").unwrap();
+    let report = here(&["credentials", "--refresh", "--json"]);
+    assert_eq!(outcomes(&report), ["unchanged", "skipped"], "{report}");
+    assert_eq!(read(".env"), "STACK_PROJECT_ID=cloud\n");
+    world.discard();
+}
+
+#[test]
 fn a_change_of_the_config_file_is_told_with_what_came_of_it() {
     let world = World::captured();
     let folder = app(&world);

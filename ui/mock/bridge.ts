@@ -158,7 +158,15 @@ function answers(
     reveal_credential: () => SECRET,
     copy_credential: () => ({ count: 1, clears_after_seconds: 60 }),
     copy_credentials: () => ({ count: 7, clears_after_seconds: 60 }),
-    write_env: () => ({ path: "/home/ada/code/shop/.env.local", created: false, added: 2, changed: 5, clashes: [] }),
+    write_env: () => ({
+      path: "/home/ada/code/shop/.env.local",
+      created: false,
+      added: 2,
+      changed: 5,
+      clashes: [],
+    }),
+    refresh_env_files: () => ({ updated: 2, unchanged: 0, skipped: 1, failed: [] }),
+    stale_env_files: () => ["~/code/shop/.env.local", "~/code/notes/apps/web/.env.local"],
     reveal_secret: () => SECRET,
     copy_secret: () => ({ count: 1, clears_after_seconds: 60 }),
     list_folders: () => [

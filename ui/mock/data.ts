@@ -285,6 +285,7 @@ export const projects: Project[] = [
     last_used_at_ms: NOW - 26 * MINUTE,
     format: "next",
     env_files: ENV_FILES,
+    written_files: 1,
   },
   {
     config_file: "/home/ada/code/notes/apps/web/stack.config.ts",
@@ -294,6 +295,7 @@ export const projects: Project[] = [
     last_used_at_ms: NOW - 3 * DAY,
     format: "vite",
     env_files: ENV_FILES,
+    written_files: 2,
   },
   {
     config_file: "/home/ada/code/gone/stack.config.ts",
@@ -303,6 +305,7 @@ export const projects: Project[] = [
     last_used_at_ms: NOW - 40 * DAY,
     format: "dotenv",
     env_files: ENV_FILES,
+    written_files: 0,
   },
 ];
 

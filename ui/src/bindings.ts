@@ -67,6 +67,10 @@ export const commands = {
 	copyCredentials: (configFile: string, format: Format) => typedError<Copied, Failure>(__TAURI_INVOKE("copy_credentials", { configFile, format })),
 	/**  Writes a project's variables into its `.env` file, leaving the rest of the file as it is. */
 	writeEnv: (configFile: string, format: Format) => typedError<FileChange, Failure>(__TAURI_INVOKE("write_env", { configFile, format })),
+	/**  Writes all `.env` files again that credentials were written to, with those that hold now. */
+	refreshEnvFiles: () => typedError<RefreshedFiles, Failure>(__TAURI_INVOKE("refresh_env_files")),
+	/**  The files whose credentials a reset makes stale, `~` being the user's own folder. */
+	staleEnvFiles: () => typedError<string[], Failure>(__TAURI_INVOKE("stale_env_files")),
 	/**  The value of one of the instance's four secrets, because the user asked to see it. */
 	revealSecret: (name: SecretName) => typedError<string, Failure>(__TAURI_INVOKE("reveal_secret", { name })),
 	/**  Puts one of the instance's four secrets on the clipboard. */
@@ -210,6 +214,14 @@ export type Chunk = {
 	 *  of an earlier machine.
 	 */
 	restarted: boolean,
+};
+
+/**  A file that has other values than an app is given, for variables that it reads from there. */
+export type Clash = {
+	/**  The file. */
+	file: string,
+	/**  The variables' names, in the file's order. */
+	names: string[],
 };
 
 /**
@@ -526,6 +538,8 @@ export type FileChange = {
 	added: number,
 	/**  Variables that had another value. */
 	changed: number,
+	/**  Files that an app reads as well, and that contradict this one. */
+	clashes: Clash[],
 };
 
 /**  A way to write a project's keys down. */
@@ -934,10 +948,24 @@ export type Project = {
 	format: Format,
 	/**  The `.env` files that `write_env` writes. */
 	env_files: EnvFile[],
+	/**  How many files its credentials were written to; `refresh_env_files` writes them again. */
+	written_files: number,
 };
 
 /**  What happens to a running emulator when the app ends. */
 export type QuitChoice = "stop_emulator" | "leave_running";
+
+/**  What writing all `.env` files again did, in numbers of files. */
+export type RefreshedFiles = {
+	/**  They have other values than before. */
+	updated: number,
+	/**  They had the present ones. */
+	unchanged: number,
+	/**  They are not what was written, and were left as they are. */
+	skipped: number,
+	/**  Those that could not be written, with the reasons. */
+	failed: string[],
+};
 
 /**  A release that has an image for this machine. */
 export type Release = {

@@ -181,6 +181,13 @@ describe("credentials", () => {
     expect(await button(page, "Write .env").isDisabled()).toBe(true);
   });
 
+  it("writes all .env files again and says how that went", async () => {
+    const page = await open("credentials");
+    await button(page, "Refresh .env files").click();
+    await page.getByText("Updated 2 files. Left 1 file unchanged").waitFor();
+    expect(await calls(page, "refresh_env_files")).toHaveLength(1);
+  });
+
   it("takes a config file that is dropped on the window", async () => {
     const page = await open("credentials", "no-project");
     const path = "/home/ada/code/shop/stack.config.ts";

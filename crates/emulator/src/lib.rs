@@ -39,7 +39,9 @@ pub use progress;
 pub use secrets;
 
 pub use apps::error::AppsError;
-pub use apps::{clashes, config_watch, credentials, dashboard, dotenv, mail, projects, users};
+pub use apps::{
+    clashes, config_watch, credentials, dashboard, dotenv, env_files, mail, projects, users,
+};
 pub use config::error::ConfigError;
 pub use config::network::{GuestNetwork, NetworkChoice};
 pub use config::updates::Updates;

@@ -68,6 +68,7 @@ fn project(name: &str, format: Format) -> Project {
         last_used_at_ms: 0,
         format,
         env_files: Vec::new(),
+        written_files: 0,
     }
 }
 

@@ -4,6 +4,7 @@ import { commands } from "../bindings";
 import type { Activity, ImageSource } from "../bindings";
 import { ask, asFailure } from "../bridge";
 import type { Answer } from "../bridge";
+import { staleFiles } from "../text/formats";
 import type { Action } from "../text/remedies";
 import { observed } from "./emulator.svelte";
 import { questions } from "./questions.svelte";
@@ -143,9 +144,11 @@ export function applyAction(action: Action, retry: (() => void) | null): void {
 
 /** Discards the session after asking. */
 export async function resetAfterAsking(): Promise<void> {
+  // The question is worth more than the list: without it, it is put all the same.
+  const files = await ask(commands.staleEnvFiles()).catch(() => []);
   const agreed = await questions.ask({
     title: "Reset the emulator?",
-    text: "This deletes all users, projects and data created since the snapshot was taken. The next start is from the clean snapshot. Credentials already in .env files stop working; write them again after the next start.",
+    text: `This deletes all users, projects and data created since the snapshot was taken. The next start is from the clean snapshot. ${staleFiles(files)}`,
     yes: "Discard session",
     danger: true,
   });

@@ -1,5 +1,5 @@
 // The formats of a project's variables.
-import type { FileChange, Format, Project } from "../bindings";
+import type { FileChange, Format, Project, RefreshedFiles } from "../bindings";
 import { fileName } from "./sources";
 
 const BOTH_NAMES = "Each is there as HEXCLAVE_… and as STACK_….";
@@ -50,4 +50,26 @@ function written({ path, created, added, changed }: Omit<FileChange, "clashes">)
     ...(changed > 0 ? [`${changed} changed`] : []),
   ].join(", ");
   return `${created ? "Created" : "Updated"} ${file}${counts === "" ? "" : ` (${counts})`}.`;
+}
+
+/** What writing all `.env` files again did. */
+export function refreshed({ updated, unchanged, skipped, failed }: RefreshedFiles): string {
+  const files = (count: number): string => `${count} ${count === 1 ? "file" : "files"}`;
+  const done =
+    updated > 0
+      ? `Updated ${files(updated)}.`
+      : unchanged > 0
+        ? "The files are up to date."
+        : "No file was written.";
+  const left =
+    skipped > 0 ? [`Left ${files(skipped)} unchanged: moved, or with other credentials by now.`] : [];
+  return [done, ...left, ...failed.map((reason) => `Failed: ${reason}.`)].join(" ");
+}
+
+/** What a reset does to `.env` files. */
+export function staleFiles(files: readonly string[]): string {
+  const stale = "Credentials already in .env files stop working";
+  return files.length === 0
+    ? `${stale}; write them again after the next start.`
+    : `${stale} (${files.join(", ")}). After the next start, write them again on the page Credentials.`;
 }

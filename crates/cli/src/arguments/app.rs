@@ -27,6 +27,14 @@ pub(crate) struct CredentialsArguments {
     /// Set the variables in this file and leave the rest of it unchanged
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub write: Option<PathBuf>,
+    /// Write all files again that `--write` or the app has written, with the present credentials
+    #[arg(
+        long,
+        conflicts_with_all = ["config_file", "format", "names", "write"],
+        long_help = "Write all files again that `--write` or the app has written, with the present credentials, for \
+            example after a reset. Leaves a file as it is that was moved, replaced, or holds other credentials by now."
+    )]
+    pub refresh: bool,
 }
 
 /// What is run with an app's credentials.

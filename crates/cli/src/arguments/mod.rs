@@ -170,8 +170,8 @@ pub(crate) enum Operation {
     #[command(
         long_about = "Discard the session: the next start is from the clean snapshot.\n\n\
             Stops the emulator if it is running, and deletes all users, projects and data created since \
-            the snapshot. Credentials already in .env files stop working; write them again after the next \
-            start. Asks first, unless `--yes` is given."
+            the snapshot. Credentials already in .env files stop working; `stack-emulator credentials --refresh` \
+            writes them again after the next start. Asks first and lists those files, unless `--yes` is given."
     )]
     Reset {
         /// Skip the confirmation
@@ -312,7 +312,7 @@ pub(crate) enum Operation {
     #[command(
         long_about = "Print the credentials of an app, or write them to its `.env` file.\n\n\
             Each config file has a project of its own in the emulator, created on first use. After a reset, \
-            the project is created again with other credentials.\n\n\
+            the project is created again with other credentials: `--refresh` writes the files again.\n\n\
             Shares the folder of the config file with the emulator, and no other folder. The emulator can \
             read and write the files in that folder, with your permissions, until `stack-emulator folders \
             remove`."

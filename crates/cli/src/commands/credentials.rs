@@ -22,6 +22,9 @@ pub(super) async fn run(
     context: &Context<'_>,
     arguments: CredentialsArguments,
 ) -> Result<Exit, Failure> {
+    if arguments.refresh {
+        return refresh(context).await;
+    }
     let config_file = config_file::of(arguments.config)?;
     let (format, names) = (arguments.format.into(), arguments.names.names.into());
     match arguments.write {
@@ -57,13 +60,13 @@ async fn write(
     names: Names,
     file: &Path,
 ) -> Result<Exit, Failure> {
-    // JSON, which has no names for variables, was refused for a file.
-    let kind = format.kind().unwrap_or(AppKind::Plain);
-    let variables = ask(context, config_file).await?.variables(kind, names);
+    let credentials = ask(context, config_file).await?;
     let change = context
         .emulator
-        .set_in_env_file(file, &to_set(&variables))
+        .write_env_file(config_file, &credentials, file, format, names)
         .map_err(emulator::Error::from)?;
+    // JSON, which has no names for variables, was refused for a file.
+    let variables = credentials.variables(format.kind().unwrap_or(AppKind::Plain), names);
     context.output.report(&Written {
         file: file.to_owned(),
         clashes: change.clashes.clone(),
@@ -73,12 +76,26 @@ async fn write(
     Ok(Exit::Success)
 }
 
+/// Writes all files again that credentials were written to.
+async fn refresh(context: &Context<'_>) -> Result<Exit, Failure> {
+    let work = context.emulator.refresh_env_files(&context.progress);
+    let report = context.guarded(Box::pin(work)).await?;
+    context.output.report(&report)?;
+    Ok(if report.has_failed() {
+        Exit::Failed
+    } else {
+        Exit::Success
+    })
+}
+
 fn to_set(variables: &[AppVariable]) -> Vec<Variable<'_>> {
-    let set = |variable: &'_ AppVariable| Variable {
-        name: &variable.name,
-        value: variable.expose(),
-    };
-    variables.iter().map(set).collect()
+    variables
+        .iter()
+        .map(|variable| Variable {
+            name: &variable.name,
+            value: variable.expose(),
+        })
+        .collect()
 }
 
 /// Warns of the app's `.env` files whose values contradict those that it is given in its environment.

@@ -8,7 +8,7 @@ use super::{Context, ahead, confirm};
 use crate::exit::Exit;
 use crate::failure::{Destruction, Failure};
 use crate::remedy::words;
-use crate::render::text::printable;
+use crate::render::env_files::stale;
 
 pub(super) async fn start(context: &Context<'_>) -> Result<Exit, Failure> {
     let report = context
@@ -107,18 +107,13 @@ async fn confirm_reset(context: &Context<'_>) -> Result<(), Failure> {
     } else {
         "stops the emulator and "
     };
-    let mut warning = format!(
-        "this {stops}deletes all users, projects and data created since the snapshot.\n\
-         Credentials already in .env files stop working; write them again after the next start"
-    );
     let files = context
         .emulator
-        .env_files()
+        .stale_env_files()
         .map_err(emulator::Error::from)?;
-    warning.push(if files.is_empty() { '.' } else { ':' });
-    for file in files {
-        warning.push_str("\n  ");
-        warning.push_str(&printable(&file.display().to_string()));
-    }
+    let warning = format!(
+        "this {stops}deletes all users, projects and data created since the snapshot.\n{}",
+        stale(&files)
+    );
     confirm::ask(context, Destruction::Reset, &warning).await
 }

@@ -169,7 +169,8 @@ async fn follow(
         watch.changed().await;
         // Asking for the credentials has the backend read the file. The program has the terminal, so
         // nothing is drawn meanwhile.
-        match context.emulator.credentials(app.config_file, &Silent).await {
+        let asked = context.emulator.credentials(app.config_file, &Silent);
+        match Box::pin(asked).await {
             Ok(credentials) => tell(&taken(&name, credentials.all_variables(app.names) == given)),
             Err(error) => {
                 let failure = Failure::from(error);

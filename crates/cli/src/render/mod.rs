@@ -1,6 +1,7 @@
 //! Reports as text: calm, aligned, and the same units everywhere.
 
 pub(crate) mod checkpoints;
+pub(crate) mod env_files;
 pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod mail;

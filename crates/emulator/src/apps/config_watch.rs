@@ -47,8 +47,11 @@ impl ConfigWatch {
         let mut watches = Watches::begin(move |event| {
             let concerns = event.is_err()
                 || event.is_ok_and(|event| {
-                    let named =
-                        |path: &PathBuf| names.iter().any(|name| path.file_name() == Some(name));
+                    let named = |path: &PathBuf| {
+                        names
+                            .iter()
+                            .any(|name| path.file_name() == Some(name.as_os_str()))
+                    };
                     event.need_rescan() || event.paths.iter().any(named)
                 });
             if concerns {

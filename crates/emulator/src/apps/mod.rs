@@ -8,6 +8,7 @@ pub mod config_watch;
 pub mod credentials;
 pub mod dashboard;
 pub mod dotenv;
+pub mod env_files;
 pub(crate) mod error;
 pub mod mail;
 pub mod projects;

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::apps::clashes::ENV_FILES;
 use crate::apps::credentials::Format;
+use crate::apps::env_files::WrittenFile;
 use crate::apps::error::AppsError as Error;
 use crate::config::paths::make_private_folder;
 use crate::instance::Emulator;
@@ -24,8 +24,6 @@ use record::{self, Durability, Record};
 const REMEMBERED: usize = 50;
 /// Longest file of an app that is looked at, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
-/// What a file with credentials has in it, whatever prefix comes before.
-const MARKS: [&str; 2] = ["HEXCLAVE_PROJECT_ID=", "STACK_PROJECT_ID="];
 
 /// A config file that was used, for lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +35,9 @@ pub struct Project {
     /// The format that was chosen for it last, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// The files that its credentials were written to, the last one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub written: Vec<WrittenFile>,
 }
 
 /// `projects.json`, last used first.
@@ -140,27 +141,6 @@ impl Emulator {
         Ok(known.unwrap_or_default().projects)
     }
 
-    /// The `.env` files of these apps that hold credentials, as far as they are in the apps' folders.
-    ///
-    /// # Errors
-    ///
-    /// As [`projects`](Self::projects).
-    pub fn env_files(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut files = Vec::new();
-        for project in self.projects()? {
-            let folder = project.folder();
-            for file in ENV_FILES.map(|name| folder.join(name)) {
-                let content = read_small(&file).unwrap_or_default();
-                let text = String::from_utf8_lossy(&content);
-                let holds_them = MARKS.iter().any(|mark| text.contains(mark));
-                if holds_them && !files.contains(&file) {
-                    files.push(file);
-                }
-            }
-        }
-        Ok(files)
-    }
-
     /// Puts a config file on top of the list, without asking for credentials.
     ///
     /// # Errors
@@ -199,7 +179,8 @@ impl Emulator {
             let used = Project {
                 config_file: file.path().to_owned(),
                 last_used_ms: host::now_ms(),
-                format: known.and_then(|project| project.format),
+                format: known.as_ref().and_then(|project| project.format),
+                written: known.map(|project| project.written).unwrap_or_default(),
             };
             projects.insert(0, used.clone());
             projects.truncate(REMEMBERED);
@@ -207,7 +188,10 @@ impl Emulator {
         })
     }
 
-    fn change_projects<T>(&self, change: impl FnOnce(&mut Vec<Project>) -> T) -> Result<T, Error> {
+    pub(super) fn change_projects<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Project>) -> T,
+    ) -> Result<T, Error> {
         make_private_folder(self.paths.root())?;
         let lock = self.paths.projects_lock();
         let _held = File::options()
@@ -232,14 +216,15 @@ impl Emulator {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::config::paths::InstanceName;
     use crate::config::variables::Settings;
 
-    fn emulator(home: &Path) -> Emulator {
+    /// The default instance of a user whose home is `home`.
+    pub(in crate::apps) fn emulator(home: &Path) -> Emulator {
         let variables = [
             ("HOME", home.as_os_str().to_owned()),
             (
@@ -250,32 +235,6 @@ mod tests {
         .map(|(name, value)| (name.into(), value));
         let settings = Settings::from_variables(variables).unwrap();
         Emulator::new(settings, InstanceName::default(), None)
-    }
-
-    #[test]
-    fn files_with_credentials_are_found_in_the_folders_of_apps() {
-        let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().canonicalize().unwrap();
-        let emulator = emulator(&home);
-        let app = home.join("app");
-        std::fs::create_dir_all(app.join("config")).unwrap();
-        std::fs::write(app.join("package.json"), "{}").unwrap();
-        let config = app.join("config/stack.config.ts");
-        std::fs::write(&config, "export const config = {};").unwrap();
-        emulator.add_project(&config).unwrap();
-        assert_eq!(emulator.env_files().unwrap(), Vec::<PathBuf>::new());
-        std::fs::write(app.join(".env"), "VITE_HEXCLAVE_PROJECT_ID=p\n").unwrap();
-        assert_eq!(emulator.env_files().unwrap(), [app.join(".env")]);
-        std::fs::write(app.join(".env"), "OTHER=1\n").unwrap();
-        std::fs::write(app.join(".env.local"), "\nVITE_STACK_PROJECT_ID=p\n").unwrap();
-        assert_eq!(emulator.env_files().unwrap(), [app.join(".env.local")]);
-        // Nothing waits for a pipe.
-        std::fs::remove_file(app.join(".env")).unwrap();
-        let made = std::process::Command::new("mkfifo")
-            .arg(app.join(".env"))
-            .status();
-        assert!(made.unwrap().success());
-        assert_eq!(emulator.env_files().unwrap(), [app.join(".env.local")]);
     }
 
     #[test]
@@ -305,6 +264,7 @@ mod tests {
             config_file: app.join("config/stack.config.ts").display().to_string(),
             last_used_ms: 0,
             format: None,
+            written: Vec::new(),
         };
         std::fs::write(dir.path().join("package.json"), "{}").unwrap();
         std::fs::create_dir(dir.path().join("checkout/.git")).unwrap();

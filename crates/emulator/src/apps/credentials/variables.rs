@@ -3,6 +3,8 @@
 //! Each has two: the project is called Hexclave now, and was called Stack. Newer versions of the SDK read
 //! `HEXCLAVE_…`, older ones `STACK_…`, and those that know both refuse to go on where they differ.
 
+use serde::{Deserialize, Serialize};
+
 use super::ProjectCredentials;
 
 /// What kind of app is asked for: it decides about prefixes.
@@ -30,7 +32,8 @@ impl AppKind {
 }
 
 /// Which of their two names variables have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Names {
     /// `HEXCLAVE_…`.
     New,

@@ -14,7 +14,7 @@
 //!     instance.json                      the image in use, the port offset
 //!     ahead.json                         how many prepared starts in a row were not used
 //!     secrets.json                       where the secrets are, but never a value
-//!     projects.json                      the config files that were used last
+//!     projects.json                      the config files that were used last, and the `.env` files written for them
 //!     projects.lock                      held while that list is changed
 //!     users                              locked by each `run`: the last one stops what they started
 //!     shares/<slot>                      link to a folder while it is plugged in

@@ -204,6 +204,22 @@ async fn once_the_new_key_is_accepted_all_else_is_asked_at_the_same_time() {
 }
 
 #[tokio::test]
+async fn a_backend_that_knows_one_family_of_headers_sees_the_key() {
+    let key = Secret::generate().unwrap();
+    for family in ["x-stack", "x-hexclave"] {
+        let wanted = format!("{family}-publishable-client-key: {}", key.expose());
+        let port = patient_server(move |request: String| {
+            let known = request.contains(&wanted);
+            std::future::ready(if known { "200 OK" } else { "401 Unauthorized" })
+        })
+        .await;
+        let prober = Prober::new().unwrap();
+        let accepted = prober.accepts(port, &key, Duration::from_secs(20));
+        assert_eq!(accepted.await, Some(true), "{family}");
+    }
+}
+
+#[tokio::test]
 async fn no_port_gets_more_requests_at_once_than_qemu_takes() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let counted = most.clone();
