@@ -1,7 +1,8 @@
 //! Random values, each drawn straight from the kernel.
 //!
-//! A snapshot of the guest is resumed many times. The kernel notices (VM generation ID) and reseeds;
-//! a generator in our own memory would not, and every copy of the guest would hand out the same keys.
+//! A snapshot of the guest is resumed many times. The kernel is told (VM generation ID, and
+//! [`crate::resident`]) and reseeds; a generator in our own memory would not, and every copy of the guest
+//! would hand out the same keys.
 //! So nothing here keeps state: one call, one `getrandom(2)`.
 
 /// The alphabet of keys and request IDs, as the real backend uses it (Crockford's base 32).

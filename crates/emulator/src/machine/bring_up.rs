@@ -17,7 +17,7 @@ use secrets::{SecretSet, Slot as Kept};
 use super::boot;
 use super::config_disk::TOLD_SERVICES;
 use super::fresh_secrets::{prove, replace, rotate};
-use super::guest::{self, Guest, GuestError};
+use super::guest::{self, Guest, GuestError, Resumed};
 use super::limits;
 use super::log_files;
 use super::ports::{self, ServicePort};
@@ -351,17 +351,19 @@ impl BringUp<'_> {
         Ok((guest, off_ms))
     }
 
-    /// Lets a machine with loaded state run and waits for its first answer, by
-    /// the fastest way that the image offers.
+    /// Lets a machine with loaded state run, gives its guest new random numbers
+    /// and waits for its first answer, by the fastest way that the image offers.
     async fn resume(
         &self,
         running: &Running,
         limit: Duration,
         reporter: &dyn Reporter,
     ) -> Result<Guest, Error> {
+        let resumed = Resumed::new(qemu::Machine::has_generation_id(self.spec.arch));
+        let resumed = resumed.map_err(Error::Random)?;
         // Before the guest runs: it then need not be told that somebody is there.
         let by_port = self.spec.image.has_rotation_port();
-        let greeted = guest::greet(&running.sockets, by_port, limit).await;
+        let greeted = guest::greet(&running.sockets, by_port, limit, Some(resumed)).await;
         running
             .monitor
             .cont(MONITOR_LIMIT)

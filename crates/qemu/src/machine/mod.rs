@@ -196,6 +196,16 @@ pub enum MachineError {
 }
 
 impl Machine {
+    /// Whether the machine tells its guest's kernel that it was resumed, by a new generation id. Where
+    /// it does not, somebody else has to, or two resumed guests draw the same random values.
+    pub const fn has_generation_id(arch: Arch) -> bool {
+        match arch {
+            Arch::Amd64 => true,
+            // QEMU has the device for machines with ACPI tables of a PC.
+            Arch::Arm64 => false,
+        }
+    }
+
     /// Everything about the machine that the guest can notice, as command-line arguments in order.
     ///
     /// A snapshot's fingerprint hashes these, with the QEMU build and the host's CPU where the
@@ -289,12 +299,14 @@ impl Machine {
                     "-device",
                     "isa-serial,id=console,chardev=console".to_owned(),
                 );
-                // A new generation id at each start makes the guest's kernel reseed its random
-                // number generator, without which two starts of a snapshot would agree on it.
-                add("-device", "vmgenid,id=generation,guid=auto".to_owned());
             }
-            // The board brings its own serial port, and has no generation id device.
+            // The board brings its own serial port.
             Arch::Arm64 => add("-serial", "chardev:console".to_owned()),
+        }
+        if Self::has_generation_id(self.arch) {
+            // A new one at each start makes the guest's kernel reseed its random number
+            // generator, without which two starts of a snapshot would agree on it.
+            add("-device", "vmgenid,id=generation,guid=auto".to_owned());
         }
         args
     }

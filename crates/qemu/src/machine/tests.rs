@@ -247,6 +247,16 @@ fn what_cannot_be_built_is_named() {
 }
 
 #[test]
+fn a_generation_id_is_where_it_is_said_to_be() {
+    for arch in [Arch::Amd64, Arch::Arm64] {
+        let machine = Machine { arch, ..machine() };
+        let args = machine.guest_visible(&binary(arch, true));
+        let has_one = args.iter().any(|arg| arg.starts_with("vmgenid,"));
+        assert_eq!(has_one, Machine::has_generation_id(arch), "{arch}");
+    }
+}
+
+#[test]
 fn a_share_is_plugged_into_its_reserved_slot() {
     let device = Machine::share_device(3, "share3", "stack3");
     let json = serde_json::to_value(&device).unwrap();

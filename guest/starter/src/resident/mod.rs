@@ -10,6 +10,8 @@
 //!  host                                guest
 //!  hello 5f3a            ─▶
 //!                        ◀─  hello 5f3a 1795448400000000000     the guest's clock, Unix time in ns
+//!  reseed 64 hex digits  ─▶                                      with the greeting, if it was resumed
+//!                        ◀─  ok                                 the kernel's random generator is renewed
 //!  shift 86400000000000  ─▶
 //!                        ◀─  time 1795534800000000000           the clock after that
 //!  rotate                ─▶
@@ -27,13 +29,17 @@
 
 mod port;
 pub mod protocol;
+mod seed;
 
 use std::{io, time::Duration};
 
 use rustix::time::{ClockId, Timespec};
 
-pub use self::port::Port;
 use self::protocol::{Input, Request, RequestError};
+pub use self::{
+    port::Port,
+    seed::{Seed, SeedError},
+};
 use crate::{report, rotation, settings::Settings};
 
 /// The port's name, as the host gives it to QEMU.
@@ -87,6 +93,10 @@ fn converse(port: &Port, settings: &Settings, input: &mut Input) -> io::Result<(
 fn answer(request: Result<Request, RequestError>, settings: &Settings) -> String {
     match request {
         Ok(Request::Hello(word)) => format!("hello {word} {}\n", now()),
+        Ok(Request::Reseed(seed)) => match seed.renew_generator() {
+            Ok(()) => "ok\n".to_owned(),
+            Err(error) => failed(3, &report::chain(&error)),
+        },
         Ok(Request::Shift(by)) => match shift(by) {
             Ok(()) => format!("time {}\n", now()),
             Err(error) => failed(3, &report::chain(&error)),

@@ -2,6 +2,7 @@
 
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::Seed;
 use crate::{
     rotation::{InputError, parse_input},
     secrets::Secrets,
@@ -17,6 +18,8 @@ const MAX_WORD: usize = 64;
 pub enum Request {
     /// Say the word and the time.
     Hello(String),
+    /// Renew the kernel's random generator.
+    Reseed(Seed),
     /// Move the clock by nanoseconds.
     Shift(i64),
     /// Replace the secrets.
@@ -36,7 +39,7 @@ pub enum Request {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// No such request.
-    #[error("the request is none of hello, shift, port, rotate and sync")]
+    #[error("the request is none of hello, reseed, shift, port, rotate and sync")]
     Unknown,
     /// A line or a rotation is longer than any is.
     #[error("the request is longer than {MAX} bytes")]
@@ -44,6 +47,9 @@ pub enum RequestError {
     /// The word after `hello` is no word.
     #[error("hello takes a word of 1 to {MAX_WORD} letters and digits")]
     Word,
+    /// What follows `reseed` is no seed.
+    #[error("reseed takes 64 hexadecimal digits")]
+    Seed,
     /// What follows `shift` is no number.
     #[error("shift takes a whole number of nanoseconds")]
     Number,
@@ -139,6 +145,10 @@ impl Input {
                     .and_then(|number| number.parse().ok())
                     .map(Request::Shift)
                     .ok_or(RequestError::Number)
+            } else if let Some(seed) = line.strip_prefix(b"reseed ") {
+                Seed::from_hex(seed)
+                    .map(Request::Reseed)
+                    .ok_or(RequestError::Seed)
             } else if let Some(moved) = line.strip_prefix(b"port ") {
                 moved_port(moved).ok_or(RequestError::Port)
             } else {
@@ -225,6 +235,14 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_comes_behind_the_greeting() {
+        let all = requests(format!("hello a\nreseed {}\nreseed 5\n", "5a".repeat(32)).as_bytes());
+        assert!(matches!(all[1], Ok(Request::Reseed(_))), "{all:?}");
+        let error = all[2].as_ref().unwrap_err();
+        assert!(error.starts_with("reseed takes 64"), "{error}");
+    }
+
+    #[test]
     fn a_port_is_of_a_service_and_in_range() {
         for wrong in [
             "backend",
@@ -255,6 +273,7 @@ mod tests {
         for text in [
             format!("{key}\n"),
             format!("shift {key}\n"),
+            format!("reseed {key}7\n"),
             format!("hello {key}{key}\n"),
             format!("rotate\n{PCK}={key}\nend\n"),
             format!("rotate\n{}\nend\n", key.repeat(3)),

@@ -1,10 +1,11 @@
-//! What the host does inside the guest: set the clock, rotate the secrets, sync
-//! the disk.
+//! What the host does inside the guest: renew its random numbers, set the clock,
+//! rotate the secrets, sync the disk.
 //!
 //! There are two ways in. Every guest has the guest agent, which
 //! starts programs. An image may have a process that waits for us ([`resident`]),
 //! which is several times faster. [`Guest`] is either.
 
+mod reseed;
 mod resident;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use qemu::agent::Outcome;
 use qemu::{AgentError, Exec, GuestAgent, Sockets};
 use secrets::{SecretName, SecretSet};
 
+pub(crate) use self::reseed::Resumed;
 pub(crate) use self::resident::Resident;
 pub(crate) use self::resident::ResidentError;
 use progress::{Event, Reporter};
@@ -71,6 +73,17 @@ pub enum GuestError {
     /// The process that waits for us in the guest failed us.
     #[error(transparent)]
     Resident(ResidentError),
+    /// The random generator still has the key that is in the saved state.
+    #[error(
+        "the guest could not renew its random numbers ({status}){}",
+        said(output)
+    )]
+    Reseed {
+        /// How it ended.
+        status: String,
+        /// What it said, without the seed.
+        output: String,
+    },
     /// The clock stays wrong.
     #[error("the guest's clock is {off_ms} ms off after it was set")]
     Clock {
@@ -118,23 +131,36 @@ pub(crate) async fn reach(
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
-    let greeted = greet(sockets, rotation_port, limit).await;
+    let greeted = greet(sockets, rotation_port, limit, None).await;
     answered(greeted, sockets, limit, reporter).await
 }
 
 /// A conversation that was begun, and not answered yet.
-pub(super) enum Greeted {
+pub(super) struct Greeted {
+    way: Way,
+    /// What a guest that goes on from saved state has to be given.
+    resumed: Option<Resumed>,
+}
+
+enum Way {
     Resident(Result<Resident, ResidentError>),
     Agent(Result<GuestAgent, AgentError>),
 }
 
-/// Begins to talk to a guest, which need not run yet: it then finds that somebody is there.
-pub(super) async fn greet(sockets: &Sockets, rotation_port: bool, limit: Duration) -> Greeted {
-    if rotation_port {
-        Greeted::Resident(Resident::greet(&sockets.rotate()).await)
+/// Begins to talk to a guest, which need not run yet: it then finds that somebody is there. One that is
+/// `resumed` gets new random numbers first of all.
+pub(super) async fn greet(
+    sockets: &Sockets,
+    rotation_port: bool,
+    limit: Duration,
+    resumed: Option<Resumed>,
+) -> Greeted {
+    let way = if rotation_port {
+        Way::Resident(Resident::greet(&sockets.rotate(), resumed.as_ref()).await)
     } else {
-        Greeted::Agent(GuestAgent::connect(&sockets.agent(), limit).await)
-    }
+        Way::Agent(GuestAgent::connect(&sockets.agent(), limit).await)
+    };
+    Greeted { way, resumed }
 }
 
 /// Waits until a guest answers: the process that was greeted, if there is one,
@@ -146,25 +172,35 @@ pub(super) async fn answered(
     limit: Duration,
     reporter: &dyn Reporter,
 ) -> Result<Guest, GuestError> {
-    let greeted = match greeted {
-        Greeted::Agent(agent) => return in_sync(agent, limit).await.map(Guest::Agent),
-        Greeted::Resident(greeted) => greeted,
-    };
-    let answered = async {
-        let mut resident = greeted?;
-        resident.answered(RESIDENT_LIMIT.min(limit)).await?;
-        Ok::<_, ResidentError>(resident)
-    };
-    match answered.await {
-        Ok(resident) => Ok(Guest::Resident(resident)),
-        Err(error) => {
-            reporter.report(Event::Warning(&format!(
-                "Using the guest agent instead, which is slower: {}.",
-                failure::chain(&error)
-            )));
-            connect(&sockets.agent(), limit).await.map(Guest::Agent)
+    let Greeted { way, resumed } = greeted;
+    let mut agent = match way {
+        Way::Agent(agent) => in_sync(agent, limit).await?,
+        Way::Resident(greeted) => {
+            let answered = async {
+                let mut resident = greeted?;
+                let limit = RESIDENT_LIMIT.min(limit);
+                resident.answered(limit).await?;
+                if let Some(resumed) = &resumed {
+                    resident.reseeded(resumed, limit).await?;
+                }
+                Ok::<_, ResidentError>(resident)
+            };
+            match answered.await {
+                Ok(resident) => return Ok(Guest::Resident(resident)),
+                Err(error) => {
+                    reporter.report(Event::Warning(&format!(
+                        "Using the guest agent instead, which is slower: {}.",
+                        failure::chain(&error)
+                    )));
+                    connect(&sockets.agent(), limit).await?
+                }
+            }
         }
+    };
+    if let Some(resumed) = resumed.filter(|resumed| !resumed.renews_by_itself()) {
+        reseed::by_agent(&mut agent, &resumed).await?;
     }
+    Ok(Guest::Agent(agent))
 }
 
 /// Connects to the agent and waits until it answers.

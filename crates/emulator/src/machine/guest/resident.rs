@@ -17,12 +17,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::{Off, difference_ns, presentable};
+use super::{Off, Resumed, difference_ns, presentable};
 
 /// The longest answer, in bytes: an explanation of 500 characters.
 const LONGEST_ANSWER: usize = 4096;
 /// How far the clock may be off before it is moved once more.
 const CLOSE_ENOUGH_NS: u128 = 5_000_000;
+/// How a request is refused that the guest does not know, as a program refuses its arguments.
+const NOT_UNDERSTOOD: u8 = 2;
 /// One question that should take milliseconds, on a very busy machine.
 const QUESTION_LIMIT: Duration = Duration::from_secs(20);
 
@@ -95,12 +97,16 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    /// Connects and says hello. The answer comes when the guest runs:
-    /// [`Self::answered`] waits for it.
+    /// Connects and says hello, and gives a guest that is `resumed` its seed.
+    /// The answers come when the guest runs: [`Self::answered`] and then
+    /// [`Self::reseeded`] wait for them.
     ///
     /// Connect before the guest is let run: it then finds a port that is open
     /// and has something to read.
-    pub(crate) async fn greet(path: &Path) -> Result<Self, ResidentError> {
+    pub(crate) async fn greet(
+        path: &Path,
+        resumed: Option<&Resumed>,
+    ) -> Result<Self, ResidentError> {
         let socket = UnixStream::connect(path)
             .await
             .map_err(|source| ResidentError::Connect {
@@ -126,7 +132,15 @@ impl Resident {
         };
         // The empty line ends one that an earlier host left unfinished.
         let hello = format!("\nhello {}\n", resident.word);
-        resident.send(hello.as_bytes()).await?;
+        let mut request = zeroize::Zeroizing::new(Vec::with_capacity(hello.len() + 80));
+        request.extend_from_slice(hello.as_bytes());
+        if let Some(resumed) = resumed {
+            // In one piece with the greeting: the guest need not be asked twice.
+            for part in ["reseed ", resumed.seed(), "\n"] {
+                request.extend_from_slice(part.as_bytes());
+            }
+        }
+        resident.send(&request).await?;
         Ok(resident)
     }
 
@@ -148,6 +162,30 @@ impl Resident {
         self.reading.guest_ns = number("hello", &time)?;
         self.reading.answered = SystemTime::now();
         Ok(())
+    }
+
+    /// Waits until a guest that was greeted as `resumed` has renewed its random
+    /// generator. An image of before this request refuses it, which is no
+    /// failure where its kernel is told in another way.
+    pub(crate) async fn reseeded(
+        &mut self,
+        resumed: &Resumed,
+        limit: Duration,
+    ) -> Result<(), ResidentError> {
+        let question = "reseed";
+        let answer = timeout(limit, self.receive(question))
+            .await
+            .map_err(|_| ResidentError::Silent { limit })??;
+        match understood(question, answer, None) {
+            Ok(answer) if answer == "ok" => Ok(()),
+            Ok(_) => Err(ResidentError::Garbled { question }),
+            Err(ResidentError::Refused { code, .. })
+                if code == NOT_UNDERSTOOD && resumed.renews_by_itself() =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves the guest's clock to the host's, and says how far off it then is.
@@ -255,17 +293,7 @@ impl Resident {
         let answer = timeout(limit, exchange)
             .await
             .map_err(|_| ResidentError::Silent { limit })??;
-        let Some(failure) = answer.strip_prefix("failed ") else {
-            return Ok(answer);
-        };
-        let (code, reason) = failure.split_once(' ').unwrap_or((failure, ""));
-        Err(ResidentError::Refused {
-            question,
-            code: code
-                .parse()
-                .map_err(|_| ResidentError::Garbled { question })?,
-            reason: presentable(reason.as_bytes(), secrets),
-        })
+        understood(question, answer, secrets)
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), ResidentError> {
@@ -304,6 +332,25 @@ impl Resident {
     }
 }
 
+/// The answer to `question`; a refusal is an error, with nothing of `secrets` in it.
+fn understood(
+    question: &'static str,
+    answer: String,
+    secrets: Option<&SecretSet>,
+) -> Result<String, ResidentError> {
+    let Some(failure) = answer.strip_prefix("failed ") else {
+        return Ok(answer);
+    };
+    let (code, reason) = failure.split_once(' ').unwrap_or((failure, ""));
+    Err(ResidentError::Refused {
+        question,
+        code: code
+            .parse()
+            .map_err(|_| ResidentError::Garbled { question })?,
+        reason: presentable(reason.as_bytes(), secrets),
+    })
+}
+
 fn number(question: &'static str, text: &str) -> Result<i128, ResidentError> {
     text.parse()
         .map_err(|_| ResidentError::Garbled { question })
@@ -321,6 +368,14 @@ mod tests {
     async fn guest(
         answer: impl Fn(&str) -> Option<String> + Send + 'static,
     ) -> Result<Resident, ResidentError> {
+        greeted(None, answer).await
+    }
+
+    /// The same, and it was resumed.
+    async fn greeted(
+        resumed: Option<&Resumed>,
+        answer: impl Fn(&str) -> Option<String> + Send + 'static,
+    ) -> Result<Resident, ResidentError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("port");
         let listener = UnixListener::bind(&path).unwrap();
@@ -335,8 +390,12 @@ mod tests {
                 }
             }
         });
-        let mut resident = Resident::greet(&path).await?;
-        resident.answered(Duration::from_secs(10)).await?;
+        let limit = Duration::from_secs(10);
+        let mut resident = Resident::greet(&path, resumed).await?;
+        resident.answered(limit).await?;
+        if let Some(resumed) = resumed {
+            resident.reseeded(resumed, limit).await?;
+        }
         Ok(resident)
     }
 
@@ -402,6 +461,45 @@ mod tests {
         .await
         .unwrap();
         resident.sync_disk(Duration::from_secs(10)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_resumed_guest_gets_the_seed_with_the_greeting() {
+        let resumed = Resumed::new(false).unwrap();
+        let expected = format!("reseed {}", resumed.seed());
+        let took = move |line: &str| (line == expected).then(|| "ok\n".to_owned());
+        let resident = greeted(Some(&resumed), move |line| {
+            hello(line, unix_ns()).or_else(|| took(line))
+        });
+        let mut resident = resident.await.unwrap();
+        // The next answer is that of the next question.
+        let limit = Duration::from_millis(200);
+        let error = resident.sync_disk(limit).await.unwrap_err();
+        assert!(matches!(error, ResidentError::Silent { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_cannot_reseed_fails_unless_its_kernel_is_told_otherwise() {
+        const UNKNOWN: &str = "failed 2 the request is none of hello, shift, rotate and sync\n";
+        const NOT_PERMITTED: &str = "failed 3 the generator: Operation not permitted\n";
+        for (has_generation_id, answer, works) in [
+            (true, UNKNOWN, true),
+            (false, UNKNOWN, false),
+            (true, NOT_PERMITTED, false),
+            (false, NOT_PERMITTED, false),
+            (true, "maybe\n", false),
+        ] {
+            let resumed = Resumed::new(has_generation_id).unwrap();
+            let resident = greeted(Some(&resumed), move |line| {
+                hello(line, unix_ns()).or_else(|| Some(answer.to_owned()))
+            });
+            let error = resident.await.err().map(|error| error.to_string());
+            assert_eq!(
+                error.is_none(),
+                works,
+                "{has_generation_id}, {answer}: {error:?}"
+            );
+        }
     }
 
     #[tokio::test]
