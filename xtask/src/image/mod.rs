@@ -84,6 +84,11 @@ impl Args {
         self
     }
 
+    /// Makes sure that this machine has what building and running it takes.
+    pub(crate) fn set_up(&self) -> Result<()> {
+        setup::ensure_for(&[setup::Need::Image], self.arch.parse()?)
+    }
+
     /// The same, and a copy of it in `folder`.
     pub(crate) fn copied_to(mut self, folder: &Path) -> Self {
         self.out = Some(folder.to_owned());
@@ -105,7 +110,7 @@ pub(crate) struct Built {
 
 /// `cargo xtask image`: prints the image's path on standard output.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    setup::ensure(&[setup::Need::Image])?;
+    args.set_up()?;
     let built = ensure_built(args)?;
     println!("{}", built.qcow2.display());
     Ok(())
@@ -239,7 +244,7 @@ impl<'a> Job<'a> {
             fs::create_dir(&folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
             step(TASK, "guest programs", || {
-                starter::assemble(self.root, &self.platform.rust_target, &folder)
+                starter::assemble(self.root, self.platform, &folder)
             })?;
             Payload::open(&folder)?
         };

@@ -96,7 +96,7 @@ impl Boot<'_> {
                 "-accel",
                 "tcg,thread=multi",
                 "-cpu",
-                "max",
+                &self.platform.cpu,
             ])
             .args(["-m", &self.ram_mib.to_string(), "-smp", "2"])
             // No network: what an image holds must not depend on what a server says that day.

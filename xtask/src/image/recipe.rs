@@ -39,8 +39,13 @@ pub(crate) struct Platform {
     pub(crate) bios: bool,
     pub(crate) console: String,
     pub(crate) rust_target: String,
+    /// Of the starter's programs; the compiler's own choice without it.
+    #[serde(default)]
+    pub(crate) linker: Option<String>,
     pub(crate) qemu: String,
     pub(crate) machine: String,
+    /// Processor of the provisioning boot.
+    pub(crate) cpu: String,
     #[serde(default)]
     pub(crate) firmware: Option<std::path::PathBuf>,
 }

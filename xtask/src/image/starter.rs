@@ -11,9 +11,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::key::Inputs;
+use super::recipe::Platform;
 use super::tree;
 use crate::command::{OnOurDeath, output_of, run_logged, tied};
-use crate::workspace;
+use crate::{setup, workspace};
 
 /// Programs that go to `files/opt/stack/bin`.
 const PROGRAMS: [&str; 4] = [
@@ -112,7 +113,7 @@ fn release_profile(root: &Path) -> Result<String> {
 }
 
 /// Compiles the programs and puts the whole payload together at `into`.
-pub(crate) fn assemble(root: &Path, target: &str, into: &Path) -> Result<()> {
+pub(crate) fn assemble(root: &Path, platform: &Platform, into: &Path) -> Result<()> {
     let source = folder(root);
     for entry in tree::walk(&source)? {
         let (from, to) = (source.join(&entry.name), into.join(&entry.name));
@@ -123,7 +124,7 @@ pub(crate) fn assemble(root: &Path, target: &str, into: &Path) -> Result<()> {
         }
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     }
-    let built = build(root, target, into)?;
+    let built = build(root, platform, into)?;
     let bin = into.join("files/opt/stack/bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot create {}", bin.display()))?;
     for (program, place) in PROGRAMS
@@ -139,11 +140,19 @@ pub(crate) fn assemble(root: &Path, target: &str, into: &Path) -> Result<()> {
 }
 
 /// Compiles the programs, fully static: the guest's C library is another than the host's.
-fn build(root: &Path, target: &str, scratch: &Path) -> Result<PathBuf> {
+fn build(root: &Path, platform: &Platform, scratch: &Path) -> Result<PathBuf> {
+    let target = platform.rust_target.as_str();
+    setup::ensure_target(target)?;
     let target_dir = workspace::target_dir(root).join("guest");
     // Separated by 0x1f, which no path contains, where RUSTFLAGS would split at spaces.
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     flags.push(format!("--remap-path-prefix={}=.", root.display()));
+    flags.extend(
+        platform
+            .linker
+            .iter()
+            .map(|linker| format!("-Clinker={linker}")),
+    );
     let mut command = tied(cargo(), OnOurDeath::Terminate);
     command
         .args([

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::stages::Stages;
-use crate::{image, package, ports, setup, workspace};
+use crate::{image, package, ports, workspace};
 
 /// Host ports begin here, away from those of an emulator in use.
 const PORTS: u16 = 36_700;
@@ -33,11 +33,11 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let root = workspace::root()?;
     let folder = args.into.ready()?;
     let mut stages = Stages::new("image");
-    stages.run("set-up", || setup::ensure(&[setup::Need::Image]))?;
     let mut wanted = image::Args::of(None);
     if let Some(arch) = &args.arch {
         wanted = wanted.for_arch(arch);
     }
+    stages.run("set-up", || wanted.set_up())?;
     let built = stages.run("build", || image::ensure_built(&wanted))?;
     let program = stages.run("command line", || match &args.program {
         Some(program) => Ok(std::path::absolute(program)?),

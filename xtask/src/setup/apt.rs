@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::packages::{QEMU_FAMILY, find_program, version_in};
+use super::packages::{QEMU_FAMILY, QEMU_TOOLS, find_program, version_in};
 use super::sources;
 use super::{MINIMUM_QEMU, Release};
 use crate::command::output_of;
@@ -37,7 +37,7 @@ impl Root {
     }
 
     /// Asks once, before anything is changed; needs no answer from root or in CI.
-    fn ask(&mut self, plan: &str) -> Result<()> {
+    pub(super) fn ask(&mut self, plan: &str) -> Result<()> {
         eprintln!("setup: {plan}");
         if self.superuser || self.agreed {
             return Ok(());
@@ -71,7 +71,7 @@ impl Root {
         Ok(())
     }
 
-    fn command(&self, program: &str) -> Command {
+    pub(super) fn command(&self, program: &str) -> Command {
         if self.superuser {
             return Command::new(program);
         }
@@ -113,12 +113,15 @@ pub(crate) fn install(root: &mut Root, release: &Release, packages: &[String]) -
     if let Err(error) = root.apt_get(&["update"]) {
         eprintln!("setup: {error:#}; going on with the lists there are");
     }
-    let (qemu, others): (Vec<_>, Vec<_>) = packages
+    let (mut qemu, others): (Vec<_>, Vec<_>) = packages
         .iter()
         .map(String::as_str)
         .partition(|name| QEMU_FAMILY.contains(name));
     if !qemu.is_empty() {
-        install_qemu(root, release)?;
+        if !qemu.contains(&QEMU_TOOLS) {
+            qemu.push(QEMU_TOOLS);
+        }
+        install_qemu(root, release, &qemu)?;
     }
     if !others.is_empty() {
         install_plain(root, release, &others)?;
@@ -161,14 +164,14 @@ fn equal_pin(suite: &str) -> String {
     format!("Package: *\nPin: release n={suite}\nPin-Priority: 500\n")
 }
 
-/// Installs the whole family at once, from one suite: where one of them is there already from a
-/// newer suite, the others' plain versions cannot be installed beside it.
-fn install_qemu(root: &Root, release: &Release) -> Result<()> {
+/// Installs `packages` of QEMU's family at once, its tools among them, from one suite: where one of the family is there
+/// already from a newer suite, the others' plain versions cannot be installed beside it.
+fn install_qemu(root: &Root, release: &Release, packages: &[&str]) -> Result<()> {
     let mut suite = None;
-    if !plain_suite_has_qemu()? {
+    if !plain_suite_has(packages)? {
         match release.id.as_str() {
             "debian" => suite = Some(add_backports(root, release)?),
-            "ubuntu" => add_cloud_archive(root)?,
+            "ubuntu" => add_cloud_archive(root, packages)?,
             other => bail!(
                 "{other} {} has no QEMU {}.{} or later; install one and run this again",
                 release.codename,
@@ -182,18 +185,22 @@ fn install_qemu(root: &Root, release: &Release) -> Result<()> {
         arguments.extend(["--target-release", suite]);
     }
     arguments.push("--");
-    arguments.extend(QEMU_FAMILY);
+    arguments.extend(packages);
     root.apt_get(&arguments)
 }
 
-/// Whether APT would install a QEMU that is new enough by itself.
-fn plain_suite_has_qemu() -> Result<bool> {
-    let mut command = Command::new("apt-cache");
-    command.args(["policy", QEMU_FAMILY[0]]).env("LC_ALL", "C");
-    Ok(
-        candidate(&output_of(&mut command, "asking APT for QEMU's version")?)
-            .is_some_and(|found| found >= MINIMUM_QEMU),
-    )
+/// Whether APT would by itself install `packages` of QEMU's family in a version that is new enough. One that is installed
+/// does not speak for the others: it may be of another suite.
+fn plain_suite_has(packages: &[&str]) -> Result<bool> {
+    for &package in packages {
+        let mut command = Command::new("apt-cache");
+        command.args(["policy", package]).env("LC_ALL", "C");
+        let policy = output_of(&mut command, "asking APT for QEMU's version")?;
+        if candidate(&policy).is_none_or(|found| found < MINIMUM_QEMU) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The candidate version in the output of `apt-cache policy`.
@@ -233,7 +240,7 @@ fn add_backports(root: &Root, release: &Release) -> Result<String> {
 }
 
 /// Ubuntu 24.04 has QEMU 8.2; its vendor's archive for clouds has a later one.
-fn add_cloud_archive(root: &Root) -> Result<()> {
+fn add_cloud_archive(root: &Root, packages: &[&str]) -> Result<()> {
     root.apt_get(&[
         "install",
         "--no-install-recommends",
@@ -246,7 +253,7 @@ fn add_cloud_archive(root: &Root) -> Result<()> {
     output_of(&mut command, &format!("adding {UBUNTU_CLOUD_ARCHIVE}"))?;
     root.apt_get(&["update"])?;
     ensure!(
-        plain_suite_has_qemu()?,
+        plain_suite_has(packages)?,
         "{UBUNTU_CLOUD_ARCHIVE} has no QEMU {}.{} or later for this Ubuntu; install one and run this again",
         MINIMUM_QEMU.0,
         MINIMUM_QEMU.1

@@ -4,6 +4,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use qemu::Arch;
+
 /// What a command is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(crate) enum Need {
@@ -26,8 +28,8 @@ pub(crate) enum Probe {
     File(&'static str),
     /// `pkg-config` knows this library.
     PkgConfig(&'static str),
-    /// QEMU is there and new enough.
-    Qemu,
+    /// This QEMU is there and new enough.
+    Qemu(&'static str),
 }
 
 /// Something that may be missing.
@@ -38,19 +40,37 @@ pub(crate) struct Item {
     pub(crate) debian: &'static str,
     /// The package's name in Ubuntu, where it differs.
     pub(crate) ubuntu: Option<&'static str>,
-    /// The only machines that need it, by [`env::consts::ARCH`].
-    only: Option<&'static str>,
+    guests: Guests,
+}
+
+/// Which guests it is needed for.
+#[derive(Clone, Copy, Debug)]
+enum Guests {
+    All,
+    /// Those of this architecture.
+    Of(Arch),
+    /// Those whose programs the machine cannot run yet.
+    Foreign,
 }
 
 impl Item {
-    const fn only_on(mut self, machine: &'static str) -> Self {
-        self.only = Some(machine);
+    const fn of(mut self, guest: Arch) -> Self {
+        self.guests = Guests::Of(guest);
         self
     }
 
-    /// Whether a machine of this kind needs it.
-    pub(crate) fn is_for(&self, machine: &str) -> bool {
-        self.only.is_none_or(|only| only == machine)
+    const fn of_foreign(mut self) -> Self {
+        self.guests = Guests::Foreign;
+        self
+    }
+
+    /// Whether guests of the architecture `guest` need it on a machine that `runs` their programs, or does not.
+    pub(crate) fn is_for(&self, guest: Arch, runs: bool) -> bool {
+        match self.guests {
+            Guests::All => true,
+            Guests::Of(arch) => arch == guest,
+            Guests::Foreign => !runs,
+        }
     }
 }
 
@@ -60,32 +80,38 @@ const fn item(need: Need, probe: Probe, debian: &'static str) -> Item {
         probe,
         debian,
         ubuntu: None,
-        only: None,
+        guests: Guests::All,
     }
 }
 
-/// QEMU for guests of this machine's own architecture, and the package that brings it.
-pub(crate) const QEMU: (&str, &str) = if cfg!(target_arch = "aarch64") {
-    ("qemu-system-aarch64", "qemu-system-arm")
-} else {
-    ("qemu-system-x86_64", "qemu-system-x86")
-};
-
 /// Packages that must come from the same suite as QEMU itself: an older one refuses to be
 /// installed beside a newer one, and the other way round.
-pub(crate) const QEMU_FAMILY: [&str; 2] = [QEMU.1, "qemu-utils"];
+pub(crate) const QEMU_FAMILY: [&str; 3] = ["qemu-system-x86", "qemu-system-arm", QEMU_TOOLS];
+/// What works on disk images, for all of them.
+pub(crate) const QEMU_TOOLS: &str = "qemu-utils";
 
 /// Everything, by need.
 pub(crate) const ITEMS: &[Item] = &[
-    item(Need::Run, Probe::Qemu, QEMU.1),
+    item(
+        Need::Run,
+        Probe::Qemu("qemu-system-x86_64"),
+        "qemu-system-x86",
+    )
+    .of(Arch::Amd64),
+    item(
+        Need::Run,
+        Probe::Qemu("qemu-system-aarch64"),
+        "qemu-system-arm",
+    )
+    .of(Arch::Arm64),
     // A PC's firmware comes with its QEMU.
     item(
         Need::Run,
         Probe::File("/usr/share/AAVMF/AAVMF_CODE.fd"),
         "qemu-efi-aarch64",
     )
-    .only_on("aarch64"),
-    item(Need::Run, Probe::Program(&["qemu-img"]), "qemu-utils"),
+    .of(Arch::Arm64),
+    item(Need::Run, Probe::Program(&["qemu-img"]), QEMU_TOOLS),
     item(Need::Image, Probe::Program(&["mmdebstrap"]), "mmdebstrap"),
     item(
         Need::Image,
@@ -97,13 +123,27 @@ pub(crate) const ITEMS: &[Item] = &[
     item(Need::Image, Probe::Program(&["sfdisk"]), "fdisk"),
     item(Need::Image, Probe::Program(&["mformat"]), "mtools"),
     // What a BIOS starts, which only PCs have.
-    item(Need::Image, Probe::Program(&["syslinux"]), "syslinux").only_on("x86_64"),
+    item(Need::Image, Probe::Program(&["syslinux"]), "syslinux").of(Arch::Amd64),
     item(
         Need::Image,
         Probe::File("/usr/lib/syslinux/mbr/gptmbr.bin"),
         "syslinux-common",
     )
-    .only_on("x86_64"),
+    .of(Arch::Amd64),
+    // The guest's packages are installed by running its own programs: see `emulation`.
+    item(
+        Need::Image,
+        Probe::Program(&["qemu-aarch64-static"]),
+        "qemu-user-static",
+    )
+    .of_foreign(),
+    item(
+        Need::Image,
+        Probe::Program(&["update-binfmts"]),
+        "binfmt-support",
+    )
+    .of_foreign(),
+    item(Need::Image, Probe::Program(&["arch-test"]), "arch-test").of_foreign(),
     // Libraries of the desktop app's window and tray, and what finds them for the compiler.
     item(Need::Desktop, Probe::Program(&["pkg-config"]), "pkg-config"),
     item(
@@ -183,14 +223,14 @@ pub(crate) const ITEMS: &[Item] = &[
         probe: Probe::Program(&["chromium", "chromium-browser", "google-chrome"]),
         debian: "chromium",
         ubuntu: Some("chromium-browser"),
-        only: None,
+        guests: Guests::All,
     },
     Item {
         need: Need::Test,
         probe: Probe::Program(&["chromedriver"]),
         debian: "chromium-driver",
         ubuntu: Some("chromium-chromedriver"),
-        only: None,
+        guests: Guests::All,
     },
 ];
 
@@ -233,14 +273,30 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_machine_has_its_own_firmware() {
-        let of = |machine: &str| {
-            let items = ITEMS.iter().filter(|item| item.is_for(machine));
+    fn each_architecture_of_guests_has_its_own_programs_and_firmware() {
+        let of = |guest| {
+            let items = ITEMS.iter().filter(|item| item.is_for(guest, true));
             items.map(|item| item.debian).collect::<Vec<_>>()
         };
-        let (pc, arm) = (of("x86_64"), of("aarch64"));
-        assert!(pc.contains(&"syslinux") && !pc.contains(&"qemu-efi-aarch64"));
-        assert!(arm.contains(&"qemu-efi-aarch64") && !arm.contains(&"syslinux"));
+        let pc = of(Arch::Amd64);
+        assert!(pc.contains(&"syslinux") && pc.contains(&"qemu-system-x86"));
+        assert!(!pc.contains(&"qemu-efi-aarch64") && !pc.contains(&"qemu-system-arm"));
+        let arm = of(Arch::Arm64);
+        assert!(arm.contains(&"qemu-efi-aarch64") && arm.contains(&"qemu-system-arm"));
+        assert!(!arm.contains(&"syslinux") && !arm.contains(&"qemu-system-x86"));
+    }
+
+    #[test]
+    fn programs_that_the_machine_cannot_run_need_emulation() {
+        for guest in [Arch::Amd64, Arch::Arm64] {
+            for runs in [true, false] {
+                let items = ITEMS.iter().filter(|item| item.is_for(guest, runs));
+                let found = items
+                    .filter(|item| item.debian == "qemu-user-static")
+                    .count();
+                assert_eq!(found, usize::from(!runs), "{guest}");
+            }
+        }
     }
 
     #[test]

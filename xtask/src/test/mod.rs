@@ -3,6 +3,7 @@
 //! The end-to-end tests come last, because they need all the rest to be sound
 //! and because their runner's own verdict should be the last thing to be read.
 
+mod arm64;
 mod images;
 mod lanes;
 mod programs;
@@ -61,6 +62,8 @@ enum Stage {
     E2e,
     /// Blows at random for two minutes; `cargo xtask campaign` takes longer
     Campaign,
+    /// An arm64 image, built and tried by emulation where it has to be; takes long, and is not part of the rest
+    Arm64,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -85,6 +88,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "`units` goes with no other stage: `crates` runs its tests, too"
         );
         return units(&root, &args.rest);
+    }
+    if args.stages.contains(&Stage::Arm64) {
+        ensure!(
+            args.stages.len() == 1,
+            "`arm64` goes with no other stage: it has an image and a set-up of its own"
+        );
+        return arm64::run(&root, &args.rest);
     }
     let wanted = |stage| args.stages.is_empty() || args.stages.contains(&stage);
     let mut stages = Stages::new("test");

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
+use super::arm64;
 use crate::cargo::cargo;
 use crate::command::output_of;
 use crate::desktop;
@@ -27,12 +28,26 @@ pub(super) struct Program {
     integration: bool,
 }
 
-/// The end-to-end tests.
+/// The end-to-end tests, but for the one that is a stage of its own.
 pub(super) fn end_to_end(root: &Path) -> Result<Vec<Program>> {
     let mut programs = build(root, &["--test", "*"])?;
-    programs.retain(|program| program.integration && program.folder == root.join(END_TO_END));
+    programs.retain(|program| {
+        let is_one = program.integration && program.folder == root.join(END_TO_END);
+        is_one && program.name != arm64::TEST
+    });
     ensure!(!programs.is_empty(), "there is no end-to-end test");
     Ok(programs)
+}
+
+/// The end-to-end test program called `name`.
+pub(super) fn end_to_end_one(root: &Path, name: &str) -> Result<PathBuf> {
+    let programs = build(root, &["--test", name])?;
+    let found = programs
+        .into_iter()
+        .find(|program| program.integration && program.name == name);
+    Ok(found
+        .with_context(|| format!("Cargo built no test program {name}"))?
+        .path)
 }
 
 /// All other tests.
