@@ -244,6 +244,6 @@ mod tests {
             .collect();
         cache.prune_bases(&bases[0]).unwrap();
         let left: Vec<_> = bases.iter().map(|base| base.exists()).collect();
-        assert_eq!(left, [true, false, false, true, true]);
+        assert_eq!(left, [true, false, true, true, true]);
     }
 }
