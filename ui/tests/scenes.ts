@@ -120,6 +120,7 @@ export const SCENES: readonly Scene[] = [
     name: "removed",
     prepare: click("Remove shop from the list"),
   },
+  { page: "credentials", scenario: "running", name: "refreshed", prepare: click("Refresh .env files") },
   { page: "credentials", scenario: "running", name: "rotate", prepare: click("Rotate…") },
   {
     page: "credentials",

@@ -2,27 +2,25 @@
 import type { FileChange, Format, Project, RefreshedFiles } from "../bindings";
 import { fileName } from "./sources";
 
-const BOTH_NAMES = "Each is there as HEXCLAVE_… and as STACK_….";
-
 /** Formats in the order in which they are offered. */
 export const FORMATS: readonly { value: Format; text: string; about: string }[] = [
   {
     value: "next",
     text: "Next.js",
-    about: `With the prefix NEXT_PUBLIC_ on variables that the browser reads. ${BOTH_NAMES}`,
+    about: "With the prefix NEXT_PUBLIC_ on variables that the browser reads.",
   },
   {
     value: "vite",
     text: "Vite",
-    about: `With the prefix VITE_ on variables that the browser reads. ${BOTH_NAMES}`,
+    about: "With the prefix VITE_ on variables that the browser reads.",
   },
   {
     value: "expo",
     text: "Expo",
-    about: `With the prefix EXPO_PUBLIC_ on variables that the app reads. ${BOTH_NAMES}`,
+    about: "With the prefix EXPO_PUBLIC_ on variables that the app reads.",
   },
-  { value: "dotenv", text: ".env", about: `Without prefixes, as lines of a .env file. ${BOTH_NAMES}` },
-  { value: "env", text: "Shell", about: `Export commands to paste into a terminal. ${BOTH_NAMES}` },
+  { value: "dotenv", text: ".env", about: "Without prefixes, as lines of a .env file." },
+  { value: "env", text: "Shell", about: "Export commands to paste into a terminal." },
   { value: "json", text: "JSON", about: "One JSON object." },
 ];
 
