@@ -2,13 +2,14 @@
 
 mod app;
 mod checkpoints;
+mod global;
 mod mail;
 mod users;
 
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
@@ -21,6 +22,7 @@ pub(crate) use self::app::{
     ConfigArguments, CredentialsArguments, CredentialsFormat, RunArguments,
 };
 pub(crate) use self::checkpoints::{CheckpointArguments, CloneSource};
+pub(crate) use self::global::GlobalArguments;
 pub(crate) use self::mail::MailArguments;
 pub(crate) use self::users::UsersArguments;
 
@@ -43,33 +45,6 @@ pub(crate) struct Arguments {
     pub global: GlobalArguments,
     #[command(subcommand)]
     pub request: Request,
-}
-
-/// Options that every command takes.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct GlobalArguments {
-    /// Instance to act on; each has its own ports, snapshot and session
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub instance: InstanceName,
-    /// Use this image file instead of the selected one
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = absolute())]
-    pub image: Option<PathBuf>,
-    /// Print exactly one JSON object on standard output, also for errors
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Print each step and its duration to standard error
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
-    /// When to use colors; `auto` respects the variable `NO_COLOR`
-    #[arg(
-        long,
-        global = true,
-        value_name = "WHEN",
-        default_value = "auto",
-        hide_possible_values = false
-    )]
-    pub color: ColorChoice,
 }
 
 /// What is asked for.

@@ -1,0 +1,35 @@
+//! The options that every command takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, ColorChoice, ValueHint};
+use emulator::paths::InstanceName;
+
+use super::absolute;
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArguments {
+    /// Instance to act on; each has its own ports, snapshot and session
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub instance: InstanceName,
+    /// Use this image file instead of the selected one
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = absolute())]
+    pub image: Option<PathBuf>,
+    /// Print exactly one JSON object on standard output, also for errors
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print each step and its duration to standard error
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colors; `auto` respects the variable `NO_COLOR`
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = false
+    )]
+    pub color: ColorChoice,
+}
