@@ -37,6 +37,7 @@ impl ShownStatus {
         Self {
             report: emulator::Status {
                 instance: instance.to_owned(),
+                folder: None,
                 state: State::Stopped,
                 paused_by: None,
                 ended_by: None,

@@ -130,6 +130,64 @@ fn clones_run_side_by_side_with_ports_and_secrets_of_their_own() {
 }
 
 #[test]
+fn each_folder_has_an_instance_of_its_own() {
+    let world = world();
+    let folders = ["one/shop", "two/shop"].map(|name| world.user_home().join(name));
+    let here = |folder: &PathBuf, arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        let output = command.current_dir(folder).output().unwrap();
+        Run::new(&output, Duration::ZERO)
+    };
+    for folder in &folders {
+        std::fs::create_dir_all(folder.join("src")).unwrap();
+        std::fs::write(folder.join("stack.config.ts"), "export const config = {};").unwrap();
+    }
+    // A look makes nothing.
+    here(&folders[0], &["status", "--here"]).fails_with(3);
+    assert_eq!(names(&world), ["default"]);
+    for folder in &folders {
+        let started = here(&folder.join("src"), &["start", "--here", "--json"])
+            .ok()
+            .json();
+        assert_eq!(
+            started["start"]["kind"], "resumed",
+            "by another's snapshot: {started}"
+        );
+        let again = here(folder, &["start", "--here", "--json"]).ok().json();
+        assert_eq!(again["already_running"], true, "{again}");
+    }
+    let listed = instances(&world);
+    assert_eq!(listed.len(), 3, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["folder"], &listed[1]["name"]),
+        (&Value::Null, &"shop".into())
+    );
+    assert_ne!(
+        port_of(&listed[1], "backend"),
+        port_of(&listed[2], "backend")
+    );
+    for (entry, folder) in listed[1..].iter().zip(&folders) {
+        assert_eq!(entry["folder"]["path"], folder.to_str().unwrap(), "{entry}");
+        assert_eq!(entry["folder"]["exists"], true);
+    }
+    // The setting does the same.
+    world
+        .run(["settings", "set", "instance-per", "folder"])
+        .ok();
+    let status = here(&folders[0], &["status", "--json"]).ok().json();
+    assert_eq!(status["instance"], "shop");
+    world.run(["settings", "unset", "instance-per"]).ok();
+    world.run(["stop", "--all", "--discard"]).ok();
+    std::fs::remove_dir_all(&folders[1]).unwrap();
+    let gone = instances(&world).remove(2);
+    assert_eq!(gone["folder"]["exists"], false, "{gone}");
+    world
+        .run(["delete", gone["name"].as_str().unwrap(), "--yes"])
+        .ok();
+    assert_eq!(names(&world), ["default", "shop"]);
+}
+
+#[test]
 fn a_session_is_cloned_with_its_data_and_new_secrets() {
     let world = world();
     world.start();

@@ -156,6 +156,7 @@ export const stopped: ShownStatus = {
   start: null,
   other_settings: [],
   services: unchecked,
+  folder: null,
   told_ports: [],
   network: null,
   accelerator: null,

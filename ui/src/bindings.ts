@@ -667,6 +667,14 @@ export type InstalledImages = {
 	free_bytes: number,
 };
 
+/**  The folder that an instance belongs to. */
+export type InstanceFolder = {
+	/**  Its path when the instance was made. */
+	path: string,
+	/**  Whether there is a folder at that path now. */
+	exists: boolean,
+};
+
 /**  Whose words. */
 export type LogSource = 
 /**  What the guest wrote to its serial console. */
@@ -1481,6 +1489,8 @@ export type State =
 export type Status = {
 	/**  The instance. */
 	instance: string,
+	/**  The folder that it is the instance of; `null` if it is of none. */
+	folder: InstanceFolder | null,
 	/**  What it is doing. */
 	state: State,
 	/**  Why the guest stands still, if it does. */

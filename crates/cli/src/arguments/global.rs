@@ -11,9 +11,20 @@ use super::absolute;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArguments {
-    /// Instance to act on; each has its own ports, snapshot and session
-    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    pub instance: InstanceName,
+    /// Instance to act on; each has its own ports, snapshot and session [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub instance: Option<InstanceName>,
+    /// Act on the instance of this project's folder
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "instance",
+        long_help = "Act on the instance of this project's folder: that of the nearest config file, else the top of the \
+            checkout or git worktree, else the current folder. `start` and `run` create it where it does not exist, with \
+            the next free block of ports and the snapshot of another instance. The setting `instance-per folder` does the \
+            same without the option."
+    )]
+    pub here: bool,
     /// Use this image file instead of the selected one
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = absolute())]
     pub image: Option<PathBuf>,

@@ -224,6 +224,7 @@ pub(crate) enum Operation {
             network         `closed` keeps the virtual machine from connecting to anything, `open` lets it,\n\
             \x20               `by-image` does what the image asks for\n\
             updates         `off` does not look for newer releases of this program\n\
+            instance-per    `folder` acts on the instance of the project's folder, as `--here` does; `none` does not\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\
             An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
             `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \

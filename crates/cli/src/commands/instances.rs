@@ -71,6 +71,7 @@ mod tests {
     fn a_session_that_is_lost_is_mentioned() {
         let mut entry = InstanceEntry {
             name: "work".parse().unwrap(),
+            folder: None,
             selected: true,
             state: None,
             busy: None,

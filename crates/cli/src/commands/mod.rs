@@ -26,11 +26,12 @@ mod stop_all;
 mod users;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use emulator::Emulator;
 use emulator::logs::LogSource;
 use emulator::paths::Home;
-use emulator::preferences::Preferences;
+use emulator::preferences::{InstancePer, Preferences};
 use emulator::variables::Settings;
 use host::core_dumps;
 use tracing_subscriber::EnvFilter;
@@ -77,8 +78,7 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
     }
     let preferences = Preferences::read(&Home::new(settings.home.clone()))?;
     let settings = settings.with_preferences(&preferences);
-    let Target { instance, image } = invocation.target;
-    let emulator = Emulator::new(settings, instance, image);
+    let emulator = emulator_of(invocation.target, settings, &preferences, &operation)?;
     let news = News::wanted(&emulator, &operation, output);
     // Two threads: one for the operation, one so that signals and progress are
     // seen to while the operation reads files.
@@ -109,6 +109,40 @@ pub(crate) fn run(invocation: Invocation, output: Output) -> Result<Exit, Failur
         news.tell();
     }
     result
+}
+
+/// The instance that is acted on.
+fn emulator_of(
+    target: Target,
+    settings: Settings,
+    preferences: &Preferences,
+    operation: &Operation,
+) -> Result<Emulator, Failure> {
+    let Target {
+        instance,
+        here,
+        image,
+    } = target;
+    let of_folder =
+        here || instance.is_none() && preferences.instance_per == Some(InstancePer::Folder);
+    let emulator = Emulator::new(settings, instance.unwrap_or_default(), image);
+    if of_folder {
+        return Ok(emulator.of_project(Path::new("."), makes_an_instance(operation))?);
+    }
+    Ok(emulator)
+}
+
+/// Whether it may be the first that is done with an instance.
+const fn makes_an_instance(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Start { .. }
+            | Operation::Run { .. }
+            | Operation::Pull { .. }
+            | Operation::Capture
+            | Operation::Restore { .. }
+            | Operation::Bench { .. }
+    )
 }
 
 /// Logs steps to standard error.

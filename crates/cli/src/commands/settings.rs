@@ -80,6 +80,7 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
             Preference::Ahead => ("disk, in CI off", Some(variables::AHEAD)),
             Preference::Network => ("by-image", Some(variables::NETWORK)),
             Preference::Updates => ("on, in CI off", Some(variables::UPDATES)),
+            Preference::InstancePer => ("none", None),
             Preference::Port(_) => ("the image's", None),
         };
         Setting {

@@ -27,7 +27,10 @@ pub(crate) struct Invocation {
 /// Which instance, and which image if not the one that it used last.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    pub instance: InstanceName,
+    /// The one that was named.
+    pub instance: Option<InstanceName>,
+    /// That of the folder of this project.
+    pub here: bool,
     /// Absolute.
     pub image: Option<PathBuf>,
 }
@@ -97,6 +100,7 @@ fn resolve(arguments: Arguments) -> Result<Invocation, clap::Error> {
         request,
         target: Target {
             instance: global.instance,
+            here: global.here,
             image: global.image,
         },
         format: if global.json {

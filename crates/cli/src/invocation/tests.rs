@@ -206,8 +206,21 @@ fn global_options_stand_before_and_after_the_command() {
     ] {
         let invocation = meant(line).unwrap();
         assert_eq!(invocation.format, Format::Json, "{line}");
-        assert_eq!(invocation.target.instance.as_str(), "ci", "{line}");
+        assert_eq!(
+            invocation.target.instance.as_ref().unwrap().as_str(),
+            "ci",
+            "{line}"
+        );
     }
+}
+
+#[test]
+fn an_instance_is_named_or_that_of_the_folder() {
+    let target = |line: &str| meant(line).unwrap().target;
+    assert_eq!(target("x status").instance, None);
+    assert!(!target("x status").here && target("x start --here").here);
+    assert!(target("x --here run -- npm start").here);
+    assert!(meant("x start --here --instance ci").is_err());
 }
 
 #[test]

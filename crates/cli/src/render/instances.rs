@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use emulator::instances::{InstanceEntry, InstanceList, KeptSession, ServicePort};
 use emulator::quantity::{bytes, seconds};
-use emulator::{CloneFrom, CloneReport, DeleteReport, State};
+use emulator::{CloneFrom, CloneReport, DeleteReport, InstanceFolder, State};
 
 use super::style::{BAD, CAUTION, FAINT, GOOD, STRONG, Style};
 use super::text::{pad, paint, printable, widest};
 use crate::output::{Detail, Render};
 
 const HEADINGS: [&str; 5] = ["Name", "State", "Ports", "On disk", "Image"];
+/// Where an instance belongs to a folder.
+const FOLDER_HEADING: &str = "Folder";
 
 // Writing to a string cannot fail, so the results of `writeln!` are dropped.
 impl Render for InstanceList {
@@ -19,18 +21,25 @@ impl Render for InstanceList {
             return "No instances yet. `stack-emulator start` creates one.\n".to_owned();
         }
         let states: Vec<_> = self.instances.iter().map(state).collect();
+        let has_folders = self.instances.iter().any(|entry| entry.folder.is_some());
+        let more = has_folders.then_some(FOLDER_HEADING);
+        let headings: Vec<_> = HEADINGS.into_iter().chain(more).collect();
         let cells = self.instances.iter().zip(&states);
         let cells = cells.map(|(entry, (_, state))| {
-            [
+            let mut cells = vec![
                 entry.name.to_string(),
                 state.clone(),
                 ports(&entry.ports),
                 size(entry),
                 image(entry, detail),
-            ]
+            ];
+            cells.extend(
+                has_folders.then(|| entry.folder.as_ref().map_or_else(|| "-".to_owned(), folder)),
+            );
+            cells
         });
         let cells: Vec<_> = cells.collect();
-        let widths: Vec<_> = HEADINGS
+        let widths: Vec<_> = headings
             .iter()
             .enumerate()
             .map(|(column, heading)| {
@@ -38,7 +47,7 @@ impl Render for InstanceList {
                 widest(column.chain([*heading]))
             })
             .collect();
-        let heading = row(&HEADINGS, &widths, |_, text| paint(FAINT, text));
+        let heading = row(&headings, &widths, |_, text| paint(FAINT, text));
         let mut text = format!("  {heading}\n");
         for ((entry, cells), (style, _)) in self.instances.iter().zip(&cells).zip(&states) {
             let mark = if entry.selected { '*' } else { ' ' };
@@ -91,6 +100,16 @@ impl Render for DeleteReport {
             seconds(self.total_ms),
             bytes(self.freed_bytes)
         )
+    }
+}
+
+/// The folder of an instance, and whether it is there.
+pub(super) fn folder(folder: &InstanceFolder) -> String {
+    let path = printable(&folder.path.display().to_string());
+    if folder.exists {
+        path
+    } else {
+        format!("{path} (missing)")
     }
 }
 
@@ -190,6 +209,7 @@ mod tests {
         };
         InstanceEntry {
             name: name.parse().unwrap(),
+            folder: None,
             selected: false,
             state: Some(State::Stopped),
             busy: None,
@@ -238,6 +258,36 @@ mod tests {
                work     stopped, session saved, busy with `verify` (pid 12)  26720              412 MB, 95.0 MB shared  a.qcow2\n  \
                x        damaged                                              -                  412 MB                  -\n\n\
              warning: x: instance.json is damaged\n\nTotal on disk: 1.10 GB.\n"
+        );
+    }
+
+    #[test]
+    fn instances_of_folders_are_listed_with_these() {
+        let of = |path: &str, exists| {
+            let path = path.into();
+            Some(InstanceFolder { path, exists })
+        };
+        let list = InstanceList {
+            instances: vec![
+                entry("default", &[26700]),
+                InstanceEntry {
+                    folder: of("/work/shop", true),
+                    ..entry("shop", &[26720])
+                },
+                InstanceEntry {
+                    folder: of("/old/shop", false),
+                    ..entry("shop-1a2b3c", &[26740])
+                },
+            ],
+            bytes_on_disk: 412_000_000,
+        };
+        assert_eq!(
+            plain(&list.render(Detail::Brief)),
+            "  Name         State    Ports  On disk  Image  Folder\n  \
+               default      stopped  26700  412 MB   -      -\n  \
+               shop         stopped  26720  412 MB   -      /work/shop\n  \
+               shop-1a2b3c  stopped  26740  412 MB   -      /old/shop (missing)\n\n\
+             Total on disk: 412 MB.\n"
         );
     }
 

@@ -5,6 +5,7 @@ use emulator::{
     Status,
 };
 
+use super::instances::folder;
 use super::reports::{manner, placeholder_note, services, told_ports_note};
 use super::style::{BAD, CAUTION, GOOD, STRONG, Style};
 use super::text::{Facts, paint, printable};
@@ -89,6 +90,9 @@ impl Render for Status {
         facts.add_lines("Settings", differing.collect());
         if let Some(next) = self.next_start.and_then(next_line) {
             facts.add("Next start", next);
+        }
+        if let Some(of) = &self.folder {
+            facts.add("Folder", folder(of));
         }
         if let Some(image) = &self.image {
             facts.add("Image", printable(&image.display().to_string()));
@@ -205,6 +209,7 @@ mod tests {
     fn stopped() -> Status {
         Status {
             instance: "default".into(),
+            folder: None,
             state: State::Stopped,
             paused_by: None,
             ended_by: None,
@@ -318,6 +323,10 @@ mod tests {
     fn a_running_emulator_shows_everything_in_one_column() {
         let status = Status {
             instance: "ci".into(),
+            folder: Some(emulator::InstanceFolder {
+                path: "/work/shop".into(),
+                exists: false,
+            }),
             state: State::Running,
             start: Some(StartSummary {
                 kind: StartKind::Continued,
@@ -360,6 +369,7 @@ mod tests {
              Network      closed: the virtual machine can connect to nothing\n  \
              Memory       148 MB, 412 MB including pages shared with the snapshot\n  \
              Snapshot     none yet; the next start takes one\n  \
+             Folder       /work/shop (missing)\n  \
              Image        /images/a.qcow2\n"
         );
     }

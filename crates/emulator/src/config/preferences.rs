@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use record::{Durability, Record};
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::choices::{Ahead, InstancePer};
 use crate::config::error::ConfigError as Error;
 use crate::config::network::NetworkChoice;
 use crate::config::paths::{Home, make_private_folder};
@@ -47,44 +48,13 @@ pub struct Preferences {
     pub network: Option<NetworkChoice>,
     /// Look for newer releases of this program; `None`: yes, but not in CI.
     pub updates: Option<bool>,
+    /// Whose instance a command acts on that names none; `None`: [`InstancePer::None`].
+    pub instance_per: Option<InstancePer>,
     /// What is the desktop app's alone.
     pub app: AppPreferences,
     /// What a newer version has written: kept as it is.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
-}
-
-/// How much of the next start is done ahead of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "specta", derive(specta::Type))]
-#[serde(rename_all = "snake_case")]
-pub enum Ahead {
-    /// Nothing.
-    Off,
-    /// The machine of the next start gets its secrets when this one has been put away, and waits on
-    /// the disk.
-    #[default]
-    Disk,
-    /// It waits in memory as well, where there is room for it.
-    Memory,
-}
-
-impl Ahead {
-    /// What users write.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Disk => "disk",
-            Self::Memory => "memory",
-        }
-    }
-
-    /// What a user wrote.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Off, Self::Disk, Self::Memory]
-            .into_iter()
-            .find(|one| one.name() == name)
-    }
 }
 
 /// What the user has chosen for the desktop app.
@@ -144,6 +114,8 @@ pub enum Preference {
     Network,
     /// [`Preferences::updates`].
     Updates,
+    /// [`Preferences::instance_per`].
+    InstancePer,
     /// One of [`Preferences::ports`], by the service's identifier.
     Port(String),
 }
@@ -163,7 +135,7 @@ pub struct InvalidPreference {
 impl Preference {
     /// All that are the same for every image, in the order in which they are
     /// shown; the ports of its services come after them.
-    pub const FIXED: [Self; 10] = [
+    pub const FIXED: [Self; 11] = [
         Self::CacheLimit,
         Self::ArchiveAfter,
         Self::Repository,
@@ -174,6 +146,7 @@ impl Preference {
         Self::Ahead,
         Self::Network,
         Self::Updates,
+        Self::InstancePer,
     ];
 
     /// The name that users give: `cache-limit`, `port.backend`.
@@ -189,6 +162,7 @@ impl Preference {
             Self::Ahead => "ahead",
             Self::Network => "network",
             Self::Updates => "updates",
+            Self::InstancePer => "instance-per",
             Self::Port(service) => return Cow::Owned(format!("{PORT_PREFIX}{service}")),
         })
     }
@@ -223,6 +197,7 @@ impl Preferences {
             Preference::Updates => self
                 .updates
                 .map(|updates| if updates { "on" } else { "off" }.to_owned()),
+            Preference::InstancePer => self.instance_per.map(|per| per.name().to_owned()),
             Preference::Port(service) => self.ports.get(service).map(ToString::to_string),
         }
     }
@@ -311,6 +286,11 @@ impl Preferences {
                     _ => Err(invalid("on or off")),
                 };
                 self.updates = value.map(parse).transpose()?;
+            }
+            Preference::InstancePer => {
+                let parse =
+                    |text| InstancePer::from_name(text).ok_or_else(|| invalid("folder or none"));
+                self.instance_per = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {
                 None => drop(self.ports.remove(service)),

@@ -53,6 +53,12 @@ pub enum InstanceError {
         /// Its name.
         instance: InstanceName,
     },
+    /// Every name that an instance of the folder may have is another's.
+    #[error("every instance name for the folder {} is taken", folder.display())]
+    NoNameLeft {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// There is no saved session to clone.
     #[error("instance {instance} has no saved session")]
     NoSession {
@@ -227,7 +233,7 @@ impl InstanceError {
             Self::Lock(LockError::File { .. }) => Code::File,
             Self::Running { .. } | Self::InstanceRunning { .. } => Code::Running,
             Self::NoInstance { .. } | Self::Lock(LockError::Gone { .. }) => Code::InstanceMissing,
-            Self::InstanceExists { .. } => Code::InstanceExists,
+            Self::InstanceExists { .. } | Self::NoNameLeft { .. } => Code::InstanceExists,
             Self::NoSession { .. } => Code::NoSession,
             Self::NoCheckpoint { .. } => Code::CheckpointMissing,
             Self::CheckpointExists { .. } => Code::CheckpointExists,
@@ -266,6 +272,7 @@ impl InstanceError {
                 instance: instance.to_string(),
             },
             Self::NoInstance { .. }
+            | Self::NoNameLeft { .. }
             | Self::NoPortsLeft { .. }
             | Self::Lock(LockError::Gone { .. }) => Remedy::ListInstances,
             Self::InstanceExists { instance } => Remedy::DeleteInstance {

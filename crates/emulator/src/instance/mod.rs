@@ -10,6 +10,7 @@
 //! | `recover` | finishing or undoing what a killed command left |
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
 //! | `clone`, `delete` | an instance that is to come, or to go |
+//! | `here` | the instance that a folder has for itself |
 //! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
 pub(crate) mod ahead;
@@ -23,6 +24,7 @@ pub(crate) mod delete;
 mod endpoints;
 pub(crate) mod error;
 mod folders;
+pub(crate) mod here;
 pub mod lease;
 pub mod lock;
 pub(crate) mod policy;

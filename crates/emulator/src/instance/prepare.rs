@@ -163,7 +163,7 @@ impl Emulator {
             image: Some(self.home.relative(&image.path)),
             image_content: Some(image_content.clone()),
             qemu_content: Some(qemu.clone()),
-            port_offset: remembered.port_offset,
+            ..remembered.clone()
         };
         let to_remember = (updated != remembered).then_some(updated);
         let mut spec = MachineSpec {

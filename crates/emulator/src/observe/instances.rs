@@ -12,6 +12,7 @@ use super::status::{Seen, State, paused_by};
 use crate::config::paths::InstanceName;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
+use crate::instance::here::InstanceFolder;
 use crate::instance::lock::Holder;
 pub use crate::machine::ports::ServicePort;
 use crate::machine::run_record::RunRecord;
@@ -32,6 +33,8 @@ pub struct InstanceList {
 pub struct InstanceEntry {
     /// Its name.
     pub name: InstanceName,
+    /// The folder that it is the instance of; `null` if it is of none.
+    pub folder: Option<InstanceFolder>,
     /// Whether this is the instance that the command acts on.
     pub selected: bool,
     /// What it is doing; `null` if that cannot be told.
@@ -117,6 +120,7 @@ impl Emulator {
     fn entry(&self) -> (InstanceEntry, Option<RunRecord>) {
         let mut entry = InstanceEntry {
             name: self.name.clone(),
+            folder: None,
             selected: false,
             state: None,
             busy: None,
@@ -143,8 +147,9 @@ impl Emulator {
         }
         match record::read_optional::<InstanceRecord>(&self.paths.instance_record()) {
             Ok(remembered) => {
-                let image = remembered.and_then(|remembered| remembered.image);
-                entry.image = image.map(|image| self.home.path().join(image));
+                let remembered = remembered.unwrap_or_default();
+                entry.folder = remembered.folder.map(InstanceFolder::of);
+                entry.image = remembered.image.map(|image| self.home.path().join(image));
             }
             Err(error) => entry.problem = entry.problem.or_else(|| Some(chain(&error))),
         }
@@ -253,6 +258,7 @@ mod tests {
         let record = InstanceRecord {
             image: Some("images/an.qcow2".into()),
             port_offset: 40,
+            folder: Some(dir.path().join("moved")),
             ..InstanceRecord::default()
         };
         record::write(&two.paths.instance_record(), &record, Durability::ThisBoot).unwrap();
@@ -276,6 +282,12 @@ mod tests {
         assert_eq!((one.state, one.session), (Some(State::Stopped), None));
         assert_eq!(two.session, Some(KeptSession::Saved));
         assert_eq!((one.ports[0].port, two.ports[0].port), (26700, 26740));
+        assert_eq!(one.folder, None);
+        let folder = two.folder.as_ref().unwrap();
+        assert_eq!(
+            (&folder.path, folder.exists),
+            (&dir.path().join("moved"), false)
+        );
         assert_eq!(two.image, Some(dir.path().join("images/an.qcow2")));
         assert!(two.bytes_on_disk >= 100_000 && one.bytes_on_disk < 100_000);
         assert!(one.problem.is_none() && two.problem.is_none());

@@ -12,6 +12,7 @@ use crate::config::paths::SlotPaths;
 use crate::instance::Emulator;
 use crate::instance::ahead::NextStart;
 use crate::instance::error::InstanceError as Error;
+use crate::instance::here::InstanceFolder;
 use crate::instance::lock::{Holder, Lock};
 use crate::machine::ports::ServicePort;
 use crate::machine::readiness::Endpoint;
@@ -72,6 +73,8 @@ pub enum PausedBy {
 pub struct Status {
     /// The instance.
     pub instance: String,
+    /// The folder that it is the instance of; `null` if it is of none.
+    pub folder: Option<InstanceFolder>,
     /// What it is doing.
     pub state: State,
     /// Why the guest stands still, if it does.
@@ -298,6 +301,7 @@ impl Emulator {
         };
         let mut status = Status {
             instance: self.name.to_string(),
+            folder: instance.folder.clone().map(InstanceFolder::of),
             state: glance.state,
             paused_by: None,
             ended_by: None,

@@ -20,6 +20,13 @@ pub(crate) struct InstanceRecord {
     pub qemu_content: Option<Content>,
     /// Added to the services' default host ports.
     pub port_offset: u16,
+    /// Whether the instance has left one block of ports for another, because somebody had them: what is saved may
+    /// be of a guest that was told the old ones.
+    #[serde(default)]
+    pub moved_ports: bool,
+    /// The folder that it is the instance of, if it was made for one.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
 }
 
 impl InstanceRecord {

@@ -37,6 +37,7 @@
 //! ```
 
 mod checkpoint;
+mod of_folder;
 mod runtime;
 mod saved;
 mod sockets;

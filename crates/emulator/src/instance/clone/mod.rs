@@ -139,6 +139,8 @@ impl Emulator {
         };
         let record = InstanceRecord {
             port_offset: 0,
+            moved_ports: false,
+            folder: None,
             ..parts.record.clone()
         };
         let (mut unfinished, record) = target.begin(record)?;
@@ -356,7 +358,8 @@ fn fill(clone: &InstancePaths, parts: Parts) -> Result<(), Error> {
     }
 }
 
-fn clone_snapshot(clone: &InstancePaths, snapshot: Snapshot) -> Result<(), Error> {
+/// Gives the instance `clone` the files of `snapshot`, which need not be the one in use there.
+pub(super) fn clone_snapshot(clone: &InstancePaths, snapshot: Snapshot) -> Result<(), Error> {
     let Snapshot {
         paths: from,
         mut manifest,

@@ -81,6 +81,7 @@ impl Emulator {
             }
         }
         get_image(&held, reporter).await?;
+        held.inherit_snapshot()?;
         // Only what follows counts as the start.
         let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
         let prepare = held.prepare_with_session();
