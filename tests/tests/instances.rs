@@ -188,6 +188,38 @@ fn each_folder_has_an_instance_of_its_own() {
 }
 
 #[test]
+fn a_start_takes_other_ports_for_good_where_its_own_are_taken() {
+    let world = world();
+    world.start();
+    leave_a_note(&world);
+    world.run(["stop"]).ok();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port("dashboard"))).unwrap();
+    let refused = world.run(["start", "--json"]).fails_with(1);
+    assert_eq!(refused.error_code(), "port_taken");
+    assert!(
+        refused.stdout.contains("--ports auto"),
+        "{}",
+        refused.stdout
+    );
+    let run = world.run(["start", "--ports", "auto", "--json"]).ok();
+    assert_eq!(run.json()["start"]["kind"], "continued", "{}", run.stdout);
+    let pid = format!("(pid {})", std::process::id());
+    assert!(run.stderr.contains(&pid), "{}", run.stderr);
+    let moved = port_of(&instances(&world)[0], "backend");
+    assert_ne!(moved, port("backend"));
+    assert_eq!(backend_says(moved, &world.secret("pck")), 200);
+    assert_eq!(e2e::read_the_note(&world), "kept\n");
+    // From now on these are its own, and nothing has to be taken anew for them.
+    drop(taken);
+    world.run(["stop"]).ok();
+    assert_eq!(world.start()["start"]["kind"], "continued");
+    assert_eq!(port_of(&instances(&world)[0], "backend"), moved);
+    world.discard();
+    assert_eq!(world.start()["start"]["kind"], "resumed");
+    world.discard();
+}
+
+#[test]
 fn a_session_is_cloned_with_its_data_and_new_secrets() {
     let world = world();
     world.start();

@@ -170,7 +170,7 @@ export type AppInfo = {
 /**  One thing looked at. */
 export type Check = {
 	/**
-	 *  Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+	 *  Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`, `localhost`,
 	 *  `secrets`, `secrets_in_force` or `snapshot`.
 	 */
 	id: string,
@@ -1114,6 +1114,8 @@ commands: string[] } |
 { kind: "free_ports"; 
 /**  The ports in use. */
 ports: UsedPort[] } | 
+/**  Use the address 127.0.0.1 in place of the name `localhost`, or stop the other program. */
+{ kind: "use_ipv4_address" } | 
 /**  Choose another port for one of the services. */
 { kind: "change_ports"; 
 /**  The services' identifiers. */

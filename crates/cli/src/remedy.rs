@@ -9,6 +9,9 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::Start => "Run `stack-emulator start` first.",
         Remedy::Stop => "Run `stack-emulator stop` first.",
         Remedy::ListInstances => "See the instances with `stack-emulator instances`.",
+        Remedy::UseIpv4Address => {
+            "Use 127.0.0.1 in addresses instead of localhost, or stop that program."
+        }
         Remedy::StopAndStart => "Run `stack-emulator stop` and `stack-emulator start` first.",
         Remedy::ListCheckpoints => "See the checkpoints with `stack-emulator checkpoint list`.",
         Remedy::ListUsers => "See the users with `stack-emulator users list`.",
@@ -221,7 +224,7 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::RaiseLimit { commands } => return raise_limit(commands),
         Remedy::FreePorts { ports } => {
             return format!(
-                "Stop that process, or use another port: {}.",
+                "Stop that process, or take the next free ports: `stack-emulator start --ports auto`. To choose one: {}.",
                 port_commands(ports.iter().map(|used| used.service.as_str()), ", ")
             );
         }
@@ -397,7 +400,8 @@ mod tests {
         }];
         assert_eq!(
             words(&Remedy::FreePorts { ports }),
-            "Stop that process, or use another port: `stack-emulator settings set port.dashboard PORT`."
+            "Stop that process, or take the next free ports: `stack-emulator start --ports auto`. \
+             To choose one: `stack-emulator settings set port.dashboard PORT`."
         );
         let remedy = Remedy::MoveAway {
             file: "/x/secrets.json".into(),

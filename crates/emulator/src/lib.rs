@@ -68,6 +68,7 @@ pub use library::error::LibraryError;
 pub use library::{installed, offers, prune, pull, token, updates};
 pub use machine::error::MachineError;
 pub use machine::folders;
+pub use machine::ports::OtherListener;
 pub use machine::readiness::Endpoint;
 pub use machine::run_record::{EndedBy, StartKind};
 pub use machine::services::{Health, ServiceStatus};

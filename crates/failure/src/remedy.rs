@@ -133,6 +133,8 @@ pub enum Remedy {
         /// The ports in use.
         ports: Vec<UsedPort>,
     },
+    /// Use the address 127.0.0.1 in place of the name `localhost`, or stop the other program.
+    UseIpv4Address,
     /// Choose another port for one of the services.
     ChangePorts {
         /// The services' identifiers.

@@ -1,23 +1,84 @@
-//! Who listens on a port, and whose a connection is.
+//! Who listens on a port, who else answers by the name `localhost`, and whose a connection is.
 
+use std::fmt;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
 
-use listeners::{Protocol, SocketState};
+use listeners::{Listener, Protocol, SocketState};
 
 use crate::system;
 
-/// The process that listens on the TCP port `port`, as `name (pid 123)`; `None` if nobody does, or
-/// if it belongs to another user and the system does not tell.
-pub fn owner(port: u16) -> Option<String> {
-    let all = listeners::get_all().ok()?;
-    let listener = all.into_iter().find(|listener| {
+/// How long a listener on this host may take to accept a connection: the kernel does that for it.
+const ACCEPTED: Duration = Duration::from_millis(100);
+/// How many processes above an owner are looked at: a shell, a package manager, a runner of tasks.
+const ANCESTORS: usize = 6;
+
+/// A process that listens on a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The name of its program.
+    pub name: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+impl Owner {
+    /// The command lines of the process and of those that have started it, nearest first. What the system keeps
+    /// from this user is left out.
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        let above = |pid: &u32| system::parent(*pid).filter(|parent| *parent > 1);
+        std::iter::successors(Some(self.pid), above)
+            .take(1 + ANCESTORS)
+            .map(system::arguments)
+            .filter(|arguments| !arguments.is_empty())
+            .collect()
+    }
+}
+
+/// The process that listens on the TCP port `port`; `None` if nobody does, or if it belongs to another user and the
+/// system does not tell.
+pub fn owner(port: u16) -> Option<Owner> {
+    // One that listens on IPv6 alone is in nobody's way on 127.0.0.1, and may be there as well.
+    let mut found = listening(port);
+    found.sort_by_key(|listener| listener.socket.is_ipv6());
+    found.into_iter().next().map(owner_of)
+}
+
+/// Whether somebody accepts connections to the TCP port `port` at `::1`.
+pub fn answers_on_ipv6(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    TcpStream::connect_timeout(&address, ACCEPTED).is_ok()
+}
+
+/// As [`owner`], of who listens on `::1` or on all addresses of IPv6.
+pub fn owner_on_ipv6(port: u16) -> Option<Owner> {
+    let found = listening(port).into_iter();
+    let mut found = found.filter(|listener| listener.socket.is_ipv6());
+    found.next().map(owner_of)
+}
+
+fn listening(port: u16) -> Vec<Listener> {
+    let all = listeners::get_all().unwrap_or_default().into_iter();
+    let listens = |listener: &Listener| {
         listener.socket.port() == port
             && listener.protocol == Protocol::TCP
             && listener.state == SocketState::Listen
-    })?;
-    let process = listener.process;
-    Some(format!("{} (pid {})", process.name, process.pid))
+    };
+    all.filter(listens).collect()
+}
+
+fn owner_of(listener: Listener) -> Owner {
+    Owner {
+        name: listener.process.name,
+        pid: listener.process.pid,
+    }
 }
 
 /// Whether the end `client` of a connection to `server`, both on this host, is a process of this user.
@@ -32,20 +93,34 @@ pub fn client_is_this_user(client: SocketAddrV4, server: SocketAddrV4) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpListener;
 
     #[test]
     fn the_owner_of_a_port_is_who_listens() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let told = owner(port).unwrap();
-        let ours = format!("(pid {})", std::process::id());
-        assert!(told.ends_with(&ours), "{told}");
+        assert_eq!(told.pid, std::process::id());
+        let own = std::env::args().next().unwrap();
+        assert_eq!(told.commands()[0][0], own);
+        assert!(told.commands().len() > 1, "somebody runs the tests");
 
         let connection = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let port = connection.local_addr().unwrap().port();
         assert_eq!(owner(port), None, "connected is not listening");
+    }
+
+    #[test]
+    fn a_listener_on_ipv6_is_told_from_one_on_ipv4() {
+        let here = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = here.local_addr().unwrap().port();
+        assert!(!answers_on_ipv6(port) && owner_on_ipv6(port).is_none());
+        // A host may have no IPv6, or the port be somebody's there.
+        let Ok(_there) = TcpListener::bind((Ipv6Addr::LOCALHOST, port)) else {
+            return;
+        };
+        assert!(answers_on_ipv6(port));
+        assert_eq!(owner_on_ipv6(port).unwrap().pid, std::process::id());
     }
 
     fn v4(address: SocketAddr) -> SocketAddrV4 {

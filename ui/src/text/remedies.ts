@@ -147,6 +147,9 @@ const WORDS: Words = {
   // Settings.
   read_settings: () => ({ action: toSettings }),
   free_ports: () => ({ hint: "Stop that program, or use another port.", action: toPorts }),
+  use_ipv4_address: () => ({
+    hint: "Use 127.0.0.1 in addresses instead of localhost, or stop that program.",
+  }),
   change_ports: () => ({ action: toPorts }),
   lower_port_prefix: ({ variable }) => ({
     hint: `Set the environment variable ${variable} to a smaller number, or unset it.`,

@@ -9,7 +9,7 @@ mod users;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use emulator::paths::InstanceName;
 use emulator::preferences::{Preference, parse_size};
@@ -80,7 +80,11 @@ pub(crate) enum Operation {
             start cold-boots instead and prints why. Does nothing if the emulator is already running; \
             continues a virtual machine that is paused because its disk could not be written."
     )]
-    Start,
+    Start {
+        /// `auto` takes the next free ports for good where another program has those of the instance
+        #[arg(long, value_enum, value_name = "WHICH")]
+        ports: Option<PortsArgument>,
+    },
     /// Stop the emulator and save the session for the next start
     #[command(
         long_about = "Stop the emulator and save the session for the next start.\n\n\
@@ -345,6 +349,13 @@ pub(crate) enum Operation {
     /// List, print, rotate or remove the emulator's secrets
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(SecretsArguments),
+}
+
+/// Which ports a start takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PortsArgument {
+    /// Those of the instance, or else the next block in which all are free
+    Auto,
 }
 
 /// Which image to get.

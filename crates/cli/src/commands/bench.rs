@@ -306,6 +306,7 @@ mod tests {
                 },
                 services: vec![],
                 told_ports: vec![],
+                localhost: vec![],
                 accelerator: "tcg".into(),
                 snapshot: Some(SnapshotInfo {
                     id: "0123456789abcdef".into(),

@@ -5,15 +5,23 @@ use std::path::Path;
 use emulator::State;
 
 use super::{Context, ahead, confirm};
+use crate::arguments::PortsArgument;
 use crate::exit::Exit;
 use crate::failure::{Destruction, Failure};
 use crate::remedy::words;
 use crate::render::env_files::stale;
 
-pub(super) async fn start(context: &Context<'_>) -> Result<Exit, Failure> {
-    let report = context
-        .guarded(Box::pin(context.emulator.start(&context.progress)))
-        .await?;
+pub(super) async fn start(
+    context: &Context<'_>,
+    ports: Option<PortsArgument>,
+) -> Result<Exit, Failure> {
+    let emulator = context.emulator.clone();
+    let emulator = match ports {
+        None => emulator,
+        Some(PortsArgument::Auto) => emulator.taking_free_ports(),
+    };
+    let work = emulator.start(&context.progress);
+    let report = context.guarded(Box::pin(work)).await?;
     let report = report.with_remedy(|remedy| words(&remedy));
     context.output.report(&report)?;
     Ok(Exit::Success)

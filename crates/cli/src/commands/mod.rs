@@ -174,7 +174,7 @@ async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit,
     }
     let context = context;
     match operation {
-        Operation::Start => lifecycle::start(&context).await,
+        Operation::Start { ports } => lifecycle::start(&context, ports).await,
         Operation::Stop { discard, all: true } => stop_all::run(&context, discard).await,
         Operation::Stop { discard: false, .. } => lifecycle::stop(&context).await,
         Operation::Stop { discard: true, .. } => lifecycle::discard(&context).await,
@@ -255,7 +255,7 @@ const fn needs_no_variables(operation: &Operation) -> bool {
             !matches!(command, Some(SettingsArguments::GithubToken { .. }))
         }
         Operation::Images { command } => matches!(command, None | Some(ImagesArguments::List)),
-        Operation::Start
+        Operation::Start { .. }
         | Operation::Clone { .. }
         | Operation::Capture
         | Operation::Verify
@@ -287,7 +287,7 @@ const fn holds_nothing(operation: &Operation) -> bool {
         Operation::Folders(command) => matches!(command, FoldersArguments::List),
         Operation::Checkpoint(command) => matches!(command, CheckpointArguments::List),
         Operation::Secrets(command) => matches!(command, SecretsArguments::List),
-        Operation::Start
+        Operation::Start { .. }
         | Operation::Stop { .. }
         | Operation::Clone { .. }
         | Operation::Delete { .. }

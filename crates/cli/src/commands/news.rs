@@ -73,7 +73,7 @@ fn text(ProgramRelease { version, url }: &ProgramRelease) -> String {
 const fn takes_some_time(operation: &Operation) -> bool {
     matches!(
         operation,
-        Operation::Start
+        Operation::Start { .. }
             | Operation::Capture
             | Operation::Pull(_)
             | Operation::Releases { .. }

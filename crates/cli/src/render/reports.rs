@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::instances::ServicePort;
 use emulator::{
-    AheadReport, CaptureReport, Health, RotateReport, ServiceStatus, SessionFate, StartKind,
-    StartReport, StopReport, VerifyReport,
+    AheadReport, CaptureReport, Health, OtherListener, RotateReport, ServiceStatus, SessionFate,
+    StartKind, StartReport, StopReport, VerifyReport,
 };
 use progress::PhaseTime;
 
@@ -69,6 +69,18 @@ pub(crate) fn told_ports_note(told: &[ServicePort]) -> Option<String> {
     })
 }
 
+/// Where `localhost` leads to other programs.
+fn localhost_notes(others: &[OtherListener]) -> impl Iterator<Item = String> {
+    others.iter().map(|other| {
+        format!(
+            "{} {}; use http://127.0.0.1:{}.",
+            paint(CAUTION, "warning:"),
+            printable(&other.to_string()),
+            other.port
+        )
+    })
+}
+
 /// The warning about secrets that are public.
 pub(crate) fn placeholder_note() -> String {
     format!(
@@ -115,6 +127,9 @@ impl Render for StartReport<String> {
             let _ = writeln!(text, "{}", placeholder_note());
         }
         if let Some(note) = told_ports_note(&self.told_ports) {
+            let _ = writeln!(text, "{note}");
+        }
+        for note in localhost_notes(&self.localhost) {
             let _ = writeln!(text, "{note}");
         }
         text.push('\n');
@@ -316,6 +331,7 @@ mod tests {
                 service("Backend", 26701, true),
             ],
             told_ports: vec![],
+            localhost: vec![],
             accelerator: "tcg".into(),
             snapshot: None,
         }

@@ -16,6 +16,7 @@ use crate::machine::config_disk::ConfigDiskError;
 use crate::machine::error::MachineError;
 use crate::machine::folders::ShareError;
 use crate::machine::guest::GuestError;
+use crate::machine::ports::Taken;
 use crate::machine::readiness::NotReady;
 use crate::state::error::StateError;
 use crate::vault::VaultError;
@@ -317,6 +318,14 @@ impl InstanceError {
             Self::File(error) => return error.remedy(),
             Self::Overlay(_) => return None,
         })
+    }
+
+    /// The ports that somebody else has, if that is why.
+    pub(crate) fn taken_ports(&self) -> Option<&[Taken]> {
+        match self {
+            Self::Machine(MachineError::PortsTaken { taken }) => Some(taken),
+            _ => None,
+        }
     }
 
     /// Whether a boot would fail just as well: it is this host that lacks something.

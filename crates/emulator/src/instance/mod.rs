@@ -11,6 +11,7 @@
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
 //! | `clone`, `delete` | an instance that is to come, or to go |
 //! | `here` | the instance that a folder has for itself |
+//! | `other_ports` | what a start does where somebody has the instance's ports |
 //! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
 pub(crate) mod ahead;
@@ -27,6 +28,7 @@ mod folders;
 pub(crate) mod here;
 pub mod lease;
 pub mod lock;
+mod other_ports;
 pub(crate) mod policy;
 mod prepare;
 mod put_away;
@@ -67,6 +69,8 @@ pub struct Emulator {
     pub(crate) name: InstanceName,
     pub(crate) paths: InstancePaths,
     pub(crate) image: Option<PathBuf>,
+    /// Whether a start takes other ports where somebody has those of the instance.
+    takes_free_ports: bool,
 }
 
 /// An instance whose lock is held and that is in no half-done state.
@@ -93,6 +97,16 @@ impl Emulator {
             name,
             paths,
             image,
+            takes_free_ports: false,
+        }
+    }
+
+    /// The same, whose starts take the next free block of ports for good where somebody has those of the instance.
+    #[must_use]
+    pub fn taking_free_ports(self) -> Self {
+        Self {
+            takes_free_ports: true,
+            ..self
         }
     }
 

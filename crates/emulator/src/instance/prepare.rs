@@ -82,7 +82,7 @@ impl Emulator {
     /// The same for saved state of the machine of `saved`, and no other.
     pub(crate) async fn prepare_for(&self, saved: &Fingerprint) -> Result<Prepared, Error> {
         let mut prepared = self.prepare_anew().await?;
-        if saved.ports_of_another {
+        if saved.ports_of_another || self.remembered()?.moved_ports {
             self.leave_told(&mut prepared.spec, saved)?;
         }
         Ok(prepared)
@@ -91,6 +91,9 @@ impl Emulator {
     /// Leaves a guest that was told the ports of another instance what it was told, if it fits apart
     /// from that.
     fn leave_told(&self, spec: &mut MachineSpec, saved: &Fingerprint) -> Result<(), Error> {
+        if !saved.ports_of_another && saved.ports == spec.fingerprint.ports {
+            return Ok(());
+        }
         let prefix = self.settings.port_prefix;
         let config = ConfigDisk::new(&spec.image.path, prefix, &saved.ports)?;
         let now = Fingerprint {
@@ -114,7 +117,7 @@ impl Emulator {
     }
 
     /// The fingerprint of the saved state that a start would load, if its guest was told the ports of
-    /// another instance.
+    /// another instance, or those that this one has left.
     fn told_before(&self, image: &Content) -> Option<Fingerprint> {
         let session = self.paths.main().session();
         let settings = &self.settings;
@@ -131,7 +134,8 @@ impl Emulator {
             let manifest = snapshot.map(|snapshot| snapshot.manifest);
             manifest.or_else(|| self.compressed(image))?.fingerprint
         };
-        fingerprint.ports_of_another.then_some(fingerprint)
+        let moved = || self.remembered().is_ok_and(|known| known.moved_ports);
+        (fingerprint.ports_of_another || moved()).then_some(fingerprint)
     }
 
     /// What a start would unpack where there is no snapshot of `image`.
@@ -292,6 +296,17 @@ mod tests {
         let usual = emulator(vec![]);
         let image = snapshot.manifest.fingerprint.image.clone();
         assert!(usual.told_before(&image).is_none(), "its own ports");
+        let mut record = InstanceRecord {
+            moved_ports: true,
+            ..InstanceRecord::default()
+        };
+        record::write(&paths.instance_record(), &record, Durability::ThisBoot).unwrap();
+        assert!(
+            usual.told_before(&image).is_some(),
+            "those that it has left"
+        );
+        record.moved_ports = false;
+        record::write(&paths.instance_record(), &record, Durability::ThisBoot).unwrap();
 
         snapshot.manifest.fingerprint.ports_of_another = true;
         let manifest = snapshot.paths.manifest();

@@ -25,7 +25,7 @@ use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
 use crate::machine::guest::{self, Guest};
-use crate::machine::ports::Taken;
+use crate::machine::ports::{Taken, owner};
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::slot::{Slot, check_disk, live_processes};
 use crate::machine::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT, folders};
@@ -574,7 +574,7 @@ pub(super) fn port_error(
             let taken = wanted.map(|endpoint| Taken {
                 port,
                 service: endpoint.id.clone(),
-                owner: host::ports::owner(port),
+                owner: owner(port),
             });
             let taken = taken.collect();
             MachineError::PortsTaken { taken }.into()

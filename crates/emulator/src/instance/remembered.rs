@@ -111,8 +111,21 @@ impl Emulator {
         if self.name.is_default() {
             return Ok(0);
         }
+        let blocks = self.unused_blocks()?;
+        let is_free = |offset: &&u16| self.is_block_free(services, **offset);
+        let free = blocks.iter().find(is_free).or(blocks.first());
+        let most = MOST_INSTANCES;
+        free.copied().ok_or(Error::NoPortsLeft { most })
+    }
+
+    /// The blocks of ports that no other instance has; the first one is the default instance's alone.
+    fn unused_blocks(&self) -> Result<Vec<u16>, Error> {
         let instances = self.home.instances();
-        let mut used = vec![0];
+        let mut used = if self.name.is_default() {
+            vec![]
+        } else {
+            vec![0]
+        };
         let entries = match std::fs::read_dir(&instances) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(Error::file("list", &instances))?),
@@ -131,20 +144,16 @@ impl Emulator {
                 used.push(other.port_offset);
             }
         }
-        let unused: Vec<_> = (1..=MOST_INSTANCES)
-            .map(|n| n * PORT_STRIDE)
-            .filter(|offset| !used.contains(offset))
-            .collect();
-        let is_free = |offset: &&u16| {
-            services.iter().all(|service| {
-                // One that a variable sets is the same in every block.
-                let (port, is_set) = self.host_port(service, **offset);
-                is_set || ports::is_free(port)
-            })
-        };
-        let free = unused.iter().find(is_free).or(unused.first());
-        let most = MOST_INSTANCES;
-        free.copied().ok_or(Error::NoPortsLeft { most })
+        let blocks = (0..=MOST_INSTANCES).map(|n| n * PORT_STRIDE);
+        Ok(blocks.filter(|offset| !used.contains(offset)).collect())
+    }
+
+    fn is_block_free(&self, services: &[Service], offset: u16) -> bool {
+        services.iter().all(|service| {
+            // One that a variable sets is the same in every block.
+            let (port, is_set) = self.host_port(service, offset);
+            is_set || ports::is_free(port)
+        })
     }
 
     /// Gives this instance a block of ports of its own if another one, which was there before it, has the

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::config::variables::PORT_RANGE;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
-use crate::machine::ports::is_free;
+use crate::machine::ports::{is_free, owner};
 
 /// The host port of a service, and what sets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,7 +95,7 @@ impl Emulator {
             } else if is_free(*port) {
                 (PortVerdict::Free, None)
             } else {
-                (PortVerdict::Taken, host::ports::owner(*port))
+                (PortVerdict::Taken, owner(*port))
             };
             PortCheck {
                 service: service.clone(),

@@ -235,6 +235,17 @@ pub(crate) fn has_argument_ending(pid: u32, mark: &str) -> bool {
     })
 }
 
+/// The command line of a process; empty if it is gone or hidden from us.
+pub(crate) fn arguments(pid: u32) -> Vec<String> {
+    let text = std::fs::read(of_process(pid, "cmdline")).unwrap_or_default();
+    parse::arguments(&text)
+}
+
+/// The process that has started the process, or has taken its place.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    parse::parent(&std::fs::read_to_string(of_process(pid, "stat")).ok()?)
+}
+
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     let stat = parse::stat(&std::fs::read_to_string(of_process(pid, "stat")).ok()?)?;
     let per_second = rustix::param::clock_ticks_per_second();

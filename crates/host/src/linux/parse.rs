@@ -43,6 +43,20 @@ pub(super) fn stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// The parent's process id, by `/proc/PID/stat`.
+pub(super) fn parent(text: &str) -> Option<u32> {
+    let (_, rest) = text.rsplit_once(") ")?;
+    rest.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The arguments in `/proc/PID/cmdline`. A program that names itself has all in one, and zeros behind it.
+pub(super) fn arguments(text: &[u8]) -> Vec<String> {
+    text.split(|&byte| byte == 0)
+        .filter(|argument| !argument.is_empty())
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
+}
+
 /// The user whose rights a process has, by its `/proc/PID/status`.
 pub(super) fn effective_user(status: &str) -> Option<u32> {
     // Real, effective, saved, and that for files.
@@ -200,6 +214,15 @@ flags\t\t: fpu vme sse
                       Uid:\t1000\t1001\t1002\t1003\nGid:\t100\t100\t100\t100\n";
         assert_eq!(effective_user(status), Some(1001));
         assert_eq!(effective_user("Name:\tUid\n"), None);
+    }
+
+    #[test]
+    fn a_command_line_is_read_as_it_was_given() {
+        assert_eq!(arguments(b"node\0a b.js\0dev\0"), ["node", "a b.js", "dev"]);
+        assert_eq!(arguments(b"next-server (v15)\0\0\0"), ["next-server (v15)"]);
+        assert_eq!(arguments(b""), Vec::<String>::new());
+        assert_eq!(parent("12 (a) b) S 7 12 12"), Some(7));
+        assert_eq!(parent("12"), None);
     }
 
     #[test]

@@ -242,6 +242,28 @@ pub(crate) fn has_argument_ending(pid: u32, mark: &str) -> bool {
         .is_some_and(|process| is_marked(process, mark))
 }
 
+/// The command line of a process; empty if it is gone or hidden from us.
+pub(crate) fn arguments(pid: u32) -> Vec<String> {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = System::new();
+    system.refresh_processes_specifics(
+        ProcessesToUpdate::Some(&[pid]),
+        true,
+        ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always),
+    );
+    let words = system.process(pid).map(sysinfo::Process::cmd);
+    let words = words.unwrap_or_default().iter();
+    words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// The process that has started the process, or has taken its place.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    let info: BSDInfo = pidinfo(i32::try_from(pid).ok()?, 0).ok()?;
+    Some(info.pbi_ppid)
+}
+
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     let pid = sysinfo::Pid::from_u32(pid);
     let mut system = System::new();

@@ -74,6 +74,10 @@ impl Emulator {
             match Box::pin(held.go_on(&mut watch)).await {
                 Ok(Some(report)) => return Ok(report),
                 Ok(None) => drop(Box::pin(held.finish_stop(&mut watch)).await?),
+                // Somebody has taken its ports since: the session goes on with others.
+                Err(error) if self.takes_free_ports && error.taken_ports().is_some() => {
+                    drop(Box::pin(held.finish_stop(&mut watch)).await?);
+                }
                 Err(error) => {
                     Box::pin(held.finish_stop_after_all(reporter)).await;
                     return Err(error);
@@ -85,7 +89,10 @@ impl Emulator {
         // Only what follows counts as the start.
         let mut watch = Stopwatch::within(reporter, self.settings.ready_timeout);
         let prepare = held.prepare_with_session();
-        let (spec, base) = watch.phase(Phase::Prepare, prepare).await?;
+        let (mut spec, mut base) = watch.phase(Phase::Prepare, prepare).await?;
+        if held.leave_taken_ports(&spec.endpoints, reporter)? {
+            (spec, base) = held.prepare_with_session().await?;
+        }
         // Before a snapshot is taken, which takes half a minute and is useless
         // without the ports.
         held.check_ports(&spec.endpoints)?;

@@ -5,7 +5,7 @@ use progress::{Event, PhaseTime, Reporter};
 use serde::Serialize;
 
 use crate::instance::Emulator;
-use crate::machine::ports::ServicePort;
+use crate::machine::ports::{OtherListener, ServicePort, taken_on_ipv6};
 use crate::machine::run_record::{RunningVm, StartKind};
 use crate::machine::services::ServiceStatus;
 use crate::state::snapshot_info::SnapshotInfo;
@@ -24,6 +24,8 @@ pub struct StartReport<R = Remedy> {
     /// The ports that links inside the virtual machine lead to, as far as the services have others:
     /// the machine was cloned from another instance's.
     pub told_ports: Vec<ServicePort>,
+    /// The services that `localhost` need not lead to: other programs have their ports on `::1`.
+    pub localhost: Vec<OtherListener>,
     /// `kvm`, `hvf` or `tcg`.
     pub accelerator: String,
     /// The snapshot under the session's disk, if it lies on one.
@@ -77,6 +79,7 @@ impl<R> StartReport<R> {
             },
             services: self.services,
             told_ports: self.told_ports,
+            localhost: self.localhost,
             accelerator: self.accelerator,
             snapshot: self.snapshot,
         }
@@ -120,6 +123,7 @@ pub(super) fn report(
         },
         services,
         told_ports: vm.told_ports.clone(),
+        localhost: taken_on_ipv6(&vm.endpoints),
         accelerator: vm.accelerator.clone(),
         snapshot: vm.snapshot.as_ref().and_then(info),
     }

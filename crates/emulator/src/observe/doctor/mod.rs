@@ -5,6 +5,7 @@
 //! a start uses; what they mean is decided by the pure functions of `checks`.
 
 mod checks;
+mod localhost;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 use crate::config::variables::DEFAULT_RAM_MIB;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
+use crate::machine::ports::taken_on_ipv6;
 use crate::observe::status::{State, Status};
 
 /// What an examination found.
@@ -32,7 +34,7 @@ pub struct Examination {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "specta", derive(specta::Type))]
 pub struct Check {
-    /// Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`,
+    /// Stable: `qemu`, `firmware`, `accelerator`, `instance`, `disk`, `image`, `ports`, `localhost`,
     /// `secrets`, `secrets_in_force` or `snapshot`.
     pub id: &'static str,
     /// For people.
@@ -124,7 +126,11 @@ impl Emulator {
         });
         if image.is_ok() {
             let ours = known.is_some_and(has_machine);
-            found.push(checks::ports(&self.taken_ports(), ours));
+            let ports = self.taken_ports();
+            found.push(checks::ports(&ports, ours));
+            if let Ok((endpoints, _)) = &ports {
+                found.extend(localhost::check(&taken_on_ipv6(endpoints)));
+            }
         }
         found.push(checks::secrets(&self.examine_secret_places().await));
         if let Ok(Some(place)) = self.secret_place()

@@ -1,4 +1,9 @@
 //! Host ports: whether they are free, and who has them.
+//!
+//! Ours are on 127.0.0.1 alone. The name `localhost` also stands for `::1`, which browsers try first: a server of
+//! somebody else that listens there is what they show.
+
+mod known;
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -46,6 +51,48 @@ impl std::fmt::Display for Taken {
     }
 }
 
+/// A program that `localhost` leads to in place of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OtherListener {
+    /// The service's identifier.
+    pub service: String,
+    /// The port, which that program has on `::1`.
+    pub port: u16,
+    /// Who it is, where the system tells: `name (pid 123)`.
+    pub owner: Option<String>,
+}
+
+impl std::fmt::Display for OtherListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let owner = self.owner.as_deref().unwrap_or("another program");
+        let Self { port, service, .. } = self;
+        write!(
+            f,
+            "http://localhost:{port} ({service}) can lead to {owner}, which has the port on ::1"
+        )
+    }
+}
+
+/// Who has `port`, where the system tells: `name (pid 123)`, or a program by a name that its users know.
+pub(crate) fn owner(port: u16) -> Option<String> {
+    host::ports::owner(port).map(|owner| known::name(&owner))
+}
+
+/// The services that `localhost` need not lead to, because another program has their ports on `::1`.
+///
+/// Asks by connecting, which costs next to nothing where nobody listens.
+pub(crate) fn taken_on_ipv6(endpoints: &[Endpoint]) -> Vec<OtherListener> {
+    endpoints
+        .iter()
+        .filter(|endpoint| host::ports::answers_on_ipv6(endpoint.port))
+        .map(|endpoint| OtherListener {
+            service: endpoint.id.clone(),
+            port: endpoint.port,
+            owner: host::ports::owner_on_ipv6(endpoint.port).map(|owner| known::name(&owner)),
+        })
+        .collect()
+}
+
 /// Whether `port` can be bound on 127.0.0.1 right now.
 ///
 /// The listener is closed at once; between this and QEMU's own bind another
@@ -62,7 +109,7 @@ pub(crate) fn taken(endpoints: &[Endpoint]) -> Vec<Taken> {
         .map(|endpoint| Taken {
             port: endpoint.port,
             service: endpoint.id.clone(),
-            owner: host::ports::owner(endpoint.port),
+            owner: owner(endpoint.port),
         })
         .collect()
 }
@@ -104,6 +151,29 @@ mod tests {
         assert!(!is_free(port));
         drop(listener);
         assert!(is_free(port));
+    }
+
+    #[test]
+    fn who_has_the_port_on_ipv6_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoints = [Endpoint {
+            id: "dashboard".to_owned(),
+            name: "Dashboard".to_owned(),
+            port,
+            path: None,
+            browsable: true,
+        }];
+        assert_eq!(taken_on_ipv6(&endpoints), []);
+        // A host may have no IPv6.
+        let Ok(_other) = TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, port)) else {
+            return;
+        };
+        let taken = taken_on_ipv6(&endpoints);
+        assert_eq!(taken.len(), 1);
+        let told = taken[0].to_string();
+        let pid = format!("(pid {})", std::process::id());
+        assert!(told.contains(&pid) && told.contains("dashboard"), "{told}");
     }
 
     #[test]
