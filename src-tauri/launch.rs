@@ -41,10 +41,10 @@ const USAGE: &str = "The desktop app of Stack Emulator.\n\n\
     In a terminal, use `stack-emulator`.";
 
 /// What the arguments ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Wish {
     Run { hidden: bool },
-    WorkAhead,
+    WorkAhead(InstanceName),
     Help,
     Version,
 }
@@ -56,16 +56,26 @@ struct UnknownArgument(OsString);
 
 fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownArgument> {
     let mut hidden = false;
-    for argument in arguments {
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some(HIDDEN) => hidden = true,
-            Some(WORK_AHEAD) => return Ok(Wish::WorkAhead),
+            Some(WORK_AHEAD) => return Ok(Wish::WorkAhead(instance(arguments.next())?)),
             Some("--help" | "-h") => return Ok(Wish::Help),
             Some("--version" | "-V") => return Ok(Wish::Version),
             _ => return Err(UnknownArgument(argument)),
         }
     }
     Ok(Wish::Run { hidden })
+}
+
+/// The instance that an option is about; the app's own without a name.
+fn instance(name: Option<OsString>) -> Result<InstanceName, UnknownArgument> {
+    let Some(name) = name else {
+        return Ok(InstanceName::default());
+    };
+    let known = name.to_str().and_then(|name| name.parse().ok());
+    known.ok_or(UnknownArgument(name))
 }
 
 /// See [`crate::run`].
@@ -90,7 +100,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     }
     let hidden = match wish(arguments.into_iter().skip(1)) {
         Ok(Wish::Run { hidden }) => hidden,
-        Ok(Wish::WorkAhead) => return work_ahead(),
+        Ok(Wish::WorkAhead(instance)) => return work_ahead(instance),
         Ok(Wish::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -137,7 +147,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
 }
 
 /// Prepares the next start, with a log for output; a command that needs the emulator ends this process.
-fn work_ahead() -> ExitCode {
+fn work_ahead(instance: InstanceName) -> ExitCode {
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,
         Err(error) => {
@@ -149,7 +159,7 @@ fn work_ahead() -> ExitCode {
     let worked = Preferences::read(&home).map_err(emulator::Error::from);
     let worked = worked.and_then(|preferences| {
         let settings = settings.with_preferences(&preferences);
-        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        let emulator = Emulator::new(settings, instance, None);
         let work = Box::pin(emulator.work_ahead(&progress::Silent));
         Ok(tauri::async_runtime::block_on(work)?)
     });
@@ -435,6 +445,14 @@ mod tests {
         assert_eq!(wish_of(&[]), Ok(Wish::Run { hidden: false }));
         assert_eq!(wish_of(&["--hidden"]), Ok(Wish::Run { hidden: true }));
         assert_eq!(wish_of(&["--hidden", "--version"]), Ok(Wish::Version));
+        for (arguments, name) in [
+            (vec![WORK_AHEAD], "default"),
+            (vec![WORK_AHEAD, "shop"], "shop"),
+        ] {
+            let instance = name.parse().unwrap();
+            assert_eq!(wish_of(&arguments), Ok(Wish::WorkAhead(instance)));
+        }
+        assert!(wish_of(&[WORK_AHEAD, "../x"]).is_err());
         assert_eq!(wish_of(&["start"]), Err(UnknownArgument("start".into())));
     }
 }

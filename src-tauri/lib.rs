@@ -30,6 +30,7 @@ mod followers;
 mod launch;
 mod notification;
 mod operations;
+mod others;
 mod published;
 mod quit;
 mod refresh;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use emulator::paths::InstanceName;
 #[cfg(target_os = "linux")]
 use notify_rust::Hint;
 use notify_rust::{Notification, Urgency};
@@ -50,6 +51,22 @@ pub(crate) fn tell_copied(state: &Arc<AppState>, copied: &Result<Copied, Failure
     if wanted(state) || copied.is_err() {
         show(state, copied_message(copied));
     }
+}
+
+/// Tells why another instance was not started or stopped from the tray: nothing of it is in the window.
+pub(crate) fn tell_other_failed(
+    state: &Arc<AppState>,
+    name: &InstanceName,
+    what: &str,
+    failure: &Failure,
+) {
+    let message = Message {
+        summary: format!("Instance {name} {what}"),
+        body: reason(failure),
+        urgency: Urgency::Critical,
+        page: Page::Status,
+    };
+    show(state, message);
 }
 
 /// Tells why the dashboard did not open from the tray. The page that shows its address comes as well.

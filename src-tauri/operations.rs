@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use emulator::changes::Changed;
 use emulator::credentials::{Format, JSON_FIELDS, Names, ProjectCredentials};
+use emulator::paths::InstanceName;
 use emulator::{Emulator, Worker};
 use progress::Silent;
 use zeroize::Zeroizing;
@@ -77,12 +78,17 @@ where
     }
 }
 
-/// Has this program work ahead of the next start and end, in place of being the app.
+/// Has this program work ahead of the next start of the instance that follows, and end, in place of being the app.
 pub(crate) const WORK_AHEAD: &str = "--work-ahead";
 
 /// The process that works ahead.
 pub(crate) fn worker() -> Option<Worker> {
-    Worker::this_program(vec![WORK_AHEAD.into()])
+    worker_of(&InstanceName::default())
+}
+
+/// The process that works ahead for the instance called `name`.
+pub(crate) fn worker_of(name: &InstanceName) -> Option<Worker> {
+    Worker::this_program(vec![WORK_AHEAD.into(), name.as_str().into()])
 }
 
 /// Starts the emulator. Resolves when it is ready or has failed.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use std::sync::Mutex;
 
 use crate::activity::{Activities, lock};
+use crate::others::Other;
 use crate::wire::app::{AppInfo, Page, Update};
 use crate::wire::images::InstalledImages;
 use crate::wire::projects::Project;
@@ -24,6 +25,8 @@ pub(crate) struct Published {
     pub(crate) images: watch::Sender<Option<InstalledImages>>,
     pub(crate) projects: watch::Sender<Option<Vec<Project>>>,
     pub(crate) settings: watch::Sender<Option<Settings>>,
+    /// For the tray alone.
+    pub(crate) others: watch::Sender<Option<Vec<Other>>>,
     /// Where the user wants to be, until the page has been told: it may not be listening yet.
     going: watch::Sender<Option<Page>>,
     /// Whether the user is being asked what becomes of the emulator, until there is an answer.
@@ -40,6 +43,7 @@ impl Published {
             images: watch::Sender::new(None),
             projects: watch::Sender::new(None),
             settings: watch::Sender::new(None),
+            others: watch::Sender::new(None),
             going: watch::Sender::new(None),
             quitting: watch::Sender::new(false),
             feeding: Mutex::new(None),

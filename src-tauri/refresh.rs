@@ -11,6 +11,7 @@ use emulator::Emulator;
 use emulator::changes::Changed;
 
 use crate::app_state::AppState;
+use crate::others;
 use crate::published::Published;
 use crate::settings;
 use crate::wire::activity::Task;
@@ -41,6 +42,9 @@ pub(crate) async fn keep_current(state: Arc<AppState>) {
         }
         if stale.projects {
             projects = refresh_projects(&state, &emulator).err();
+        }
+        if stale.instances {
+            refresh_others(&state, &emulator);
         }
         if stale.status || stale.images {
             refresh_status(&state, &emulator).await;
@@ -75,6 +79,16 @@ fn refresh_images(state: &AppState, emulator: &Emulator) -> Result<(), Failure> 
 fn refresh_projects(state: &AppState, emulator: &Emulator) -> Result<(), Failure> {
     Published::publish(&state.published.projects, Project::list(emulator)?);
     Ok(())
+}
+
+/// What cannot be listed is not shown: the tray has no other place for it.
+fn refresh_others(state: &AppState, emulator: &Emulator) {
+    match others::list(emulator) {
+        Ok(list) => Published::publish(&state.published.others, list),
+        Err(failure) => {
+            tracing::warn!(message = failure.message, "the instances cannot be listed");
+        }
+    }
 }
 
 fn show_failure(state: &AppState, failure: &Failure) {

@@ -21,6 +21,7 @@ use crate::app_state::AppState;
 use crate::dashboard;
 use crate::notification;
 use crate::operations;
+use crate::others;
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
@@ -52,6 +53,7 @@ pub(crate) async fn keep_current(state: Arc<AppState>) {
     let mut activity = state.activities.subscribe();
     let mut status = state.published.status.subscribe();
     let mut projects = state.published.projects.subscribe();
+    let mut others = state.published.others.subscribe();
     let mut dark = state.dark.subscribe();
     let mut drawn = None;
     loop {
@@ -66,6 +68,7 @@ pub(crate) async fn keep_current(state: Arc<AppState>) {
             changed = activity.changed() => changed,
             changed = status.changed() => changed,
             changed = projects.changed() => changed,
+            changed = others.changed() => changed,
             changed = dark.changed() => changed,
         };
         if changed.is_err() {
@@ -82,6 +85,12 @@ fn model(state: &AppState) -> Model {
         state
             .published
             .projects
+            .borrow()
+            .as_deref()
+            .unwrap_or_default(),
+        state
+            .published
+            .others
             .borrow()
             .as_deref()
             .unwrap_or_default(),
@@ -162,6 +171,12 @@ fn act(app: &AppHandle, id: &str) {
             tauri::async_runtime::spawn(async move {
                 drop(operations::stop(&state).await);
             });
+        }
+        Action::StartOther(name) => {
+            tauri::async_runtime::spawn(async move { others::start(&state, name).await });
+        }
+        Action::StopOther(name) => {
+            tauri::async_runtime::spawn(async move { others::stop(&state, name).await });
         }
         Action::Cancel(activity) => {
             state.activities.cancel(activity);

@@ -1,11 +1,13 @@
 //! What the tray shows: a pure function of the state.
 
 use emulator::credentials::Format;
+use emulator::paths::InstanceName;
 use emulator::{EndedBy, PausedBy, State};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::icons::Icon;
+use crate::others::Other;
 use crate::wire::activity::{Activity, Outcome, Task};
 use crate::wire::app::Page;
 use crate::wire::projects::Project;
@@ -13,6 +15,8 @@ use crate::wire::status::ShownStatus;
 
 /// Projects that the menu lists; the page has all of them.
 const MOST_PROJECTS: usize = 6;
+/// Instances that the menu lists; `stack-emulator instances` has all of them.
+const MOST_INSTANCES: usize = 12;
 /// Longer reasons end in the page.
 const MOST_LETTERS: usize = 72;
 
@@ -46,6 +50,8 @@ pub(super) enum Entry {
 pub(super) enum Action {
     Start,
     Stop,
+    StartOther(InstanceName),
+    StopOther(InstanceName),
     Cancel(u32),
     OpenDashboard,
     Copy { config_file: String, format: Format },
@@ -59,6 +65,8 @@ impl Action {
         match self {
             Self::Start => "start".to_owned(),
             Self::Stop => "stop".to_owned(),
+            Self::StartOther(name) => format!("start-other/{name}"),
+            Self::StopOther(name) => format!("stop-other/{name}"),
             Self::Cancel(activity) => format!("cancel/{activity}"),
             Self::OpenDashboard => "dashboard".to_owned(),
             Self::Copy {
@@ -80,6 +88,8 @@ impl Action {
         Some(match (name, rest) {
             ("start", None) => Self::Start,
             ("stop", None) => Self::Stop,
+            ("start-other", Some(name)) => Self::StartOther(name.parse().ok()?),
+            ("stop-other", Some(name)) => Self::StopOther(name.parse().ok()?),
             ("cancel", Some(activity)) => Self::Cancel(activity.parse().ok()?),
             ("dashboard", None) => Self::OpenDashboard,
             ("copy", Some(what)) => {
@@ -151,6 +161,7 @@ impl Model {
         status: Option<&ShownStatus>,
         activity: Option<&Activity>,
         projects: &[Project],
+        others: &[Other],
     ) -> Self {
         let open = activity
             .filter(|activity| matches!(activity.outcome, Outcome::Running | Outcome::Cancelling));
@@ -194,6 +205,10 @@ impl Model {
             dashboard(status).is_some(),
         ));
         entries.push(copying(projects, state == Some(State::Running)));
+        if !others.is_empty() {
+            entries.push(Entry::Separator);
+            entries.push(instances(others));
+        }
         entries.push(Entry::Separator);
         entries.push(item(Action::Show(None), "Open window", true));
         entries.push(item(Action::Quit, "Quit", true));
@@ -282,6 +297,46 @@ fn copying(projects: &[Project], running: bool) -> Entry {
     ));
     Entry::Submenu {
         text: "Copy credentials".to_owned(),
+        entries,
+    }
+}
+
+/// The instances beside that of the app, each with what may be done with it.
+fn instances(others: &[Other]) -> Entry {
+    let listed = others.iter().take(MOST_INSTANCES).map(|other| {
+        let (state, action) = match other.state {
+            Some(State::Running) => ("running", Some(true)),
+            Some(State::Paused) => ("paused", Some(true)),
+            Some(State::Stopped) => ("stopped", Some(false)),
+            Some(State::Interrupted) => ("interrupted", Some(false)),
+            Some(State::Died) => ("stopped unexpectedly", Some(false)),
+            Some(State::Starting) => ("starting…", None),
+            Some(State::Stopping) => ("stopping…", None),
+            Some(State::Capturing) => ("taking a snapshot…", None),
+            None => ("damaged", None),
+        };
+        let text = format!("{}: {state}", other.name);
+        let Some(runs) = action else {
+            return Entry::Text(text);
+        };
+        let name = other.name.clone();
+        let toggle = if runs {
+            item(Action::StopOther(name), "Stop", !other.busy)
+        } else {
+            item(Action::StartOther(name), "Start", !other.busy)
+        };
+        Entry::Submenu {
+            text,
+            entries: vec![toggle],
+        }
+    });
+    let mut entries: Vec<_> = listed.collect();
+    let more = others.len().saturating_sub(MOST_INSTANCES);
+    if more > 0 {
+        entries.push(Entry::Text(format!("{more} more")));
+    }
+    Entry::Submenu {
+        text: "Other instances".to_owned(),
         entries,
     }
 }

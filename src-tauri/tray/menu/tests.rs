@@ -90,7 +90,7 @@ fn line(model: &Model) -> &str {
 #[test]
 fn the_toggle_is_what_the_state_allows() {
     let toggle = |status: &ShownStatus| {
-        items(&Model::of(Some(status), None, &[]).entries)[0]
+        items(&Model::of(Some(status), None, &[], &[]).entries)[0]
             .0
             .to_owned()
     };
@@ -103,7 +103,7 @@ fn the_toggle_is_what_the_state_allows() {
         pid: 1,
         command: "start".into(),
     });
-    let model = Model::of(Some(&busy), None, &[]);
+    let model = Model::of(Some(&busy), None, &[], &[]);
     assert_eq!((line(&model), model.icon), ("Starting…", Icon::Busy));
     assert_eq!(items(&model.entries)[0], ("Start", false));
 }
@@ -112,10 +112,10 @@ fn the_toggle_is_what_the_state_allows() {
 fn a_paused_emulator_can_be_continued_or_stopped() {
     let mut paused = status(State::Paused);
     paused.report.paused_by = Some(PausedBy::Signal);
-    let model = Model::of(Some(&paused), None, &[]);
+    let model = Model::of(Some(&paused), None, &[], &[]);
     assert_eq!(line(&model), "Paused by another program");
     paused.report.paused_by = Some(PausedBy::Disk);
-    let model = Model::of(Some(&paused), None, &[]);
+    let model = Model::of(Some(&paused), None, &[], &[]);
     assert_eq!(line(&model), "Paused: disk not writable");
     assert_eq!(model.icon, Icon::Failed);
     assert_eq!(
@@ -127,11 +127,11 @@ fn a_paused_emulator_can_be_continued_or_stopped() {
 #[test]
 fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
     let open = activity(Task::Start, Outcome::Running);
-    let model = Model::of(Some(&status(State::Stopped)), Some(&open), &[]);
+    let model = Model::of(Some(&status(State::Stopped)), Some(&open), &[], &[]);
     assert_eq!(items(&model.entries)[0], ("Cancel", true));
     let failure = Failure::new(Code::PortTaken, "port 26701 (backend) is in use by node");
     let failed = activity(Task::Start, Outcome::Failed { failure });
-    let model = Model::of(Some(&status(State::Stopped)), Some(&failed), &[]);
+    let model = Model::of(Some(&status(State::Stopped)), Some(&failed), &[], &[]);
     assert_eq!(model.icon, Icon::Failed);
     assert_eq!(
         model.entries[1],
@@ -142,21 +142,21 @@ fn an_activity_of_ours_can_be_cancelled_and_its_failure_read() {
 
 #[test]
 fn a_running_emulator_says_since_when_and_opens_its_dashboard() {
-    let model = Model::of(Some(&running()), None, &[]);
+    let model = Model::of(Some(&running()), None, &[], &[]);
     let line = line(&model);
     assert!(
         line.starts_with("Running since ") && line.ends_with(", started in 0.56 s"),
         "{line}"
     );
     assert_eq!(items(&model.entries)[1], ("Open dashboard", true));
-    let stopped = Model::of(Some(&status(State::Stopped)), None, &[]);
+    let stopped = Model::of(Some(&status(State::Stopped)), None, &[], &[]);
     assert_eq!(items(&stopped.entries)[1], ("Open dashboard", false));
 }
 
 #[test]
 fn the_project_chosen_last_is_one_click_away() {
     let projects = [project("shop", Format::Next), project("blog", Format::Vite)];
-    let model = Model::of(Some(&running()), None, &projects);
+    let model = Model::of(Some(&running()), None, &projects, &[]);
     let Some(Entry::Submenu { entries, .. }) = model
         .entries
         .iter()
@@ -180,6 +180,8 @@ fn an_item_s_id_says_all_of_its_action() {
     let actions = [
         Action::Start,
         Action::Stop,
+        Action::StartOther("shop-1a2b3c".parse().unwrap()),
+        Action::StopOther("shop".parse().unwrap()),
         Action::Cancel(12),
         Action::OpenDashboard,
         copy,
@@ -194,12 +196,67 @@ fn an_item_s_id_says_all_of_its_action() {
         "",
         "start/",
         "cancel/x",
+        "start-other",
+        "stop-other/../x",
         "copy/next",
         "copy/none/x",
         "window/none",
     ] {
         assert_eq!(Action::of(id), None, "{id}");
     }
+}
+
+#[test]
+fn other_instances_are_listed_with_what_may_be_done() {
+    let other = |name: &str, state, busy| Other {
+        name: name.parse().unwrap(),
+        state,
+        busy,
+    };
+    let others = [
+        other("blog", Some(State::Running), false),
+        other("ci", Some(State::Starting), true),
+        other("docs", None, false),
+        other("shop", Some(State::Stopped), true),
+    ];
+    let listed = |others: &[Other]| {
+        let model = Model::of(Some(&running()), None, &[], others);
+        let submenu = model.entries.into_iter().find_map(|entry| match entry {
+            Entry::Submenu { text, entries } if text == "Other instances" => Some(entries),
+            Entry::Text(_) | Entry::Item { .. } | Entry::Submenu { .. } | Entry::Separator => None,
+        });
+        submenu.unwrap_or_default()
+    };
+    assert_eq!(listed(&[]), []);
+    let submenu = |text: &str, action, label, enabled| Entry::Submenu {
+        text: text.to_owned(),
+        entries: vec![item(action, label, enabled)],
+    };
+    assert_eq!(
+        listed(&others),
+        [
+            submenu(
+                "blog: running",
+                Action::StopOther("blog".parse().unwrap()),
+                "Stop",
+                true
+            ),
+            Entry::Text("ci: starting…".to_owned()),
+            Entry::Text("docs: damaged".to_owned()),
+            submenu(
+                "shop: stopped",
+                Action::StartOther("shop".parse().unwrap()),
+                "Start",
+                false
+            ),
+        ]
+    );
+    let many: Vec<_> = (0..MOST_INSTANCES + 2)
+        .map(|n| other(&format!("i{n}"), Some(State::Stopped), false))
+        .collect();
+    let listed = listed(&many);
+    assert_eq!(listed.len(), MOST_INSTANCES + 1);
+    assert_eq!(listed.last(), Some(&Entry::Text("2 more".to_owned())));
 }
 
 #[test]

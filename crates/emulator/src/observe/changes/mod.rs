@@ -42,6 +42,8 @@ pub struct Changed {
     pub projects: bool,
     /// What is set in `settings.json`.
     pub settings: bool,
+    /// Which other instances there are, and what they do.
+    pub instances: bool,
 }
 
 impl Changed {
@@ -51,6 +53,7 @@ impl Changed {
         images: false,
         projects: false,
         settings: false,
+        instances: false,
     };
     /// Nothing is known to be as it was.
     pub const EVERYTHING: Self = Self {
@@ -58,6 +61,7 @@ impl Changed {
         images: true,
         projects: true,
         settings: true,
+        instances: true,
     };
     /// The instance, and nothing beside it.
     pub const STATUS: Self = Self {
@@ -73,9 +77,16 @@ impl Changed {
             images: self.images || other.images,
             projects: self.projects || other.projects,
             settings: self.settings || other.settings,
+            instances: self.instances || other.instances,
         }
     }
 }
+
+/// The other instances, and nothing beside them.
+const OTHERS: Changed = Changed {
+    instances: true,
+    ..Changed::NOTHING
+};
 
 /// What the kernel has told and nobody has heard yet.
 #[derive(Debug, Default)]
@@ -286,7 +297,9 @@ impl Folders {
             &self.snapshots,
         ];
         if self.home.is_dir() {
+            let others = self.others();
             ours.into_iter()
+                .chain(&others)
                 .filter(|folder| folder.is_dir())
                 .cloned()
                 .collect()
@@ -294,6 +307,21 @@ impl Folders {
             let there = self.home.ancestors().find(|folder| folder.is_dir());
             there.map(Path::to_owned).into_iter().collect()
         }
+    }
+
+    /// The folders of the other instances that there are now.
+    fn others(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.instances).into_iter().flatten();
+        let paths = entries.flatten().map(|entry| entry.path());
+        paths.filter(|path| self.is_another(path)).collect()
+    }
+
+    /// Whether that is the folder of another instance. One on its way in or out has a name that begins with a dot.
+    fn is_another(&self, folder: &Path) -> bool {
+        let name = folder.file_name().and_then(|name| name.to_str());
+        folder.parent() == Some(&self.instances)
+            && *folder != self.instance
+            && name.is_some_and(|name| !name.starts_with('.'))
     }
 
     /// What an event at `path` means.
@@ -337,6 +365,12 @@ impl Folders {
         {
             return News {
                 changed: Changed::EVERYTHING,
+                folders: true,
+            };
+        }
+        if came_or_went && self.is_another(path) {
+            return News {
+                changed: OTHERS,
                 folders: true,
             };
         }
@@ -387,6 +421,12 @@ impl Folders {
             }
         } else if parent == self.snapshots && came_or_went {
             Changed::STATUS
+        } else if self.is_another(parent) {
+            match name {
+                "lock" => OTHERS,
+                "run.json" if came_or_went => OTHERS,
+                _ => Changed::NOTHING,
+            }
         } else {
             Changed::NOTHING
         };

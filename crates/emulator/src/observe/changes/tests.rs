@@ -187,6 +187,25 @@ async fn what_is_of_no_interest_is_not_told() {
 }
 
 #[tokio::test]
+async fn other_instances_are_told_of_from_when_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let emulator = emulator(dir.path());
+    std::fs::create_dir_all(emulator.paths.root()).unwrap();
+    let mut changes = emulator.changes().unwrap();
+    let other = emulator.sibling("other".parse().unwrap());
+    std::fs::create_dir_all(other.paths.root()).unwrap();
+    told(&mut changes, OTHERS).await;
+    settle(&mut changes).await;
+    let lock = Lock::try_acquire(&other.paths.main().lock(), "start").unwrap();
+    assert_eq!(told(&mut changes, OTHERS).await, OTHERS);
+    settle(&mut changes).await;
+    drop(lock);
+    assert_eq!(told(&mut changes, OTHERS).await, OTHERS);
+    std::fs::remove_dir_all(other.paths.root()).unwrap();
+    told(&mut changes, OTHERS).await;
+}
+
+#[tokio::test]
 async fn an_instance_that_is_removed_and_made_again_is_still_watched() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
