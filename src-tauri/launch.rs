@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app_state::AppState;
 use crate::appearance;
 use crate::bridge;
-use crate::operations::{self, WORK_AHEAD};
+use crate::operations::{self, WATCH_IDLE, WORK_AHEAD, worker_of};
 use crate::quit;
 use crate::refresh;
 use crate::sleep;
@@ -45,6 +45,7 @@ const USAGE: &str = "The desktop app of Stack Emulator.\n\n\
 enum Wish {
     Run { hidden: bool },
     WorkAhead(InstanceName),
+    WatchIdle(InstanceName),
     Help,
     Version,
 }
@@ -60,6 +61,7 @@ fn wish(arguments: impl IntoIterator<Item = OsString>) -> Result<Wish, UnknownAr
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some(HIDDEN) => hidden = true,
+            Some(WATCH_IDLE) => return Ok(Wish::WatchIdle(instance(arguments.next())?)),
             Some(WORK_AHEAD) => return Ok(Wish::WorkAhead(instance(arguments.next())?)),
             Some("--help" | "-h") => return Ok(Wish::Help),
             Some("--version" | "-V") => return Ok(Wish::Version),
@@ -100,7 +102,8 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     }
     let hidden = match wish(arguments.into_iter().skip(1)) {
         Ok(Wish::Run { hidden }) => hidden,
-        Ok(Wish::WorkAhead(instance)) => return work_ahead(instance),
+        Ok(Wish::WorkAhead(instance)) => return behind(instance, work_ahead),
+        Ok(Wish::WatchIdle(instance)) => return behind(instance, watch_idle),
         Ok(Wish::Help) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -146,8 +149,30 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
     }
 }
 
-/// Prepares the next start, with a log for output; a command that needs the emulator ends this process.
-fn work_ahead(instance: InstanceName) -> ExitCode {
+/// Prepares the next start; a command that needs the emulator ends this process.
+fn work_ahead(emulator: &Emulator) -> Result<String, emulator::Error> {
+    let work = Box::pin(emulator.work_ahead(&progress::Silent));
+    let report = tauri::async_runtime::block_on(work)?;
+    let done = || "The next start is prepared.".to_owned();
+    Ok(report.reason.unwrap_or_else(done))
+}
+
+/// Watches the machine, and stops it once it is idle.
+fn watch_idle(emulator: &Emulator) -> Result<String, emulator::Error> {
+    let ahead = worker_of(emulator.name());
+    let watch = Box::pin(emulator.watch_idle(ahead.as_ref(), &progress::Silent));
+    let report = tauri::async_runtime::block_on(watch)?;
+    Ok(report
+        .reason
+        .unwrap_or("Nothing used the emulator; it was stopped.")
+        .to_owned())
+}
+
+/// Does `work` on an instance in place of being the app, with a log for output.
+fn behind(
+    instance: InstanceName,
+    work: impl FnOnce(&Emulator) -> Result<String, emulator::Error>,
+) -> ExitCode {
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,
         Err(error) => {
@@ -160,18 +185,11 @@ fn work_ahead(instance: InstanceName) -> ExitCode {
     let worked = worked.and_then(|preferences| {
         let settings = settings.with_preferences(&preferences);
         let emulator = Emulator::new(settings, instance, None);
-        let work = Box::pin(emulator.work_ahead(&progress::Silent));
-        Ok(tauri::async_runtime::block_on(work)?)
+        work(&emulator)
     });
     match worked {
-        Ok(report) => {
-            println!(
-                "{}",
-                report
-                    .reason
-                    .as_deref()
-                    .unwrap_or("The next start is prepared.")
-            );
+        Ok(told) => {
+            println!("{told}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -452,6 +470,8 @@ mod tests {
             let instance = name.parse().unwrap();
             assert_eq!(wish_of(&arguments), Ok(Wish::WorkAhead(instance)));
         }
+        let shop = Ok(Wish::WatchIdle("shop".parse().unwrap()));
+        assert_eq!(wish_of(&[WATCH_IDLE, "shop"]), shop);
         assert!(wish_of(&[WORK_AHEAD, "../x"]).is_err());
         assert_eq!(wish_of(&["start"]), Err(UnknownArgument("start".into())));
     }

@@ -43,7 +43,7 @@ where
         state.reload_preferences();
         let emulator = state.emulator();
         let result = tokio::select! {
-            result = work(emulator.clone(), reports.clone()) => result,
+            result = work(emulator.clone(), reports.clone()) => result.inspect(|()| watch_idle(&emulator)),
             // The other end lives as long as the activity.
             Ok(_) = asked.wait_for(|asked| *asked) => Err(Failure::cancelled()),
         };
@@ -80,6 +80,19 @@ where
 
 /// Has this program work ahead of the next start of the instance that follows, and end, in place of being the app.
 pub(crate) const WORK_AHEAD: &str = "--work-ahead";
+
+/// Has this program watch the instance that follows, and stop it once it is idle, in place of being the app.
+pub(crate) const WATCH_IDLE: &str = "--watch-idle";
+
+/// Has a process watch the machine that may have been started, if the setting says so.
+pub(crate) fn watch_idle(emulator: &Emulator) {
+    let watcher = Worker::this_program(vec![WATCH_IDLE.into(), emulator.name().as_str().into()]);
+    let begun = watcher.map_or(Ok(()), |watcher| emulator.begin_idle_watch(&watcher));
+    if let Err(error) = begun {
+        let error = emulator::chain(&error);
+        tracing::warn!(error, "the emulator is not stopped when it is idle");
+    }
+}
 
 /// The process that works ahead.
 pub(crate) fn worker() -> Option<Worker> {

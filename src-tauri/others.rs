@@ -11,7 +11,7 @@ use progress::Silent;
 
 use crate::app_state::AppState;
 use crate::notification;
-use crate::operations::worker_of;
+use crate::operations::{watch_idle, worker_of};
 use crate::wire::failure::Failure;
 
 /// Another instance, as far as files tell.
@@ -42,8 +42,11 @@ pub(crate) fn list(emulator: &Emulator) -> Result<Vec<Other>, Failure> {
 /// Starts the instance called `name`.
 pub(crate) async fn start(state: &Arc<AppState>, name: InstanceName) {
     let emulator = state.emulator().sibling(name.clone());
-    if let Err(error) = Box::pin(emulator.start(&Silent)).await {
-        notification::tell_other_failed(state, &name, "could not be started", &error.into());
+    match Box::pin(emulator.start(&Silent)).await {
+        Ok(_) => watch_idle(&emulator),
+        Err(error) => {
+            notification::tell_other_failed(state, &name, "could not be started", &error.into());
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl ShownStatus {
                 secret_store: None,
                 secret_warning: None,
                 memory: None,
+                stops_when_idle_min: None,
                 next_start: None,
             },
             image_in_use: None,

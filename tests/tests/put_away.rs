@@ -152,6 +152,43 @@ fn a_machine_that_is_lost_behind_a_stop_leaves_its_disk() {
     world.discard();
 }
 
+/// Looks by the process table alone: a request, and so `status`, would be a use.
+#[test]
+fn an_idle_machine_is_stopped_and_goes_on_with_the_next_start() {
+    let world = running();
+    world.run(["settings", "set", "stop-when-idle", "1"]).ok();
+    let begun = Instant::now();
+    let told = || world.run(["status", "--json"]).ok().json()["stops_when_idle_min"].clone();
+    while told() != 1 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "nobody watches it"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // For as long as somebody is connected it runs.
+    let connection = TcpStream::connect(("127.0.0.1", port("backend"))).unwrap();
+    std::thread::sleep(Duration::from_secs(85));
+    assert_eq!(world.qemu_processes().len(), 1, "it is in use");
+    drop(connection);
+    let begun = Instant::now();
+    while !world.qemu_processes().is_empty() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(150),
+            "it is not stopped"
+        );
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    assert!(
+        begun.elapsed() > Duration::from_secs(40),
+        "a use was not seen"
+    );
+    assert_eq!(world.start()["start"]["kind"], "continued");
+    assert_eq!(read_the_note(&world), "kept\n");
+    world.run(["settings", "unset", "stop-when-idle"]).ok();
+    world.discard();
+}
+
 #[test]
 fn a_port_that_was_taken_meanwhile_is_named_and_nothing_is_lost() {
     let world = running();

@@ -157,6 +157,7 @@ export const stopped: ShownStatus = {
   other_settings: [],
   services: unchecked,
   folder: null,
+  stops_when_idle_min: null,
   told_ports: [],
   network: null,
   accelerator: null,

@@ -1537,6 +1537,8 @@ export type Status = {
 	secret_warning: string | null,
 	/**  Memory of the QEMU process in bytes. */
 	memory: Memory | null,
+	/**  After how many minutes it is stopped if nothing uses it; `null` if it is not. */
+	stops_when_idle_min: number | null,
 	/**  What the next start would find done; `null` while there is a VM. */
 	next_start: NextStart | null,
 };

@@ -59,6 +59,7 @@ pub use instance::clone::{CloneFrom, CloneReport};
 pub use instance::delete::DeleteReport;
 pub use instance::error::InstanceError;
 pub use instance::here::InstanceFolder;
+pub use instance::idle::IdleReport;
 pub use instance::rotate::{RotateReport, SecretPlace};
 pub use instance::start::{StartDetails, StartReport};
 pub use instance::stop::{SessionFate, StopReport};

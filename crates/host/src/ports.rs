@@ -1,5 +1,6 @@
 //! Who listens on a port, who else answers by the name `localhost`, and whose a connection is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -79,6 +80,27 @@ fn owner_of(listener: Listener) -> Owner {
         name: listener.process.name,
         pid: listener.process.pid,
     }
+}
+
+/// The connections to ports of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Whether one is open.
+    pub open: bool,
+    /// Those that have ended and are still told of, by the ports of the client and of the server.
+    pub ended: BTreeSet<(u16, u16)>,
+}
+
+/// Whether the system tells of a connection for some time after its end: Linux for a minute, of those that were not
+/// broken off.
+pub const TELLS_OF_ENDED_CONNECTIONS: bool = system::TELLS_OF_ENDED_CONNECTIONS;
+
+/// The connections to the TCP ports `ports` on the loopback.
+///
+/// # Errors
+/// The system does not tell.
+pub fn connections(ports: &[u16]) -> io::Result<Connections> {
+    system::connections(ports)
 }
 
 /// Whether the end `client` of a connection to `server`, both on this host, is a process of this user.

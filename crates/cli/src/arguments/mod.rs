@@ -160,6 +160,9 @@ pub(crate) enum Operation {
     /// Prepare the next start; begun in the background when the emulator has been stopped
     #[command(hide = true)]
     WorkAhead,
+    /// Stop the emulator once nothing has used it for long enough; begun in the background by a start
+    #[command(hide = true)]
+    WatchIdle,
     /// Create, list, restore and delete checkpoints: named states to return to
     #[command(subcommand)]
     Checkpoint(CheckpointArguments),
@@ -229,6 +232,7 @@ pub(crate) enum Operation {
             \x20               `by-image` does what the image asks for\n\
             updates         `off` does not look for newer releases of this program\n\
             instance-per    `folder` acts on the instance of the project's folder, as `--here` does; `none` does not\n\
+            stop-when-idle  minutes after which the emulator is stopped if no connection or `run` uses it\n\
             port.SERVICE    host port of a service, such as port.backend\n\n\
             An environment variable overrides its setting. Limits apply at the end of each `pull` and with \
             `images prune`. After a change of `ram` or `vcpus`, the next start is slower: it takes a new \

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use emulator::State;
 use emulator::paths::CheckpointName;
 
-use super::{Context, confirm};
+use super::{Context, ahead, confirm};
 use crate::arguments::CheckpointArguments;
 use crate::exit::Exit;
 use crate::failure::{Destruction, Failure};
@@ -44,6 +44,7 @@ async fn restore(context: &Context<'_>, name: &CheckpointName, yes: bool) -> Res
     }
     let work = context.emulator.restore_checkpoint(name, &context.progress);
     let report = context.guarded(Box::pin(work)).await?;
+    ahead::begin_idle_watch(context.emulator);
     let report = report.with_remedy(|remedy| words(&remedy));
     context.output.report(&report)?;
     Ok(Exit::Success)

@@ -22,6 +22,7 @@ pub(super) async fn start(
     };
     let work = emulator.start(&context.progress);
     let report = context.guarded(Box::pin(work)).await?;
+    ahead::begin_idle_watch(&emulator);
     let report = report.with_remedy(|remedy| words(&remedy));
     context.output.report(&report)?;
     Ok(Exit::Success)

@@ -185,6 +185,7 @@ async fn operate(operation: Operation, mut context: Context<'_>) -> Result<Exit,
         Operation::Reset { yes } => lifecycle::reset(&context, yes).await,
         Operation::Checkpoint(command) => checkpoints::run(&context, command).await,
         Operation::WorkAhead => ahead::work(&context).await,
+        Operation::WatchIdle => ahead::watch_idle(&context).await,
         Operation::Capture => lifecycle::capture(&context).await,
         Operation::Verify => lifecycle::verify(&context).await,
         Operation::Archive { file } => lifecycle::archive(&context, &file).await,
@@ -248,7 +249,8 @@ const fn needs_no_variables(operation: &Operation) -> bool {
         | Operation::Reset { .. }
         | Operation::Diagnostics { .. }
         // Finishes a stop first of all; what it prepares then refuses them.
-        | Operation::WorkAhead => true,
+        | Operation::WorkAhead
+        | Operation::WatchIdle => true,
         Operation::Checkpoint(command) => matches!(command, CheckpointArguments::List),
         Operation::Folders(command) => matches!(command, FoldersArguments::List),
         Operation::Settings { command } => {
@@ -276,7 +278,9 @@ const fn needs_no_variables(operation: &Operation) -> bool {
 /// Whether a signal may end it as it ends any program.
 const fn holds_nothing(operation: &Operation) -> bool {
     match operation {
-        Operation::Logs { .. }
+        // The next command finishes a stop that is interrupted.
+        Operation::WatchIdle
+        | Operation::Logs { .. }
         | Operation::Status
         | Operation::Instances
         | Operation::Releases { .. } => true,

@@ -44,6 +44,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: RunArguments) -> Resul
     let report = context
         .guarded(Box::pin(context.emulator.start(&context.progress)))
         .await?;
+    ahead::begin_idle_watch(context.emulator);
     let started = !report.already_running;
     if started {
         tell(&format!(

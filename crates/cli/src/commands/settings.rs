@@ -5,7 +5,7 @@ use emulator::variables;
 use emulator::{Error, UsualRam};
 use serde::Serialize;
 
-use super::{Context, github_token};
+use super::{Context, ahead, github_token};
 use crate::arguments::{SettingsArguments, TokenArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -62,6 +62,12 @@ fn set(context: &Context<'_>, name: &Preference, value: Option<&str>) -> Result<
         let label = paint(CAUTION, "warning:");
         tell(&format!("{label} {NO_ROTATION_WARNING}\n"));
     }
+    if *name == Preference::StopWhenIdle {
+        // What runs already was started without.
+        for name in emulator.instance_names()? {
+            ahead::begin_idle_watch(&emulator.sibling(name));
+        }
+    }
     report(context, &preferences)
 }
 
@@ -71,7 +77,7 @@ fn report(context: &Context<'_>, preferences: &Preferences) -> Result<Exit, Fail
     let fixed = Preference::FIXED.into_iter().map(|name| {
         let (default, variable) = match name {
             Preference::CacheLimit => ("no limit", None),
-            Preference::ArchiveAfter => ("never", None),
+            Preference::ArchiveAfter | Preference::StopWhenIdle => ("never", None),
             Preference::Repository => ("stack-auth/stack-auth", None),
             Preference::Branch => ("dev", None),
             Preference::Ram => (ram.as_str(), Some(variables::RAM)),

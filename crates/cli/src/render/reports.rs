@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use emulator::archive::{ArchiveReport, RestoreReport};
 use emulator::instances::ServicePort;
 use emulator::{
-    AheadReport, CaptureReport, Health, OtherListener, RotateReport, ServiceStatus, SessionFate,
-    StartKind, StartReport, StopReport, VerifyReport,
+    AheadReport, CaptureReport, Health, IdleReport, OtherListener, RotateReport, ServiceStatus,
+    SessionFate, StartKind, StartReport, StopReport, VerifyReport,
 };
 use progress::PhaseTime;
 
@@ -187,6 +187,15 @@ impl Render for AheadReport {
         };
         with_phases(&mut text, &self.phases, detail);
         text
+    }
+}
+
+impl Render for IdleReport {
+    fn render(&self, detail: Detail) -> String {
+        match (&self.stop, self.reason) {
+            (Some(stop), _) => format!("Nothing used the emulator. {}", stop.render(detail)),
+            (None, reason) => format!("Not watched any more: {}.\n", reason.unwrap_or("no reason")),
+        }
     }
 }
 

@@ -67,6 +67,9 @@ impl Render for Status {
         if let Some(network) = self.network {
             facts.add("Network", network_line(network));
         }
+        if let Some(minutes) = self.stops_when_idle_min {
+            facts.add("Idle", format!("stops when idle for {minutes} min"));
+        }
         if let Some(memory) = &self.memory {
             let (own, all) = (bytes(memory.anonymous), bytes(memory.resident));
             facts.add(
@@ -229,6 +232,7 @@ mod tests {
             secret_store: None,
             secret_warning: None,
             memory: None,
+            stops_when_idle_min: None,
             next_start: None,
         }
     }
@@ -356,6 +360,7 @@ mod tests {
                 anonymous: 148_000_000,
                 given: 4 << 30,
             }),
+            stops_when_idle_min: Some(30),
             image: Some("/images/a.qcow2".into()),
             ..stopped()
         };
@@ -367,6 +372,7 @@ mod tests {
              Secrets      fresh, stored in the kernel keyring\n  \
              Accelerator  tcg\n  \
              Network      closed: the virtual machine can connect to nothing\n  \
+             Idle         stops when idle for 30 min\n  \
              Memory       148 MB, 412 MB including pages shared with the snapshot\n  \
              Snapshot     none yet; the next start takes one\n  \
              Folder       /work/shop (missing)\n  \

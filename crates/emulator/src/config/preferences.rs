@@ -50,6 +50,8 @@ pub struct Preferences {
     pub updates: Option<bool>,
     /// Whose instance a command acts on that names none; `None`: [`InstancePer::None`].
     pub instance_per: Option<InstancePer>,
+    /// Minutes after which a running machine is stopped if nothing uses it. `None`: never.
+    pub stop_when_idle_min: Option<u32>,
     /// What is the desktop app's alone.
     pub app: AppPreferences,
     /// What a newer version has written: kept as it is.
@@ -88,6 +90,8 @@ impl Record for Preferences {
     const VERSION: u32 = 1;
 }
 
+/// Minutes that a machine may be idle: at most a week.
+const IDLE_RANGE: std::ops::RangeInclusive<u32> = 1..=10_080;
 /// Begins the names of the ports' settings.
 const PORT_PREFIX: &str = "port.";
 
@@ -116,6 +120,8 @@ pub enum Preference {
     Updates,
     /// [`Preferences::instance_per`].
     InstancePer,
+    /// [`Preferences::stop_when_idle_min`].
+    StopWhenIdle,
     /// One of [`Preferences::ports`], by the service's identifier.
     Port(String),
 }
@@ -135,7 +141,7 @@ pub struct InvalidPreference {
 impl Preference {
     /// All that are the same for every image, in the order in which they are
     /// shown; the ports of its services come after them.
-    pub const FIXED: [Self; 11] = [
+    pub const FIXED: [Self; 12] = [
         Self::CacheLimit,
         Self::ArchiveAfter,
         Self::Repository,
@@ -147,6 +153,7 @@ impl Preference {
         Self::Network,
         Self::Updates,
         Self::InstancePer,
+        Self::StopWhenIdle,
     ];
 
     /// The name that users give: `cache-limit`, `port.backend`.
@@ -163,6 +170,7 @@ impl Preference {
             Self::Network => "network",
             Self::Updates => "updates",
             Self::InstancePer => "instance-per",
+            Self::StopWhenIdle => "stop-when-idle",
             Self::Port(service) => return Cow::Owned(format!("{PORT_PREFIX}{service}")),
         })
     }
@@ -198,6 +206,7 @@ impl Preferences {
                 .updates
                 .map(|updates| if updates { "on" } else { "off" }.to_owned()),
             Preference::InstancePer => self.instance_per.map(|per| per.name().to_owned()),
+            Preference::StopWhenIdle => self.stop_when_idle_min.map(|minutes| minutes.to_string()),
             Preference::Port(service) => self.ports.get(service).map(ToString::to_string),
         }
     }
@@ -291,6 +300,13 @@ impl Preferences {
                 let parse =
                     |text| InstancePer::from_name(text).ok_or_else(|| invalid("folder or none"));
                 self.instance_per = value.map(parse).transpose()?;
+            }
+            Preference::StopWhenIdle => {
+                let minutes = |text: &str| text.parse().ok().filter(|n| IDLE_RANGE.contains(n));
+                let parse = |text| {
+                    minutes(text).ok_or_else(|| invalid("a number of minutes from 1 to 10080"))
+                };
+                self.stop_when_idle_min = value.map(parse).transpose()?;
             }
             Preference::Port(service) => match value {
                 None => drop(self.ports.remove(service)),

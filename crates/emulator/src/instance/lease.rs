@@ -8,7 +8,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::paths::make_private_folder;
 use crate::instance::Emulator;
@@ -52,13 +52,7 @@ impl Emulator {
 
 impl Lease {
     fn take(path: PathBuf) -> std::io::Result<Self> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)?;
+        let file = Self::open(&path)?;
         // What was left by users who were killed is void.
         match file.try_lock() {
             Ok(()) => file.set_len(0)?,
@@ -67,6 +61,35 @@ impl Lease {
         }
         file.lock_shared()?;
         Ok(Self { file, path })
+    }
+
+    /// Takes the place of the last user, if there is none: newcomers wait until this is dropped.
+    pub(super) fn alone(path: &Path) -> std::io::Result<Option<Self>> {
+        let file = Self::open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self {
+                file,
+                path: path.to_owned(),
+            })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether there is a user, or one who has just left and stops it.
+    pub(super) fn is_taken(path: &Path) -> std::io::Result<bool> {
+        // Who comes in the moment for which this has the lock waits for that moment.
+        Ok(path.try_exists()? && Self::alone(path)?.is_none())
+    }
+
+    fn open(path: &Path) -> std::io::Result<File> {
+        File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
     }
 
     /// Leaves; `started` if the emulator was started for this user.

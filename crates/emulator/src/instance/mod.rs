@@ -11,6 +11,7 @@
 //! | `prepare`, `choice`, `remembered` | what a machine is made of, and what is remembered of it |
 //! | `clone`, `delete` | an instance that is to come, or to go |
 //! | `here` | the instance that a folder has for itself |
+//! | `idle` | stopping a machine that nothing uses |
 //! | `other_ports` | what a start does where somebody has the instance's ports |
 //! | [`lock`], [`lease`], `shared` | who acts on the instance, who uses it, and what all of a home share |
 
@@ -26,6 +27,7 @@ mod endpoints;
 pub(crate) mod error;
 mod folders;
 pub(crate) mod here;
+pub(crate) mod idle;
 pub mod lease;
 pub mod lock;
 mod other_ports;
@@ -70,7 +72,7 @@ pub struct Emulator {
     pub(crate) paths: InstancePaths,
     pub(crate) image: Option<PathBuf>,
     /// Whether a start takes other ports where somebody has those of the instance.
-    takes_free_ports: bool,
+    pub(crate) takes_free_ports: bool,
 }
 
 /// An instance whose lock is held and that is in no half-done state.
@@ -194,13 +196,23 @@ impl Emulator {
         command: &str,
         reporter: &dyn Reporter,
     ) -> Result<Option<LockedInstance<'_>>, Error> {
+        let held = self.try_hold_as_it_is(command, reporter).await?;
+        let Some(mut held) = held else {
+            return Ok(None);
+        };
+        held.finish_stop(&mut Stopwatch::new(reporter)).await?;
+        Ok(Some(held))
+    }
+
+    /// The same with a machine that was set aside left so.
+    pub(crate) async fn try_hold_as_it_is(
+        &self,
+        command: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<LockedInstance<'_>>, Error> {
         self.make_folders()?;
         match Lock::try_acquire(&self.paths.main().lock(), command) {
-            Ok(Some(lock)) => {
-                let mut held = self.held(lock, reporter).await?;
-                held.finish_stop(&mut Stopwatch::new(reporter)).await?;
-                Ok(Some(held))
-            }
+            Ok(Some(lock)) => Ok(Some(self.held(lock, reporter).await?)),
             Ok(None) | Err(LockError::Gone { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -119,7 +119,7 @@ impl Emulator {
     }
 
     /// The blocks of ports that no other instance has; the first one is the default instance's alone.
-    fn unused_blocks(&self) -> Result<Vec<u16>, Error> {
+    pub(super) fn unused_blocks(&self) -> Result<Vec<u16>, Error> {
         let instances = self.home.instances();
         let mut used = if self.name.is_default() {
             vec![]
@@ -148,7 +148,7 @@ impl Emulator {
         Ok(blocks.filter(|offset| !used.contains(offset)).collect())
     }
 
-    fn is_block_free(&self, services: &[Service], offset: u16) -> bool {
+    pub(super) fn is_block_free(&self, services: &[Service], offset: u16) -> bool {
         services.iter().all(|service| {
             // One that a variable sets is the same in every block.
             let (port, is_set) = self.host_port(service, offset);

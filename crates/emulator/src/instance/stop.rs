@@ -76,11 +76,19 @@ impl Emulator {
         worker: Option<&Worker>,
         reporter: &dyn Reporter,
     ) -> Result<StopReport, Error> {
+        let held = self.hold_as_it_is("stop", reporter).await?;
+        self.stop_and_go_on(held, worker, reporter).await
+    }
+
+    /// [`Self::stop`] of what is `held`, which is let go before the worker begins.
+    pub(super) async fn stop_and_go_on(
+        &self,
+        held: LockedInstance<'_>,
+        worker: Option<&Worker>,
+        reporter: &dyn Reporter,
+    ) -> Result<StopReport, Error> {
         let worker = worker.filter(|_| self.settings.ahead != Ahead::Off);
-        let (report, behind) = {
-            let held = self.hold_as_it_is("stop", reporter).await?;
-            self.stop_held(held, worker.is_some(), reporter).await?
-        };
+        let (report, behind) = self.stop_held(held, worker.is_some(), reporter).await?;
         let Some(worker) = worker else {
             return Ok(report);
         };

@@ -110,6 +110,13 @@ pub enum MachineError {
     /// The system did not answer a question about a process.
     #[error(transparent)]
     Process(#[from] host::IdentityError),
+    /// The system did not tell of connections.
+    #[error("cannot list the connections to the services")]
+    Connections {
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
     /// QEMU could not be ended.
     #[error(transparent)]
     Stop(#[from] qemu::StopError),
@@ -158,7 +165,7 @@ impl MachineError {
             Self::ConfigDisk(_) => Code::ConfigDisk,
             Self::Spawn(_) => Code::QemuStart,
             Self::PortsTaken { .. } => Code::PortTaken,
-            Self::Limit { .. } => Code::System,
+            Self::Limit { .. } | Self::Connections { .. } => Code::System,
             Self::QemuDied { .. } => Code::QemuDied,
             Self::AcceleratorFailed { .. } => Code::AcceleratorFailed,
             Self::DiskFull { .. } => Code::DiskFull,
@@ -214,7 +221,11 @@ impl MachineError {
             Self::Config(error) => return error.remedy(),
             Self::Record(error) => fault::record_remedy(error),
             Self::File(error) => return error.remedy(),
-            Self::ConfigDisk(_) | Self::Process(_) | Self::Stop(_) | Self::Random(_) => {
+            Self::Connections { .. }
+            | Self::ConfigDisk(_)
+            | Self::Process(_)
+            | Self::Stop(_)
+            | Self::Random(_) => {
                 return None;
             }
         })

@@ -115,6 +115,8 @@ pub struct Status {
     pub secret_warning: Option<String>,
     /// Memory of the QEMU process in bytes.
     pub memory: Option<Memory>,
+    /// After how many minutes it is stopped if nothing uses it; `null` if it is not.
+    pub stops_when_idle_min: Option<u32>,
     /// What the next start would find done; `null` while there is a VM.
     pub next_start: Option<NextStart>,
 }
@@ -325,6 +327,7 @@ impl Emulator {
             secret_store: None,
             secret_warning: None,
             memory: None,
+            stops_when_idle_min: None,
             next_start: None,
         };
         let running = record.as_ref().and_then(RunRecord::running).zip(process);
@@ -343,6 +346,7 @@ impl Emulator {
         status.other_settings = self.other_settings().unwrap_or_default();
         status.unreachable = !is_reachable(record, &paths.main());
         status.told_ports = vm.told_ports.clone();
+        status.stops_when_idle_min = self.watched_for_idle()?;
         status.accelerator = Some(vm.accelerator.clone());
         status.network = Some(record.network());
         let (services, paused_by) = if status.busy.is_some() {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 pub(crate) use self::handle::Handle;
 pub(crate) use self::memory_map::{is_cached, read_ahead, used_files};
+use crate::ports::Connections;
 use crate::process::{ProcessMemory, Seen};
 
 /// How much of `/proc/cpuinfo` is read for the first processor: each further one costs time.
@@ -79,6 +80,21 @@ pub(crate) fn cpu_model() -> String {
 pub(crate) fn cpu_models() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     parse::distinct_lines(&text, &VISIBLE).join("\n")
+}
+
+/// See [`crate::ports::TELLS_OF_ENDED_CONNECTIONS`]: `TCP_TIMEWAIT_LEN` of the kernel is a minute.
+pub(crate) const TELLS_OF_ENDED_CONNECTIONS: bool = true;
+
+/// See [`crate::ports::connections`].
+pub(crate) fn connections(ports: &[u16]) -> io::Result<Connections> {
+    let mut text = std::fs::read_to_string("/proc/net/tcp")?;
+    // The end of a client that uses IPv6 for both is here. A host may have no IPv6.
+    match std::fs::read_to_string("/proc/net/tcp6") {
+        Ok(more) => text.push_str(&more),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(parse::connections(&text, ports))
 }
 
 /// The user whose socket is the end `client` of a connection to `server`.

@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::ports::Connections;
 use crate::process::Stage;
 
 /// The kernel's flag of a process that is exiting: it runs nothing of its program any more, its
@@ -101,6 +102,45 @@ pub(super) fn user_of_connection(
     })
 }
 
+/// The connections to `ports` on the loopback, by the lines of `/proc/net/tcp` and `tcp6`.
+pub(super) fn connections(text: &str, ports: &[u16]) -> Connections {
+    /// `TCP_ESTABLISHED`, `TCP_SYN_RECV` and `TCP_LISTEN` of the kernel's `tcp_states.h`.
+    const ESTABLISHED: &str = "01";
+    const COMING: &str = "03";
+    const LISTENING: &str = "0A";
+    // The last of the words of an address, each printed as one number of this machine: that of IPv4 in either form.
+    let port_on_loopback = |end: &str| {
+        let (address, port) = end.split_once(':')?;
+        let last = address.get(address.len().checked_sub(8)?..)?;
+        let last = u32::from_str_radix(last, 16).ok()?.to_ne_bytes();
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (last[0] == 127).then_some(port)
+    };
+    let mut found = Connections::default();
+    for line in text.lines() {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (Some(own), Some(other), Some(state)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (Some(own), Some(other)) = (port_on_loopback(own), port_on_loopback(other)) else {
+            continue;
+        };
+        let ends = match (ports.contains(&own), ports.contains(&other)) {
+            (true, _) => (other, own),
+            (false, true) => (own, other),
+            (false, false) => continue,
+        };
+        match state {
+            LISTENING => {}
+            // Each is told of twice: by the end that has it open, and by the other.
+            ESTABLISHED | COMING => found.open |= ports.contains(&own),
+            _ => drop(found.ended.insert(ends)),
+        }
+    }
+    found
+}
+
 /// The first value of `name` in lines of the form `name : value`.
 pub(super) fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
@@ -168,6 +208,39 @@ flags\t\t: fpu vme sse
         );
         assert_eq!((user(7, 9), user(9, 9)), (None, None));
         assert_eq!(user_of_connection("", address(9), address(8)), None);
+    }
+
+    #[test]
+    fn connections_are_open_or_have_ended() {
+        let loopback = format!("{:08X}", u32::from_ne_bytes([127, 0, 0, 1]));
+        let mapped = format!("0000000000000000{:08X}{loopback}", 0xFFFF_u32.to_be());
+        let elsewhere = format!("{:08X}", u32::from_ne_bytes([10, 0, 0, 1]));
+        let line = |own: &str, own_port: u16, other: &str, other_port: u16, state: &str| {
+            format!(
+                "   0: {own}:{own_port:04X} {other}:{other_port:04X} {state} 00000000:00000000 00:0 0 0 0 1\n"
+            )
+        };
+        let told = |lines: &[String]| connections(&lines.concat(), &[26700, 26701]);
+        let listening = line(&loopback, 26700, "00000000", 0, "0A");
+        assert_eq!(
+            told(std::slice::from_ref(&listening)),
+            Connections::default()
+        );
+        let open = line(&loopback, 26701, &loopback, 5000, "01");
+        assert!(told(&[listening, open]).open);
+        // By the client alone it is not open any more.
+        assert!(!told(&[line(&loopback, 5000, &loopback, 26701, "01")]).open);
+        let ended = told(&[
+            line(&loopback, 5000, &loopback, 26701, "06"),
+            line(&mapped, 5001, &mapped, 26700, "06"),
+            line(&loopback, 26700, &loopback, 5002, "08"),
+            line(&elsewhere, 5003, &elsewhere, 26700, "06"),
+            line(&loopback, 5004, &loopback, 8080, "06"),
+            "  sl  local_address rem_address   st\n".to_owned(),
+        ]);
+        assert!(!ended.open);
+        let ends = [(5000, 26701), (5001, 26700), (5002, 26700)];
+        assert_eq!(ended.ended.into_iter().collect::<Vec<_>>(), ends);
     }
 
     fn stage(text: &str) -> Option<Stage> {

@@ -24,6 +24,7 @@ use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System, 
 
 pub(crate) use self::handle::Handle;
 use crate::page_cache::UsedFile;
+use crate::ports::Connections;
 use crate::process::{ProcessMemory, Seen, Stage};
 
 /// `PROC_FLAG_INEXIT` of `sys/proc_info.h`: the process is exiting.
@@ -132,6 +133,24 @@ pub(crate) fn memory_total() -> Option<u64> {
 #[expect(clippy::unnecessary_wraps, reason = "other systems can fail")]
 pub(crate) fn nameless_file(_purpose: &str) -> io::Result<Option<(File, PathBuf)>> {
     Ok(None)
+}
+
+/// A socket that no process has any more is not listed.
+pub(crate) const TELLS_OF_ENDED_CONNECTIONS: bool = false;
+
+/// See [`crate::ports::connections`].
+pub(crate) fn connections(ports: &[u16]) -> io::Result<Connections> {
+    use listeners::SocketState::{Established, SynReceived};
+    let all = listeners::get_all().map_err(|error| io::Error::other(error.to_string()))?;
+    let open = all.into_iter().any(|one| {
+        one.protocol == listeners::Protocol::TCP
+            && matches!(one.state, Established | SynReceived)
+            && ports.contains(&one.socket.port())
+    });
+    Ok(Connections {
+        open,
+        ..Connections::default()
+    })
 }
 
 /// The user whose process has the end `client` of a connection. Those of other users are not listed.

@@ -16,6 +16,7 @@
 //!     secrets.json                       where the secrets are, but never a value
 //!     projects.json                      the config files that were used last, and the `.env` files written for them
 //!     projects.lock                      held while that list is changed
+//!     idle                               locked by the process that stops it when nothing uses it
 //!     users                              locked by each `run`: the last one stops what they started
 //!     shares/<slot>                      link to a folder while it is plugged in
 //!     snapshots/<id>/                    ram.raw device.state disk.qcow2 config.iso snapshot.json
@@ -23,7 +24,7 @@
 //!     snapshots/<id>.savevm.zst          what was a snapshot and was not used for long
 //!     session/                           disk.qcow2 session.json (ram.mapped saved.json)
 //!     sockets/                           of QEMU, and its process id
-//!     logs/                              serial.log qemu.log ahead.log
+//!     logs/                              serial.log qemu.log ahead.log idle.log
 //!     runtime                            link to the runtime folder, where it has no usual name
 //!     checkpoints/<name>/                ram.raw device.state disk.qcow2 checkpoint.json
 //!     checkpoints/.unfinished/           the machine that a checkpoint is made of while one is made
@@ -323,6 +324,16 @@ impl InstancePaths {
     /// Where the secrets are; never a value.
     pub fn secret_place(&self) -> PathBuf {
         self.root.join("secrets.json")
+    }
+
+    /// Locked by the process that stops the machine when nothing uses it.
+    pub fn idle(&self) -> PathBuf {
+        self.root.join("idle")
+    }
+
+    /// What that process wrote.
+    pub fn idle_log(&self) -> PathBuf {
+        self.main().logs().join("idle.log")
     }
 
     /// Locked by those who use the emulator and may have it stopped afterwards.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::{WorkerRecord, standby};
@@ -16,7 +16,7 @@ use crate::state::aside;
 use progress::Reporter;
 use record::Durability;
 
-/// The program that calls [`Emulator::work_ahead`], as this process would run it.
+/// The program that calls [`Emulator::work_ahead`] or [`Emulator::watch_idle`], as this process would run it.
 #[derive(Clone, Debug)]
 pub struct Worker {
     program: PathBuf,
@@ -35,6 +35,22 @@ impl Worker {
             }
         }
     }
+
+    pub(in crate::instance) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The program with its output in a log, not yet run.
+    pub(in crate::instance) fn command(&self, log: File, errors: File) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        command
+    }
 }
 
 impl Emulator {
@@ -49,12 +65,8 @@ impl Emulator {
         let path = self.paths.main().ahead_log();
         let log = File::create(&path).map_err(Error::file("write", &path))?;
         let errors = log.try_clone().map_err(Error::file("write", &path))?;
-        let mut child = Command::new(&worker.program)
-            .args(&worker.arguments)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
+        let mut child = worker
+            .command(log, errors)
             .spawn()
             .map_err(Error::file("run", &worker.program))?;
         // It ends by itself; only a program that lives on has to know.

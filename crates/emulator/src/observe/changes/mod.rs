@@ -407,7 +407,7 @@ impl Folders {
                     projects: true,
                     ..Changed::STATUS
                 },
-                "lock" => Changed::STATUS,
+                "lock" | "idle" => Changed::STATUS,
                 "run.json" | "secrets.json" | "session" if came_or_went => Changed::STATUS,
                 "instance.json" if came_or_went => Changed {
                     images: true,
