@@ -30,7 +30,6 @@ mod followers;
 mod launch;
 mod notification;
 mod operations;
-mod others;
 mod published;
 mod quit;
 mod refresh;

@@ -126,6 +126,27 @@ pub(crate) async fn stop(state: &Arc<AppState>) -> Answer {
     .await
 }
 
+/// Starts the instance called `name` from the tray. It is no activity, since all that the app shows is of its own
+/// instance: how that goes is seen in the menu, and a failure is notified of.
+pub(crate) async fn start_other(state: &Arc<AppState>, name: InstanceName) {
+    let emulator = state.emulator().sibling(name.clone());
+    match Box::pin(emulator.start(&Silent)).await {
+        Ok(_) => watch_idle(&emulator),
+        Err(error) => {
+            notification::tell_other_failed(state, &name, "could not be started", &error.into());
+        }
+    }
+}
+
+/// Stops the instance called `name` from the tray, and keeps its session.
+pub(crate) async fn stop_other(state: &Arc<AppState>, name: InstanceName) {
+    let emulator = state.emulator().sibling(name.clone());
+    let worker = worker_of(&name);
+    if let Err(error) = Box::pin(emulator.stop(worker.as_ref(), &Silent)).await {
+        notification::tell_other_failed(state, &name, "could not be stopped", &error.into());
+    }
+}
+
 /// Copies a project's variables, and says how that went, since a menu cannot.
 pub(crate) async fn copy_from_tray(state: &Arc<AppState>, config_file: &str, format: Format) {
     let copied = copy_all(state, config_file, format).await;

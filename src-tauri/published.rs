@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use std::sync::Mutex;
 
 use crate::activity::{Activities, lock};
-use crate::others::Other;
 use crate::wire::app::{AppInfo, Page, Update};
 use crate::wire::images::InstalledImages;
+use crate::wire::others::Other;
 use crate::wire::projects::Project;
 use crate::wire::settings::Settings;
 use crate::wire::status::ShownStatus;

@@ -11,12 +11,12 @@ use emulator::Emulator;
 use emulator::changes::Changed;
 
 use crate::app_state::AppState;
-use crate::others;
 use crate::published::Published;
 use crate::settings;
 use crate::wire::activity::Task;
 use crate::wire::failure::Failure;
 use crate::wire::images::{InstalledImages, image_in_use};
+use crate::wire::others::Other;
 use crate::wire::projects::Project;
 use crate::wire::status::ShownStatus;
 
@@ -83,7 +83,7 @@ fn refresh_projects(state: &AppState, emulator: &Emulator) -> Result<(), Failure
 
 /// What cannot be listed is not shown: the tray has no other place for it.
 fn refresh_others(state: &AppState, emulator: &Emulator) {
-    match others::list(emulator) {
+    match Other::list(emulator) {
         Ok(list) => Published::publish(&state.published.others, list),
         Err(failure) => {
             tracing::warn!(message = failure.message, "the instances cannot be listed");

@@ -21,7 +21,6 @@ use crate::app_state::AppState;
 use crate::dashboard;
 use crate::notification;
 use crate::operations;
-use crate::others;
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
@@ -173,10 +172,10 @@ fn act(app: &AppHandle, id: &str) {
             });
         }
         Action::StartOther(name) => {
-            tauri::async_runtime::spawn(async move { others::start(&state, name).await });
+            tauri::async_runtime::spawn(async move { operations::start_other(&state, name).await });
         }
         Action::StopOther(name) => {
-            tauri::async_runtime::spawn(async move { others::stop(&state, name).await });
+            tauri::async_runtime::spawn(async move { operations::stop_other(&state, name).await });
         }
         Action::Cancel(activity) => {
             state.activities.cancel(activity);

@@ -11,6 +11,7 @@ pub(crate) mod failure;
 pub(crate) mod images;
 pub(crate) mod logs;
 pub(crate) mod mails;
+pub(crate) mod others;
 pub(crate) mod projects;
 pub(crate) mod settings;
 pub(crate) mod status;

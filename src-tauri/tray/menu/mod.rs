@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::icons::Icon;
-use crate::others::Other;
 use crate::wire::activity::{Activity, Outcome, Task};
 use crate::wire::app::Page;
+use crate::wire::others::Other;
 use crate::wire::projects::Project;
 use crate::wire::status::ShownStatus;
 
