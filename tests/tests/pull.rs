@@ -418,6 +418,57 @@ fn two_pulls_at_once_share_one_download() {
     assert_eq!(downloads(&server, DISK).len(), 1);
 }
 
+/// People without a checkout get an image, too: the program's own repository has the starter.
+#[test]
+fn where_the_default_repository_has_no_image_the_starter_is_one_command_away() {
+    let own = Scenario {
+        repository: "owner/name".to_owned(),
+        ..scenario()
+    };
+    let server = Server::start(own).unwrap();
+    let mut world = World::without_image();
+    world.set("STACK_EMULATOR_GITHUB_API", server.api());
+    let refused = |world: &World, arguments: &[&str]| {
+        let run = world.run([arguments, &["--json"]].concat()).fails_with(1);
+        let error = run.json()["error"].clone();
+        let text = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+        assert_eq!(text("code"), "github_not_found", "{error}");
+        (text("message"), text("hint"))
+    };
+    let (_, hint) = refused(&world, &["pull"]);
+    assert!(hint.contains("pull --repo OWNER/NAME"), "{hint}");
+    world.set("STACK_EMULATOR_UPDATES", "owner/name");
+    for command in ["pull", "start"] {
+        let (message, hint) = refused(&world, &[command]);
+        let expected = "the repository stack-auth/stack-auth has no image for";
+        assert!(message.starts_with(expected), "{message}");
+        assert!(
+            hint.contains("`stack-emulator pull --repo owner/name`"),
+            "{hint}"
+        );
+    }
+    // Whoever asks for a certain release means that one.
+    let (_, hint) = refused(&world, &["pull", "--tag", "emulator-none"]);
+    assert!(!hint.contains("--repo"), "{hint}");
+    let pull = ["pull", "--repo", "owner/name", "--skip-snapshot", "--json"];
+    let pulled = world.run(pull).ok().json();
+    assert_eq!(pulled["outcome"], "installed", "{pulled}");
+
+    // A release that is there, and has no image.
+    let mut empty = scenario();
+    for release in &mut empty.releases {
+        release.assets.clear();
+    }
+    server.set_scenario(empty);
+    let run = world.run(["pull", "--json"]).fails_with(1);
+    assert_eq!(run.error_code(), "no_asset", "{}", run.stdout);
+    assert!(
+        run.stdout.contains("pull --repo owner/name"),
+        "{}",
+        run.stdout
+    );
+}
+
 #[test]
 fn what_cannot_be_had_is_said_with_a_remedy() {
     let (world, server) = world();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use images::github::Repo;
 
 use crate::cargo::{cargo, installed};
 use crate::stages::run as run_command;
@@ -35,10 +36,11 @@ impl Profile {
 }
 
 /// Builds the page and the app, and says where the app is. For tests the command line as well and the campaign,
-/// which are beside it.
-pub(crate) fn build(root: &Path, profile: Profile) -> Result<PathBuf> {
+/// which are beside it. An app of a release looks for newer ones in `repository`.
+pub(crate) fn build(root: &Path, profile: Profile, repository: Option<&Repo>) -> Result<PathBuf> {
     ui::build(root)?;
     let mut command = cargo(root, "build");
+    package::tell_repository(&mut command, repository);
     command.args(["--bin", PACKAGE, "--features", EMBEDDED]);
     match profile {
         Profile::Dev => {

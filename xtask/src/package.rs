@@ -23,7 +23,7 @@ use crate::{ui, workspace};
 /// The command line's file name.
 pub(crate) const PROGRAM: &str = "stack-emulator";
 
-/// Names the repository of the releases to the compiler; `crates/cli` looks for newer releases there.
+/// Names the repository of the releases to the compiler: newer releases are looked for there, and the starter image.
 const REPOSITORY: &str = "STACK_EMULATOR_REPOSITORY";
 
 /// A form of the app that people can install.
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         Profile::Release
     };
-    stages.run("app", || desktop::build(&root, profile))?;
+    stages.run("app", || desktop::build(&root, profile, None))?;
     let program = stages.run("command line", || build_program(&root, None))?;
     let package = stages.run("package", || bundle(&root, profile, &program, Format::Deb))?;
     eprint!("{}", stages.table());
@@ -99,12 +99,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn build_program(root: &Path, repository: Option<&Repo>) -> Result<PathBuf> {
     let mut command = cargo(root, "build");
     command.args(["--release", "--package", PROGRAM]);
-    match repository {
-        Some(repository) => command.env(REPOSITORY, repository.to_string()),
-        None => command.env_remove(REPOSITORY),
-    };
+    tell_repository(&mut command, repository);
     run_command(&mut command)?;
     Ok(workspace::target_dir(root).join("release").join(PROGRAM))
+}
+
+/// Has Cargo build a program that was released in `repository`, or nowhere.
+pub(crate) fn tell_repository(cargo: &mut Command, repository: Option<&Repo>) {
+    match repository {
+        Some(repository) => cargo.env(REPOSITORY, repository.to_string()),
+        None => cargo.env_remove(REPOSITORY),
+    };
 }
 
 /// Puts programs that are built already into a package, and says where it is.

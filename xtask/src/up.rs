@@ -45,7 +45,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         place_image(&program, &built.qcow2, &args.start)
     })?;
     if args.desktop {
-        let app = stages.run("desktop app", || desktop::build(&root, Profile::Release))?;
+        let app = stages.run("desktop app", || {
+            desktop::build(&root, Profile::Release, None)
+        })?;
         stages.run("launch", || launch(&app))?;
         eprint!("{}", stages.table());
         eprintln!("\nThe desktop app is open: {}", app.display());

@@ -253,6 +253,17 @@ pub(crate) fn words(remedy: &Remedy) -> String {
             );
         }
         Remedy::ReleaseImage { holds } => return release(holds),
+        Remedy::PullStarter { repository } => {
+            return format!(
+                "Run `stack-emulator pull --repo {}` to pull the starter image{}.",
+                repository.as_deref().unwrap_or("OWNER/NAME"),
+                if repository.is_some() {
+                    " of Stack Emulator"
+                } else {
+                    " from the repository that releases Stack Emulator"
+                }
+            );
+        }
         Remedy::CorrectVariable { variable } => return format!("Correct {variable}, or unset it."),
         Remedy::UseFastest {
             variable,
@@ -390,6 +401,24 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("deletes that session's data."), "{text}");
+    }
+
+    #[test]
+    fn the_starter_s_repository_is_named_where_it_is_known() {
+        let words = |repository: Option<&str>| {
+            words(&Remedy::PullStarter {
+                repository: repository.map(str::to_owned),
+            })
+        };
+        assert_eq!(
+            words(Some("a/b")),
+            "Run `stack-emulator pull --repo a/b` to pull the starter image of Stack Emulator."
+        );
+        assert_eq!(
+            words(None),
+            "Run `stack-emulator pull --repo OWNER/NAME` to pull the starter image from the repository that releases \
+             Stack Emulator."
+        );
     }
 
     #[test]

@@ -189,6 +189,11 @@ pub enum Remedy {
     ChooseArchitecture,
     /// Choose another release, or another architecture.
     OtherRelease,
+    /// Pull the starter image from this program's own repository.
+    PullStarter {
+        /// The repository, as `owner/name`; `None` if the program does not know it.
+        repository: Option<String>,
+    },
     /// Update the program, or choose another image.
     UpdateOrOtherImage,
     /// Try again later: the image is being published.

@@ -24,7 +24,7 @@ struct Figures {
 pub(super) fn measure(root: &Path, program: &Path, image: &Path) -> Result<()> {
     println!("desktop app");
     setup::ensure(&[setup::Need::Test])?;
-    let app = desktop::build(root, Profile::Release)?;
+    let app = desktop::build(root, Profile::Release, None)?;
     let driver = desktop::tauri_driver(root)?;
     // Its home, snapshot included, goes with it.
     let scratch = tempfile::Builder::new()

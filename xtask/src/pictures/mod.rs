@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let image = stages.run("image", || image::ensure_built(&image::Args::of(None)))?;
     let services = ports::services(&root)?;
     // As the end-to-end tests have both, so that neither is built for this alone.
-    let app = stages.run("programs", || desktop::build(&root, Profile::Dev))?;
+    let app = stages.run("programs", || desktop::build(&root, Profile::Dev, None))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     let session = stages.run("pictures", || {
         // Their home, snapshot included, goes with it.

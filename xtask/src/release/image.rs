@@ -3,6 +3,9 @@
 //!
 //! The image is pulled from its file, booted and captured; started from the snapshot, its secrets rotated once more while it
 //! runs; stopped, continued, stopped for good. Only then is it in the release's folder.
+//!
+//! Its development settings come with it, as the contract allows: a pull would look for them in the repository's sources, where
+//! only the published images have theirs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -12,6 +15,9 @@ use serde_json::Value;
 
 use crate::stages::Stages;
 use crate::{image, package, ports, workspace};
+
+/// The development settings of the starter.
+const BASE_ENV: &str = "# The starter image needs no development settings.\n";
 
 /// Host ports begin here, away from those of an emulator in use.
 const PORTS: u16 = 36_700;
@@ -51,6 +57,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
         lived
     })?;
     let placed = stages.run("copy", || image::ensure_built(&wanted.copied_to(&folder)))?;
+    super::write(
+        &placed.qcow2.with_extension("base.env"),
+        BASE_ENV.as_bytes(),
+    )?;
     eprint!("{}", stages.table());
     println!("{}", placed.qcow2.display());
     Ok(())
@@ -209,6 +219,14 @@ esac
                 "stop --discard --json",
             ]
         );
+    }
+
+    #[test]
+    fn its_settings_are_called_as_a_pull_looks_for_them() {
+        let arch = images::source::Arch::Arm64;
+        let disk = PathBuf::from(images::source::names::disk(arch));
+        let settings = disk.with_extension("base.env");
+        assert_eq!(settings, Path::new(&images::source::names::base_env(arch)));
     }
 
     #[test]

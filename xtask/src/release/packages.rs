@@ -17,7 +17,7 @@ use crate::workspace;
 pub(super) struct Args {
     #[command(flatten)]
     into: super::Into,
-    /// Repository that the command line in it looks for newer releases in; it does not look without one
+    /// Repository that app and command line look for newer releases in; they do not look without one
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Option<Repo>,
     /// Which of them; without it, all that this system can make
@@ -49,11 +49,12 @@ pub(super) fn run(args: &Args) -> Result<()> {
     } else {
         Profile::Release
     };
-    let app = stages.run("app", || desktop::build(&root, profile))?;
+    let repository = args.repository.as_ref();
+    let app = stages.run("app", || desktop::build(&root, profile, repository))?;
     let program = stages.run("command line", || match profile {
         // Beside the app already.
         Profile::Dev => Ok(app.with_file_name(package::PROGRAM)),
-        Profile::Release => package::build_program(&root, args.repository.as_ref()),
+        Profile::Release => package::build_program(&root, repository),
     })?;
     let mut made = vec![];
     for format in formats {

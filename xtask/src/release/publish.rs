@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use images::github::Repo;
+use images::source::{DEFAULT_BRANCH, rolling_tag};
 
 use super::{VERSION, sums};
 use crate::command::output_of;
@@ -39,8 +40,8 @@ pub(super) struct Args {
     /// Repository to publish in
     #[arg(long, value_name = "OWNER/NAME")]
     repository: Repo,
-    /// Branch that the images are of
-    #[arg(long, default_value = "main")]
+    /// Branch in the tags of the images: a pull without a tag gets the rolling release of the default one
+    #[arg(long, default_value = DEFAULT_BRANCH)]
     branch: String,
     /// Print what would be asked of `gh`, and ask nothing
     #[arg(long)]
@@ -199,7 +200,7 @@ fn plan(kind: Kind, repository: &Repo, branch: &str, commit: &Commit) -> Vec<Req
         Kind::Images => {
             let short = &commit.id[..commit.id.len().min(SHORT)];
             let dated = format!("emulator-{branch}-{}-{short}", commit.date);
-            let rolling = format!("emulator-{branch}-latest");
+            let rolling = rolling_tag(branch);
             let notes = format!("Guest images of {}.", commit.id);
             let image = ["--prerelease", "--latest=false", "--notes", &notes];
             let removed = |tag: &str| Request {
@@ -254,6 +255,25 @@ mod tests {
         assert!(
             at("create emulator-main-2026") < at("delete emulator-main-latest"),
             "the dated one is there before the rolling one goes"
+        );
+    }
+
+    /// Or `pull --repo` of this project's own repository would find nothing.
+    #[test]
+    fn images_are_released_where_a_pull_without_a_tag_looks() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let words = ["publish", "images", "--repository", "owner/name"];
+        let line = <Line as clap::Parser>::try_parse_from(words).unwrap();
+        let looked_for = images::source::Source::default();
+        assert_eq!(
+            looked_for,
+            images::source::Source::Rolling {
+                branch: line.args.branch
+            }
         );
     }
 

@@ -134,7 +134,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let tests = stages.run("end-to-end tests", || programs::end_to_end(&root))?;
     let driver = stages.run("driver of the app", || desktop::tauri_driver(&root))?;
     // The command line comes with it: both are built as for the crates' own tests, so not a second time.
-    let app = stages.run("programs", || desktop::build(&root, desktop::Profile::Dev))?;
+    let app = stages.run("programs", || {
+        desktop::build(&root, desktop::Profile::Dev, None)
+    })?;
     let program = app.with_file_name(package::PROGRAM);
     let package = stages.run("package", || {
         package::bundle(&root, desktop::Profile::Dev, &program, package::Format::Deb)

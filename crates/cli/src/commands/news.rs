@@ -17,8 +17,6 @@ use crate::render::text::{paint, printable};
 
 /// The version of this program.
 const OWN: &str = env!("CARGO_PKG_VERSION");
-/// The repository that this program was released in; `cargo xtask release` says it.
-const RELEASED_IN: Option<&str> = option_env!("STACK_EMULATOR_REPOSITORY");
 
 /// How long an answer is waited for once the command is done: less than what one notices.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -38,7 +36,7 @@ impl News {
         if !at_terminal || !takes_some_time(operation) {
             return None;
         }
-        emulator.lookout(RELEASED_IN).map(Self)
+        emulator.lookout().map(Self)
     }
 
     /// Begins to ask, if nobody has today.

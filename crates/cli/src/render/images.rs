@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use emulator::UseReport;
 use emulator::installed::{ImageEntry, ImageList, ImageSnapshot, PlacedImage, RemoveReport, Tie};
 use emulator::prune::{Archived, PruneReport, Removed};
 use emulator::pull::{PullOutcome, PullReport, ReleaseList};
 use emulator::retention::Item;
+use emulator::{Remedy, UseReport};
 use images::fetch::Verification;
 use images::github::Release;
 use images::source::Origin;
@@ -16,6 +16,7 @@ use images::store::{Damaged, Installed};
 use super::style::{BAD, CAUTION, FAINT, GOOD, STRONG};
 use super::text::{Facts, pad, paint, printable, widest};
 use crate::output::{Detail, Render};
+use crate::remedy::words;
 use emulator::quantity::{bytes, seconds, span};
 
 // Writing to a string cannot fail, so the results of `writeln!` are dropped.
@@ -23,7 +24,13 @@ impl Render for ReleaseList {
     fn render(&self, _: Detail) -> String {
         let repository = printable(&self.repository.to_string());
         if self.releases.is_empty() {
-            return format!("{repository} has no releases with images.\n");
+            let starter = self.starter_in.as_ref().map_or_else(String::new, |own| {
+                let remedy = Remedy::PullStarter {
+                    repository: Some(own.to_string()),
+                };
+                words(&remedy) + "\n"
+            });
+            return format!("{repository} has no releases with images.\n{starter}");
         }
         let tags: Vec<_> = self
             .releases
@@ -444,6 +451,19 @@ mod tests {
 
     use super::super::text::plain;
     use super::*;
+
+    #[test]
+    fn a_repository_without_images_leads_to_the_starter_s() {
+        let list = |starter_in: Option<&str>| ReleaseList {
+            repository: Repo::default(),
+            releases: vec![],
+            starter_in: starter_in.map(|own| own.parse().unwrap()),
+            rate_limit: None,
+        };
+        let text = |starter_in| list(starter_in).render(Detail::Brief);
+        assert!(text(Some("a/b")).contains("`stack-emulator pull --repo a/b`"));
+        assert_eq!(text(None).lines().count(), 1);
+    }
 
     fn release(tag: &str) -> Origin {
         Origin::Release {

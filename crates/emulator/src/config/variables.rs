@@ -108,6 +108,8 @@ pub struct Settings {
     pub network: NetworkChoice,
     /// Where newer releases of this program are looked for.
     pub updates: Updates,
+    /// That where the user prefers nothing.
+    default_updates: Updates,
     /// Capture anew before a start.
     pub force_capture: bool,
     /// Guest architecture.
@@ -204,6 +206,10 @@ impl Settings {
             .map(ToOwned::to_owned)
             .chain(twins::port_variables(&source, &ports))
             .collect();
+        let default_updates = match source.raw(CI) {
+            Some(_) => Updates::Off,
+            None => Updates::OfThisRelease,
+        };
         let invalid = &mut invalid;
         let settings = Self {
             overrides,
@@ -247,10 +253,8 @@ impl Settings {
                     Updates::from_text,
                 )
                 .or_note(invalid)
-                .unwrap_or(match source.raw(CI) {
-                    Some(_) => Updates::Off,
-                    None => Updates::OfThisRelease,
-                }),
+                .unwrap_or_else(|| default_updates.clone()),
+            default_updates,
             force_capture: source.flag(FORCE_CAPTURE).or_note(invalid),
             arch: match (
                 source
@@ -326,8 +330,11 @@ impl Settings {
         if network {
             self.network = preferences.network.unwrap_or_default();
         }
-        if updates && preferences.updates == Some(false) {
-            self.updates = Updates::Off;
+        if updates {
+            self.updates = match preferences.updates {
+                Some(false) => Updates::Off,
+                Some(true) | None => self.default_updates.clone(),
+            };
         }
         // A variable goes before these where a service's port is chosen.
         self.preferred_ports.clone_from(&preferences.ports);
@@ -511,16 +518,23 @@ mod tests {
 
     #[test]
     fn newer_releases_are_looked_for_unless_variable_setting_or_ci_are_against_it() {
+        let of_user = |updates| Preferences {
+            updates,
+            ..Preferences::default()
+        };
         let of = |pairs: &[(&str, &str)], updates| {
-            let preferences = Preferences {
-                updates,
-                ..Preferences::default()
-            };
+            let preferences = of_user(updates);
             read(pairs).unwrap().with_preferences(&preferences).updates
         };
         let named = Updates::In("a/b".parse().unwrap());
         assert_eq!(of(&[], None), Updates::OfThisRelease);
         assert_eq!(of(&[], Some(false)), Updates::Off);
+        let (off, on) = (of_user(Some(false)), of_user(Some(true)));
+        let settings = read(&[]).unwrap().with_preferences(&off);
+        assert_eq!(
+            settings.with_preferences(&on).updates,
+            Updates::OfThisRelease
+        );
         assert_eq!(of(&[(CI, "true")], Some(true)), Updates::Off);
         assert_eq!(of(&[(UPDATES, "off")], Some(true)), Updates::Off);
         assert_eq!(of(&[(UPDATES, "a/b"), (CI, "1")], Some(false)), named);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use failure::{Code, FileError, Remedy};
+use images::github::Repo;
 use images::store::{NameError, StoreError};
 use record::RecordError;
 
@@ -128,6 +129,19 @@ pub enum InstanceError {
     /// The image that a start needs cannot be pulled.
     #[error(transparent)]
     Pull(Box<images::PullError>),
+    /// The default repository has no image for the guest's architecture.
+    #[error("the repository {repository} has no image for {arch}")]
+    NoPublishedImage {
+        /// The default repository.
+        repository: Box<Repo>,
+        /// The architecture.
+        arch: host::Arch,
+        /// This program's own repository, which has the starter; `None` if it is not known.
+        own: Option<Box<Repo>>,
+        /// What is not there.
+        #[source]
+        source: Box<images::PullError>,
+    },
     /// The image needs more than the settings give it.
     #[error("the image needs at least {needed}, and {variable} gives it {given}")]
     TooSmall {
@@ -246,7 +260,7 @@ impl InstanceError {
             Self::ImageChanged { .. } => Code::ImageDamaged,
             Self::ImageStore(_) => Code::ImageStore,
             Self::ImageName(error) => error.code(),
-            Self::Pull(error) => error.code(),
+            Self::Pull(error) | Self::NoPublishedImage { source: error, .. } => error.code(),
             Self::TooSmall { .. } => Code::TooSmall,
             Self::SessionKept { .. } => Code::SessionKept,
             Self::GuestPort { .. } | Self::PortTwice { .. } | Self::NoPortsLeft { .. } => {
@@ -294,6 +308,9 @@ impl InstanceError {
             Self::ImageStore(error) => return error.remedy(),
             Self::ImageName(_) => Remedy::ListImages,
             Self::Pull(error) => return error.remedy(),
+            Self::NoPublishedImage { own, .. } => Remedy::PullStarter {
+                repository: own.as_ref().map(ToString::to_string),
+            },
             Self::TooSmall { variable, .. } => Remedy::GiveMore {
                 variable,
                 setting: if *variable == variables::RAM {

@@ -6,7 +6,7 @@
 use images::PullError;
 use images::fetch::{bytes_here, leftovers};
 use images::github::{Asset, Release, is_commit};
-use images::source::{Arch, Origin, Resolved, Source, names, resolve, rolling_tag};
+use images::source::{Arch, Origin, Resolved, Source, names, rolling_tag};
 use images::store::Installed;
 
 use crate::config::preferences::Preferences;
@@ -109,9 +109,9 @@ impl Emulator {
         let source = source_of(&preferences, request.source.as_ref());
         let arch = request.arch.unwrap_or(self.image_arch());
         let github = self.github(reporter).await?;
-        let resolved = resolve(&github, &repository, &source, arch, reporter)
-            .await
-            .map_err(PullError::from)?;
+        let resolved = self
+            .resolve(&github, &repository, &source, arch, reporter)
+            .await?;
         let store = self.home.image_store();
         let mut installed = match resolved.digest {
             Some(digest) => store.get(digest)?,
@@ -271,7 +271,7 @@ mod tests {
 
         let github = GitHub::new(Options::default()).unwrap();
         let repository = Repo::default();
-        let resolved = resolve(&github, &repository, &source, Arch::Amd64, &Silent);
+        let resolved = emulator.resolve(&github, &repository, &source, Arch::Amd64, &Silent);
         let resolved = resolved.await.unwrap();
         let staging = emulator.home().image_store().incoming();
         let right = claim(&resolved, &staging, &Silent).await.unwrap();

@@ -87,6 +87,9 @@ pub struct ReleaseList {
     pub repository: Repo,
     /// Its releases with images, newest first.
     pub releases: Vec<Release>,
+    /// This program's own repository, which has the starter, if that is another one and known.
+    #[serde(skip)]
+    pub starter_in: Option<Repo>,
     /// How much more GitHub may be asked, if it counts.
     pub rate_limit: Option<RateLimit>,
 }
@@ -121,7 +124,9 @@ impl Emulator {
         let work = github.emulator_releases(&repository);
         let releases = github.telling(reporter, work).await;
         let releases = releases.map_err(PullError::from)?;
+        let own = self.settings.updates.own_repository();
         Ok(ReleaseList {
+            starter_in: own.filter(|own| *own != repository),
             repository,
             releases,
             rate_limit: github.rate_limit(),
@@ -211,9 +216,9 @@ impl Emulator {
         let arch = request.arch.unwrap_or(self.image_arch());
         let watch = Stopwatch::new(reporter);
         let github = self.github(reporter).await?;
-        let resolved = resolve(&github, &repository, &source, arch, &watch)
-            .await
-            .map_err(PullError::from)?;
+        let resolved = self
+            .resolve(&github, &repository, &source, arch, &watch)
+            .await?;
         let mut warnings = resolved.warnings.clone();
         let got = |image, outcome, received_bytes, warnings: Vec<String>| {
             for warning in &warnings {
@@ -273,6 +278,32 @@ impl Emulator {
             PullOutcome::Installed
         };
         Ok(got(added.image, outcome, received, warnings))
+    }
+
+    /// Finds out which file is meant. Where the default repository has no image, the error says who has one.
+    pub(crate) async fn resolve(
+        &self,
+        github: &GitHub,
+        repository: &Repo,
+        source: &Source,
+        arch: Arch,
+        reporter: &dyn Reporter,
+    ) -> Result<Resolved, Error> {
+        let resolved = resolve(github, repository, source, arch, reporter).await;
+        resolved.map_err(|error| {
+            let own = self.settings.updates.own_repository();
+            let usual = *repository == Repo::default() && *source == Source::default();
+            if usual && own.as_ref() != Some(repository) && error.is_without_image() {
+                Error::NoPublishedImage {
+                    repository: Box::new(repository.clone()),
+                    arch,
+                    own: own.map(Box::new),
+                    source: Box::new(error.into()),
+                }
+            } else {
+                PullError::from(error).into()
+            }
+        })
     }
 
     pub(crate) async fn github(&self, reporter: &dyn Reporter) -> Result<GitHub, Error> {

@@ -2,7 +2,8 @@
 //!
 //! Asked for once a day, beside what a command does and without a token: nothing of the user
 //! goes along. What the answer was is kept, so that it does not matter which command it comes in time for, and told at most once a
-//! day. Nothing here fails: without a question or a kept answer, nothing is told.
+//! day at a terminal. The app shows it until the user dismisses that release. Nothing here fails: without a question or a kept
+//! answer, nothing is told.
 
 use std::time::Duration;
 
@@ -13,8 +14,6 @@ use record::{Durability, Record};
 use serde::{Deserialize, Serialize};
 
 use crate::config::paths::Home;
-use crate::config::updates::Updates;
-use crate::config::variables::Settings;
 use crate::instance::Emulator;
 
 /// Between two questions, and between telling twice, in milliseconds.
@@ -44,6 +43,9 @@ struct Known {
     /// When somebody was told last.
     told_ms: u64,
     latest: Option<ProgramRelease>,
+    /// The version that the user does not want to see in the app any more.
+    #[serde(default)]
+    dismissed: Option<String>,
 }
 
 impl Record for Known {
@@ -60,22 +62,13 @@ pub struct Lookout {
 }
 
 impl Emulator {
-    /// What looks for newer releases; `None` if nobody is to look. `released_in` is the repository that this program was
-    /// released in.
-    pub fn lookout(&self, released_in: Option<&str>) -> Option<Lookout> {
+    /// What looks for newer releases; `None` if nobody is to look, or nobody knows where.
+    pub fn lookout(&self) -> Option<Lookout> {
         Some(Lookout {
-            repository: repository(&self.settings, released_in)?,
+            repository: self.settings.updates.repository()?,
             home: self.home.clone(),
             api: self.settings.github_api.clone(),
         })
-    }
-}
-
-fn repository(settings: &Settings, released_in: Option<&str>) -> Option<Repo> {
-    match &settings.updates {
-        Updates::Off => None,
-        Updates::OfThisRelease => released_in?.parse().ok(),
-        Updates::In(repository) => Some(repository.clone()),
     }
 }
 
@@ -132,6 +125,19 @@ impl Lookout {
             self.note(|known| known.told_ms = now);
             latest
         })
+    }
+
+    /// The latest release, if it is newer than the version `own` and was not dismissed.
+    pub fn to_show(&self, own: &str) -> Option<ProgramRelease> {
+        let known = self.known();
+        let latest = known.latest?;
+        let dismissed = known.dismissed.as_ref() == Some(&latest.version);
+        (is_newer(&latest.version, own) && !dismissed).then_some(latest)
+    }
+
+    /// Has the release `version` not shown again; a later one is.
+    pub fn dismiss(&self, version: &str) {
+        self.note(|known| known.dismissed = Some(version.to_owned()));
     }
 
     fn known(&self) -> Known {
@@ -213,6 +219,32 @@ mod tests {
         assert_eq!(lookout.to_tell("0.1.0"), None, "it was told");
         lookout.note(|known| known.told_ms -= DAY_MS);
         assert_eq!(lookout.to_tell("0.1.0"), Some(latest));
+    }
+
+    #[test]
+    fn a_release_is_shown_until_it_is_dismissed_and_the_next_one_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let lookout = lookout(dir.path());
+        assert_eq!(lookout.to_show("0.1.0"), None);
+        let release = |version: &str| ProgramRelease {
+            version: version.into(),
+            url: format!("https://host.example/v{version}"),
+        };
+        let found = |version| lookout.note(|known| known.latest = Some(release(version)));
+        found("0.2.0");
+        assert_eq!(lookout.to_show("0.2.0"), None);
+        for _ in 0..2 {
+            assert_eq!(lookout.to_show("0.1.0"), Some(release("0.2.0")));
+        }
+        lookout.dismiss("0.2.0");
+        assert_eq!(lookout.to_show("0.1.0"), None);
+        assert_eq!(
+            lookout.to_tell("0.1.0"),
+            Some(release("0.2.0")),
+            "the command line has a rule of its own"
+        );
+        found("0.3.0");
+        assert_eq!(lookout.to_show("0.1.0"), Some(release("0.3.0")));
     }
 
     #[test]

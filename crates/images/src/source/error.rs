@@ -131,6 +131,22 @@ impl ResolveError {
         }
     }
 
+    /// Whether the repository has no such image, and nothing else is wrong.
+    pub fn is_without_image(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_not_found(),
+            Self::NoAsset { .. } => true,
+            Self::Uploading { .. }
+            | Self::NoBuild { .. }
+            | Self::BuildRunning { .. }
+            | Self::BuildFailed { .. }
+            | Self::NoArtifact { .. }
+            | Self::Expired { .. }
+            | Self::TokenNeeded
+            | Self::File { .. } => false,
+        }
+    }
+
     /// What to do about it, if anything helps.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
