@@ -67,6 +67,7 @@ pub(crate) fn builder() -> Builder<Wry> {
             desktop::copy_text,
             desktop::open_link,
             desktop::show_in_folder,
+            desktop::dismiss_release,
             settings::finish_first_run,
             desktop::quit,
             desktop::stay,

@@ -26,6 +26,7 @@ use crate::quit;
 use crate::refresh;
 use crate::sleep;
 use crate::tray;
+use crate::updates;
 use crate::window;
 use crate::wire::app::{AppInfo, Platform};
 use crate::wire::text::shown_path;
@@ -354,6 +355,7 @@ fn set_up(
     tauri::async_runtime::spawn(refresh::poll_while_shown(state.clone()));
     tauri::async_runtime::spawn(tray::keep_current(state.clone()));
     tauri::async_runtime::spawn(sleep::watch(state.clone()));
+    tauri::async_runtime::spawn(updates::watch(state.clone()));
     if start_at_launch && !wizard {
         tauri::async_runtime::spawn(async move {
             // How it ends is shown, and notified of, as an activity.

@@ -10,7 +10,7 @@
 //! | [`launch`] | from the process's arguments to a running app |
 //! | [`bridge`], [`commands`], [`tray`] | what the page and the tray may ask for |
 //! | [`quit`] | the end |
-//! | [`operations`], [`dashboard`], [`refresh`] | what they do, and what keeps the published state current |
+//! | [`operations`], [`dashboard`], [`refresh`], [`updates`] | what they do, and what keeps the published state current |
 //! | [`settings`], [`sleep`], [`appearance`], [`notification`] | the settings in force, and the desktop |
 //! | [`window`] | the only window |
 //! | [`app_state`] | the instance, what is shown of it, what is under way |
@@ -36,6 +36,7 @@ mod refresh;
 mod settings;
 mod sleep;
 mod tray;
+mod updates;
 mod window;
 mod wire;
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use std::sync::Mutex;
 
 use crate::activity::{Activities, lock};
-use crate::wire::app::{AppInfo, Page, Update};
+use crate::wire::app::{AppInfo, NewerRelease, Page, Update};
 use crate::wire::images::InstalledImages;
 use crate::wire::others::Other;
 use crate::wire::projects::Project;
@@ -27,6 +27,8 @@ pub(crate) struct Published {
     pub(crate) settings: watch::Sender<Option<Settings>>,
     /// For the tray alone.
     pub(crate) others: watch::Sender<Option<Vec<Other>>>,
+    /// A release to tell of, if there is one.
+    pub(crate) newer: watch::Sender<Option<NewerRelease>>,
     /// Where the user wants to be, until the page has been told: it may not be listening yet.
     going: watch::Sender<Option<Page>>,
     /// Whether the user is being asked what becomes of the emulator, until there is an answer.
@@ -44,6 +46,7 @@ impl Published {
             projects: watch::Sender::new(None),
             settings: watch::Sender::new(None),
             others: watch::Sender::new(None),
+            newer: watch::Sender::new(None),
             going: watch::Sender::new(None),
             quitting: watch::Sender::new(false),
             feeding: Mutex::new(None),
@@ -73,6 +76,7 @@ impl Published {
         let mut images = self.images.subscribe();
         let mut projects = self.projects.subscribe();
         let mut settings = self.settings.subscribe();
+        let mut newer = self.newer.subscribe();
         let wishes = self.going.clone();
         let mut going = wishes.subscribe();
         let mut quitting = self.quitting.subscribe();
@@ -83,6 +87,7 @@ impl Published {
         images.mark_changed();
         projects.mark_changed();
         settings.mark_changed();
+        newer.mark_changed();
         going.mark_changed();
         quitting.mark_changed();
         let feeding = tauri::async_runtime::spawn(async move {
@@ -104,6 +109,9 @@ impl Published {
                     Ok(()) = settings.changed() => {
                         settings.borrow_and_update().clone().map(|settings| Update::Settings { settings })
                     }
+                    Ok(()) = newer.changed() => Some(Update::NewerRelease {
+                        release: newer.borrow_and_update().clone(),
+                    }),
                     Ok(()) = going.changed() => taken(&wishes).map(|page| Update::Navigate { page }),
                     Ok(()) = quitting.changed() => Some(Update::Quit { asked: *quitting.borrow_and_update() }),
                     else => return,

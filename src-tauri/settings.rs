@@ -3,7 +3,7 @@
 use emulator::Emulator;
 use emulator::preferences::Preferences;
 use emulator::token::TokenSource;
-use emulator::variables::{AHEAD, CPUS, NETWORK, NO_ROTATION, RAM};
+use emulator::variables::{AHEAD, CPUS, NETWORK, NO_ROTATION, RAM, UPDATES};
 use images::github::Repo;
 use images::source::DEFAULT_BRANCH;
 use tauri_plugin_autostart::ManagerExt as _;
@@ -25,6 +25,7 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
         open_at_login: opens_at_login(state),
         start_emulator_at_launch: preferences.app.start_at_launch,
         notifications: preferences.app.notifications,
+        updates: settings.updates.repository().is_some(),
         cache_limit_bytes: preferences.cache_limit_bytes,
         archive_after_days: preferences.archive_after_days,
         no_rotation: settings.no_rotation,
@@ -35,6 +36,7 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
             .repository
             .unwrap_or_else(|| Repo::default().to_string()),
         default_repository: Repo::default().to_string(),
+        own_repository: settings.updates.own_repository().map(|own| own.to_string()),
         branch: preferences
             .branch
             .unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
@@ -52,6 +54,7 @@ fn overrides(settings: &emulator::variables::Settings) -> Vec<SettingsOverride> 
         ("no_rotation", NO_ROTATION),
         ("ahead", AHEAD),
         ("network", NETWORK),
+        ("updates", UPDATES),
     ];
     fields
         .into_iter()

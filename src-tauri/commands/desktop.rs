@@ -16,6 +16,7 @@ use url::{Host, Url};
 use crate::app_state::AppState;
 use crate::dashboard;
 use crate::quit;
+use crate::updates;
 use crate::window;
 use crate::wire::app::QuitChoice;
 use crate::wire::failure::{Answer, Failure};
@@ -27,7 +28,15 @@ pub(crate) async fn copy_text(state: State<'_, Arc<AppState>>, text: String) -> 
     state.clipboard.copy_text(&text).await
 }
 
-/// Opens an address of the emulator or of its repository in the user's browser.
+/// Has a newer release of this program not told of again.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn dismiss_release(state: State<'_, Arc<AppState>>, version: String) -> Answer {
+    updates::dismiss(&state, &version);
+    Ok(())
+}
+
+/// Opens an address of the emulator, of the images' repository or of this program's in the user's browser.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> Answer {
@@ -45,7 +54,7 @@ pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> A
     let Some(url) = allowed(&url, &services, &pages) else {
         return Err(Failure::new(
             Code::Link,
-            "the address does not belong to the emulator or its repository",
+            "the address does not belong to the emulator or its repositories",
         ));
     };
     let address = published_dashboard(&state).filter(|dashboard| is_root_of(&url, dashboard));
@@ -167,17 +176,20 @@ async fn path_of(answered: oneshot::Receiver<Option<FilePath>>) -> Answer<Option
     }
 }
 
-/// The repository's pages for people.
+/// The repositories' pages for people.
 #[derive(Clone, Debug)]
 struct Pages {
     host: String,
-    repository: Repo,
+    /// That of the images, and this program's own.
+    repositories: Vec<Repo>,
 }
 
 impl Pages {
     fn of(emulator: &Emulator) -> Result<Self, emulator::Error> {
         let preferences = Preferences::read(emulator.home())?;
         let chosen = preferences.repository.and_then(|text| text.parse().ok());
+        let images: Repo = chosen.unwrap_or_default();
+        let own = emulator.settings().updates.own_repository();
         let api = emulator.settings().github_api.as_ref();
         let host = api
             .map(Url::as_str)
@@ -185,24 +197,26 @@ impl Pages {
             .and_then(|api| Url::parse(api).ok()?.host_str().map(ToOwned::to_owned));
         Ok(Self {
             host: host.unwrap_or_else(|| "github.com".to_owned()),
-            repository: chosen.unwrap_or_default(),
+            repositories: own.into_iter().chain([images]).collect(),
         })
     }
 
     fn have(&self, url: &Url) -> bool {
         let mut parts = url.path_segments().into_iter().flatten();
+        let (owner, name) = (parts.next(), parts.next());
         let same = |part: Option<&str>, name: &str| {
             part.is_some_and(|part| part.eq_ignore_ascii_case(name))
         };
+        let is_of =
+            |repository: &Repo| same(owner, repository.owner()) && same(name, repository.name());
         url.scheme() == "https"
             && url.port().is_none()
             && (url.host_str() == Some(&self.host) || url.host_str() == Some("github.com"))
-            && same(parts.next(), self.repository.owner())
-            && same(parts.next(), self.repository.name())
+            && self.repositories.iter().any(is_of)
     }
 }
 
-/// The address, if it leads to a service of the emulator or to a page of its repository.
+/// The address, if it leads to a service of the emulator or to a page of one of the repositories.
 fn allowed(text: &str, services: &[String], pages: &Pages) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let plain = url.username().is_empty() && url.password().is_none();
@@ -235,19 +249,22 @@ mod tests {
         let services = ["http://127.0.0.1:8101", "http://127.0.0.1:8102"].map(str::to_owned);
         let pages = Pages {
             host: "github.com".to_owned(),
-            repository: "stack-auth/stack-auth".parse().unwrap(),
+            repositories: ["owner/name", "stack-auth/stack-auth"]
+                .map(|name| name.parse().unwrap())
+                .into(),
         };
         allowed(text, &services, &pages).is_some()
     }
 
     #[test]
-    fn services_and_the_repository_s_pages_are_opened() {
+    fn services_and_the_repositories_pages_are_opened() {
         for url in [
             "http://127.0.0.1:8101",
             "http://localhost:8102/projects?x=1#y",
             "https://github.com/stack-auth/stack-auth",
             "https://github.com/stack-auth/stack-auth/releases/tag/emulator-dev-latest",
             "https://github.com/Stack-Auth/stack-auth/pull/12",
+            "https://github.com/owner/name/releases/tag/v1.2.3",
         ] {
             assert!(is_allowed(url), "{url}");
         }
@@ -266,6 +283,7 @@ mod tests {
             "javascript:alert(1)",
             "http://github.com/stack-auth/stack-auth",
             "https://github.com/stack-auth/other",
+            "https://github.com/owner/stack-auth",
             "https://github.com/stack-auth/stack-auth/../../evil/repo",
             "https://github.com/stack-auth",
             "https://github.com.example.com/stack-auth/stack-auth",

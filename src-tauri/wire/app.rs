@@ -1,5 +1,6 @@
 //! The app itself: what it is, its pages, and how it ends.
 
+use emulator::updates::ProgramRelease;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -53,6 +54,21 @@ pub(crate) enum QuitChoice {
     LeaveRunning,
 }
 
+/// A release of this program that is newer than the one that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Type)]
+pub(crate) struct NewerRelease {
+    /// Such as `1.2.3`.
+    pub(crate) version: String,
+    /// Its page.
+    pub(crate) url: String,
+}
+
+impl From<ProgramRelease> for NewerRelease {
+    fn from(ProgramRelease { version, url }: ProgramRelease) -> Self {
+        Self { version, url }
+    }
+}
+
 /// A config file is being dragged over the window, or was dropped on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Type, Event)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -84,6 +100,10 @@ pub(crate) enum Update {
     },
     Settings {
         settings: Settings,
+    },
+    /// A newer release of this program that is to be shown, if there is one.
+    NewerRelease {
+        release: Option<NewerRelease>,
     },
     /// The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it.
     Navigate {

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     /// Start the emulator with the app.
     pub(crate) start_emulator_at_launch: bool,
     pub(crate) notifications: bool,
+    /// Whether newer releases of this program are looked for.
+    pub(crate) updates: bool,
     /// Limit on the cache in bytes.
     #[specta(type = Option<Number>)]
     pub(crate) cache_limit_bytes: Option<u64>,
@@ -37,6 +39,8 @@ pub(crate) struct Settings {
     /// `owner/name`
     pub(crate) repository: String,
     pub(crate) default_repository: String,
+    /// The repository that this program was released in, which has the starter image; null if it was released nowhere.
+    pub(crate) own_repository: Option<String>,
     pub(crate) branch: String,
     pub(crate) github_token: TokenSource,
     /// Settings that an environment variable has set, so that a change here has no effect.
@@ -62,6 +66,7 @@ pub(crate) struct SettingsChange {
     pub(crate) open_at_login: Option<bool>,
     pub(crate) start_emulator_at_launch: Option<bool>,
     pub(crate) notifications: Option<bool>,
+    pub(crate) updates: Option<bool>,
     /// 0 takes the limit away.
     #[specta(type = Option<Number>)]
     pub(crate) cache_limit_bytes: Option<u64>,
@@ -101,6 +106,7 @@ impl SettingsChange {
         preferences.no_rotation = self.no_rotation.unwrap_or(preferences.no_rotation);
         preferences.ahead = self.ahead.or(preferences.ahead);
         preferences.network = self.network.or(preferences.network);
+        preferences.updates = self.updates.or(preferences.updates);
         let named = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         if let Some(repository) = &self.repository {
             preferences.repository = named(repository);
@@ -136,6 +142,7 @@ mod tests {
             open_at_login: None,
             start_emulator_at_launch: Some(true),
             notifications: None,
+            updates: Some(false),
             cache_limit_bytes: Some(0),
             archive_after_days: None,
             no_rotation: None,
@@ -151,6 +158,7 @@ mod tests {
         );
         assert_eq!(preferences.ahead, Some(Ahead::Off));
         assert_eq!(preferences.network, Some(NetworkChoice::Closed));
+        assert_eq!(preferences.updates, Some(false));
         assert_eq!(preferences.cache_limit_bytes, None);
         assert_eq!(preferences.branch, None);
         assert_eq!(preferences.ports.get("backend"), Some(&30001));

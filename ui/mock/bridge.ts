@@ -131,7 +131,7 @@ function answers(
     },
     examine: () => ({ fit: true, checks: data.checks }),
     list_releases: () => ({
-      repository: "stack-auth/stack-auth",
+      repository: settings().repository,
       releases: data.releases,
     }),
     resolve_image: ({ source }) => ({
@@ -219,6 +219,10 @@ function answers(
     },
     copy_text: nothing,
     open_link: nothing,
+    dismiss_release: () => {
+      send({ kind: "newer_release", release: null });
+      return null;
+    },
     show_in_folder: nothing,
     finish_first_run: nothing,
     quit: nothing,

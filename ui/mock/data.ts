@@ -8,6 +8,7 @@ import type {
   InstalledImage,
   InstalledImages,
   MailSummary,
+  NewerRelease,
   PortSetting,
   Project,
   Release,
@@ -29,6 +30,11 @@ export const app: AppInfo = {
   tray: true,
   home: "~/.stack/emulator",
   first_run: false,
+};
+
+export const newer: NewerRelease = {
+  version: "0.2.0",
+  url: "https://github.com/owner/stack-emulator/releases/tag/v0.2.0",
 };
 
 export const services: ServiceStatus[] = [
@@ -333,6 +339,7 @@ export const settings: Settings = {
   open_at_login: true,
   start_emulator_at_launch: false,
   notifications: true,
+  updates: true,
   cache_limit_bytes: 20_000_000_000,
   archive_after_days: 14,
   no_rotation: false,
@@ -341,6 +348,7 @@ export const settings: Settings = {
   room_for_standby: true,
   repository: "stack-auth/stack-auth",
   default_repository: "stack-auth/stack-auth",
+  own_repository: "owner/stack-emulator",
   branch: "dev",
   github_token: "none",
   overrides: [],
@@ -398,11 +406,55 @@ export const checks: Check[] = [
   },
 ];
 
+/** Those of a computer that cannot run the emulator. */
+export const unfitChecks: Check[] = [
+  {
+    id: "qemu",
+    title: "QEMU",
+    verdict: "failed",
+    detail: "qemu-system-x86_64 is not installed",
+    evidence: null,
+    remedy: { kind: "install_qemu", how: "On Debian 12, install it from bookworm-backports." },
+  },
+  {
+    id: "instance",
+    title: "Instance",
+    verdict: "ok",
+    detail: "default, stopped",
+    evidence: null,
+    remedy: null,
+  },
+  {
+    id: "disk",
+    title: "Free disk",
+    verdict: "warning",
+    detail: "3.10 GB in ~/.stack/emulator",
+    evidence: null,
+    remedy: { kind: "free_disk_space_for_snapshot", most_mib: 8192, variable: "EMULATOR_RAM" },
+  },
+  {
+    id: "secrets",
+    title: "Secrets",
+    verdict: "ok",
+    detail: "new secrets are stored in the keychain",
+    evidence: null,
+    remedy: null,
+  },
+];
+
 export const portTaken: Failure = {
   code: "port_taken",
   message: "port 26700 (dashboard) is in use by node (pid 4242)",
   hint: null,
   remedy: { kind: "free_ports", ports: [{ port: 26700, service: "dashboard" }] },
+};
+
+export const noPublishedImage: Failure = {
+  code: "github_not_found",
+  message:
+    "the repository stack-auth/stack-auth has no image for amd64: the release emulator-dev-latest of stack-auth/stack-auth was not found at api.github.com",
+  hint: null,
+  remedy: { kind: "pull_starter", repository: "owner/stack-emulator" },
 };
 
 export const activity = (more: Partial<Activity>): Activity => ({

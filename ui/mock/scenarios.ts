@@ -245,6 +245,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       }),
     },
   }),
+  "newer-release": of({ newer_release: { release: data.newer } }),
   "no-tray": of({ app: { app: { ...data.app, tray: false } } }),
   died: of({ status: { status: data.died } }),
   "powered-off": of({ status: { status: { ...data.died, ended_by: "guest" } } }),
@@ -411,30 +412,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   unfit: of(firstRun, {
     examine: () => ({
       fit: false,
-      checks: [
-        {
-          id: "qemu",
-          title: "QEMU",
-          verdict: "failed",
-          detail: "qemu-system-x86_64 is not installed",
-          remedy: { kind: "install_qemu", how: "On Debian 12, install it from bookworm-backports." },
-        },
-        { id: "instance", title: "Instance", verdict: "ok", detail: "default, stopped", remedy: null },
-        {
-          id: "disk",
-          title: "Free disk",
-          verdict: "warning",
-          detail: "3.10 GB in ~/.stack/emulator",
-          remedy: { kind: "free_disk_space_for_snapshot", most_mib: 8192, variable: "EMULATOR_RAM" },
-        },
-        {
-          id: "secrets",
-          title: "Secrets",
-          verdict: "ok",
-          detail: "new secrets are stored in the keychain",
-          remedy: null,
-        },
-      ],
+      checks: data.unfitChecks,
     }),
   }),
   "welcome-emulated": of(firstRun, {
@@ -453,6 +431,21 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
           : check,
       ),
     }),
+  }),
+  "welcome-no-image": of(firstRun, {
+    list_releases: () => ({ repository: "stack-auth/stack-auth", releases: [] }),
+  }),
+  "welcome-not-published": of({
+    ...firstRun,
+    activity: {
+      activity: data.activity({
+        task: "set_up",
+        source: { kind: "rolling", branch: null },
+        stages: ["pull", "capture", "start"],
+        phases: [{ stage: "pull", phase: "resolve", ms: 210, bytes: null }],
+        outcome: { kind: "failed", failure: data.noPublishedImage },
+      }),
+    },
   }),
   "welcome-offline": of(firstRun, { list_releases: offline }),
   "welcome-unfinished": of({

@@ -101,10 +101,12 @@ export const commands = {
 	forgetGithubToken: () => typedError<TokenSource, Failure>(__TAURI_INVOKE("forget_github_token")),
 	/**  Puts text that is no secret on the clipboard. */
 	copyText: (text: string) => typedError<null, Failure>(__TAURI_INVOKE("copy_text", { text })),
-	/**  Opens an address of the emulator or of its repository in the user's browser. */
+	/**  Opens an address of the emulator, of the images' repository or of this program's in the user's browser. */
 	openLink: (url: string) => typedError<null, Failure>(__TAURI_INVOKE("open_link", { url })),
 	/**  Shows a file in the desktop's file browser. */
 	showInFolder: (path: string) => typedError<null, Failure>(__TAURI_INVOKE("show_in_folder", { path })),
+	/**  Has a newer release of this program not told of again. */
+	dismissRelease: (version: string) => typedError<null, Failure>(__TAURI_INVOKE("dismiss_release", { version })),
 	/**  Remembers that the first-run wizard need not be shown again. */
 	finishFirstRun: () => typedError<null, Failure>(__TAURI_INVOKE("finish_first_run")),
 	/**  Ends the app, after doing with a running emulator what the user said. */
@@ -768,6 +770,14 @@ export type NetworkChoice =
 /**  Everybody. */
 "open";
 
+/**  A release of this program that is newer than the one that runs. */
+export type NewerRelease = {
+	/**  Such as `1.2.3`. */
+	version: string,
+	/**  Its page. */
+	url: string,
+};
+
 /**  What a start would find done, as far as a look tells. */
 export type NextStart = 
 /**  Its virtual machine is in memory, with its secrets replaced. */
@@ -1160,6 +1170,10 @@ holds: ImageHold[] } |
 { kind: "choose_architecture" } | 
 /**  Choose another release, or another architecture. */
 { kind: "other_release" } | 
+/**  Pull the starter image from this program's own repository. */
+{ kind: "pull_starter"; 
+/**  The repository, as `owner/name`; `None` if the program does not know it. */
+repository: string | null } | 
 /**  Update the program, or choose another image. */
 { kind: "update_or_other_image" } | 
 /**  Try again later: the image is being published. */
@@ -1355,6 +1369,8 @@ export type Settings = {
 	/**  Start the emulator with the app. */
 	start_emulator_at_launch: boolean,
 	notifications: boolean,
+	/**  Whether newer releases of this program are looked for. */
+	updates: boolean,
 	/**  Limit on the cache in bytes. */
 	cache_limit_bytes: number | null,
 	/**  After how many days an unused snapshot is compressed; never if null. */
@@ -1370,6 +1386,8 @@ export type Settings = {
 	/**  `owner/name` */
 	repository: string,
 	default_repository: string,
+	/**  The repository that this program was released in, which has the starter image; null if it was released nowhere. */
+	own_repository: string | null,
 	branch: string,
 	github_token: TokenSource,
 	/**  Settings that an environment variable has set, so that a change here has no effect. */
@@ -1386,6 +1404,7 @@ export type SettingsChange = {
 	open_at_login: boolean | null,
 	start_emulator_at_launch: boolean | null,
 	notifications: boolean | null,
+	updates: boolean | null,
 	/**  0 takes the limit away. */
 	cache_limit_bytes: number | null,
 	/**  0 means never. */
@@ -1599,6 +1618,8 @@ export type UnfinishedPull = {
 
 /**  One part of the state. */
 export type Update = { kind: "app"; app: AppInfo } | { kind: "status"; status: ShownStatus } | { kind: "activity"; activity: Activity | null } | { kind: "images"; images: InstalledImages } | { kind: "projects"; projects: Project[] } | { kind: "settings"; settings: Settings } | 
+/**  A newer release of this program that is to be shown, if there is one. */
+{ kind: "newer_release"; release: NewerRelease | null } | 
 /**  The tray or a notification wants a page shown. Sent once, as soon as there is a page to hear it. */
 { kind: "navigate"; page: Page } | 
 /**  Whether the user wants to quit, and is to be asked what becomes of what runs. */

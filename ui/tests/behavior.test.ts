@@ -410,6 +410,26 @@ describe("the wizard", () => {
     expect(await calls(page, "use_image")).toHaveLength(0);
   });
 
+  it("offers the starter where the repository has no image", async () => {
+    const page = await open("welcome", "welcome-not-published");
+    await page.getByText("owner/stack-emulator has the starter image").waitFor();
+    await button(page, "Use images of owner/stack-emulator").click();
+    const source = { kind: "rolling", branch: null };
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+    expect((await calls(page, "change_settings"))[0]?.["change"]).toMatchObject({
+      repository: "owner/stack-emulator",
+      branch: null,
+    });
+  });
+
+  it("offers the starter where the repository lists no image", async () => {
+    const page = await open("welcome", "welcome-no-image");
+    await button(page, "Continue").click();
+    await button(page, "Use images of owner/stack-emulator").click();
+    await expect.poll(() => calls(page, "list_releases")).toHaveLength(2);
+    await expect.poll(() => calls(page, "change_settings")).toHaveLength(1);
+  });
+
   it("continues a setup that was killed", async () => {
     const page = await open("welcome", "welcome-unfinished");
     await button(page, "Continue").click();
@@ -491,6 +511,26 @@ describe("the window", () => {
     await expect.poll(() => title.count()).toBe(1);
     await send(page, { kind: "activity", activity: { ...failed, id: 9 } });
     await expect.poll(() => title.count()).toBe(1);
+  });
+
+  it("tells of a newer release until it is dismissed", async () => {
+    const page = await open("status", "newer-release");
+    await page.getByText("Version 0.2.0 is available.").waitFor();
+    await page.getByRole("link", { name: "See what is new" }).click();
+    const url = "https://github.com/owner/stack-emulator/releases/tag/v0.2.0";
+    await expect.poll(() => calls(page, "open_link")).toEqual([{ url }]);
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+    await button(page, "Dismiss version 0.2.0").click();
+    await page.getByText("Version 0.2.0 is available.").waitFor({ state: "detached" });
+    await expect.poll(() => calls(page, "dismiss_release")).toEqual([{ version: "0.2.0" }]);
+  });
+
+  it("does not look for newer releases if the user does not want it", async () => {
+    const page = await open("settings");
+    const updates = page.getByRole("switch", { name: "Tell of newer releases" });
+    await updates.click();
+    await expect.poll(() => updates.getAttribute("aria-checked")).toBe("false");
+    expect((await calls(page, "change_settings"))[0]?.["change"]).toMatchObject({ updates: false });
   });
 
   it("opens the page that the tray asks for", async () => {

@@ -6,21 +6,14 @@ import { ask, asFailure } from "../bridge";
 import type { Answer } from "../bridge";
 import { staleFiles } from "../text/formats";
 import type { Action } from "../text/remedies";
+import { attempt } from "./attempt";
 import { observed } from "./emulator.svelte";
 import { questions } from "./questions.svelte";
 import { route } from "./route.svelte";
+import { changeSettings } from "./settings";
 import { sayCopied, toasts } from "./toasts.svelte";
 
-/** Runs a short action; a failure is shown in a toast. Returns whether it worked. */
-export async function attempt(work: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (error) {
-    toasts.fail(asFailure(error));
-    return false;
-  }
-}
+export { attempt };
 
 /**
  * Runs a long operation. Once it has begun, its activity says how it ended, even to a page that was reloaded.
@@ -82,9 +75,19 @@ export function openLink(url: string): void {
   void attempt(() => ask(commands.openLink(url)));
 }
 
+/** Has a newer release of this program not shown again. */
+export function dismissRelease(version: string): void {
+  void attempt(() => ask(commands.dismissRelease(version)));
+}
+
 /** Shows a file in the file browser. */
 export function showInFolder(path: string): void {
   void attempt(() => ask(commands.showInFolder(path)));
+}
+
+/** Has images come from another repository, then does `next`. */
+export async function useImagesOf(repository: string, next: () => void): Promise<void> {
+  if (await attempt(() => changeSettings({ repository }))) next();
 }
 
 /** Runs an activity's task again, as far as the activity says what it was. */
@@ -121,11 +124,16 @@ function again({ task, source, subject }: Activity): void {
 
 /** Does what a failure's button says. `retry`: what "Try again" does there. */
 export function applyAction(action: Action, retry: (() => void) | null): void {
+  const tryAgain = (): void => {
+    if (retry) retry();
+    else if (observed.activity) again(observed.activity);
+  };
   switch (action.kind) {
     case "retry":
-      if (retry) retry();
-      else if (observed.activity) again(observed.activity);
+      tryAgain();
       return;
+    case "repository":
+      return void useImagesOf(action.repository, tryAgain);
     case "page":
       route.go(action.page);
       return;

@@ -7,6 +7,7 @@ import type {
   AppInfo,
   Failure,
   InstalledImages,
+  NewerRelease,
   Project,
   Settings,
   ShownStatus,
@@ -22,6 +23,8 @@ class Observed {
   images = $state.raw<InstalledImages | null>(null);
   projects = $state.raw<Project[] | null>(null);
   settings = $state.raw<Settings | null>(null);
+  /** A newer release of this program that the user has not dismissed. */
+  newer = $state.raw<NewerRelease | null>(null);
   /** Whether the quit dialog is shown. */
   quitting = $state.raw(false);
   /** Why no updates arrive. */
@@ -64,6 +67,9 @@ class Observed {
         break;
       case "settings":
         this.settings = update.settings;
+        break;
+      case "newer_release":
+        this.newer = update.release;
         break;
       case "navigate":
         route.go(update.page);

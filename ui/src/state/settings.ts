@@ -2,7 +2,7 @@
 import { commands } from "../bindings";
 import type { Settings, SettingsChange } from "../bindings";
 import { ask } from "../bridge";
-import { attempt } from "./actions";
+import { attempt } from "./attempt";
 
 const UNCHANGED: SettingsChange = {
   ports: null,
@@ -11,6 +11,7 @@ const UNCHANGED: SettingsChange = {
   open_at_login: null,
   start_emulator_at_launch: null,
   notifications: null,
+  updates: null,
   cache_limit_bytes: null,
   archive_after_days: null,
   no_rotation: null,

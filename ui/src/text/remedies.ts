@@ -6,6 +6,7 @@ import { bytes } from "./quantity";
 export type Action =
   | { kind: "retry"; label: string }
   | { kind: "page"; page: Page; label: string }
+  | { kind: "repository"; repository: string; label: string }
   | { kind: "start"; label: string }
   | { kind: "capture"; label: string }
   | { kind: "rotate"; label: string }
@@ -29,6 +30,13 @@ const capture: Action = { kind: "capture", label: "Take a new snapshot" };
 const rotate: Action = { kind: "rotate", label: "Rotate the secrets…" };
 const reset: Action = { kind: "reset", label: "Discard the session…" };
 const stop: Action = { kind: "stop", label: "Stop the emulator" };
+
+/** Has images come from a repository that has some. */
+export const useImagesOf = (repository: string): Action => ({
+  kind: "repository",
+  repository,
+  label: `Use images of ${repository}`,
+});
 
 /** What is lost with one of the emulator's own files. */
 const LOSSES: Readonly<Record<Loss, string>> = {
@@ -191,6 +199,16 @@ const WORDS: Words = {
     hint: "Choose an image for this computer’s architecture.",
     action: toImages,
   }),
+  pull_starter: ({ repository }) =>
+    repository === null
+      ? {
+          hint: "Set the repository that releases Stack Emulator in Settings: it has the starter image.",
+          action: toSettings,
+        }
+      : {
+          hint: `${repository} has the starter image of Stack Emulator.`,
+          action: useImagesOf(repository),
+        },
   other_release: () => ({ hint: "Choose another release.", action: toImages }),
   update_or_other_image: () => ({
     hint: "Update Stack Emulator, or choose another image.",
