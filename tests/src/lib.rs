@@ -442,6 +442,11 @@ impl World {
         processes::of_qemu(&self.emulator_home)
     }
 
+    /// Processes that were started with this world's environment, and what these have started.
+    pub fn processes(&self) -> Vec<u32> {
+        processes::with_variable(&format!("HOME={}", self.user_home().display()))
+    }
+
     /// Kills QEMU, and waits until it is gone.
     pub fn kill_qemu(&self) {
         processes::kill_all(&self.qemu_processes());

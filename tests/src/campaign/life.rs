@@ -152,7 +152,7 @@ impl Life {
 
     /// Every process that has this home in its environment.
     pub(super) fn processes(&self) -> Vec<u32> {
-        processes::with_variable(&format!("HOME={}", self.world.user_home().display()))
+        self.world.processes()
     }
 
     /// Those of them that work behind a stop.
