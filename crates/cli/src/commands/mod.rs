@@ -127,9 +127,26 @@ fn emulator_of(
         here || instance.is_none() && preferences.instance_per == Some(InstancePer::Folder);
     let emulator = Emulator::new(settings, instance.unwrap_or_default(), image);
     if of_folder {
-        return Ok(emulator.of_project(Path::new("."), makes_an_instance(operation))?);
+        return Ok(emulator.of_project(project_of(operation), makes_an_instance(operation))?);
     }
     Ok(emulator)
+}
+
+/// A folder of the project that is meant: that of the config file that is named, else the current one.
+fn project_of(operation: &Operation) -> &Path {
+    let config = if let Operation::Credentials(arguments) = operation {
+        Some(&arguments.config)
+    } else if let Operation::Run(arguments) = operation {
+        Some(&arguments.config)
+    } else if let Operation::Users { config, .. } = operation {
+        Some(config)
+    } else {
+        None
+    };
+    let named = config.and_then(|config| config.config_file.as_deref());
+    let folder = named.and_then(Path::parent);
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Whether it may be the first that is done with an instance.
@@ -395,5 +412,34 @@ const fn heading(signal: Signal) -> &'static str {
     match signal {
         Signal::Interrupt => "Interrupted:",
         Signal::Terminate | Signal::Hangup => "Terminated:",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_is_that_of_the_config_file_that_is_named() {
+        let folder = |line: &str| {
+            let words = line.split_ascii_whitespace().map(Into::into);
+            let Request::Operate(operation) = crate::invocation::read(words).unwrap().request
+            else {
+                panic!("{line} is an operation");
+            };
+            project_of(&operation).to_owned()
+        };
+        for (line, expected) in [
+            ("x status", "."),
+            ("x run -- npm start", "."),
+            ("x credentials --config-file stack.config.ts", "."),
+            (
+                "x run --config-file apps/web/stack.config.ts -- npm start",
+                "apps/web",
+            ),
+            ("x users --config-file /work/a.ts list", "/work"),
+        ] {
+            assert_eq!(folder(line), Path::new(expected), "{line}");
+        }
     }
 }
