@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 51] = [
+const EXPECTED: [&str; 53] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
@@ -16,6 +16,7 @@ const EXPECTED: [&str; 51] = [
     "home/instances/*/instance.json",
     "home/instances/*/secrets.json",
     "home/instances/*/lock",
+    "home/instances/*/idle",
     "home/instances/*/run.json",
     "home/instances/*/ahead.json",
     "home/instances/*/projects.json",
@@ -27,6 +28,7 @@ const EXPECTED: [&str; 51] = [
     "home/instances/*/logs/serial.log",
     "home/instances/*/logs/qemu.log",
     "home/instances/*/logs/ahead.log",
+    "home/instances/*/logs/idle.log",
     "home/instances/*/shares/*",
     "home/instances/*/sockets/*",
     "home/instances/*/config.iso",

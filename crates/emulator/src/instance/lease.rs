@@ -7,9 +7,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::lock::open;
 use crate::config::paths::make_private_folder;
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
@@ -52,7 +52,7 @@ impl Emulator {
 
 impl Lease {
     fn take(path: PathBuf) -> std::io::Result<Self> {
-        let file = Self::open(&path)?;
+        let file = open(&path)?;
         // What was left by users who were killed is void.
         match file.try_lock() {
             Ok(()) => file.set_len(0)?,
@@ -65,7 +65,7 @@ impl Lease {
 
     /// Takes the place of the last user, if there is none: newcomers wait until this is dropped.
     pub(super) fn alone(path: &Path) -> std::io::Result<Option<Self>> {
-        let file = Self::open(path)?;
+        let file = open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self {
                 file,
@@ -80,16 +80,6 @@ impl Lease {
     pub(super) fn is_taken(path: &Path) -> std::io::Result<bool> {
         // Who comes in the moment for which this has the lock waits for that moment.
         Ok(path.try_exists()? && Self::alone(path)?.is_none())
-    }
-
-    fn open(path: &Path) -> std::io::Result<File> {
-        File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
     }
 
     /// Leaves; `started` if the emulator was started for this user.

@@ -205,7 +205,8 @@ fn note(mut file: &File, path: &Path, command: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
+/// Opens a file that is locked, and makes it where it is not there.
+pub(super) fn open(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     File::options()
         .read(true)

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::Emulator;
-use super::lock::{Lock, LockError};
+use super::lock::{Lock, LockError, open};
 use crate::config::paths::{Home, InstanceName, make_private_folder};
 use crate::instance::error::InstanceError as Error;
 use crate::machine::error::MachineError;
@@ -64,17 +64,6 @@ impl SharedLock {
         file.try_lock().ok()?;
         Some(Self { _file: file })
     }
-}
-
-fn open(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
 }
 
 /// Where the instance called `name` is made.
