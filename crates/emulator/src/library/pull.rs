@@ -249,7 +249,8 @@ impl Emulator {
         let fetched = fetch(&github, &resolved, &right, options, &watch)
             .await
             .map_err(PullError::from)?;
-        warnings.extend(fetched.warnings.iter().cloned());
+        // With those of before.
+        warnings.clone_from(&fetched.warnings);
         let received = fetched.received;
         let added = blocking({
             let store = store.clone();
