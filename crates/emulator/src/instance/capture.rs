@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use host::now_ms;
@@ -91,7 +92,7 @@ impl LockedInstance<'_> {
         Ok(Some(report))
     }
 
-    /// [`Self::capture`], once more if the accelerator turns out not to work.
+    /// [`Self::capture`], once more if the accelerator turns out not to work, or QEMU ended in the boot.
     async fn capture_by_what_works(
         &self,
         spec: &MachineSpec,
@@ -101,7 +102,9 @@ impl LockedInstance<'_> {
             Ok((_, report)) => return Ok(report),
             Err(error) => error,
         };
-        self.emulator.replace_accelerator(error, reporter).await?;
+        self.emulator
+            .make_way_for_another_try(error, reporter)
+            .await?;
         let spec = self.prepare_anew().await?;
         let (_, report) = Box::pin(self.capture(&spec, reporter)).await?;
         Ok(report)
@@ -162,6 +165,7 @@ impl LockedInstance<'_> {
             spec,
             endpoints: &endpoints,
             origin: &Origin::Boot(Ram::SharedFile(folder.ram())),
+            boots: AtomicBool::default(),
         };
         let record = self.slot.new_record(Purpose::Capturing)?;
         let (running, _) = bring_up.spawn(&machine, record, &mut watch).await?;

@@ -354,6 +354,15 @@ impl InstanceError {
     }
 
     /// The accelerator that failed, if that was the reason.
+    /// Whether QEMU has ended while a guest booted, which lost nothing: the boot can be tried again.
+    pub(crate) fn is_broken_boot(&self) -> bool {
+        match self {
+            Self::Machine(MachineError::QemuDiedBooting { .. }) => true,
+            Self::ColdFailed { source, .. } => source.is_broken_boot(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn failed_accelerator(&self) -> Option<qemu::Accelerator> {
         match self {
             Self::Machine(MachineError::AcceleratorFailed { accelerator, .. }) => {

@@ -44,13 +44,19 @@ impl Emulator {
     }
 
     /// After an operation that failed because the accelerator did: has the next
-    /// one use another. Gives `error` back if it was something else, or if the
-    /// user insists on that accelerator.
-    pub(crate) async fn replace_accelerator(
+    /// one use another. A boot in which QEMU ended is worth another try as it is. Gives `error` back
+    /// if it was something else, or if the user insists on that accelerator.
+    pub(crate) async fn make_way_for_another_try(
         &self,
         error: Error,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
+        // QEMU 10.0 was seen to crash in one of some hundred boots under software emulation.
+        if error.is_broken_boot() {
+            let words = format!("{}; booting once more.", failure::chain(&error));
+            reporter.report(Event::Warning(&words));
+            return Ok(());
+        }
         let Some(failed) = error
             .failed_accelerator()
             .filter(|_| self.settings.accelerator.is_none())

@@ -9,6 +9,7 @@
 //! the folders of the user, is decided elsewhere.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use qemu::{Launch, Ram, Running, Sockets, Spawn};
@@ -92,6 +93,8 @@ pub(crate) struct BringUp<'a> {
     /// The services, at the ports of the host that this machine binds.
     pub endpoints: &'a [Endpoint],
     pub origin: &'a Origin,
+    /// Whether the guest is booting, and has not answered yet.
+    pub boots: AtomicBool,
 }
 
 /// A machine that is up: its guest has fresh secrets, proved, and its services are healthy.
@@ -339,7 +342,10 @@ impl BringUp<'_> {
             Origin::Boot(_) => {
                 let console = Follower::new(self.slot.paths.serial_log(), 0);
                 let booted = boot::answered(running, console, ready, watch.reporter());
-                Guest::Agent(watch.phase(Phase::Boot, booted).await?)
+                self.boots.store(true, Ordering::Relaxed);
+                let agent = watch.phase(Phase::Boot, booted).await?;
+                self.boots.store(false, Ordering::Relaxed);
+                Guest::Agent(agent)
             }
             Origin::Snapshot { .. } | Origin::Session { .. } | Origin::Ahead { .. } => {
                 let limit = ready.min(RESUMED_AGENT_LIMIT);
@@ -460,16 +466,26 @@ impl BringUp<'_> {
                 accelerator: self.spec.accelerator,
                 log: self.slot.paths.qemu_log(),
             }),
-            _ = process.wait_gone(FOREVER) => return Err(self.slot.why_qemu_died()),
+            _ = process.wait_gone(FOREVER) => return Err(self.why_it_died()),
         };
         match result {
             Ok(value) => Ok(value),
             // A connection that broke is seen before the end of the process
             // that broke it.
             Err(error) => match process.wait_gone(DEATH_LIMIT).await {
-                Ok(()) => Err(self.slot.why_qemu_died()),
+                Ok(()) => Err(self.why_it_died()),
                 Err(_) => Err(with_meanwhile(error, running, begun, before).await),
             },
+        }
+    }
+
+    /// Of a QEMU whose process has ended.
+    fn why_it_died(&self) -> Error {
+        match self.slot.why_qemu_died() {
+            Error::QemuDied { log } if self.boots.load(Ordering::Relaxed) => {
+                Error::QemuDiedBooting { log }
+            }
+            error => error,
         }
     }
 

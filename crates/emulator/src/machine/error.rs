@@ -53,6 +53,12 @@ pub enum MachineError {
         /// QEMU's log.
         log: PathBuf,
     },
+    /// QEMU ended by itself before the guest had booted.
+    #[error("QEMU exited while the virtual machine booted; see its log: {}", log.display())]
+    QemuDiedBooting {
+        /// QEMU's log.
+        log: PathBuf,
+    },
     /// The accelerator could not continue to run the guest.
     #[error("{accelerator} failed while it ran the virtual machine; see QEMU's log: {}", log.display())]
     AcceleratorFailed {
@@ -166,7 +172,7 @@ impl MachineError {
             Self::Spawn(_) => Code::QemuStart,
             Self::PortsTaken { .. } => Code::PortTaken,
             Self::Limit { .. } | Self::Connections { .. } => Code::System,
-            Self::QemuDied { .. } => Code::QemuDied,
+            Self::QemuDied { .. } | Self::QemuDiedBooting { .. } => Code::QemuDied,
             Self::AcceleratorFailed { .. } => Code::AcceleratorFailed,
             Self::DiskFull { .. } => Code::DiskFull,
             Self::Monitor { .. } | Self::Unreachable { .. } => Code::Qemu,
@@ -205,6 +211,7 @@ impl MachineError {
             Self::OtherDisk { .. } => Remedy::RestoreDiskOrDiscard,
             Self::Spawn(_)
             | Self::QemuDied { .. }
+            | Self::QemuDiedBooting { .. }
             | Self::Monitor { .. }
             | Self::Migration { .. }
             | Self::Guest(_)

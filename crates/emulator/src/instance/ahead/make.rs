@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use host::{FileStamp, now_ms};
@@ -70,6 +71,7 @@ impl Emulator {
             spec,
             endpoints: &endpoints,
             origin: &origin,
+            boots: AtomicBool::default(),
         };
         let vault = self.vault_ahead()?;
         let record = slot.new_record(Purpose::Preparing)?;

@@ -14,6 +14,7 @@
 //! Its process carries a token of the main slot, since it is to be that slot's machine.
 
 use qemu::{Disk, Monitor, ProcessIdentity, Running};
+use std::sync::atomic::AtomicBool;
 
 use super::make::Source;
 use crate::config::paths::{SlotName, SlotPaths};
@@ -84,6 +85,7 @@ impl Emulator {
             spec,
             endpoints: &endpoints,
             origin: &origin,
+            boots: AtomicBool::default(),
         };
         let vault = self.vault_ahead()?;
         let Some(set) = vault.next().await else {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use host::{IdentityError, now_ms};
@@ -250,6 +251,7 @@ impl LockedInstance<'_> {
                 ram: memory.path().to_owned(),
                 from: Saved::OtherMachine,
             },
+            boots: AtomicBool::default(),
         };
         let (second, _) = bring_up
             .spawn(&machine, slot.new_record(Purpose::Preparing)?, watch)

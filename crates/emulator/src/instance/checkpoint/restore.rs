@@ -57,7 +57,7 @@ impl Emulator {
         match with_its_image.restore_once(self, name, reporter).await {
             Ok(report) => Ok(report),
             Err(error) => {
-                self.replace_accelerator(error, reporter).await?;
+                self.make_way_for_another_try(error, reporter).await?;
                 Box::pin(with_its_image.restore_once(self, name, reporter)).await
             }
         }

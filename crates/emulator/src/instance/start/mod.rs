@@ -7,6 +7,7 @@ mod running;
 pub(in crate::instance) mod source;
 
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 
 use host::now_ms;
 use images::qcow2;
@@ -52,7 +53,7 @@ impl Emulator {
         match Box::pin(self.start_once(get_image, reporter)).await {
             Ok(report) => Ok(report),
             Err(error) => {
-                self.replace_accelerator(error, reporter).await?;
+                self.make_way_for_another_try(error, reporter).await?;
                 Box::pin(self.start_once(get_image, reporter)).await
             }
         }
@@ -297,6 +298,7 @@ impl LockedInstance<'_> {
             spec,
             endpoints: &spec.endpoints,
             origin: &source.origin,
+            boots: AtomicBool::default(),
         };
         let before_running = || {
             if !source.fresh_disk {
