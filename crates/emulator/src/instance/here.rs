@@ -62,9 +62,12 @@ impl Emulator {
     /// The folder is not there, or the instances cannot be looked at.
     pub fn of_project(&self, from: &Path, reserve: bool) -> Result<Self, Error> {
         let from = from.canonicalize().map_err(Error::file("look at", from))?;
-        // What is not UTF-8 has no place in a record.
-        let folder = project_folder(&from).to_string_lossy().into_owned();
-        let folder = PathBuf::from(folder);
+        let folder = project_folder(&from);
+        if folder.to_str().is_none() {
+            // It has no place in a record, and what is left of it may be left of another folder as well.
+            let not_text = std::io::Error::other("its path is not UTF-8");
+            return Err(Error::file("name an instance after", &folder)(not_text));
+        }
         if !reserve {
             return self.of_folder(&folder);
         }
@@ -220,6 +223,19 @@ mod tests {
             std::fs::write(app.join(name), "").unwrap();
             assert_eq!(project_folder(&deep), app, "{name}");
             std::fs::remove_file(app.join(name)).unwrap();
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_no_record_can_hold_is_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let odd = folder(&dir.path().join(std::ffi::OsStr::from_bytes(b"shop\xff")));
+        let home = emulator(&dir.path().join("home"));
+        for reserve in [false, true] {
+            let error = home.of_project(&odd, reserve).unwrap_err();
+            assert!(chain(&error).contains("not UTF-8"), "{error}");
         }
     }
 
