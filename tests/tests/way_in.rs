@@ -180,7 +180,7 @@ fn from_an_empty_home_to_an_app_s_credentials_and_out_again() {
         let value = credentials[field].as_str().unwrap_or_default();
         assert!(!value.is_empty(), "{field}: {credentials}");
     }
-    // The machine of whoever uninstalls would have nobody to stop it.
+    // Without the program, nothing could stop the machine.
     let mut uninstall = somebody.world.as_here("sh");
     uninstall
         .arg(release().join("install.sh"))

@@ -37,7 +37,7 @@ fn command(line: &str) -> Option<&str> {
     Some(line.strip_prefix("run:")?.trim())
 }
 
-/// Why the command is none that a step may be.
+/// Why a step may not be this command.
 fn fault(command: &str) -> Option<String> {
     if PREPARATION.iter().any(|known| command.starts_with(known)) {
         return None;

@@ -146,7 +146,7 @@ impl Emulator {
             })
             .collect();
         let change = self.set_in_env_file(file, &set)?;
-        // A record holds text; a path that is none is written to and not noted.
+        // A record holds text. A file whose path is not UTF-8 is written, but not noted.
         if let Some(path) = change.path.to_str() {
             let written = WrittenFile {
                 file: path.to_owned(),

@@ -51,7 +51,7 @@ impl Emulator {
         error: Error,
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        // QEMU 10.0 was seen to crash in one of some hundred boots under software emulation.
+        // QEMU 10.0 was seen to crash in about one of several hundred boots under software emulation.
         if error.is_broken_boot() {
             let words = format!("{}; booting once more.", failure::chain(&error));
             reporter.report(Event::Warning(&words));

@@ -278,7 +278,7 @@ ctypes.CDLL(None).pthread_exit(None)
         said.read_line(&mut line).unwrap();
         let port: u16 = line.trim().parse().unwrap();
         let process = ProcessIdentity::of(machine.id()).unwrap().unwrap();
-        // One that was lost while it ran is waited for in any case; this one is none.
+        // One that was lost while it ran is waited for in any case; this one is being captured.
         let mut record = slot.new_record(Purpose::Capturing).unwrap();
         record.process = Some(process.clone());
         slot.write(&record).unwrap();
