@@ -9,7 +9,7 @@ use std::process::Child;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::{Run, World};
+use crate::{Run, World, processes};
 
 /// A command that has come to a moment, or has ended before it.
 #[derive(Debug)]
@@ -66,18 +66,35 @@ impl World {
     /// Kills the command at `moment`, which must come. False if it had ended by itself by then.
     #[track_caller]
     pub fn kill_at(&self, arguments: &[&str], moment: &str) -> bool {
-        let killed = self.kill_if_it_comes_to(arguments, moment);
-        killed.unwrap_or_else(|| panic!("{arguments:?} never came to {moment}"))
+        let mut command = self.reach(arguments, moment);
+        command.child.kill().ok();
+        let status = command.child.wait().expect("it was started");
+        if !command.reached {
+            let said = command.stderr.join().expect("text");
+            panic!("{arguments:?} never came to {moment}: {said}");
+        }
+        status.signal() == Some(rustix::process::Signal::KILL.as_raw())
     }
 
-    /// The same for a command that need not come to `moment`; `None` if it did not.
-    pub fn kill_if_it_comes_to(&self, arguments: &[&str], moment: &str) -> Option<bool> {
-        let Reached {
-            mut child, reached, ..
-        } = self.reach(arguments, moment);
-        child.kill().ok();
-        let status = child.wait().expect("it was started");
-        reached.then(|| status.signal() == Some(rustix::process::Signal::KILL.as_raw()))
+    /// Sets a running machine aside, and leaves nobody there to do what a stop leaves to others.
+    #[track_caller]
+    pub fn set_aside(&self) {
+        for _ in 0..5 {
+            self.kill_at(&["stop"], "End(Pause");
+            // A stop that is killed late has begun that work already, and a machine that somebody has
+            // worked at is another case.
+            let mut others = self.processes();
+            others.retain(|pid| {
+                let line = processes::command_line(*pid);
+                line.contains("work-ahead") || line.contains(" stop ")
+            });
+            if others.is_empty() {
+                return;
+            }
+            processes::kill_all(&others);
+            self.start();
+        }
+        panic!("each stop was killed too late");
     }
 
     /// Kills QEMU at `moment` of the command, which must come, and waits for the command.

@@ -134,14 +134,14 @@ fn a_machine_in_memory_does_not_outlive_the_setting_that_it_was_made_with() {
     let server = Server::on(Ipv4Addr::LOCALHOST);
     world.start();
     // One that was set aside.
-    world.kill_at(&["stop"], "End(Pause");
+    world.set_aside();
     world.set("STACK_EMULATOR_NETWORK", "closed");
     world.start();
     assert_eq!(network(&world), "closed");
     assert!(reads(&world, "10.0.2.2", server.port).is_err());
     // One that stands by.
     world.set("STACK_EMULATOR_NETWORK", "open");
-    world.kill_at(&["stop"], "End(Pause");
+    world.set_aside();
     world.run(["work-ahead", "--json"]).ok();
     assert_eq!(world.qemu_processes().len(), 1);
     world.set("STACK_EMULATOR_NETWORK", "closed");

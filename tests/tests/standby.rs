@@ -26,7 +26,7 @@ fn standing_by() -> World {
 /// Stops, and does what is left in the foreground.
 #[track_caller]
 fn stop(world: &World) {
-    world.kill_at(&["stop"], "End(Pause");
+    world.set_aside();
     let report = world.run(["work-ahead", "--json"]).ok().json();
     assert_eq!(report["prepared"], true, "{report}");
     assert_eq!(next_start(world), "standby");
