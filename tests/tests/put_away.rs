@@ -138,6 +138,13 @@ fn a_machine_that_is_lost_behind_a_stop_leaves_its_disk() {
     let started = world.start();
     assert_eq!(started["start"]["kind"], "cold", "{started}");
     assert_eq!(read_the_note(&world), "kept\n");
+    // One that is lost while a start takes it back.
+    for moment in ["Begin(Clock)", "Begin(Ready)"] {
+        set_aside(&world);
+        let run = world.kill_qemu_at(&["start"], moment).ok();
+        assert_eq!(run.json()["start"]["kind"], "cold", "{moment}: {run:?}");
+        assert_eq!(read_the_note(&world), "kept\n", "{moment}");
+    }
     // One whose session is not wanted.
     set_aside(&world);
     world.discard();

@@ -85,6 +85,10 @@ fn qemu_killed_while_it_runs_is_a_power_cut() {
     assert_eq!(sql(&world, "SELECT sum(number) FROM kept"), "3");
     let off = world.clock_off();
     assert!(off.is_within(100), "after a cold boot: {off:?}");
+    // A command that waits for a service does not wait for one that is gone.
+    let run = world.kill_qemu_at(&["secrets", "rotate"], "Begin(Ready)");
+    run.fails_helpfully();
+    assert_eq!(run.error_code(), "qemu_died", "{run:?}");
     world.discard();
 }
 

@@ -353,7 +353,11 @@ impl InstanceError {
         )
     }
 
-    /// The accelerator that failed, if that was the reason.
+    /// Whether QEMU has ended while something was done with its machine.
+    pub(crate) const fn is_lost_machine(&self) -> bool {
+        matches!(self, Self::Machine(MachineError::QemuDied { .. }))
+    }
+
     /// Whether QEMU has ended while a guest booted, which lost nothing: the boot can be tried again.
     pub(crate) fn is_broken_boot(&self) -> bool {
         match self {
@@ -363,6 +367,7 @@ impl InstanceError {
         }
     }
 
+    /// The accelerator that failed, if that was the reason.
     pub(crate) fn failed_accelerator(&self) -> Option<qemu::Accelerator> {
         match self {
             Self::Machine(MachineError::AcceleratorFailed { accelerator, .. }) => {

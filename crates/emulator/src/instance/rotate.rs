@@ -171,9 +171,15 @@ impl LockedInstance<'_> {
         };
         self.slot
             .write(&with(Purpose::Rotating(Box::new(vm.clone()))))?;
-        let mut guest = reach_running(&self.slot.paths, record, vm, watch.reporter()).await?;
-        let limit = watch.left_or(self.emulator.settings.ready_timeout);
-        fresh_secrets::rotate(&vm.endpoints, &mut guest, self.vault()?, limit, watch).await?;
+        let rotated = async {
+            let mut guest = reach_running(&self.slot.paths, record, vm, watch.reporter()).await?;
+            let limit = watch.left_or(self.emulator.settings.ready_timeout);
+            let vault = self.vault()?;
+            fresh_secrets::rotate(&vm.endpoints, &mut guest, vault, limit, watch).await?;
+            Ok::<_, Error>(())
+        };
+        let process = record.process.as_ref();
+        self.slot.while_alive(process, Box::pin(rotated)).await?;
         self.slot.write(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
             ..vm.clone()

@@ -24,7 +24,7 @@ use super::log_files;
 use super::ports::{self, ServicePort};
 use super::readiness::{Endpoint, Prober, Proof};
 use super::run_record::RunRecord;
-use super::slot::Slot;
+use super::slot::{DEATH_LIMIT, FOREVER, Slot};
 use super::spec::MachineSpec;
 use super::{CHANNELS, MIGRATION_LIMIT, MONITOR_LIMIT};
 use crate::config::paths::SlotPaths;
@@ -39,10 +39,6 @@ const SPAWN_LIMIT: Duration = Duration::from_secs(30);
 /// How long a resumed guest's agent may take for its first answer. It was
 /// running when the snapshot was taken, so silence means that the resume failed.
 const RESUMED_AGENT_LIMIT: Duration = Duration::from_secs(30);
-/// How long a process that dies may take to be gone once its sockets are.
-const DEATH_LIMIT: Duration = Duration::from_millis(200);
-/// For what ends by itself, or with what it is waited beside.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Where a machine's memory comes from and how it is let run.
 pub(crate) enum Origin {

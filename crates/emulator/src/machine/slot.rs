@@ -32,6 +32,10 @@ const NO_ROOM: u64 = 1 << 20;
 const TAIL: u64 = 1024;
 /// How long a killed process may take to be gone.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
+/// How long a process that dies may take to be gone once its sockets are.
+pub(super) const DEATH_LIMIT: Duration = Duration::from_millis(200);
+/// For what ends by itself, or with what it is waited beside.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What the run record of a slot says.
 #[derive(Debug)]
@@ -142,6 +146,31 @@ impl Slot {
         self.or_disk_full(Error::QemuDied {
             log: self.paths.qemu_log(),
         })
+    }
+
+    /// Does `work` with the machine of `process`, but not past its end: the ports of a machine that is gone
+    /// refuse a connection just as those of a service that is not ready yet.
+    pub(crate) async fn while_alive<T, E: From<Error>>(
+        &self,
+        process: Option<&ProcessIdentity>,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let Some(process) = process else {
+            return work.await;
+        };
+        let result = tokio::select! {
+            biased;
+            result = work => result,
+            _ = process.wait_gone(FOREVER) => return Err(self.why_qemu_died().into()),
+        };
+        match result {
+            Ok(value) => Ok(value),
+            // A connection that broke is seen before the end of the process that broke it.
+            Err(error) => match process.wait_gone(DEATH_LIMIT).await {
+                Ok(()) => Err(self.why_qemu_died().into()),
+                Err(_) => Err(error),
+            },
+        }
     }
 }
 

@@ -39,14 +39,29 @@ impl LockedInstance<'_> {
         let Connected::Reached(machine) = machine else {
             return Ok(None);
         };
-        let off_ms = machine.take_back(watch).await?;
-        machine.close().await;
-        self.set_aside = None;
-        let prober = Prober::new().map_err(MachineError::from)?;
-        let limit = watch.left_or(settings.ready_timeout);
-        let healthy = prober.all_healthy(&vm.endpoints, limit);
-        let ready = watch.phase(Phase::Ready, healthy).await;
-        ready.map_err(MachineError::from)?;
+        let goes_on = async {
+            let off_ms = machine.take_back(watch).await?;
+            machine.close().await;
+            self.set_aside = None;
+            let prober = Prober::new().map_err(MachineError::from)?;
+            let limit = watch.left_or(settings.ready_timeout);
+            let healthy = prober.all_healthy(&vm.endpoints, limit);
+            let ready = watch.phase(Phase::Ready, healthy).await;
+            ready.map_err(MachineError::from)?;
+            Ok::<_, Error>(off_ms)
+        };
+        let process = record.process.as_ref();
+        let off_ms = match self.slot.while_alive(process, Box::pin(goes_on)).await {
+            Ok(off_ms) => off_ms,
+            Err(error) if error.is_lost_machine() => {
+                // Nothing was loaded, so nothing is lost but memory: as if it had been found so.
+                self.set_aside = None;
+                let (emulator, reporter) = (self.emulator, watch.reporter());
+                emulator.recover(&self.slot, reporter).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         let vm = RunningVm {
             kind: StartKind::Continued,
             fallback_reason: None,

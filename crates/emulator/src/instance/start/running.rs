@@ -82,20 +82,14 @@ impl LockedInstance<'_> {
                     .wait_for("STOP", limit, |event| event.name == "STOP")
                     .await
             };
-            let died = async {
-                match &record.process {
-                    Some(process) => process.wait_gone(limit).await,
-                    None => std::future::pending().await,
-                }
-            };
             let ready = async {
                 tokio::select! {
                     biased;
-                    Ok(()) = died => Err(MachineError::QemuDied { log: self.slot.paths.qemu_log() }),
                     Ok(_) = stopped_again => Err(MachineError::DiskFull { folder: self.slot.paths.root().to_owned() }),
                     healthy = healthy => Ok(healthy?),
                 }
             };
+            let ready = self.slot.while_alive(record.process.as_ref(), ready);
             watch.phase(Phase::Ready, ready).await?;
         }
         monitor.close().await;
