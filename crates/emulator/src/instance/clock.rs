@@ -6,7 +6,7 @@
 use crate::instance::Emulator;
 use crate::instance::error::InstanceError as Error;
 use crate::instance::rotate::reach_running;
-use crate::machine::guest;
+use crate::machine::guest::GuestError;
 use progress::{Event, Phase, Reporter, Stopwatch};
 
 impl Emulator {
@@ -21,10 +21,13 @@ impl Emulator {
             return Ok(false);
         };
         let mut watch = Stopwatch::new(reporter);
-        let reached = reach_running(&held.slot.paths, record, vm, reporter);
-        let mut guest = watch.phase(Phase::Agent, reached).await?;
-        let off: Result<_, guest::GuestError> = watch.phase(Phase::Clock, guest.set_clock()).await;
-        if let Some(off_ms) = off? {
+        let set = async {
+            let reached = reach_running(&held.slot.paths, record, vm, reporter);
+            let mut guest = watch.phase(Phase::Agent, reached).await?;
+            let off: Result<_, GuestError> = watch.phase(Phase::Clock, guest.set_clock()).await;
+            Ok::<_, Error>(off?)
+        };
+        if let Some(off_ms) = held.while_it_runs(record, set).await? {
             reporter.report(Event::Warning(&format!(
                 "The virtual machine's clock is {off_ms} ms off: this host is too busy to set it more precisely."
             )));

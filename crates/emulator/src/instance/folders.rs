@@ -23,12 +23,13 @@ impl Emulator {
     /// using it.
     pub async fn remove_folder(&self, path: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
         let held = self.hold("folders remove", reporter).await?;
-        let sockets = match &held.running {
-            Some((record, _)) => Some(record.sockets(&held.slot.paths)?),
-            None => None,
+        let paths = &held.slot.paths;
+        let Some((record, _)) = &held.running else {
+            return Ok(folders::unshare(paths, None, path).await?);
         };
-        folders::unshare(&held.slot.paths, sockets.as_ref(), path).await?;
-        Ok(())
+        let sockets = record.sockets(paths)?;
+        let unshared = async { Ok(folders::unshare(paths, Some(&sockets), path).await?) };
+        held.while_it_runs(record, unshared).await
     }
 }
 

@@ -324,6 +324,17 @@ impl LockedInstance<'_> {
         Ok(self.vault.get_or_init(|| vault))
     }
 
+    /// Does `work` with the running machine of `record`, but not past its end: what fails then fails
+    /// because QEMU has ended.
+    pub(crate) async fn while_it_runs<T, E: From<MachineError>>(
+        &self,
+        record: &RunRecord,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let process = record.process.as_ref();
+        self.slot.while_alive(process, work).await
+    }
+
     /// Refuses what cannot be done while the emulator runs.
     pub(crate) fn refuse_running(&self, request: &'static str) -> Result<(), Error> {
         match self.running {

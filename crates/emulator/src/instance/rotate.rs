@@ -178,8 +178,7 @@ impl LockedInstance<'_> {
             fresh_secrets::rotate(&vm.endpoints, &mut guest, vault, limit, watch).await?;
             Ok::<_, Error>(())
         };
-        let process = record.process.as_ref();
-        self.slot.while_alive(process, Box::pin(rotated)).await?;
+        self.while_it_runs(record, rotated).await?;
         self.slot.write(&with(Purpose::Running(Box::new(RunningVm {
             rotated: true,
             ..vm.clone()

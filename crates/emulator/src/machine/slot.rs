@@ -155,6 +155,8 @@ impl Slot {
         process: Option<&ProcessIdentity>,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        // Callers hold it for as long as it lasts, and most of it is large.
+        let work = Box::pin(work);
         let Some(process) = process else {
             return work.await;
         };
@@ -376,6 +378,51 @@ mod tests {
             record_of(&moved.paths).unwrap().unwrap().token,
             record.token
         );
+    }
+
+    /// A process that waits for a line, or for its end.
+    fn machine() -> (std::process::Child, ProcessIdentity) {
+        let mut command = std::process::Command::new("cat");
+        command.stdin(std::process::Stdio::piped());
+        let child = command.spawn().unwrap();
+        let identity = ProcessIdentity::of(child.id()).unwrap().unwrap();
+        (child, identity)
+    }
+
+    fn unanswered() -> Error {
+        Error::DiskFull {
+            folder: PathBuf::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_of_a_machine_is_not_waited_for_past_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = slot(dir.path(), SlotName::Main);
+        let is_lost = |result| matches!(result, Err(Error::QemuDied { .. }));
+
+        let (mut child, process) = machine();
+        let done = main.while_alive(Some(&process), async { Ok::<_, Error>(7) });
+        assert_eq!(done.await.unwrap(), 7);
+        let failed = async { Err::<(), _>(unanswered()) };
+        let failed = main.while_alive(Some(&process), failed).await;
+        assert!(matches!(failed, Err(Error::DiskFull { .. })), "{failed:?}");
+        // Nothing would ever answer.
+        let ((), waited) = tokio::join!(
+            async { child.kill().unwrap() },
+            main.while_alive(Some(&process), std::future::pending::<Result<(), Error>>())
+        );
+        assert!(is_lost(waited));
+        child.wait().unwrap();
+
+        // Its end breaks a connection, which is told first.
+        let (mut child, process) = machine();
+        let broken = async {
+            child.kill().unwrap();
+            Err::<(), _>(unanswered())
+        };
+        assert!(is_lost(main.while_alive(Some(&process), broken).await));
+        child.wait().unwrap();
     }
 
     #[test]

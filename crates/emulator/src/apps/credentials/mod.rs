@@ -196,9 +196,12 @@ impl Emulator {
         };
         let rotating = matches!(record.purpose, Purpose::Rotating(_));
         held.settle_rotation(reporter).await?;
-        held.share(record, file.folder()).await?;
-        let keys = held.own_keys(vm.rotated || rotating).await?;
-        let credentials = ask(vm, &keys, file.path()).await?;
+        let asked = async {
+            held.share(record, file.folder()).await?;
+            let keys = held.own_keys(vm.rotated || rotating).await?;
+            Ok::<_, Error>(ask(vm, &keys, file.path()).await?)
+        };
+        let credentials = held.while_it_runs(record, asked).await?;
         self.remember_project(&file)?;
         Ok(credentials)
     }

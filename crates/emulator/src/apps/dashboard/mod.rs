@@ -136,7 +136,9 @@ impl Emulator {
             return Ok(DashboardLink { base, code: None });
         };
         let key = held.own_keys(vm.rotated || rotating).await?.server;
-        let code = ask(&backend, &key).await.map_err(DashboardError::from)?;
+        let asked =
+            async { Ok::<_, Error>(ask(&backend, &key).await.map_err(DashboardError::from)?) };
+        let code = held.while_it_runs(record, asked).await?;
         Ok(DashboardLink { base, code })
     }
 }

@@ -51,7 +51,7 @@ impl LockedInstance<'_> {
             Ok::<_, Error>(off_ms)
         };
         let process = record.process.as_ref();
-        let off_ms = match self.slot.while_alive(process, Box::pin(goes_on)).await {
+        let off_ms = match self.slot.while_alive(process, goes_on).await {
             Ok(off_ms) => off_ms,
             Err(error) if error.is_lost_machine() => {
                 // Nothing was loaded, so nothing is lost but memory: as if it had been found so.

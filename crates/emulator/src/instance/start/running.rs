@@ -89,7 +89,7 @@ impl LockedInstance<'_> {
                     healthy = healthy => Ok(healthy?),
                 }
             };
-            let ready = self.slot.while_alive(record.process.as_ref(), ready);
+            let ready = self.while_it_runs(record, ready);
             watch.phase(Phase::Ready, ready).await?;
         }
         monitor.close().await;
