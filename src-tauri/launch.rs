@@ -21,7 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app_state::AppState;
 use crate::appearance;
 use crate::bridge;
-use crate::operations::{self, WATCH_IDLE, WORK_AHEAD, worker_of};
+use crate::operations::{self, Ports, WATCH_IDLE, WORK_AHEAD, worker_of};
 use crate::quit;
 use crate::refresh;
 use crate::sleep;
@@ -359,7 +359,7 @@ fn set_up(
     if start_at_launch && !wizard {
         tauri::async_runtime::spawn(async move {
             // How it ends is shown, and notified of, as an activity.
-            drop(operations::start(&state).await);
+            drop(operations::start(&state, Ports::Own).await);
         });
     }
     #[cfg(unix)]

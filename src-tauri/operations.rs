@@ -104,11 +104,39 @@ pub(crate) fn worker_of(name: &InstanceName) -> Option<Worker> {
     Worker::this_program(vec![WORK_AHEAD.into(), name.as_str().into()])
 }
 
-/// Starts the emulator. Resolves when it is ready or has failed.
-pub(crate) async fn start(state: &Arc<AppState>) -> Answer {
+/// Which ports a start may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// Those of the instance; the start fails where another program has one of them.
+    Own,
+    /// The next free ones, for good, where another program has one of the instance's.
+    OrOthers,
+}
+
+impl Ports {
+    /// What the page says with `other_ports`.
+    pub(crate) const fn of(other_ports: bool) -> Self {
+        if other_ports {
+            Self::OrOthers
+        } else {
+            Self::Own
+        }
+    }
+
+    /// `emulator`, whose starts use these ports.
+    pub(crate) fn apply(self, emulator: &Emulator) -> Emulator {
+        match self {
+            Self::Own => emulator.clone(),
+            Self::OrOthers => emulator.clone().taking_free_ports(),
+        }
+    }
+}
+
+/// Starts the emulator on `ports`. Resolves when it is ready or has failed.
+pub(crate) async fn start(state: &Arc<AppState>, ports: Ports) -> Answer {
     let plan = Plan::of(Task::Start, Stage::Start);
-    perform(state, plan, |emulator, reports| async move {
-        emulator.start(&reports).await?;
+    perform(state, plan, move |emulator, reports| async move {
+        ports.apply(&emulator).start(&reports).await?;
         // Who has a running emulator is not to be asked to go on with the set-up.
         emulator.finish_set_up()?;
         Ok(())

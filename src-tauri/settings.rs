@@ -28,6 +28,7 @@ pub(crate) async fn in_force(state: &AppState) -> Answer<Settings> {
         updates: settings.updates.repository().is_some(),
         cache_limit_bytes: preferences.cache_limit_bytes,
         archive_after_days: preferences.archive_after_days,
+        stop_when_idle_min: preferences.stop_when_idle_min,
         no_rotation: settings.no_rotation,
         ahead: settings.ahead,
         network: settings.network,

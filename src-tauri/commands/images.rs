@@ -15,7 +15,7 @@ use tauri_plugin_dialog::DialogExt as _;
 use super::desktop::chosen;
 use crate::activity::{Plan, Reports};
 use crate::app_state::AppState;
-use crate::operations::perform;
+use crate::operations::{Ports, perform};
 use crate::wire::activity::{Stage, Task};
 use crate::wire::failure::{Answer, Failure};
 use crate::wire::images::{
@@ -85,10 +85,15 @@ pub(crate) async fn pull(
     .await
 }
 
-/// Pulls an image, takes its snapshot and starts it, going on where an earlier try ended.
+/// Pulls an image, takes its snapshot and starts it, going on where an earlier try ended. With `other_ports`, the
+/// emulator has the next free ports from then on if another program has its own.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn set_up(state: State<'_, Arc<AppState>>, source: ImageSource) -> Answer {
+pub(crate) async fn set_up(
+    state: State<'_, Arc<AppState>>,
+    source: ImageSource,
+    other_ports: bool,
+) -> Answer {
     let plan = Plan {
         subject: subject(&source),
         source: Some(source.clone()),
@@ -103,6 +108,7 @@ pub(crate) async fn set_up(state: State<'_, Arc<AppState>>, source: ImageSource)
             let message = format!("the image is installed, but cannot be started: {reason}");
             return Err(Failure::new(Code::OtherImage, message));
         }
+        let emulator = Ports::of(other_ports).apply(&emulator);
         reports.enter(Stage::Capture);
         emulator.capture_if_missing(&reports).await?;
         reports.enter(Stage::Start);

@@ -7,7 +7,7 @@ use tauri::ipc::Channel;
 
 use crate::activity::Plan;
 use crate::app_state::AppState;
-use crate::operations::{self, perform};
+use crate::operations::{self, Ports, perform};
 use crate::wire::activity::{Stage, Task};
 use crate::wire::app::Update;
 use crate::wire::failure::Answer;
@@ -20,11 +20,12 @@ pub(crate) async fn observe(state: State<'_, Arc<AppState>>, on_update: Channel<
     Ok(())
 }
 
-/// Starts the emulator. Resolves when it is ready or has failed.
+/// Starts the emulator. Resolves when it is ready or has failed. With `other_ports`, it has the next free ports from then
+/// on if another program has its own.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn start(state: State<'_, Arc<AppState>>) -> Answer {
-    operations::start(&state).await
+pub(crate) async fn start(state: State<'_, Arc<AppState>>, other_ports: bool) -> Answer {
+    operations::start(&state, Ports::of(other_ports)).await
 }
 
 /// Stops the emulator and keeps the session, or drops it.

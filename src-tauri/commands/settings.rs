@@ -12,6 +12,7 @@ use tauri::{Manager as _, State};
 use tauri_plugin_autostart::ManagerExt as _;
 
 use crate::app_state::AppState;
+use crate::operations::watch_idle;
 use crate::published::Published;
 use crate::settings::{in_force, opens_at_login};
 use crate::wire::failure::{Answer, Failure};
@@ -34,6 +35,9 @@ pub(crate) async fn change_settings(
         emulator.check_preferences(preferences)
     })?;
     state.apply_preferences(&preferences);
+    if change.stop_when_idle_min.is_some() {
+        watch_what_runs(&state)?;
+    }
     let now = in_force(&state).await?;
     Published::publish(&state.published.settings, now.clone());
     Ok(now)
@@ -92,6 +96,15 @@ pub(crate) async fn finish_first_run(state: State<'_, Arc<AppState>>) -> Answer 
         .published
         .app
         .send_modify(|info| info.first_run = false);
+    Ok(())
+}
+
+/// Has each instance that runs already watched for as long as the setting says now.
+fn watch_what_runs(state: &AppState) -> Answer {
+    let emulator = state.emulator();
+    for name in emulator.instance_names()? {
+        watch_idle(&emulator.sibling(name));
+    }
     Ok(())
 }
 

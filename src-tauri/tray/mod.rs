@@ -20,7 +20,7 @@ use self::menu::{Action, Entry, Model};
 use crate::app_state::AppState;
 use crate::dashboard;
 use crate::notification;
-use crate::operations;
+use crate::operations::{self, Ports};
 use crate::quit;
 use crate::window;
 use crate::wire::app::Page;
@@ -163,7 +163,7 @@ fn act(app: &AppHandle, id: &str) {
         Action::Start => {
             tauri::async_runtime::spawn(async move {
                 // How it ends is shown, and notified of, as an activity.
-                drop(operations::start(&state).await);
+                drop(operations::start(&state, Ports::Own).await);
             });
         }
         Action::Stop => {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) cache_limit_bytes: Option<u64>,
     /// After how many days an unused snapshot is compressed; never if null.
     pub(crate) archive_after_days: Option<u32>,
+    /// After how many minutes a running emulator is stopped if nothing uses it; never if null.
+    pub(crate) stop_when_idle_min: Option<u32>,
     /// Keep the image's placeholder secrets, which everybody knows.
     pub(crate) no_rotation: bool,
     /// How much of the next start is done ahead of it.
@@ -72,6 +74,8 @@ pub(crate) struct SettingsChange {
     pub(crate) cache_limit_bytes: Option<u64>,
     /// 0 means never.
     pub(crate) archive_after_days: Option<u32>,
+    /// In minutes; 0 means never.
+    pub(crate) stop_when_idle_min: Option<u32>,
     pub(crate) no_rotation: Option<bool>,
     pub(crate) ahead: Option<Ahead>,
     pub(crate) network: Option<NetworkChoice>,
@@ -102,6 +106,9 @@ impl SettingsChange {
         }
         if let Some(days) = self.archive_after_days {
             preferences.archive_after_days = Some(days).filter(|days| *days > 0);
+        }
+        if let Some(minutes) = self.stop_when_idle_min {
+            preferences.stop_when_idle_min = Some(minutes).filter(|minutes| *minutes > 0);
         }
         preferences.no_rotation = self.no_rotation.unwrap_or(preferences.no_rotation);
         preferences.ahead = self.ahead.or(preferences.ahead);
@@ -145,6 +152,7 @@ mod tests {
             updates: Some(false),
             cache_limit_bytes: Some(0),
             archive_after_days: None,
+            stop_when_idle_min: Some(30),
             no_rotation: None,
             ahead: Some(Ahead::Off),
             network: Some(NetworkChoice::Closed),
@@ -160,6 +168,7 @@ mod tests {
         assert_eq!(preferences.network, Some(NetworkChoice::Closed));
         assert_eq!(preferences.updates, Some(false));
         assert_eq!(preferences.cache_limit_bytes, None);
+        assert_eq!(preferences.stop_when_idle_min, Some(30));
         assert_eq!(preferences.branch, None);
         assert_eq!(preferences.ports.get("backend"), Some(&30001));
         assert!(preferences.app.start_at_launch && preferences.app.notifications);

@@ -215,7 +215,7 @@ fn a_port_that_is_taken_is_shown_with_its_remedy() {
         .wait_for_text("A port is in use by another program", SOON);
     app.page.wait_for_text("port_taken", SOON);
     app.page.shoot("port-taken");
-    app.page.click("Change the port");
+    app.page.click("Change the ports");
     app.page.wait_for_heading("Settings", SOON);
 
     drop(taken);

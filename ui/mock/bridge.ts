@@ -110,7 +110,11 @@ function answers(
     };
   };
   return {
-    start: become(data.running),
+    start: ({ otherPorts }) => {
+      // Another activity takes the place of one that has failed.
+      send({ kind: "activity", activity: null });
+      return become(otherPorts === true ? data.moved : data.running)({});
+    },
     stop: become(data.stopped),
     restart: become(data.running),
     reset: become({ ...data.stopped, session_kept: false }),
@@ -194,6 +198,8 @@ function answers(
     change_settings: ({ change }) => {
       const { ports, ...rest } = change as SettingsChange;
       const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
+      // As Rust has it: 0 is never.
+      if (given["stop_when_idle_min"] === 0) given["stop_when_idle_min"] = null;
       const moved = settings().ports.map((port) => {
         const choice = ports?.find(({ service }) => service === port.service);
         return choice ? { ...port, port: choice.port } : port;

@@ -193,6 +193,12 @@ export const running: ShownStatus = {
   memory: { resident: 612_000_000, anonymous: 148_000_000, given: 4_294_967_296 },
 };
 
+/** On the next block of ports. */
+export const moved: ShownStatus = {
+  ...running,
+  services: services.map((service) => ({ ...service, url: service.url.replace(":267", ":268") })),
+};
+
 export const empty: ShownStatus = {
   ...stopped,
   services: [],
@@ -342,6 +348,7 @@ export const settings: Settings = {
   updates: true,
   cache_limit_bytes: 20_000_000_000,
   archive_after_days: 14,
+  stop_when_idle_min: null,
   no_rotation: false,
   ahead: "disk",
   network: "by_image",
@@ -447,6 +454,13 @@ export const portTaken: Failure = {
   message: "port 26700 (dashboard) is in use by node (pid 4242)",
   hint: null,
   remedy: { kind: "free_ports", ports: [{ port: 26700, service: "dashboard" }] },
+};
+
+export const secretsLocked: Failure = {
+  code: "secret_store",
+  message: "your keychain is locked",
+  hint: null,
+  remedy: { kind: "unlock_keychain" },
 };
 
 export const noPublishedImage: Failure = {

@@ -7,8 +7,11 @@ import * as __TAURI_EVENT from "@tauri-apps/api/event";
 export const commands = {
 	/**  Sends the whole state, and then each part of it again whenever that part changes. */
 	observe: (onUpdate: Channel<Update>) => typedError<null, Failure>(__TAURI_INVOKE("observe", { onUpdate })),
-	/**  Starts the emulator. Resolves when it is ready or has failed. */
-	start: () => typedError<null, Failure>(__TAURI_INVOKE("start")),
+	/**
+	 *  Starts the emulator. Resolves when it is ready or has failed. With `other_ports`, it has the next free ports from then
+	 *  on if another program has its own.
+	 */
+	start: (otherPorts: boolean) => typedError<null, Failure>(__TAURI_INVOKE("start", { otherPorts })),
 	/**  Stops the emulator and keeps the session, or drops it. */
 	stop: (discardSession: boolean) => typedError<null, Failure>(__TAURI_INVOKE("stop", { discardSession })),
 	/**  Stops, keeping the session, and starts. */
@@ -17,8 +20,11 @@ export const commands = {
 	reset: () => typedError<null, Failure>(__TAURI_INVOKE("reset")),
 	/**  Boots the image once and takes a new snapshot. */
 	capture: () => typedError<null, Failure>(__TAURI_INVOKE("capture")),
-	/**  Pulls an image, takes its snapshot and starts it, going on where an earlier try ended. */
-	setUp: (source: ImageSource) => typedError<null, Failure>(__TAURI_INVOKE("set_up", { source })),
+	/**
+	 *  Pulls an image, takes its snapshot and starts it, going on where an earlier try ended. With `other_ports`, the
+	 *  emulator has the next free ports from then on if another program has its own.
+	 */
+	setUp: (source: ImageSource, otherPorts: boolean) => typedError<null, Failure>(__TAURI_INVOKE("set_up", { source, otherPorts })),
 	/**  Replaces the four secrets of the running emulator. */
 	rotateSecrets: () => typedError<null, Failure>(__TAURI_INVOKE("rotate_secrets")),
 	/**  Cancels an activity of this app. What it leaves is cleaned up before this resolves. */
@@ -1375,6 +1381,8 @@ export type Settings = {
 	cache_limit_bytes: number | null,
 	/**  After how many days an unused snapshot is compressed; never if null. */
 	archive_after_days: number | null,
+	/**  After how many minutes a running emulator is stopped if nothing uses it; never if null. */
+	stop_when_idle_min: number | null,
 	/**  Keep the image's placeholder secrets, which everybody knows. */
 	no_rotation: boolean,
 	/**  How much of the next start is done ahead of it. */
@@ -1409,6 +1417,8 @@ export type SettingsChange = {
 	cache_limit_bytes: number | null,
 	/**  0 means never. */
 	archive_after_days: number | null,
+	/**  In minutes; 0 means never. */
+	stop_when_idle_min: number | null,
 	no_rotation: boolean | null,
 	ahead: Ahead | null,
 	network: NetworkChoice | null,

@@ -1,9 +1,11 @@
 // Every page in every state, light and dark, narrow and wide: no error, nothing refused by the content
-// security policy, nothing that axe objects to, nothing that sticks out. Leaves pictures in `screenshots/`.
+// security policy, nothing that axe objects to, nothing that sticks out, no technical word that is not behind
+// “Details”. Leaves pictures in `screenshots/`.
 import { mkdirSync } from "node:fs";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { isTechnical } from "../src/text/jargon";
 import { SCENES } from "./scenes";
 import { Window } from "./browser";
 
@@ -29,6 +31,7 @@ describe.each(SCENES)("$page in $scenario $name $width", (scene) => {
     expect(window.faults).toEqual([]);
     expect(await window.overflow()).toEqual([]);
     expect(await window.violations()).toEqual([]);
+    if (!scene.technical) expect((await window.texts()).filter(isTechnical)).toEqual([]);
 
     // The other theme has the same document in other colors.
     await window.theme("dark");

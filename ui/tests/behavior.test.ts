@@ -4,8 +4,8 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { activity, downloading, images, installed, mails, portTaken, running, stopped } from "../mock/data";
-import type { Update } from "../src/bindings";
 import { Window } from "./browser";
+import { button, calls, send } from "./mocked";
 
 const SECRET = "ssk_this_value_must_be_asked_for";
 
@@ -16,15 +16,6 @@ beforeAll(async () => {
 afterAll(() => window.close());
 
 const open = (page: string, scenario = "running"): Promise<Page> => window.open({ page, scenario });
-const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
-const send = (page: Page, update: Update): Promise<void> =>
-  page.evaluate((sent) => globalThis.window.mock.send(sent), update);
-
-/** The arguments of the calls of a command, in order. */
-async function calls(page: Page, command: string): Promise<Record<string, unknown>[]> {
-  const all = await page.evaluate(() => globalThis.window.mock.calls);
-  return all.filter((call) => call.command === command).map((call) => call.args);
-}
 
 describe("the status page", () => {
   it("starts, shows the phases as they come, and says when the emulator is running", async () => {
@@ -76,7 +67,7 @@ describe("the status page", () => {
     await expect.poll(() => calls(page, "create_checkpoint")).toEqual([{ name: "two-users" }]);
     expect(await page.getByLabel("Name of the new checkpoint").inputValue()).toBe("");
 
-    await page.getByText("Restoring boots its disk: QEMU was 9.2.1").waitFor();
+    await page.getByText("Restoring boots its disk, which takes longer.").waitFor();
     await button(page, "Restore the checkpoint seeded").click();
     await page.getByText("ends the running emulator without saving").waitFor();
     await button(page, "Cancel").click();
@@ -112,7 +103,7 @@ describe("the status page", () => {
     const [copied] = await calls(page, "copy_text");
     expect(copied?.["text"]).toContain("port_taken");
     expect(copied?.["text"]).toContain(portTaken.message);
-    await button(page, "Change the port").click();
+    await button(page, "Change the ports").click();
     await page.getByLabel("Dashboard").waitFor();
   });
 
@@ -248,7 +239,7 @@ describe("images", () => {
     await page.getByText("Setup with emulator-dev-latest is not finished.").waitFor();
     await button(page, "Continue the setup").click();
     const source = { kind: "rolling", branch: "dev" };
-    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source, otherPorts: false }]);
     expect(await calls(page, "pull")).toHaveLength(0);
   });
 
@@ -371,7 +362,7 @@ describe("settings", () => {
   it("clears the typed token once it is saved", async () => {
     const page = await open("settings");
     await page.getByLabel("GitHub token").fill("ghp_typed");
-    await button(page, "Save in the keychain").click();
+    await button(page, "Save the token").click();
     await button(page, "Remove the token").waitFor();
     expect(await page.content()).not.toContain("ghp_typed");
   });
@@ -384,7 +375,7 @@ describe("the wizard", () => {
     await button(page, "Continue").click();
     await button(page, "Set up Latest of dev").click();
     const source = { kind: "rolling", branch: null };
-    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source, otherPorts: false }]);
 
     const work = activity({ task: "set_up", stages: ["pull", "capture", "start"] });
     await send(page, { kind: "activity", activity: { ...work, phases: downloading(431_000_000) } });
@@ -415,7 +406,7 @@ describe("the wizard", () => {
     await page.getByText("owner/stack-emulator has the starter image").waitFor();
     await button(page, "Use images of owner/stack-emulator").click();
     const source = { kind: "rolling", branch: null };
-    await expect.poll(() => calls(page, "set_up")).toEqual([{ source }]);
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source, otherPorts: false }]);
     expect((await calls(page, "change_settings"))[0]?.["change"]).toMatchObject({
       repository: "owner/stack-emulator",
       branch: null,
@@ -435,7 +426,8 @@ describe("the wizard", () => {
     await button(page, "Continue").click();
     await page.getByText("stopped at 611 MB of 1.18 GB").waitFor();
     await button(page, "Continue").click();
-    await expect.poll(() => calls(page, "set_up")).toEqual([{ source: { kind: "rolling", branch: null } }]);
+    const source = { kind: "rolling", branch: null };
+    await expect.poll(() => calls(page, "set_up")).toEqual([{ source, otherPorts: false }]);
   });
 
   it("does not continue while a check fails", async () => {

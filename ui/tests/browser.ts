@@ -105,6 +105,20 @@ export class Window {
     );
   }
 
+  /** The texts that are shown, all but what closed details hold. */
+  texts(): Promise<string[]> {
+    return this.page.evaluate(() => {
+      const found: string[] = [];
+      const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const closed = node.parentElement?.closest("details:not([open])");
+        const text = node.textContent?.trim() ?? "";
+        if (text !== "" && (!closed || node.parentElement?.closest("summary"))) found.push(text);
+      }
+      return found;
+    });
+  }
+
   /** Parts of the page that are wider than the window gives them. */
   overflow(): Promise<string[]> {
     return this.page.evaluate(() => {

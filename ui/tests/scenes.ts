@@ -9,6 +9,8 @@ export type Scene = {
   width?: number;
   height?: number;
   prepare?: (page: Page) => Promise<void>;
+  /** Whether it shows the technical words that are behind “Details”, or a log. */
+  technical?: true;
 };
 
 const all = (page: string, scenarios: string[], more: Partial<Scene> = {}): Scene[] =>
@@ -19,6 +21,9 @@ const click =
     for (const name of names) await page.getByRole("button", { name }).first().click();
   };
 const choose = (option: string) => (page: Page) => page.getByText(option, { exact: true }).first().click();
+const openDetails = async (page: Page): Promise<void> => {
+  for (const summary of await page.getByText("Details", { exact: true }).all()) await summary.click();
+};
 const toImages = click("Continue");
 
 const NARROW = { width: 400, height: 720 };
@@ -55,7 +60,26 @@ export const SCENES: readonly Scene[] = [
     "pulling",
     "checkpointing",
     "newer-release",
+    "emulated",
+    "secrets-locked",
+    "ports-set",
+    "idle",
   ]),
+  ...all("status", ["cold", "paused-by-signal", "unreachable"], {
+    ...TALL,
+    name: "details",
+    prepare: openDetails,
+    technical: true,
+  }),
+  ...all("status", ["idle"], TALL),
+  { page: "status", scenario: "start-failed", name: "moved", prepare: click("Start on other ports") },
+  {
+    page: "status",
+    scenario: "start-failed",
+    ...NARROW,
+    name: "moved",
+    prepare: click("Start on other ports"),
+  },
   ...all("status", ["running", "restored", "empty", "loading", "checkpoint-lost"], TALL),
   ...all("status", ["running", "start-failed", "long", "loading"], NARROW),
   ...all("status", ["running", "checkpoint-lost"], { width: 400, height: 1500 }),
@@ -145,18 +169,28 @@ export const SCENES: readonly Scene[] = [
     prepare: (page) => page.getByLabel("Search address or subject").fill("nobody"),
   },
 
-  ...all("logs", ["running", "loading", "empty", "log-broken"]),
-  ...all("logs", ["running"], NARROW),
+  ...all("logs", ["running", "loading", "empty", "log-broken"], { technical: true }),
+  ...all("logs", ["running"], { ...NARROW, technical: true }),
   {
     page: "logs",
     scenario: "running",
+    technical: true,
     name: "search",
     prepare: (page) => page.getByLabel("Search").fill("project"),
   },
 
   { page: "settings", scenario: "start-failed", name: "toast" },
   ...all("settings", ["token-gh", "token-keychain", "standby", "goes-on"], { ...TALL, height: 1280 }),
-  ...all("settings", ["running", "loading", "overridden"], { ...TALL, height: 1280 }),
+  ...all("settings", ["running", "loading", "overridden", "idle-elsewhere"], { ...TALL, height: 1280 }),
+  {
+    page: "settings",
+    scenario: "token-keychain",
+    ...TALL,
+    height: 1280,
+    name: "details",
+    prepare: openDetails,
+    technical: true,
+  },
   ...all("settings", ["running", "overridden"], { width: 400, height: 1500 }),
   {
     page: "settings",
@@ -181,6 +215,7 @@ export const SCENES: readonly Scene[] = [
     "welcome-done",
     "welcome-placeholders",
   ]),
+  { page: "welcome", scenario: "unfit", name: "details", prepare: openDetails, technical: true },
   ...all("welcome", ["welcome", "unfit", "welcome-pulling", "welcome-done"], NARROW),
   ...all(
     "welcome",
@@ -203,7 +238,8 @@ export const SCENES: readonly Scene[] = [
     page: "welcome",
     scenario: "welcome-emulated",
     name: "details",
-    prepare: (page) => page.getByText("Details", { exact: true }).click(),
+    prepare: openDetails,
+    technical: true,
   },
   {
     page: "welcome",

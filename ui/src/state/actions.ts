@@ -4,10 +4,12 @@ import { commands } from "../bindings";
 import type { Activity, ImageSource } from "../bindings";
 import { ask, asFailure } from "../bridge";
 import type { Answer } from "../bridge";
-import { staleFiles } from "../text/formats";
+import { refreshed, staleFiles } from "../text/formats";
+import { canUseOtherPorts } from "../text/ports";
 import type { Action } from "../text/remedies";
 import { attempt } from "./attempt";
 import { observed } from "./emulator.svelte";
+import { moved } from "./moved.svelte";
 import { questions } from "./questions.svelte";
 import { route } from "./route.svelte";
 import { changeSettings } from "./settings";
@@ -28,19 +30,32 @@ async function operate(begin: () => Promise<Answer<null>>): Promise<void> {
   }
 }
 
-export const start = (): Promise<void> => operate(() => commands.start());
+export const start = (): Promise<void> => operate(() => commands.start(false));
 export const restart = (): Promise<void> => operate(() => commands.restart());
 export const reset = (): Promise<void> => operate(() => commands.reset());
 export const capture = (): Promise<void> => operate(() => commands.capture());
 export const rotate = (): Promise<void> => operate(() => commands.rotateSecrets());
 export const stop = (discardSession = false): Promise<void> => operate(() => commands.stop(discardSession));
-export const setUp = (source: ImageSource): Promise<void> => operate(() => commands.setUp(source));
+export const setUp = (source: ImageSource): Promise<void> => operate(() => commands.setUp(source, false));
 export const pull = (source: ImageSource): Promise<void> => operate(() => commands.pull(source, true));
 
 export const createCheckpoint = (name: string): Promise<void> =>
   operate(() => commands.createCheckpoint(name));
 export const restoreCheckpoint = (name: string): Promise<void> =>
   operate(() => commands.restoreCheckpoint(name));
+
+/** Does what failed since another program has a port, on the next ports that are free. */
+export function startOnOtherPorts(): Promise<void> {
+  moved.watch();
+  const { task, source } = observed.activity ?? {};
+  return operate(() => (task === "set_up" && source ? commands.setUp(source, true) : commands.start(true)));
+}
+
+/** Writes all `.env` files again that credentials were written to. Returns whether that worked. */
+export const refreshEnvFiles = (): Promise<boolean> =>
+  attempt(async () => {
+    toasts.say(refreshed(await ask(commands.refreshEnvFiles())));
+  });
 
 /** Cancels the running activity. */
 export function cancel(): void {
@@ -122,6 +137,18 @@ function again({ task, source, subject }: Activity): void {
   }
 }
 
+/** Whether a failure's button would do what it says. `retry`: whether "Try again" does something there. */
+export function isOffered(action: Action, retry: boolean): boolean {
+  switch (action.kind) {
+    case "retry":
+      return retry || observed.activity !== null;
+    case "other_ports":
+      return canUseOtherPorts(observed.activity, observed.settings?.ports ?? [], action.services);
+    default:
+      return true;
+  }
+}
+
 /** Does what a failure's button says. `retry`: what "Try again" does there. */
 export function applyAction(action: Action, retry: (() => void) | null): void {
   const tryAgain = (): void => {
@@ -139,6 +166,8 @@ export function applyAction(action: Action, retry: (() => void) | null): void {
       return;
     case "start":
       return void start();
+    case "other_ports":
+      return void startOnOtherPorts();
     case "capture":
       return void capture();
     case "rotate":

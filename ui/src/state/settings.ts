@@ -14,6 +14,7 @@ const UNCHANGED: SettingsChange = {
   updates: null,
   cache_limit_bytes: null,
   archive_after_days: null,
+  stop_when_idle_min: null,
   no_rotation: null,
   ahead: null,
   network: null,

@@ -32,7 +32,7 @@ describe("the chart of a start", () => {
       1000,
     );
     expect(made.map(({ label, color }) => [label, color])).toEqual([
-      ["QEMU", "1"],
+      ["Launch", "1"],
       ["Ready", "6"],
       ["Other", "other"],
     ]);

@@ -1,6 +1,7 @@
 // The table from error codes to what the page says and offers. The message comes from the engine, and so does
 // the remedy, which remedies.ts puts into words; this file adds the title in the user's words.
 import type { Code, Failure } from "../bindings";
+import { isTechnical } from "./jargon";
 import {
   addToken,
   advise,
@@ -35,17 +36,19 @@ type Entry = {
   title: string;
   /** What helps where the failure brings no remedy of its own. */
   action?: Action;
+  /** Its message names programs that the user has to know of, whatever their names. */
+  namesPrograms?: true;
 };
 
 // A title is true for every error behind its code: it names their common effect, not one cause.
 const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
   // The host.
-  qemu_missing: { title: "QEMU is not installed or too old", action: toChecks },
-  qemu_start: { title: "QEMU did not start", action: toLogs },
+  qemu_missing: { title: "The program for virtual machines is missing or too old", action: toChecks },
+  qemu_start: { title: "The virtual machine did not start", action: toLogs },
   qemu_died: { title: "The virtual machine stopped unexpectedly", action: toLogs },
-  qemu: { title: "A command to QEMU failed", action: toLogs },
+  qemu: { title: "The virtual machine cannot be controlled", action: toLogs },
   migration: { title: "The virtual machine’s state could not be saved or loaded", action: toLogs },
-  accelerator: { title: "QEMU cannot run a virtual machine on this computer", action: toChecks },
+  accelerator: { title: "Virtual machines do not work on this computer", action: toChecks },
   accelerator_failed: { title: "Hardware virtualization failed on this computer", action: toChecks },
   process: { title: "A process could not be checked or stopped" },
   random: { title: "The operating system’s random source failed", action: retry },
@@ -53,7 +56,7 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
   file: { title: "A file could not be read or written", action: retry },
   record: { title: "One of the emulator’s own files cannot be read or written" },
   disk_full: { title: "Not enough disk space", action: toPrune },
-  port_taken: { title: "A port is in use by another program", action: toPorts },
+  port_taken: { title: "A port is in use by another program", action: toPorts, namesPrograms: true },
   port_setting: { title: "A port setting is not valid", action: toPorts },
   too_small: {
     title: "The virtual machine is too small for the image",
@@ -163,13 +166,17 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
 /** A failure as the page shows it. */
 export type Description = {
   title: string;
-  /** What happened and why. */
-  message: string;
-  /** The further lines of a message, such as a program's output. */
+  /** What happened and why; null if that takes words that not everybody knows. */
+  message: string | null;
+  /** The code, where everybody can read it; else it is among the details. */
+  code: string | null;
+  /** What not everybody has to know: such words, and the further lines of a message, such as a program's output. */
   details: string | null;
   /** What to do, if no button does it. */
   hint: string | null;
   action: Action | null;
+  /** What can be done instead. */
+  other: Action | null;
 };
 
 /** Whether the table knows `code`. */
@@ -181,13 +188,26 @@ export function describe(failure: Failure): Description {
   const advice = failure.remedy === null ? {} : advise(failure.remedy);
   // The first line says what happened; a program's output follows.
   const [first = "", ...rest] = failure.message.trim().split("\n");
-  const details = rest.join("\n").trim();
+  const told = sentence(first);
+  const message = entry && !entry.namesPrograms && isTechnical(told) ? null : told;
+  const code = isTechnical(failure.code) ? null : failure.code;
+  const details = [
+    message === null ? told : "",
+    rest.join("\n"),
+    advice.technical ?? "",
+    code === null ? failure.code : "",
+  ]
+    .map((text) => text.trim())
+    .filter((text) => text !== "")
+    .join("\n");
   return {
     title: entry?.title ?? "The operation failed",
-    message: sentence(first),
+    message,
+    code,
     details: details === "" ? null : details,
     hint: failure.hint ?? advice.hint ?? null,
     action: advice.action ?? entry?.action ?? null,
+    other: advice.other ?? null,
   };
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { NOW, activity, empty, running, services, startSummary, stopped } from "../../mock/data";
 import type { PausedBy, ShownStatus, State } from "../bindings";
 import { headline } from "./headline";
+import { isTechnical } from "./jargon";
 
 /** The line as one text, with ordinary spaces. */
 function line(status: ShownStatus, work = activity({ outcome: { kind: "finished" } })): string {
@@ -68,7 +69,7 @@ describe("the headline", () => {
     const paused = (paused_by: PausedBy | null) =>
       headline({ ...running, state: "paused", paused_by }, null, NOW).title;
     expect(paused("disk")).toBe("Paused: disk not writable");
-    expect(paused("signal")).toBe("Paused: QEMU was stopped");
+    expect(paused("signal")).toBe("Paused by a signal");
     expect(paused("fault")).toContain("fault");
     expect(paused(null)).toBe(paused("request"));
   });
@@ -81,10 +82,26 @@ describe("the headline", () => {
     expect(died("signal").detail).toBe(died(null).detail);
   });
 
-  it("says what to do where QEMU cannot be reached, and whose secrets are in force", () => {
+  it("says what to do where QEMU is out of reach, and whose secrets are in force", () => {
     expect(headline({ ...running, unreachable: true }, null, NOW).detail).toContain("Stop it");
     const kept = { ...running, start: { ...startSummary, secrets_kept: true } };
     expect(headline(kept, null, NOW).detail).toContain("with the session’s own secrets");
+  });
+
+  it("names nothing that not everybody knows", () => {
+    const every = [
+      ...(["disk", "fault", "signal", "request"] as const).map((paused_by) => ({
+        ...running,
+        state: "paused" as const,
+        paused_by,
+      })),
+      { ...running, unreachable: true },
+      { ...stopped, state: "died" as const },
+    ];
+    for (const status of every) {
+      const { title, detail } = headline(status, null, NOW);
+      expect(isTechnical(`${title} ${detail}`), title).toBe(false);
+    }
   });
 
   it("has words for every state", () => {

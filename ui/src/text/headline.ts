@@ -25,11 +25,11 @@ const PAUSES: Record<PausedBy, { title: string; detail: string }> = {
   },
   fault: {
     title: "Paused: fault in the virtual machine",
-    detail: "It cannot go on; QEMU’s log may say why. Stop it, then start it again.",
+    detail: "It cannot go on; the logs may say why. Stop it, then start it again.",
   },
   signal: {
-    title: "Paused: QEMU was stopped",
-    detail: "A signal has stopped QEMU. Select Continue to have it go on.",
+    title: "Paused by a signal",
+    detail: "Another program has stopped the virtual machine. Select Continue to have it go on.",
   },
   request: {
     title: "Paused by another program",
@@ -105,8 +105,8 @@ function running(status: ShownStatus, now: number): Headline {
   const can = { start: false, stop: true };
   const failing = status.services.filter((service) => service.health === "failing");
   if (status.unreachable) {
-    const detail = "Its sockets were removed. Stop it: the session’s disk is kept, its memory cannot be.";
-    return { tone: "bad", title: "Running, but QEMU cannot be reached", detail, can };
+    const detail = "Stop it: the session’s disk is kept, its memory cannot be.";
+    return { tone: "bad", title: "Running, but it cannot be controlled", detail, can };
   }
   const start = status.start;
   const since = start ? `, ${ago(start.started_at_ms, now)}` : "";

@@ -5,7 +5,7 @@ import { ofItsTime } from "./quantity";
 const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   lock: { doing: "Waiting for another command to finish", name: "Wait" },
   prepare: { doing: "Preparing", name: "Prepare" },
-  qemu: { doing: "Starting QEMU", name: "QEMU" },
+  qemu: { doing: "Launching the virtual machine", name: "Launch" },
   load: { doing: "Loading the saved state", name: "Load" },
   agent: { doing: "Waking the virtual machine", name: "Wake" },
   clock: { doing: "Setting the clock", name: "Clock" },
@@ -18,7 +18,7 @@ const PHASES: Readonly<Record<Phase, { doing: string; name: string }>> = {
   pause: { doing: "Pausing the virtual machine", name: "Pause" },
   save: { doing: "Saving the virtual machine’s state", name: "Save" },
   commit: { doing: "Completing the files", name: "Commit" },
-  quit: { doing: "Stopping QEMU", name: "Quit" },
+  quit: { doing: "Ending the virtual machine", name: "Quit" },
   verify: { doing: "Verifying", name: "Verify" },
   archive: { doing: "Compressing", name: "Compress" },
   resolve: { doing: "Looking for the image", name: "Find" },

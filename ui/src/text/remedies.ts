@@ -8,24 +8,37 @@ export type Action =
   | { kind: "page"; page: Page; label: string }
   | { kind: "repository"; repository: string; label: string }
   | { kind: "start"; label: string }
+  | { kind: "other_ports"; services: string[]; label: string }
   | { kind: "capture"; label: string }
   | { kind: "rotate"; label: string }
   | { kind: "reset"; label: string }
   | { kind: "stop"; label: string };
 
 /** A remedy in words, as a button, or both. */
-export type Advice = { hint?: string; action?: Action };
+export type Advice = {
+  hint?: string;
+  action?: Action;
+  /** What can be done instead. */
+  other?: Action;
+  /** What is behind “Details”: the same in words that not everybody knows. */
+  technical?: string;
+};
 
 export const retry: Action = { kind: "retry", label: "Try again" };
 export const toLogs: Action = { kind: "page", page: "logs", label: "Show the logs" };
 export const toSettings: Action = { kind: "page", page: "settings", label: "Open settings" };
-export const toPorts: Action = { kind: "page", page: "settings", label: "Change the port" };
+export const toPorts: Action = { kind: "page", page: "settings", label: "Change the ports" };
 export const toImages: Action = { kind: "page", page: "images", label: "Choose an image" };
 export const toPrune: Action = { kind: "page", page: "images", label: "Free up space" };
 export const toChecks: Action = { kind: "page", page: "welcome", label: "Run the checks" };
 export const toStatus: Action = { kind: "page", page: "status", label: "Go to Status" };
 export const addToken: Action = { kind: "page", page: "settings", label: "Set the token" };
 const start: Action = { kind: "start", label: "Start" };
+const onOtherPorts = (services: string[]): Action => ({
+  kind: "other_ports",
+  services,
+  label: "Start on other ports",
+});
 const capture: Action = { kind: "capture", label: "Take a new snapshot" };
 const rotate: Action = { kind: "rotate", label: "Rotate the secrets…" };
 const reset: Action = { kind: "reset", label: "Discard the session…" };
@@ -96,7 +109,7 @@ const WORDS: Words = {
   }),
   continue: () => ({ action: start }),
   stop_after_fault: () => ({
-    hint: "QEMU’s log may say why. Stop the emulator, then start it again.",
+    hint: "The logs may say why. Stop the emulator, then start it again.",
     action: toLogs,
   }),
   start_without_image: () => ({
@@ -154,7 +167,11 @@ const WORDS: Words = {
 
   // Settings.
   read_settings: () => ({ action: toSettings }),
-  free_ports: () => ({ hint: "Stop that program, or use another port.", action: toPorts }),
+  free_ports: ({ ports }) => ({
+    hint: "Stop that program, or use other ports.",
+    action: onOtherPorts(ports.map(({ service }) => service)),
+    other: toPorts,
+  }),
   use_ipv4_address: () => ({
     hint: "Use 127.0.0.1 in addresses instead of localhost, or stop that program.",
   }),
@@ -167,18 +184,21 @@ const WORDS: Words = {
     action: toSettings,
   }),
   use_emulation: ({ variable }) => ({
-    hint: `Unset the environment variable ${variable}, or set it to tcg (software emulation works everywhere).`,
+    hint: `Unset the environment variable ${variable}: the emulator then uses what works.`,
+    technical: `Software emulation works everywhere: set ${variable} to tcg for it.`,
     action: toChecks,
   }),
   set_repository: () => ({ action: toSettings }),
 
   // Secrets.
   unlock_keychain: () => ({
-    hint: "Unlock your keychain, or restart the keychain service.",
+    hint: "Unlock this computer’s password store.",
+    technical: "Unlock your keychain, or restart the keychain service.",
     action: retry,
   }),
   unlock_keychain_or_use_memory: ({ variable }) => ({
-    hint: `Unlock your keychain, or set ${variable} to a folder in memory.`,
+    hint: `Unlock this computer’s password store, or set ${variable} to a folder in memory.`,
+    technical: "The password store is your keychain.",
     action: retry,
   }),
   rotate_secrets: () => ({ hint: "Rotating creates new secrets.", action: rotate }),
@@ -294,12 +314,17 @@ const WORDS: Words = {
 
   // This computer.
   install_qemu: ({ how }) => ({ hint: how, action: toChecks }),
-  reinstall_qemu: () => ({ hint: "Reinstall QEMU with its firmware files.", action: toChecks }),
+  reinstall_qemu: () => ({
+    hint: "Reinstall the program for virtual machines with its firmware files.",
+    action: toChecks,
+    technical: "The program is QEMU.",
+  }),
   correct_variable: ({ variable }) => ({
     hint: `Correct the environment variable ${variable}, or unset it.`,
   }),
   use_fastest: ({ variable, accelerator }) => ({
-    hint: `Unset the environment variable ${variable} to use ${accelerator}.`,
+    hint: `Unset the environment variable ${variable} for faster starts.`,
+    technical: `Without it, ${accelerator} is used.`,
   }),
   use_host_architecture: ({ variable }) => ({
     hint: `Unset the environment variable ${variable} to use an image of this computer’s architecture.`,
@@ -308,22 +333,27 @@ const WORDS: Words = {
     hint: "If this computer is a virtual machine, enable nested virtualization on its host, then check again.",
   }),
   enable_accelerator: ({ accelerator }) => ({
-    hint: `Make ${accelerator} available if this computer has it, then check again.`,
+    hint: "Turn on hardware virtualization if this computer has it, then check again.",
+    technical: `${accelerator} has to be available to you.`,
   }),
-  probe_again: ({ accelerator }) => ({ hint: `Check again to test ${accelerator} once more.` }),
+  probe_again: ({ accelerator }) => ({
+    hint: "Check again: fast starts may work now.",
+    technical: `${accelerator} is tested then.`,
+  }),
   free_disk_space_for_snapshot: ({ most_mib }) => ({
     hint: `A snapshot and a saved session can take up to ${bytes(most_mib * 2 ** 20)} more: free disk space, or give the virtual machine less memory.`,
   }),
   free_disk_space_and_continue: () => ({ hint: "Free disk space, then select Continue." }),
   start_after_crash: () => ({
-    hint: "Start boots from the session’s disk. QEMU’s log may show why it stopped.",
+    hint: "Start boots from the session’s disk. The logs may show why it stopped.",
   }),
   rotate_once_stored: () => ({
     hint: "Once the check above is ok, rotate the secrets to store new ones there.",
   }),
   none_next_command_cleans_up: () => ({ hint: "No action needed: the next start cleans up." }),
   none_file_is_private: () => ({
-    hint: "No action needed: only you can read the file, and it is gone after a restart. Containers often forbid keyrings.",
+    hint: "No action needed: only you can read them.",
+    technical: "They are in a file that is gone after a restart. Containers often forbid keyrings.",
   }),
   none_next_start_takes_snapshot: () => ({
     hint: "No action needed: the next start without a saved session takes a new snapshot.",

@@ -78,7 +78,10 @@ impl LockedInstance<'_> {
         if self.running.is_some() {
             return Ok(None);
         }
-        let spec = self.prepare().await?;
+        let mut spec = self.prepare().await?;
+        if self.leave_taken_ports(&spec.endpoints, reporter)? {
+            spec = self.prepare().await?;
+        }
         let image = &spec.fingerprint.image.sha256;
         if let Found::Whole(snapshot) = Snapshot::choose(&self.emulator.paths, image)?
             && snapshot.mismatches(&spec.fingerprint).is_empty()

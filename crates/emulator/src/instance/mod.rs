@@ -103,7 +103,8 @@ impl Emulator {
         }
     }
 
-    /// The same, whose starts take the next free block of ports for good where somebody has those of the instance.
+    /// The same, whose starts take the next free block of ports for good where somebody has those of the instance, as
+    /// does [`Self::capture_if_missing`].
     #[must_use]
     pub fn taking_free_ports(self) -> Self {
         Self {
