@@ -63,6 +63,7 @@ export const SCENES: readonly Scene[] = [
     "emulated",
     "secrets-locked",
     "ports-set",
+    "told-ports",
     "idle",
   ]),
   ...all("status", ["cold", "paused-by-signal", "unreachable"], {

@@ -24,6 +24,14 @@ export const troubles: Scenarios = {
     status: { status: data.stopped },
     activity: { activity: data.activity({ outcome: { kind: "failed", failure: data.portTaken } }) },
   }),
+  "told-ports": of({
+    status: {
+      status: {
+        ...data.moved,
+        told_ports: data.settings.ports.map(({ service, port }) => ({ service, port })),
+      },
+    },
+  }),
   "ports-set": of({
     status: { status: data.stopped },
     activity: { activity: data.activity({ outcome: { kind: "failed", failure: data.portTaken } }) },

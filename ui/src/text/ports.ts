@@ -1,5 +1,5 @@
 // Ports: what is typed into a field, before Rust checks whether the port is free, and what is done about a taken one.
-import type { Activity, PortSetting, ServiceStatus, Task } from "../bindings";
+import type { Activity, PortSetting, ServicePort, ServiceStatus, Task } from "../bindings";
 
 /** What can be done on other ports. */
 const STARTS: ReadonlySet<Task> = new Set(["start", "restart", "set_up"]);
@@ -31,3 +31,12 @@ export const canUseOtherPorts = (
 /** The addresses of services as one text, to tell whether they have changed. */
 export const addresses = (services: readonly Pick<ServiceStatus, "url">[]): string =>
   services.map(({ url }) => url).join(" ");
+
+/** Ports with the names of their services: `Dashboard 26700, Backend API 26701`. */
+export const named = (
+  ports: readonly ServicePort[],
+  services: readonly Pick<ServiceStatus, "id" | "name">[],
+): string =>
+  ports
+    .map(({ service, port }) => `${services.find(({ id }) => id === service)?.name ?? service} ${port}`)
+    .join(", ");
