@@ -41,6 +41,14 @@ describe("a start whose ports another program has", () => {
     await page.getByText("The emulator has other ports now").waitFor({ state: "detached" });
   });
 
+  it("is shown where its outcome is said, from whichever page", async () => {
+    const page = await open("settings", "start-failed");
+    await button(page, "Start on other ports").click();
+    await page.getByRole("heading", { name: "Running" }).waitFor();
+    await page.getByText("The emulator has other ports now").waitFor();
+    expect(await page.getByText("A port is in use by another program").count()).toBe(0);
+  });
+
   it("is not offered other ports where a variable sets the taken one", async () => {
     const page = await open("status", "ports-set");
     await button(page, "Change the ports").waitFor();

@@ -47,8 +47,12 @@ export const restoreCheckpoint = (name: string): Promise<void> =>
 /** Does what failed since another program has a port, on the next ports that are free. */
 export function startOnOtherPorts(): Promise<void> {
   moved.watch();
-  const { task, source } = observed.activity ?? {};
-  return operate(() => (task === "set_up" && source ? commands.setUp(source, true) : commands.start(true)));
+  const { task, source, outcome } = observed.activity ?? {};
+  if (outcome?.kind === "failed") toasts.withdraw(outcome.failure);
+  if (task === "set_up" && source) return operate(() => commands.setUp(source, true));
+  // What it leads to is said there.
+  route.go("status");
+  return operate(() => commands.start(true));
 }
 
 /** Writes all `.env` files again that credentials were written to. Returns whether that worked. */
