@@ -54,7 +54,8 @@ pub(crate) fn services(services: &[ServiceStatus], detail: Detail) -> Vec<String
     services.iter().zip(&names).map(line).collect()
 }
 
-/// Where links inside a clone lead; `None` where that is no other place.
+/// Where links of a guest lead that was told other ports: those of the instance that it was cloned from, or those that
+/// were taken since; `None` where that is no other place.
 pub(crate) fn told_ports_note(told: &[ServicePort]) -> Option<String> {
     let ports = told.iter();
     let ports: Vec<_> = ports
@@ -62,8 +63,8 @@ pub(crate) fn told_ports_note(told: &[ServicePort]) -> Option<String> {
         .collect();
     (!ports.is_empty()).then(|| {
         format!(
-            "{} links inside the virtual machine lead to the ports of its source: {}.",
-            paint(CAUTION, "Clone:"),
+            "{} those that the emulator itself makes, such as in mails, still lead to other ports: {}.",
+            paint(CAUTION, "Links:"),
             ports.join(", ")
         )
     })
@@ -417,7 +418,7 @@ mod tests {
             port: 26701,
         }];
         let text = plain(&report.render(Detail::Brief));
-        let note = "Clone: links inside the virtual machine lead to the ports of its source: backend 26701.\n\n";
+        let note = "Links: those that the emulator itself makes, such as in mails, still lead to other ports: backend 26701.\n\n";
         assert!(text.contains(note), "{text}");
     }
 
