@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use e2e::keychain::Keychain;
 use e2e::leaks::nowhere;
 use e2e::{Run, World, try_client_key};
+use serde_json::Value;
 
 const NAMES: [&str; 4] = ["pck", "ssk", "sak", "cron"];
 
@@ -161,6 +162,38 @@ fn a_locked_keychain_is_told_and_does_not_keep_the_emulator_from_running() {
     assert!(check["detail"].to_string().contains("locked"), "{check}");
     assert_eq!(try_client_key(&world.secret("pck")), 200);
     world.discard();
+}
+
+/// What `doctor` says of the place for new secrets.
+fn place_of_new_secrets(world: &World) -> Value {
+    let examined = world.run(["doctor", "--json"]).json();
+    let checks = examined["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["id"] == "secrets");
+    check
+        .unwrap_or_else(|| panic!("not in {examined}"))
+        .to_owned()
+}
+
+#[test]
+fn a_keychain_without_entries_that_takes_none_is_told_before_anything_is_started() {
+    let keychain = Keychain::start();
+    let mut world = World::empty();
+    world.set("DBUS_SESSION_BUS_ADDRESS", keychain.address());
+    let check = place_of_new_secrets(&world);
+    assert_eq!(check["verdict"], "ok", "{check}");
+
+    keychain.lock();
+    let check = place_of_new_secrets(&world);
+    assert_eq!(check["verdict"], "warning", "{check}");
+    assert_eq!(check["remedy"]["kind"], "unlock_keychain", "{check}");
+    let told = world.run(["doctor"]).stdout;
+    assert!(told.contains("your keychain is locked"), "{told}");
+    assert!(told.contains("Unlock your keychain"), "{told}");
+
+    keychain.forget_default();
+    let check = place_of_new_secrets(&world);
+    assert_eq!(check["verdict"], "warning", "{check}");
+    assert_eq!(check["remedy"]["kind"], "create_keyring", "{check}");
 }
 
 #[test]

@@ -1154,6 +1154,8 @@ variable: string } |
 { kind: "set_repository" } | 
 /**  Unlock the keychain, or restart the program that provides it. */
 { kind: "unlock_keychain" } | 
+/**  Create the keyring that the keychain puts new entries into. */
+{ kind: "create_keyring" } | 
 /**  Unlock the keychain, or provide a folder in memory. */
 { kind: "unlock_keychain_or_use_memory"; 
 /**  The variable that names the folder. */

@@ -55,6 +55,10 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         }
         Remedy::SetRepository => "Set it with `stack-emulator settings set repository OWNER/NAME`.",
         Remedy::UnlockKeychain => "Unlock your keychain, or restart the keychain service.",
+        Remedy::CreateKeyring => {
+            "Create a default keyring with your desktop's program for passwords, such as Passwords and Keys \
+             (seahorse) or KWalletManager."
+        }
         Remedy::RotateSecrets => "Run `stack-emulator secrets rotate` to create new secrets.",
         Remedy::StartForNewSecrets => {
             "Run `stack-emulator start`: it creates new secrets and stores them where this host can."

@@ -163,6 +163,8 @@ pub enum Remedy {
     // Secrets.
     /// Unlock the keychain, or restart the program that provides it.
     UnlockKeychain,
+    /// Create the keyring that the keychain puts new entries into.
+    CreateKeyring,
     /// Unlock the keychain, or provide a folder in memory.
     UnlockKeychainOrUseMemory {
         /// The variable that names the folder.

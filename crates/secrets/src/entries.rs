@@ -65,6 +65,10 @@ impl SecretStore for KeychainEntries {
         StoreKind::Keychain
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        self.keychain.check()
+    }
+
     fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
         match slot {
             Slot::Current if ONE_EACH => {

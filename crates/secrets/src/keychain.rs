@@ -46,11 +46,40 @@ impl Keychain {
             .map_err(|source| StoreError::Absent { kind: KIND, source })
     }
 
+    /// Whether it takes new entries as it is. Nobody is asked to unlock it.
+    ///
+    /// Entries that are not there say nothing of it: they are not there in a locked keyring either. Only the
+    /// Secret Service can be asked; on other systems this succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`], [`StoreError::NoKeyring`], and [`StoreError::Entry`] for what else it says.
+    #[cfg(target_os = "linux")]
+    pub fn check(&self) -> Result<(), StoreError> {
+        use secret_service::EncryptionType;
+        use secret_service::blocking::SecretService;
+
+        // No value crosses this connection.
+        let service = SecretService::connect(EncryptionType::Plain).map_err(explain_check)?;
+        let keyring = service.get_default_collection().map_err(explain_check)?;
+        keyring.ensure_unlocked().map_err(explain_check)
+    }
+
+    /// Whether it takes new entries as it is: only the Secret Service can be asked.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    #[cfg(not(target_os = "linux"))]
+    pub fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The text that is kept as `name`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Locked`], [`StoreError::NotASecret`] if it is no text, and
+    /// [`StoreError::Locked`], [`StoreError::NoKeyring`], [`StoreError::NotASecret`] if it is no text, and
     /// [`StoreError::Entry`] for what else the keychain says.
     pub fn read(&self, name: &EntryName) -> Result<Option<String>, StoreError> {
         match self.entry(name).and_then(|entry| entry.get_password()) {
@@ -105,6 +134,10 @@ fn explain(action: &'static str, name: &EntryName, error: Error) -> StoreError {
             bytes.zeroize();
             StoreError::NotASecret { kind: KIND, entry }
         }
+        Error::NoStorageAccess(said) if is_about_no_keyring(said.as_ref()) => {
+            let source = Error::NoStorageAccess(said);
+            StoreError::NoKeyring { kind: KIND, source }
+        }
         source @ Error::NoStorageAccess(_) => StoreError::Locked { kind: KIND, source },
         source => StoreError::Entry {
             kind: KIND,
@@ -115,9 +148,61 @@ fn explain(action: &'static str, name: &EntryName, error: Error) -> StoreError {
     }
 }
 
+/// Whether that is how the Secret Service says that it has no default keyring.
+#[cfg(target_os = "linux")]
+fn is_about_no_keyring(said: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let said = said.downcast_ref::<secret_service::Error>();
+    matches!(said, Some(secret_service::Error::NoResult))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_about_no_keyring(_: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    false
+}
+
+/// What a check came to.
+#[cfg(target_os = "linux")]
+fn explain_check(error: secret_service::Error) -> StoreError {
+    let kind = KIND;
+    match error {
+        secret_service::Error::Locked => StoreError::Locked {
+            kind,
+            source: Error::NoStorageAccess(Box::new(error)),
+        },
+        secret_service::Error::NoResult => StoreError::NoKeyring {
+            kind,
+            source: Error::NoStorageAccess(Box::new(error)),
+        },
+        other => StoreError::Entry {
+            kind,
+            action: "name",
+            entry: "its default keyring".to_owned(),
+            source: Error::PlatformFailure(Box::new(other)),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_locked_keyring_and_none_are_told_apart() {
+        use secret_service::Error::{Locked, NoResult, Prompt};
+
+        let name = EntryName {
+            user: "key".to_owned(),
+            label: "A key".to_owned(),
+        };
+        let stored = |said| explain("store", &name, Error::NoStorageAccess(Box::new(said)));
+        for error in [stored(NoResult), explain_check(NoResult)] {
+            assert!(matches!(error, StoreError::NoKeyring { .. }), "{error:?}");
+        }
+        for error in [stored(Locked), stored(Prompt), explain_check(Locked)] {
+            assert!(matches!(error, StoreError::Locked { .. }), "{error:?}");
+        }
+    }
 
     #[test]
     fn bytes_of_a_bad_entry_are_in_no_error() {

@@ -121,6 +121,15 @@ pub enum StoreError {
         #[source]
         source: KeychainError,
     },
+    /// The keychain has no keyring that new entries go into.
+    #[error("{} has no default keyring to store secrets in", kind.describe())]
+    NoKeyring {
+        /// Which place.
+        kind: StoreKind,
+        /// What it said.
+        #[source]
+        source: KeychainError,
+    },
     /// It answered that it cannot.
     #[error("{} cannot {action} {entry}", kind.describe())]
     Entry {
@@ -159,6 +168,10 @@ pub enum StoreError {
 pub trait SecretStore {
     /// What kind of place this is.
     fn kind(&self) -> StoreKind;
+    /// Whether it takes new values as it is, without its user being asked for anything.
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     /// The set in `slot`, if a whole one is there.
     fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError>;
     /// Puts `set` into `slot`, in place of what is there.

@@ -76,6 +76,7 @@ describe("failures", () => {
       { kind: "stop_after_fault" },
       { kind: "use_emulation", variable },
       { kind: "unlock_keychain" },
+      { kind: "create_keyring" },
       { kind: "unlock_keychain_or_use_memory", variable },
       { kind: "reinstall_qemu" },
       { kind: "use_fastest", variable, accelerator: "KVM" },

@@ -196,6 +196,11 @@ const WORDS: Words = {
     technical: "Unlock your keychain, or restart the keychain service.",
     action: retry,
   }),
+  create_keyring: () => ({
+    hint: "Create a place for passwords with your desktop’s password manager.",
+    technical: "Create a default keyring, for instance with Passwords and Keys (seahorse) or KWalletManager.",
+    action: retry,
+  }),
   unlock_keychain_or_use_memory: ({ variable }) => ({
     hint: `Unlock this computer’s password store, or set ${variable} to a folder in memory.`,
     technical: "The password store is your keychain.",

@@ -19,7 +19,7 @@ use crate::machine::guest::{self, Guest};
 use crate::machine::readiness::Prober;
 use crate::machine::run_record::{Purpose, RunRecord, RunningVm};
 use crate::machine::{fresh_secrets, slot};
-use crate::vault::places::{self, Vault};
+use crate::vault::places::{self, Forecast, Vault};
 use progress::{PhaseTime, Reporter, Stopwatch};
 
 /// How long the agent of a running guest may take to be reached.
@@ -125,9 +125,9 @@ impl Emulator {
 
     /// Where a start would put values now: asks the places of this host, and so
     /// may take as long as a keychain that does not answer is given.
-    pub async fn examine_secret_places(&self) -> Result<SecretPlace, Error> {
+    pub(crate) async fn examine_secret_places(&self) -> Result<Forecast, Error> {
         let places = self.places(&self.paths.main().runtime_folder()?)?;
-        Ok(places::examine(places).await?.into())
+        Ok(places::examine(places).await?)
     }
 
     pub(crate) fn recorded_vault(&self) -> Result<Option<Vault>, Error> {

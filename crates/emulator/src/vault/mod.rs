@@ -104,6 +104,7 @@ impl VaultError {
             Self::Place(StoreError::Locked { .. }) | Self::NoAnswer { .. } => {
                 Some(Remedy::UnlockKeychain)
             }
+            Self::Place(StoreError::NoKeyring { .. }) => Some(Remedy::CreateKeyring),
             Self::Place(StoreError::NotASecret { .. }) => Some(Remedy::RotateSecrets),
             Self::Place(StoreError::Absent { .. }) | Self::Gone => Some(Remedy::StartForNewSecrets),
             Self::OnDisk { .. } => Some(Remedy::UnlockKeychainOrUseMemory {

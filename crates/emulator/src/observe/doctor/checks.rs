@@ -7,13 +7,11 @@ use ::qemu::accel::{Attempt, Verdict as Tried};
 use ::qemu::{Accelerator, BinaryError, Probe, ProbeError, QemuBinary};
 use failure::Remedy;
 use images::Image;
-use secrets::StoreKind;
 
 use super::{Check, Verdict};
 use crate::config::quantities::{bytes, seconds};
 use crate::config::variables::{self, Settings};
 use crate::instance::error::InstanceError as Error;
-use crate::instance::rotate::SecretPlace;
 use crate::machine::error::{MachineError, qemu_remedy};
 use crate::machine::fingerprint::Mismatch;
 use crate::machine::ports::Taken;
@@ -28,17 +26,17 @@ const LEAST_FREE: u64 = 1 << 30;
 
 /// Which thing a check is about.
 #[derive(Clone, Copy)]
-struct Subject {
+pub(super) struct Subject {
     id: &'static str,
     title: &'static str,
 }
 
 impl Subject {
-    const fn new(id: &'static str, title: &'static str) -> Self {
+    pub(super) const fn new(id: &'static str, title: &'static str) -> Self {
         Self { id, title }
     }
 
-    fn ok(self, detail: impl Into<String>) -> Check {
+    pub(super) fn ok(self, detail: impl Into<String>) -> Check {
         Check {
             id: self.id,
             title: self.title,
@@ -49,7 +47,7 @@ impl Subject {
         }
     }
 
-    fn warning(self, detail: impl Into<String>, remedy: Remedy) -> Check {
+    pub(super) fn warning(self, detail: impl Into<String>, remedy: Remedy) -> Check {
         Check {
             verdict: Verdict::Warning,
             remedy: Some(remedy),
@@ -65,7 +63,7 @@ impl Subject {
         }
     }
 
-    fn error(self, error: &Error) -> Check {
+    pub(super) fn error(self, error: &Error) -> Check {
         self.failed(chain(error), error.remedy())
     }
 }
@@ -349,35 +347,6 @@ pub(super) fn ports(found: &Result<(Vec<Endpoint>, Vec<Taken>), Error>, ours: bo
     }
 }
 
-/// Where the secrets are kept.
-pub(super) fn secrets(place: &Result<SecretPlace, Error>) -> Check {
-    let subject = Subject::new("secrets", "Secrets");
-    match place {
-        Err(error) => subject.error(error),
-        Ok(SecretPlace {
-            store,
-            warning: None,
-        }) => subject.ok(format!("new secrets are stored in {}", store.describe())),
-        Ok(SecretPlace {
-            store,
-            warning: Some(warning),
-        }) => subject.warning(
-            warning.clone(),
-            match store {
-                StoreKind::RuntimeFile => Remedy::NoneFileIsPrivate,
-                StoreKind::Keychain | StoreKind::KernelKeyring => Remedy::UnlockKeychain,
-            },
-        ),
-    }
-}
-
-/// Where the secrets of the running emulator are, if there is something wrong with that.
-pub(super) fn secrets_in_force(place: &SecretPlace) -> Option<Check> {
-    let subject = Subject::new("secrets_in_force", "Secrets in use");
-    let warning = place.warning.clone()?;
-    Some(subject.warning(warning, Remedy::RotateOnceStored))
-}
-
 /// The snapshot: there, whole as far as a quick look tells, and fit for the next start.
 pub(super) fn snapshot(
     status: &Status,
@@ -561,23 +530,5 @@ mod tests {
         let check = no_image_yet();
         assert_eq!((check.id, check.verdict), ("image", Verdict::Ok));
         assert_eq!(check.detail, "None yet. The first start pulls one.");
-    }
-
-    #[test]
-    fn secrets_outside_a_keychain_are_a_warning_where_one_failed() {
-        let place = |store, warning: Option<&str>| {
-            Ok(SecretPlace {
-                store,
-                warning: warning.map(str::to_owned),
-            })
-        };
-        for store in [StoreKind::Keychain, StoreKind::KernelKeyring] {
-            assert_eq!(secrets(&place(store, None)).verdict, Verdict::Ok);
-        }
-        let fallen = place(StoreKind::KernelKeyring, Some("your keychain is locked"));
-        let check = secrets(&fallen);
-        assert_eq!(check.verdict, Verdict::Warning);
-        assert_eq!(check.remedy, Some(Remedy::UnlockKeychain));
-        assert!(secrets_in_force(&fallen.unwrap()).is_some());
     }
 }

@@ -6,6 +6,7 @@
 
 mod checks;
 mod localhost;
+mod secrets;
 
 use std::path::Path;
 
@@ -132,11 +133,11 @@ impl Emulator {
                 found.extend(localhost::check(&taken_on_ipv6(endpoints)));
             }
         }
-        found.push(checks::secrets(&self.examine_secret_places().await));
+        found.push(secrets::check(&self.examine_secret_places().await));
         if let Ok(Some(place)) = self.secret_place()
             && known.is_some_and(has_machine)
         {
-            found.extend(checks::secrets_in_force(&place));
+            found.extend(secrets::check_in_force(&place));
         }
         if let (Ok(_), Ok(_), Some(status)) = (&binary, &image, known) {
             let mismatches = self.snapshot_mismatches().await;

@@ -6,6 +6,7 @@
 //! it is, and why, stands in the instance's `secrets.json`, never a value: other
 //! commands read there where to look, and `status` and `doctor` what to warn of.
 
+mod forecast;
 mod owner;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use secrets::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+pub(crate) use self::forecast::{Forecast, examine};
 pub(crate) use self::owner::PlaceOwner;
 
 use super::VaultError;
@@ -70,15 +72,22 @@ impl Place {
             (Some(reason), _) => Some(format!(
                 "{reason}. Until the next start, the secrets are in {place}"
             )),
-            (None, StoreKind::RuntimeFile) if cfg!(target_os = "linux") => Some(format!(
-                "this host has neither a keychain nor a kernel keyring. The secrets are in {place}, \
-                 which only you can read and which is gone after a restart"
-            )),
-            (None, StoreKind::RuntimeFile) => Some(format!(
-                "this host has no keychain. The secrets are in {place}"
-            )),
+            (None, StoreKind::RuntimeFile) => Some(without_keychain()),
             (None, StoreKind::Keychain | StoreKind::KernelKeyring) => None,
         }
+    }
+}
+
+/// What the user should know where there is nothing better than a file.
+pub(crate) fn without_keychain() -> String {
+    let place = StoreKind::RuntimeFile.describe();
+    if cfg!(target_os = "linux") {
+        format!(
+            "this host has neither a keychain nor a kernel keyring. The secrets are in {place}, \
+             which only you can read and which is gone after a restart"
+        )
+    } else {
+        format!("this host has no keychain. The secrets are in {place}")
     }
 }
 
@@ -562,13 +571,6 @@ fn capitalized(text: &str) -> String {
 /// What `secrets.json` at `path` says, if it is there.
 pub(crate) fn recorded(path: &Path) -> Result<Option<Place>, VaultError> {
     Ok(record::read_optional(path)?)
-}
-
-/// Whether a keychain answers, for `doctor`: what `load` of it says.
-pub(crate) async fn examine(places: Places) -> Result<Place, VaultError> {
-    let vault = Vault::best(places)?;
-    vault.known(&progress::Silent).await?;
-    Ok(vault.place().await)
 }
 
 #[cfg(test)]

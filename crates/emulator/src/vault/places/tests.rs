@@ -54,6 +54,9 @@ impl SecretStore for Scripted {
     fn kind(&self) -> StoreKind {
         self.kind
     }
+    fn check(&self) -> Result<(), StoreError> {
+        self.admit()
+    }
     fn load(&self, slot: Slot) -> Result<Option<SecretSet>, StoreError> {
         self.admit()?;
         self.inner.load(slot)
@@ -160,6 +163,26 @@ fn no_secret_goes_to_a_folder_on_a_disk() {
     let remedy = failure::Remedy::UnlockKeychainOrUseMemory { variable };
     assert_eq!(error.remedy(), Some(remedy));
     assert!(!folder.exists(), "nothing is made there either");
+}
+
+#[tokio::test]
+async fn an_examination_tells_of_a_keychain_that_would_not_take_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let examined = async |answers, skipped| {
+        let places = places(dir.path(), answers, Failure::Locked);
+        let places = places.into_iter().skip(skipped).collect();
+        examine(at(&dir.path().join("secrets.json"), places)).await
+    };
+    let found = examined(99, 0).await.unwrap();
+    assert_eq!(found.store, StoreKind::Keychain);
+    assert!(found.keychain.is_none(), "{found:?}");
+    for (answers, skipped) in [(0, 0), (1, 0), (0, 1)] {
+        let found = examined(answers, skipped).await.unwrap();
+        assert_eq!(found.store, StoreKind::RuntimeFile);
+        let remedy = found.keychain.as_ref().and_then(VaultError::remedy);
+        let told = (skipped == 0).then_some(failure::Remedy::UnlockKeychain);
+        assert_eq!(remedy, told, "{found:?}");
+    }
 }
 
 #[tokio::test]
