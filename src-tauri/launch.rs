@@ -331,7 +331,7 @@ fn set_up(
             emulator.home().path(),
             emulator.settings().user_home.as_deref(),
         ),
-        first_run: !preferences.app.first_run_done,
+        first_run: !preferences.app.first_run_done && !is_set_up(&emulator),
     };
     let wizard = info.first_run;
     let visible = !hidden || wizard;
@@ -365,6 +365,15 @@ fn set_up(
     #[cfg(unix)]
     tauri::async_runtime::spawn(end_on_signal(app.clone()));
     Ok(())
+}
+
+/// Whether the wizard would have nothing to do, as after the command line has put an image in place.
+fn is_set_up(emulator: &Emulator) -> bool {
+    emulator.is_set_up().unwrap_or_else(|error| {
+        // The page shows what is wrong, and the wizard would not.
+        tracing::warn!(error = %emulator::chain(&error), "it is not known whether the emulator is set up");
+        true
+    })
 }
 
 /// The preferences; the usual ones where they cannot be read, which refreshing them tells.

@@ -7,6 +7,7 @@
     reason = "this is test code: what is not as expected fails the test"
 )]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -107,6 +108,25 @@ fn the_wizard_leads_from_an_empty_home_to_a_running_emulator() {
     let again = desktop.launch(&world);
     again.page.wait_for_heading("Running", SOON);
     world.discard();
+}
+
+#[test]
+fn what_the_command_line_has_set_up_opens_on_its_status() {
+    let mut world = World::without_image();
+    let desktop = Desktop::start(&mut world);
+    // As `cargo xtask up --desktop` does.
+    let image = image();
+    let pull = ["pull", "--skip-snapshot", "--json", "--file"].map(OsStr::new);
+    world.run(pull.into_iter().chain([image.as_os_str()])).ok();
+    let app = desktop.launch(&world);
+    assert!(desktop.shows_window());
+    app.page.wait_for_heading("Stopped", SOON);
+    app.page.shoot("set-up-by-the-command-line");
+    // The wizard has no links to other pages.
+    app.page.go("Images");
+    app.page.go("Status");
+    app.page.wait_for_heading("Stopped", SOON);
+    assert!(app.page.button("Start").is_some());
 }
 
 #[test]

@@ -48,6 +48,17 @@ impl SetUp {
 }
 
 impl Emulator {
+    /// Whether a start needs nothing more from the user: there is an image for it, and no set-up that was broken
+    /// off.
+    ///
+    /// # Errors
+    ///
+    /// The records that say so cannot be read.
+    pub fn is_set_up(&self) -> Result<bool, Error> {
+        let remembered = self.remembered_before()?.unwrap_or_default();
+        Ok(!self.lacks_image(&remembered) && SetUp::read(&self.home)?.is_none())
+    }
+
     /// Notes that the emulator is being set up with `source`; with what the
     /// settings have if `None`.
     pub fn begin_set_up(&self, source: Option<&Source>) -> Result<(), Error> {
@@ -64,5 +75,32 @@ impl Emulator {
     pub fn finish_set_up(&self) -> Result<(), Error> {
         let path = self.home.set_up();
         record::remove_file(&path).map_err(Error::file("remove", &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::paths::InstanceName;
+    use crate::config::variables::Settings;
+
+    #[test]
+    fn it_is_set_up_once_there_is_an_image_and_nothing_is_left_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = [("STACK_EMULATOR_HOME".into(), dir.path().into())];
+        let settings = Settings::from_variables(home).unwrap();
+        let emulator = Emulator::new(settings, InstanceName::default(), None);
+        assert!(!emulator.is_set_up().unwrap());
+        let image = emulator.home().default_image(emulator.settings().arch);
+        std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+        std::fs::write(&image, "").unwrap();
+        assert!(emulator.is_set_up().unwrap());
+        emulator.begin_set_up(Some(&Source::Run(7))).unwrap();
+        assert!(
+            !emulator.is_set_up().unwrap(),
+            "its snapshot is to be taken"
+        );
+        emulator.finish_set_up().unwrap();
+        assert!(emulator.is_set_up().unwrap());
     }
 }
