@@ -6,9 +6,9 @@ use std::time::Duration;
 use emulator::Code;
 use emulator::dashboard::Doorway;
 use progress::Silent;
-use tauri_plugin_opener::OpenerExt as _;
 
 use crate::app_state::AppState;
+use crate::browser;
 use crate::wire::failure::{Answer, Failure};
 
 /// How long the link may take. Another command may be using the instance.
@@ -21,15 +21,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// No browser could be opened.
 pub(crate) async fn open(state: &Arc<AppState>, address: &str) -> Answer {
     let Some(doorway) = doorway(state).await else {
-        return browse(state, address);
+        return browse(address).await;
     };
-    let opened = browse(state, &doorway.address());
-    if opened.is_ok() {
-        tauri::async_runtime::spawn(async move {
-            if let Err(error) = doorway.lead().await {
-                tracing::warn!(error = %emulator::chain(&error), "the browser did not get to the dashboard");
-            }
-        });
+    let address = doorway.address();
+    // Some browsers ask for the page before the program that opens it has ended.
+    let led = tauri::async_runtime::spawn(async move {
+        if let Err(error) = doorway.lead().await {
+            tracing::warn!(error = %emulator::chain(&error), "the browser did not get to the dashboard");
+        }
+    });
+    let opened = browse(&address).await;
+    if opened.is_err() {
+        led.abort();
     }
     opened
 }
@@ -69,10 +72,13 @@ async fn doorway(state: &Arc<AppState>) -> Option<Doorway> {
     }
 }
 
-fn browse(state: &Arc<AppState>, address: &str) -> Answer {
-    state
-        .app()
-        .opener()
-        .open_url(address, None::<&str>)
+/// Opens `address` in the user's browser.
+///
+/// # Errors
+///
+/// No browser could be opened.
+pub(crate) async fn browse(address: &str) -> Answer {
+    browser::open(address)
+        .await
         .map_err(|error| Failure::of(Code::Link, "no browser could be opened", &error))
 }

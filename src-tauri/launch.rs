@@ -21,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::app_state::AppState;
 use crate::appearance;
 use crate::bridge;
+use crate::environment;
 use crate::operations::{self, Ports, WATCH_IDLE, WORK_AHEAD, worker_of};
 use crate::quit;
 use crate::refresh;
@@ -125,7 +126,7 @@ pub(crate) fn launch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode 
         );
         return ExitCode::FAILURE;
     }
-    if let Some(code) = again_for_webkit() {
+    if let Some(code) = environment::again() {
         return code;
     }
     let settings = Settings::from_environment();
@@ -204,57 +205,6 @@ fn has_display() -> bool {
     ["WAYLAND_DISPLAY", "DISPLAY"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-}
-
-/// Starts this program anew with the variables that `WebKit` reads, unless they are set.
-///
-/// - Its DMABUF renderer is known to show nothing without a render node and with NVIDIA's own driver.
-/// - Its monitor of the host's memory reads files of `/proc` every five seconds, a byte at a time, for as long as
-///   the program lives: more than all else that it does while hidden, and for a page that has little to give back.
-///
-/// A variable is to be set before the first thread begins, and that in this very process is `unsafe`; a new program
-/// image in its place is not.
-#[cfg(target_os = "linux")]
-fn again_for_webkit() -> Option<ExitCode> {
-    use std::os::unix::process::CommandExt as _;
-
-    const NO_DMABUF: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
-    const NO_MONITOR: &str = "WEBKIT_DISABLE_MEMORY_PRESSURE_MONITOR";
-    let chosen = |name| std::env::var_os(name).is_some();
-    let render_node = std::fs::read_dir("/dev/dri").is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
-    });
-    let nvidia = host::graphics::has_nvidia_driver();
-    let mut missing = vec![];
-    if is_without_dmabuf(chosen(NO_DMABUF), render_node, nvidia) {
-        missing.push((NO_DMABUF, "1"));
-    }
-    if !chosen(NO_MONITOR) {
-        missing.push((NO_MONITOR, "1"));
-    }
-    if missing.is_empty() {
-        return None;
-    }
-    let program = std::env::current_exe().ok()?;
-    let error = std::process::Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .envs(missing)
-        .exec();
-    eprintln!("error: the program could not be started again with WebKit's variables: {error}");
-    Some(ExitCode::FAILURE)
-}
-
-/// Whether to do without it. Who has chosen already, either way, is not overruled; and it ends the round.
-#[cfg(target_os = "linux")]
-const fn is_without_dmabuf(chosen: bool, render_node: bool, nvidia: bool) -> bool {
-    !chosen && (!render_node || nvidia)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn again_for_webkit() -> Option<ExitCode> {
-    None
 }
 
 /// Tells of what happens on standard error and in the app's own log, which the page shows.
@@ -435,24 +385,6 @@ mod tests {
 
     fn wish_of(arguments: &[&str]) -> Result<Wish, UnknownArgument> {
         wish(arguments.iter().map(OsString::from))
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_dmabuf_renderer_is_left_out_where_it_fails_unless_the_user_has_chosen() {
-        for (chosen, render_node, nvidia, without) in [
-            (false, true, false, false),
-            (false, false, false, true),
-            (false, true, true, true),
-            (true, false, false, false),
-            (true, true, true, false),
-        ] {
-            assert_eq!(
-                is_without_dmabuf(chosen, render_node, nvidia),
-                without,
-                "{chosen} {render_node} {nvidia}"
-            );
-        }
     }
 
     /// Tauri reads the files that its configuration names on macOS alone.

@@ -13,9 +13,11 @@
 //! | [`operations`], [`dashboard`], [`refresh`], [`updates`] | what they do, and what keeps the published state current |
 //! | [`settings`], [`sleep`], [`appearance`], [`notification`] | the settings in force, and the desktop |
 //! | [`window`] | the only window |
+//! | [`browser`] | what opens addresses |
 //! | [`app_state`] | the instance, what is shown of it, what is under way |
 //! | [`published`], [`activity`], [`followers`], [`clipboard`] | the parts of that |
 //! | [`wire`] | what the page sees |
+//! | [`environment`] | what is in it for this program alone |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -23,9 +25,11 @@ mod activity;
 mod app_state;
 mod appearance;
 mod bridge;
+mod browser;
 mod clipboard;
 mod commands;
 mod dashboard;
+mod environment;
 mod followers;
 mod launch;
 mod notification;

@@ -61,11 +61,7 @@ pub(crate) async fn open_link(state: State<'_, Arc<AppState>>, url: String) -> A
     if let Some(address) = address {
         return dashboard::open(&state, &address).await;
     }
-    state
-        .app()
-        .opener()
-        .open_url(url.as_str(), None::<&str>)
-        .map_err(|error| Failure::of(Code::Link, "no browser could be opened", &error))
+    dashboard::browse(url.as_str()).await
 }
 
 /// Where the dashboard is, if the image has one.

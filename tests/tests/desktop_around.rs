@@ -105,6 +105,7 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
     // Arguments are for everybody to read: the browser is sent on to the link that signs in.
     desktop.tray().click("Open dashboard");
     signs_in_once(&desktop.browser.wait_for(1), &dashboard);
+    keeps_to_itself_what_is_for_webkit(&app, &desktop);
     app.page.click("Open Dashboard in the browser");
     signs_in_once(&desktop.browser.wait_for(2), &dashboard);
     app.page.click("Open Backend in the browser");
@@ -129,6 +130,22 @@ fn the_dashboard_and_the_services_open_in_the_browser() {
     desktop
         .tray()
         .wait_for("a dashboard that is not there", SOON, disabled);
+}
+
+/// The app has variables for the engine of its page, and the browser that it has started has none of them.
+#[track_caller]
+fn keeps_to_itself_what_is_for_webkit(app: &App, desktop: &Desktop) {
+    let own = fs::read(format!("/proc/{}/environ", app.pid)).unwrap();
+    let own = String::from_utf8_lossy(&own);
+    assert!(
+        own.split('\0')
+            .any(|variable| variable.starts_with("WEBKIT_"))
+    );
+    for prefix in ["WEBKIT_", "STACK_EMULATOR_DESKTOP"] {
+        assert_eq!(desktop.browser.variables(prefix), Vec::<String>::new());
+    }
+    // What is the session's is the browser's.
+    assert_eq!(desktop.browser.variables("DISPLAY=").len(), 1);
 }
 
 /// What an address that a browser was given leads to: a link to the dashboard, which is there once.

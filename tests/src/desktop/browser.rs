@@ -20,9 +20,10 @@ impl Browser {
             .expect("a temporary folder");
         let browser = Self { folder };
         let program = browser.folder.path().join("xdg-open");
-        // One write for each address, so that none is read by half.
+        // One write for each address, so that none is read by half; its environment is there before.
         let script = format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\n",
+            "#!/bin/sh\nenv > '{}'\nprintf '%s\\n' \"$*\" >> '{}'\n",
+            browser.environment_file().display(),
             browser.opened_file().display()
         );
         std::fs::write(&program, script).expect("a program");
@@ -33,6 +34,10 @@ impl Browser {
 
     fn opened_file(&self) -> PathBuf {
         self.folder.path().join("opened")
+    }
+
+    fn environment_file(&self) -> PathBuf {
+        self.folder.path().join("environment")
     }
 
     /// For `PATH`.
@@ -48,6 +53,13 @@ impl Browser {
     pub fn opened(&self) -> Vec<String> {
         let lines = std::fs::read_to_string(self.opened_file()).unwrap_or_default();
         lines.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The variables that it was started with the last time, as `NAME=VALUE`; those whose names begin with `prefix`.
+    pub fn variables(&self, prefix: &str) -> Vec<String> {
+        let lines = std::fs::read_to_string(self.environment_file()).unwrap_or_default();
+        let lines = lines.lines().filter(|line| line.starts_with(prefix));
+        lines.map(ToOwned::to_owned).collect()
     }
 
     /// Waits until `count` addresses were opened, and gives the last of them.
