@@ -115,14 +115,18 @@ fn built(app: &AppHandle, model: &Model) -> tauri::Result<Menu<Wry>> {
         match entry {
             Entry::Separator => menu.append(&PredefinedMenuItem::separator(app)?)?,
             Entry::Text(text) => {
-                menu.append(&MenuItemBuilder::new(text).enabled(false).build(app)?)?;
+                menu.append(
+                    &MenuItemBuilder::new(label(text))
+                        .enabled(false)
+                        .build(app)?,
+                )?;
             }
             Entry::Item {
                 action,
                 text,
                 enabled,
             } => {
-                let item = MenuItemBuilder::with_id(action.id(), text).enabled(*enabled);
+                let item = MenuItemBuilder::with_id(action.id(), label(text)).enabled(*enabled);
                 menu.append(&item.build(app)?)?;
             }
             Entry::Submenu { text, entries } => menu.append(&submenu(app, text, entries)?)?,
@@ -132,17 +136,21 @@ fn built(app: &AppHandle, model: &Model) -> tauri::Result<Menu<Wry>> {
 }
 
 fn submenu(app: &AppHandle, text: &str, entries: &[Entry]) -> tauri::Result<Submenu<Wry>> {
-    let mut menu = SubmenuBuilder::new(app, text);
+    let mut menu = SubmenuBuilder::new(app, label(text));
     for entry in entries {
         menu = match entry {
             Entry::Separator => menu.separator(),
-            Entry::Text(text) => menu.item(&MenuItemBuilder::new(text).enabled(false).build(app)?),
+            Entry::Text(text) => menu.item(
+                &MenuItemBuilder::new(label(text))
+                    .enabled(false)
+                    .build(app)?,
+            ),
             Entry::Item {
                 action,
                 text,
                 enabled,
             } => menu.item(
-                &MenuItemBuilder::with_id(action.id(), text)
+                &MenuItemBuilder::with_id(action.id(), label(text))
                     .enabled(*enabled)
                     .build(app)?,
             ),
@@ -150,6 +158,11 @@ fn submenu(app: &AppHandle, text: &str, entries: &[Entry]) -> tauri::Result<Subm
         };
     }
     menu.build()
+}
+
+/// `text` as a menu takes it: a single `&` marks the key of the letter after it and is not shown.
+fn label(text: &str) -> String {
+    text.replace('&', "&&")
 }
 
 /// Does what the item with `id` stands for.
@@ -204,5 +217,16 @@ fn act(app: &AppHandle, id: &str) {
         }
         Action::Show(page) => window::show(app, page),
         Action::Quit => quit::request(&state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::label;
+
+    #[test]
+    fn names_are_shown_as_they_are() {
+        assert_eq!(label("R&D (my_app)"), "R&&D (my_app)");
+        assert_eq!(label("a && b"), "a &&&& b");
     }
 }
