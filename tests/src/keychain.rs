@@ -96,16 +96,6 @@ impl Keychain {
         address(self.folder.path())
     }
 
-    /// Leaves it without a keyring that new entries go into, as after a log-in that made none.
-    pub fn forget_default(&self) {
-        let none = ["string:default", "objpath:/"];
-        let set = ["org.freedesktop.Secret.Service.SetAlias", none[0], none[1]];
-        self.ask("org.freedesktop.secrets", "/org/freedesktop/secrets", &set);
-        let read = ["org.freedesktop.Secret.Service.ReadAlias", none[0]];
-        let answer = self.ask("org.freedesktop.secrets", "/org/freedesktop/secrets", &read);
-        assert!(answer.contains("object path \"/\""), "{answer}");
-    }
-
     /// Locks the collection; nobody is there to unlock it.
     pub fn lock(&self) {
         let login = "array:objpath:/org/freedesktop/secrets/collection/login";
