@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use emulator::Emulator;
@@ -37,6 +38,10 @@ pub(crate) struct AppState {
     /// Whether the desktop is dark.
     pub(crate) dark: watch::Sender<bool>,
     pub(crate) followers: Followers,
+    /// Told when the download of a newer release is to end.
+    pub(crate) update_cancelled: Notify,
+    /// Whether the app is to begin anew once it has ended.
+    restarts: AtomicBool,
     /// The parts to refresh.
     stale: Mutex<Changed>,
     refresh: Notify,
@@ -59,6 +64,8 @@ impl AppState {
             shown: watch::Sender::new(false),
             dark: watch::Sender::new(false),
             followers: Followers::default(),
+            update_cancelled: Notify::new(),
+            restarts: AtomicBool::new(false),
             stale: Mutex::new(Changed::EVERYTHING),
             refresh: Notify::new(),
         }
@@ -88,6 +95,17 @@ impl AppState {
     /// Whether the app has written the file with this path, links followed.
     pub(crate) fn has_written(&self, file: &Path) -> bool {
         lock(&self.written).contains(file)
+    }
+
+    /// Ends the app, and begins it anew.
+    pub(crate) fn restart(&self) {
+        self.restarts.store(true, Ordering::Release);
+        self.app.exit(0);
+    }
+
+    /// Whether the app is to begin anew once it has ended.
+    pub(crate) fn restarts(&self) -> bool {
+        self.restarts.load(Ordering::Acquire)
     }
 
     /// Puts `preferences` in force; variables still override them.

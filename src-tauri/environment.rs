@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, ExitCode};
 
+use crate::updater;
+
 /// Names the variables that [`again`] has set, with colons between them.
 #[cfg(target_os = "linux")]
 const SET: &str = "STACK_EMULATOR_DESKTOP_SET";
@@ -17,11 +19,12 @@ const APP_DIR: &str = "APPDIR";
 /// What the runtime of an `AppImage` sets beside it.
 const OF_APP_IMAGE: [&str; 4] = [APP_DIR, "APPIMAGE", "ARGV0", "OWD"];
 
-/// Starts this program anew with the variables that `WebKit` reads, unless they are set.
+/// Starts this program anew with the variables that `WebKit` and Tauri's updater read, unless they are set.
 ///
 /// - Its DMABUF renderer is known to show nothing without a render node and with NVIDIA's own driver.
 /// - Its monitor of the host's memory reads files of `/proc` every five seconds, a byte at a time, for as long as
 ///   the program lives: more than all else that it does while hidden, and for a page that has little to give back.
+/// - The updater sets what [`updater::certificates`] tells of.
 ///
 /// A variable is to be set before the first thread begins, and that in this very process is `unsafe`; a new program
 /// image in its place is not.
@@ -38,21 +41,23 @@ pub(crate) fn again() -> Option<ExitCode> {
             .any(|entry| entry.file_name().to_string_lossy().starts_with("renderD"))
     });
     let nvidia = host::graphics::has_nvidia_driver();
-    let mut missing = vec![];
+    let mut missing: Vec<(&str, OsString)> = vec![];
     if is_without_dmabuf(chosen(NO_DMABUF), render_node, nvidia) {
-        missing.push(NO_DMABUF);
+        missing.push((NO_DMABUF, "1".into()));
     }
     if !chosen(NO_MONITOR) {
-        missing.push(NO_MONITOR);
+        missing.push((NO_MONITOR, "1".into()));
     }
+    missing.extend(updater::certificates());
     if missing.is_empty() {
         return None;
     }
     let program = std::env::current_exe().ok()?;
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
     let error = Command::new(program)
         .args(std::env::args_os().skip(1))
-        .envs(missing.iter().map(|name| (name, "1")))
-        .env(SET, missing.join(":"))
+        .env(SET, names.join(":"))
+        .envs(missing)
         .exec();
     eprintln!("error: the program could not be started again with WebKit's variables: {error}");
     Some(ExitCode::FAILURE)

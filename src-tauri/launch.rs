@@ -27,6 +27,7 @@ use crate::quit;
 use crate::refresh;
 use crate::sleep;
 use crate::tray;
+use crate::updater;
 use crate::updates;
 use crate::window;
 use crate::wire::app::{AppInfo, Platform};
@@ -245,6 +246,7 @@ fn build(hidden: bool, settings: Settings) -> tauri::Result<App> {
         ))
         .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_opener::init())
+        .plugin(updater::plugin())
         .plugin(
             tauri_plugin_window_state::Builder::new()
                 .with_state_flags(window::REMEMBERED)
@@ -369,14 +371,27 @@ async fn end_on_signal(app: AppHandle) {
 fn on_run_event(app: &AppHandle, event: RunEvent) {
     match event {
         RunEvent::Exit => {
-            AppState::of(app).clipboard.close();
+            let state = AppState::of(app);
+            state.clipboard.close();
             tracing::info!("the app ends");
+            if state.restarts() {
+                begin_anew(app);
+            }
         }
         // macOS starts an app once: opened again, it is asked for its window.
         #[cfg(target_os = "macos")]
         RunEvent::Reopen { .. } => window::show(app, None),
         _ => {}
     }
+}
+
+/// Begins the program that is now in this one's place, with the window: whoever asked for it has seen it. By now a second launch
+/// does not find this one any more.
+fn begin_anew(app: &AppHandle) -> ! {
+    app.cleanup_before_exit();
+    let mut environment = app.env();
+    environment.args_os.retain(|argument| argument != HIDDEN);
+    tauri::process::restart(&environment)
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@
 //! | [`browser`] | what opens addresses |
 //! | [`app_state`] | the instance, what is shown of it, what is under way |
 //! | [`published`], [`activity`], [`followers`], [`clipboard`] | the parts of that |
-//! | [`wire`] | what the page sees |
 //! | [`environment`] | what is in it for this program alone |
+//! | [`updater`] | a newer release in the app's place |
+//! | [`wire`] | what the page sees |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -40,6 +41,7 @@ mod refresh;
 mod settings;
 mod sleep;
 mod tray;
+mod updater;
 mod updates;
 mod window;
 mod wire;

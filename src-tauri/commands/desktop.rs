@@ -36,6 +36,28 @@ pub(crate) async fn dismiss_release(state: State<'_, Arc<AppState>>, version: St
     Ok(())
 }
 
+/// Puts a newer release in the app's place, where the app can. Resolves when that is done or was canceled.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn install_release(state: State<'_, Arc<AppState>>, version: String) -> Answer {
+    updates::install(&state, &version).await
+}
+
+/// Has the download of a newer release end, if there is one.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn cancel_install(state: State<'_, Arc<AppState>>) -> Answer {
+    updates::cancel(&state);
+    Ok(())
+}
+
+/// Restarts the app, with the release that was put in its place.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn restart_app(state: State<'_, Arc<AppState>>) -> Answer {
+    updates::restart(&state)
+}
+
 /// Opens an address of the emulator, of the images' repository or of this program's in the user's browser.
 #[tauri::command]
 #[specta::specta]

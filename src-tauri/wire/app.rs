@@ -1,6 +1,5 @@
 //! The app itself: what it is, its pages, and how it ends.
 
-use emulator::updates::ProgramRelease;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tauri_specta::Event;
@@ -61,12 +60,36 @@ pub(crate) struct NewerRelease {
     pub(crate) version: String,
     /// Its page.
     pub(crate) url: String,
+    pub(crate) install: InstallState,
 }
 
-impl From<ProgramRelease> for NewerRelease {
-    fn from(ProgramRelease { version, url }: ProgramRelease) -> Self {
-        Self { version, url }
-    }
+/// How far a newer release is from being this app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum InstallState {
+    /// The app cannot replace itself; null where it is not known what can.
+    Elsewhere { by: Option<Installer> },
+    /// It can, when it is told to.
+    Offered,
+    /// The release is on its way here.
+    Downloading {
+        /// How much of it is here, if that is known.
+        percent: Option<u8>,
+    },
+    /// It is put in the app's place, which cannot be canceled.
+    Installing,
+    /// It is in the app's place, and begins with a restart of the app.
+    Ready,
+    /// The app is what it was; it can be told again.
+    Failed,
+}
+
+/// What installs a newer release of the app where the app does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Installer {
+    Apt,
+    Homebrew,
 }
 
 /// A config file is being dragged over the window, or was dropped on it.

@@ -318,7 +318,7 @@ impl World {
     }
 
     /// Where this process finds a file of this world.
-    pub(crate) fn seen(&self, path: &Path) -> PathBuf {
+    pub fn seen(&self, path: &Path) -> PathBuf {
         let outside = |disk: &SmallDisk| disk.seen_from_outside(path);
         self.disk.as_ref().map_or_else(|| path.to_owned(), outside)
     }

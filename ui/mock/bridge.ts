@@ -225,6 +225,9 @@ function answers(
     },
     copy_text: nothing,
     open_link: nothing,
+    install_release: nothing,
+    cancel_install: nothing,
+    restart_app: nothing,
     dismiss_release: () => {
       send({ kind: "newer_release", release: null });
       return null;

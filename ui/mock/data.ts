@@ -35,6 +35,7 @@ export const app: AppInfo = {
 export const newer: NewerRelease = {
   version: "0.2.0",
   url: "https://github.com/owner/stack-emulator/releases/tag/v0.2.0",
+  install: { kind: "elsewhere", by: null },
 };
 
 export const services: ServiceStatus[] = [

@@ -113,6 +113,12 @@ export const commands = {
 	showInFolder: (path: string) => typedError<null, Failure>(__TAURI_INVOKE("show_in_folder", { path })),
 	/**  Has a newer release of this program not told of again. */
 	dismissRelease: (version: string) => typedError<null, Failure>(__TAURI_INVOKE("dismiss_release", { version })),
+	/**  Puts a newer release in the app's place, where the app can. Resolves when that is done or was canceled. */
+	installRelease: (version: string) => typedError<null, Failure>(__TAURI_INVOKE("install_release", { version })),
+	/**  Has the download of a newer release end, if there is one. */
+	cancelInstall: () => typedError<null, Failure>(__TAURI_INVOKE("cancel_install")),
+	/**  Restarts the app, with the release that was put in its place. */
+	restartApp: () => typedError<null, Failure>(__TAURI_INVOKE("restart_app")),
 	/**  Remembers that the first-run wizard need not be shown again. */
 	finishFirstRun: () => typedError<null, Failure>(__TAURI_INVOKE("finish_first_run")),
 	/**  Ends the app, after doing with a running emulator what the user said. */
@@ -467,6 +473,8 @@ export type Code =
 "clipboard" | 
 /**  Opening at login cannot be changed. */
 "autostart" | 
+/**  The app was not replaced by a newer release. */
+"update" | 
 /**  The app itself failed. */
 "internal";
 
@@ -638,6 +646,23 @@ export type ImageSource =
 /**  The newest release of a branch; the default branch if null. */
 { kind: "rolling"; branch: string | null } | { kind: "tag"; tag: string } | { kind: "pull_request"; number: number } | { kind: "run"; id: number } | { kind: "file"; path: string };
 
+/**  How far a newer release is from being this app. */
+export type InstallState = 
+/**  The app cannot replace itself; null where it is not known what can. */
+{ kind: "elsewhere"; by: Installer | null } | 
+/**  It can, when it is told to. */
+{ kind: "offered" } | 
+/**  The release is on its way here. */
+{ kind: "downloading"; 
+/**  How much of it is here, if that is known. */
+percent: number | null } | 
+/**  It is put in the app's place, which cannot be canceled. */
+{ kind: "installing" } | 
+/**  It is in the app's place, and begins with a restart of the app. */
+{ kind: "ready" } | 
+/**  The app is what it was; it can be told again. */
+{ kind: "failed" };
+
 /**  An image on this machine. */
 export type InstalledImage = {
 	/**  `sha256:…` */
@@ -674,6 +699,9 @@ export type InstalledImages = {
 	/**  What is free on that disk. */
 	free_bytes: number,
 };
+
+/**  What installs a newer release of the app where the app does not. */
+export type Installer = "apt" | "homebrew";
 
 /**  The folder that an instance belongs to. */
 export type InstanceFolder = {
@@ -782,6 +810,7 @@ export type NewerRelease = {
 	version: string,
 	/**  Its page. */
 	url: string,
+	install: InstallState,
 };
 
 /**  What a start would find done, as far as a look tells. */

@@ -3,7 +3,18 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { activity, downloading, images, installed, mails, portTaken, running, stopped } from "../mock/data";
+import {
+  activity,
+  downloading,
+  images,
+  installed,
+  mails,
+  newer,
+  portTaken,
+  running,
+  stopped,
+} from "../mock/data";
+import type { InstallState, Update } from "../src/bindings";
 import { Window } from "./browser";
 import { button, calls, send } from "./mocked";
 
@@ -515,6 +526,29 @@ describe("the window", () => {
     await button(page, "Dismiss version 0.2.0").click();
     await page.getByText("Version 0.2.0 is available.").waitFor({ state: "detached" });
     await expect.poll(() => calls(page, "dismiss_release")).toEqual([{ version: "0.2.0" }]);
+  });
+
+  it("installs a release where the app can, and restarts into it", async () => {
+    const page = await open("status", "release-offered");
+    const at = (install: InstallState): Update => ({
+      kind: "newer_release",
+      release: { ...newer, install },
+    });
+    await button(page, "Install version 0.2.0").click();
+    await expect.poll(() => calls(page, "install_release")).toEqual([{ version: "0.2.0" }]);
+    await send(page, at({ kind: "downloading", percent: 43 }));
+    await page.getByText("Downloading version 0.2.0, 43 %").waitFor();
+    expect(await button(page, "Dismiss version 0.2.0").count()).toBe(0);
+    await button(page, "Cancel the download").click();
+    await expect.poll(() => calls(page, "cancel_install")).toHaveLength(1);
+    await send(page, at({ kind: "failed" }));
+    await button(page, "Try again to install version 0.2.0").click();
+    await expect.poll(() => calls(page, "install_release")).toHaveLength(2);
+    await send(page, at({ kind: "installing" }));
+    await page.getByText("Installing version 0.2.0").waitFor();
+    await send(page, at({ kind: "ready" }));
+    await button(page, "Restart app").click();
+    await expect.poll(() => calls(page, "restart_app")).toHaveLength(1);
   });
 
   it("does not look for newer releases if the user does not want it", async () => {

@@ -65,6 +65,12 @@ export const SCENES: readonly Scene[] = [
     "ports-set",
     "told-ports",
     "idle",
+    "release-by-package",
+    "release-offered",
+    "release-downloading",
+    "release-installing",
+    "release-ready",
+    "release-failed",
   ]),
   ...all("status", ["cold", "paused-by-signal", "unreachable"], {
     ...TALL,

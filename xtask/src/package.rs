@@ -48,6 +48,14 @@ impl Format {
         }
     }
 
+    /// All that Tauri is to make for it: the app in a disk image is needed by itself too.
+    const fn bundles(self) -> &'static str {
+        match self {
+            Self::Deb | Self::AppImage => self.name(),
+            Self::Dmg => "app,dmg",
+        }
+    }
+
     const fn extension(self) -> &'static str {
         match self {
             Self::Deb => "deb",
@@ -150,7 +158,7 @@ pub(crate) fn bundle(
         "bundle",
         "--ci",
         "--bundles",
-        format.name(),
+        format.bundles(),
         "--no-binary-patching",
     ];
     if profile == Profile::Dev {

@@ -280,6 +280,8 @@ codes! {
     Clipboard = "clipboard",
     /// Opening at login cannot be changed.
     Autostart = "autostart",
+    /// The app was not replaced by a newer release.
+    Update = "update",
     /// The app itself failed.
     Internal = "internal",
 }

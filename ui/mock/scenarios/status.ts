@@ -118,6 +118,24 @@ export const status: Scenarios = {
     },
   }),
   "newer-release": of({ newer_release: { release: data.newer } }),
+  "release-by-package": of({
+    newer_release: { release: { ...data.newer, install: { kind: "elsewhere", by: "homebrew" } } },
+  }),
+  "release-offered": of({
+    newer_release: { release: { ...data.newer, install: { kind: "offered" } } },
+  }),
+  "release-downloading": of({
+    newer_release: { release: { ...data.newer, install: { kind: "downloading", percent: 43 } } },
+  }),
+  "release-installing": of({
+    newer_release: { release: { ...data.newer, install: { kind: "installing" } } },
+  }),
+  "release-ready": of({
+    newer_release: { release: { ...data.newer, install: { kind: "ready" } } },
+  }),
+  "release-failed": of({
+    newer_release: { release: { ...data.newer, install: { kind: "failed" } } },
+  }),
   idle: of({
     status: { status: { ...data.running, stops_when_idle_min: 30 } },
     settings: { settings: { ...data.settings, stop_when_idle_min: 30 } },

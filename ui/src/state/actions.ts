@@ -99,6 +99,21 @@ export function dismissRelease(version: string): void {
   void attempt(() => ask(commands.dismissRelease(version)));
 }
 
+/** Has a newer release of this program take this app's place. */
+export function installRelease(version: string): void {
+  void attempt(() => ask(commands.installRelease(version)));
+}
+
+/** Has the download of a newer release end. */
+export function cancelInstall(): void {
+  void attempt(() => ask(commands.cancelInstall()));
+}
+
+/** Restarts the app, with what was installed. */
+export function restartApp(): void {
+  void attempt(() => ask(commands.restartApp()));
+}
+
 /** Shows a file in the file browser. */
 export function showInFolder(path: string): void {
   void attempt(() => ask(commands.showInFolder(path)));

@@ -158,6 +158,7 @@ const TABLE: Readonly<Record<Exclude<Code, CommandLine>, Entry>> = {
   log_missing: { title: "There is no log yet" },
   log: { title: "The log cannot be read or written", action: retry },
   link: { title: "The link or file could not be opened" },
+  update: { title: "The app was not updated" },
   autostart: { title: "Opening at login could not be changed" },
   cancelled: { title: "Canceled" },
   internal: { title: "Internal error" },

@@ -68,6 +68,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "printable",
             "progress",
             "qemu",
+            "record",
         ],
     ),
     // What runs inside the guest shares nothing with the host but the contract.

@@ -8,6 +8,7 @@
 //! | `installer` | `install.sh`, which knows the repository and the version |
 //! | `npm` | the packages for npm, of the tarballs |
 //! | `formula` | a formula and a cask for Homebrew, of the digests |
+//! | `updates` | `latest.json`, of the packages: what the app's updater reads, with signatures |
 //! | `sums` | `SHA256SUMS`, of all files |
 //! | `publish` | nothing; hands the folder to GitHub |
 //!
@@ -22,6 +23,7 @@ mod programs;
 mod publish;
 mod sums;
 mod tarball;
+mod updates;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -131,6 +133,8 @@ enum Command {
     Npm(npm::Args),
     /// Write a formula and a cask for Homebrew
     Formula(formula::Args),
+    /// Sign what an app can be replaced with, and list it for the app's updater
+    Updates(updates::Args),
     /// Write SHA256SUMS over the folder
     Sums(sums::Args),
     /// Hand the folder to GitHub as a release
@@ -146,6 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Command::Installer(args) => installer::run(args),
         Command::Npm(args) => npm::run(args),
         Command::Formula(args) => formula::run(args),
+        Command::Updates(args) => updates::run(args),
         Command::Sums(args) => sums::run(args),
         Command::Publish(args) => publish::run(args),
     }

@@ -3,6 +3,8 @@
 //! What it is called in the folder has neither spaces nor capitals of Tauri's choosing, so that addresses stay plain.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use images::github::Repo;
@@ -10,8 +12,11 @@ use images::github::Repo;
 use crate::desktop::{self, Profile};
 use crate::package::{self, Format};
 use crate::setup;
-use crate::stages::Stages;
+use crate::stages::{Stages, run as run_command};
 use crate::workspace;
+
+/// The app on macOS.
+const APP: &str = "Stack Emulator.app";
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
@@ -66,6 +71,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let content =
             fs::read(&package).with_context(|| format!("cannot read {}", package.display()))?;
         super::write(&place, &content)?;
+        if *format == Format::Dmg {
+            made.push(pack_app(&package, &place)?);
+        }
         made.push(place);
     }
     eprint!("{}", stages.table());
@@ -73,6 +81,24 @@ pub(super) fn run(args: &Args) -> Result<()> {
         println!("{}", package.display());
     }
     Ok(())
+}
+
+/// Packs the app that was put into a disk image once more, as what the app's updater puts in the place of an older one. `place` is
+/// where the image is released.
+fn pack_app(image: &Path, place: &Path) -> Result<PathBuf> {
+    let bundles = image.parent().and_then(Path::parent);
+    let archive = place.with_extension("app.tar.gz");
+    run_command(
+        Command::new("tar")
+            // Or its `tar` adds files of its own, with which the app's signature is broken.
+            .env("COPYFILE_DISABLE", "1")
+            .arg("-czf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(bundles.unwrap_or(image).join("macos"))
+            .arg(APP),
+    )?;
+    Ok(archive)
 }
 
 fn of_this_system(os: &str) -> Result<&'static [Format]> {

@@ -289,7 +289,12 @@ async fn message(response: &mut Response) -> String {
         .collect()
 }
 
-fn tls() -> Result<rustls::ClientConfig, HttpError> {
+/// A TLS configuration that trusts whom the system trusts, for clients that are made elsewhere.
+///
+/// # Errors
+///
+/// The system has no certificates, or none that can be read.
+pub fn tls() -> Result<rustls::ClientConfig, HttpError> {
     let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(
         rustls::crypto::ring::default_provider(),
     ))
