@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// What there may be below the user's home after a start; `*` stands for any one name, `**` for all below.
-const EXPECTED: [&str; 53] = [
+const EXPECTED: [&str; 60] = [
     "app/stack.config.ts",
     "app/.env",
     "home/settings.json",
@@ -14,6 +14,14 @@ const EXPECTED: [&str; 53] = [
     "home/images/**",
     "home/instances/.lock",
     "home/instances/*/instance.json",
+    // What was not what it has to be, moved aside with a word.
+    "home/instances/*/instance.json.damaged",
+    "home/instances/*/session.damaged",
+    "home/instances/*/snapshots.damaged",
+    "home/instances/*/checkpoints.damaged",
+    "home/instances/*/ahead.damaged",
+    "home/instances/*/ahead/session.damaged",
+    "home/instances/*/logs.damaged",
     "home/instances/*/secrets.json",
     "home/instances/*/lock",
     "home/instances/*/idle",

@@ -30,6 +30,7 @@ pub(crate) mod here;
 pub(crate) mod idle;
 pub mod lease;
 pub mod lock;
+mod misplaced;
 mod other_ports;
 pub(crate) mod policy;
 mod prepare;
@@ -233,18 +234,15 @@ impl Emulator {
     }
 
     fn make_folders(&self) -> Result<(), Error> {
-        for folder in [
-            self.paths.root().to_owned(),
-            self.paths.snapshots(),
-            self.paths.main().logs(),
-            self.home.cache(),
-        ] {
-            make_private_folder(&folder)?;
-        }
+        make_private_folder(self.paths.root())?;
+        make_private_folder(&self.home.cache())?;
         Ok(())
     }
 
     async fn held(&self, lock: Lock, reporter: &dyn Reporter) -> Result<LockedInstance<'_>, Error> {
+        self.put_misplaced_aside(reporter)?;
+        make_private_folder(&self.paths.snapshots())?;
+        make_private_folder(&self.paths.main().logs())?;
         self.remove_leftovers();
         for (folder, depth) in [
             (self.paths.root(), 2),
@@ -261,6 +259,7 @@ impl Emulator {
             Recovered::Running(record, vm) => (Some((*record, *vm)), None),
             Recovered::SetAside(record, vm) => (None, Some((*record, *vm))),
         };
+        self.tell_of_empty_session(reporter);
         for (record, _) in running.iter().chain(&set_aside) {
             go_on(record, reporter)?;
         }

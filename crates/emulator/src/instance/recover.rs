@@ -38,6 +38,7 @@ impl Emulator {
         }
         match Lock::try_acquire(&path, "recovery") {
             Ok(Some(_lock)) => {
+                self.put_misplaced_aside(reporter)?;
                 self.remove_leftovers();
                 let slot = Slot::open(self.paths.main())?;
                 match self.recover(&slot, reporter).await? {

@@ -277,9 +277,13 @@ impl Snapshot {
             std::fs::rename(&fresh, &link)?;
             record::sync_folder(&instance.snapshots())
         };
-        switch().map_err(|source| RecordError::Write {
-            path: link.clone(),
-            source,
+        switch().map_err(|source| {
+            // It would be there for ever.
+            record::remove_file(&fresh).ok();
+            RecordError::Write {
+                path: link.clone(),
+                source,
+            }
         })
     }
 
