@@ -1,7 +1,8 @@
 //! Something else in the place of a folder of an instance: a file, a pipe, a device, or a session's folder with nothing in it.
 //!
-//! Whoever put it there, an operation would fail on it with the system's word, which tells nobody what to do, and a pipe would be
-//! waited for. So it is moved out of the way with a word about what is lost, as a damaged record is.
+//! An operation would fail on it with the system's word, which tells nobody what to do, and a pipe would be waited for. So it is
+//! moved out of the way with a word about what is lost, as a damaged record is. A link stays: the disk that it leads to may only
+//! be missing for now, and a new session in its place would look like the end of the old one.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -55,12 +56,13 @@ impl Emulator {
     }
 }
 
-/// Whether something is there that is no folder, nor a link to one.
+/// Whether something is there that is neither a folder nor a link.
 fn is_misplaced(folder: &Path) -> bool {
-    folder.symlink_metadata().is_ok() && !folder.is_dir()
+    let found = folder.symlink_metadata();
+    found.is_ok_and(|found| !found.is_dir() && !found.is_symlink())
 }
 
-/// Beside it, under a name that nothing else has.
+/// Beside it. What was moved there earlier is replaced.
 fn aside(folder: &Path) -> PathBuf {
     let mut name = folder
         .file_name()
@@ -100,17 +102,17 @@ mod tests {
         assert!(said.0.lock().unwrap().is_empty(), "nothing is there");
 
         std::fs::write(session.root(), "kept").unwrap();
-        std::os::unix::fs::symlink("nowhere", emulator.paths.snapshots()).unwrap();
-        let elsewhere = dir.path().join("elsewhere");
-        std::fs::create_dir(&elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, emulator.paths.main().logs()).unwrap();
+        std::fs::write(emulator.paths.snapshots(), "").unwrap();
+        let logs = emulator.paths.main().logs();
+        std::os::unix::fs::symlink("a disk that is missing", &logs).unwrap();
         emulator.put_misplaced_aside(&said).unwrap();
         let told = std::mem::take(&mut *said.0.lock().unwrap());
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].contains("session is lost"), "{told:?}");
         let moved = root.join("session.damaged");
         assert_eq!(std::fs::read_to_string(moved).unwrap(), "kept");
-        assert!(!is_misplaced(session.root()));
+        assert!(!session.root().exists());
+        assert!(logs.is_symlink(), "its disk may come back");
 
         std::fs::create_dir(session.root()).unwrap();
         std::fs::write(session.disk(), "").unwrap();
