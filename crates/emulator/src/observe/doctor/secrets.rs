@@ -1,6 +1,6 @@
 //! Are new secrets stored where they should be, and were those of the running emulator?
 //!
-//! A keychain that is locked looks like an empty one to whoever reads from it, so it is asked whether it takes
+//! A keychain that is locked looks like an empty one when it is read, so it is asked whether it takes
 //! new entries ([`Forecast`]).
 
 use ::secrets::StoreKind;
